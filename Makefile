@@ -1,0 +1,64 @@
+# smtpstorm. `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+# Postfix's smtp-source and postfix live in /usr/sbin, which a user's PATH often lacks.
+export PATH := $(PATH):/usr/sbin:/sbin
+# k6 must not phone home, nor fetch another k6, from any target.
+export K6_NO_USAGE_REPORT := true
+export K6_AUTO_EXTENSION_RESOLUTION := false
+
+GO ?= go
+GO_MIN := 1.26
+TOOL := $(GO) tool -modfile=scripts/tools/go.mod
+FUZZTIME ?= 30s
+BENCH ?= .
+BENCHTIME ?= 1s
+TESTFLAGS ?=
+
+.PHONY: help build run test lint race bench fuzz xk6 record-bench clean go-version
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+go-version:
+	@command -v $(GO) >/dev/null || { echo "make: no Go on the PATH: install Go $(GO_MIN) or newer from https://go.dev/dl/ (Debian's and Ubuntu's own packages are too old)" >&2; exit 2; }
+	@version=$$($(GO) env GOVERSION); v=$${version#go}; \
+	  if [ "$$(printf '%s\n%s\n' $(GO_MIN) "$${v%%-*}" | sort -V | head -n 1)" != "$(GO_MIN)" ]; then \
+	    echo "make: $$version is too old: install Go $(GO_MIN) or newer from https://go.dev/dl/ (Debian's and Ubuntu's own packages are too old)" >&2; exit 2; fi
+
+build: go-version ## build bin/k6, bin/smtpsink and bin/smtpbench
+	$(GO) build -trimpath -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
+
+run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html
+	bin/smtpbench run --out results/latest
+
+test: lint ## lint, vet and all tests (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
+	$(GO) test $(TESTFLAGS) -timeout 20m ./...
+
+lint: go-version ## gofmt, go vet, staticcheck (pinned in scripts/tools/go.mod)
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w): $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./sink/... ./bench/...
+	GOOS=windows $(GO) build ./sink/... ./bench/...
+
+race: go-version ## all tests of the sink, the client and the reports under the race detector
+	$(GO) test -race -timeout 30m ./...
+
+bench: go-version ## go test -bench: the draw, the session, the client, the sink over loopback (BENCH=regexp, BENCHTIME=1s)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "== $$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+xk6: go-version ## build bin/k6-xk6 the user's way, with xk6
+	$(TOOL) xk6 build --k6-version v2.2.0 --with github.com/smtpstorm/xk6-smtp=. --output bin/k6-xk6
+
+clean: ## remove what was built and the latest results
+	rm -rf bin results/latest
