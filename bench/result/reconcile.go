@@ -1,0 +1,283 @@
+package result
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Metrics of the k6 extension that reconciliation reads. Their tags use the
+// sink's stage names as phases.
+const (
+	MetricReplies = "smtp_replies" // counter {phase, code, enhanced}
+	MetricErrors  = "smtp_errors"  // counter {phase, error_code}
+)
+
+// Reply identifies one kind of reply.
+type Reply struct {
+	Stage    string `json:"stage"`
+	Code     int    `json:"code"`
+	Enhanced string `json:"enhanced,omitempty"`
+}
+
+func (r Reply) String() string {
+	if r.Enhanced == "" {
+		return fmt.Sprintf("%s %d", r.Stage, r.Code)
+	}
+	return fmt.Sprintf("%s %d %s", r.Stage, r.Code, r.Enhanced)
+}
+
+func compareReplies(a, b Reply) int {
+	if c := slices.Compare([]int{stageRank(a.Stage), a.Code}, []int{stageRank(b.Stage), b.Code}); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Stage, b.Stage); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Enhanced, b.Enhanced)
+}
+
+// dialogue is the order in which stages occur; others follow by name.
+var dialogue = [...]string{"connect", "helo", "ehlo", "lhlo", "starttls", "auth", "mail", "rcpt", "data", "bdat", "message", "rset", "noop", "vrfy", "expn", "help", "quit"}
+
+func stageRank(stage string) int {
+	if i := slices.Index(dialogue[:], stage); i >= 0 {
+		return i
+	}
+	return len(dialogue)
+}
+
+// CompareStages orders stages as the dialogue does, unknown ones last by name.
+func CompareStages(a, b string) int {
+	return compareReplies(Reply{Stage: a}, Reply{Stage: b})
+}
+
+// Row reconciles one kind of reply.
+type Row struct {
+	Reply
+	// Planned is the sum of weight x occurrences over the rules that can draw
+	// this reply, plus the replies that no rule drew (plain, protocol, limit).
+	Planned float64 `json:"planned"`
+	// Drawn is how many of Injected a rule drew: where it is 0, Planned says
+	// nothing that Injected doesn't.
+	Drawn    uint64 `json:"drawn"`
+	Injected uint64 `json:"injected"`
+	Observed uint64 `json:"observed"`
+	// InFlight is how much of Injected-Observed unfinished replies account for.
+	InFlight uint64 `json:"in_flight"`
+	// Difference is Injected-Observed-InFlight; anything but 0 has no explanation.
+	Difference int64 `json:"difference"`
+}
+
+// Reconciliation is the sink's replies against the client's.
+type Reconciliation struct {
+	Rows []Row `json:"rows"` // in the dialogue's order, then by code
+	Verdict
+}
+
+// Verdict sums the rows up.
+type Verdict struct {
+	// Balanced: each injected reply was observed, or was in flight.
+	Balanced bool   `json:"balanced"`
+	Injected uint64 `json:"injected"`
+	Observed uint64 `json:"observed"`
+	InFlight uint64 `json:"in_flight"`
+	// Problems name every difference, one line each; none when Balanced.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Reconcile compares what the sink injected with what the client observed, per
+// stage, code and enhanced status code.
+//
+// In-flight replies are the only excuse for a difference, and a narrow one:
+//   - A reply that was injected and not observed is excused only by a reply
+//     that a side knew to be unfinished at that stage. For the sink these are
+//     its InFlight entries of the very same code; for the client its errors at
+//     that stage which cut the wait for a reply short (see WaitCutShort), each
+//     of which excuses one reply of any code there.
+//   - A reply that was observed and not injected is never excused.
+//   - Of the replies that the sink never wrote, all must be missing: one that
+//     was observed nevertheless is a contradiction.
+//
+// The sink's own books are checked as well: what a rule's outcomes add up to
+// must equal the replies counted under that rule's name.
+func Reconcile(client *Client, sink *Sink) Reconciliation {
+	l := newLedger(client, sink)
+	var out Reconciliation
+	out.Problems = append(out.Problems, l.malformed...)
+	for _, reply := range l.replies() {
+		row, problems := l.settle(reply)
+		out.Rows = append(out.Rows, row)
+		out.Problems = append(out.Problems, problems...)
+		out.Injected += row.Injected
+		out.Observed += row.Observed
+		out.InFlight += row.InFlight
+	}
+	out.Problems = append(out.Problems, checkRules(sink)...)
+	out.Balanced = len(out.Problems) == 0
+	return out
+}
+
+// WaitCutShort says whether an error code of the client (k6's ranges) means
+// that a command was sent, or was being sent, and its reply never came whole:
+// timeouts, aborts and broken connections. Name lookup (11xx), dialling
+// (1210-1219) and TLS errors (13xx) come before there is a reply to wait for;
+// 14xx and 15xx stand for replies that did arrive.
+func WaitCutShort(errorCode int) bool {
+	switch {
+	case errorCode == 1020: // invalid address: nothing was sent
+		return false
+	case errorCode >= 1000 && errorCode < 1100:
+		return true
+	case errorCode >= 1210 && errorCode < 1220:
+		return false
+	}
+	return errorCode >= 1200 && errorCode < 1300
+}
+
+// ledger holds both sides' books while they are compared.
+type ledger struct {
+	planned  map[Reply]float64
+	drawn    map[Reply]uint64
+	injected map[Reply]uint64
+	observed map[Reply]uint64
+	flight   map[Reply]InFlight
+	// cutShort is what is left of the client's unfinished replies per stage.
+	cutShort  map[string]uint64
+	malformed []string
+}
+
+func newLedger(client *Client, sink *Sink) *ledger {
+	l := &ledger{
+		planned: map[Reply]float64{}, drawn: map[Reply]uint64{},
+		injected: map[Reply]uint64{}, observed: map[Reply]uint64{},
+		flight: map[Reply]InFlight{}, cutShort: map[string]uint64{},
+	}
+	for _, rule := range sink.Rules {
+		for _, o := range rule.Outcomes {
+			if o.Code != 0 {
+				l.planned[Reply{rule.Stage, o.Code, o.Enhanced}] += o.Probability * float64(rule.Occurrences)
+			}
+		}
+	}
+	for _, r := range sink.Replies {
+		reply := Reply{r.Stage, r.Code, r.Enhanced}
+		l.injected[reply] += r.Count
+		if strings.HasPrefix(r.Cause, CauseRule) {
+			l.drawn[reply] += r.Count
+		} else {
+			l.planned[reply] += float64(r.Count)
+		}
+	}
+	for _, f := range sink.InFlight {
+		reply := Reply{f.Stage, f.Code, f.Enhanced}
+		have := l.flight[reply]
+		have.Unwritten += f.Unwritten
+		have.Unacknowledged += f.Unacknowledged
+		l.flight[reply] = have
+	}
+	for _, s := range client.Find(MetricReplies, nil) {
+		code, err := strconv.Atoi(s.Tags["code"])
+		if err != nil {
+			l.malformed = append(l.malformed, fmt.Sprintf("client: %s has the code tag %q, which is no number", MetricReplies, s.Tags["code"]))
+			continue
+		}
+		l.observed[Reply{s.Tags["phase"], code, s.Tags["enhanced"]}] += uint64(s.Summary().Sum)
+	}
+	for _, s := range client.Find(MetricErrors, nil) {
+		code, err := strconv.Atoi(s.Tags["error_code"])
+		if err == nil && WaitCutShort(code) {
+			l.cutShort[s.Tags["phase"]] += uint64(s.Summary().Sum)
+		}
+	}
+	return l
+}
+
+// replies lists every reply that any book mentions.
+func (l *ledger) replies() []Reply {
+	var all []Reply
+	for r := range l.injected {
+		all = append(all, r)
+	}
+	for r := range l.observed {
+		all = append(all, r)
+	}
+	for r := range l.flight {
+		all = append(all, r)
+	}
+	for r := range l.planned {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, compareReplies)
+	return slices.Compact(all)
+}
+
+func (l *ledger) settle(reply Reply) (Row, []string) {
+	row := Row{
+		Reply:    reply,
+		Planned:  l.planned[reply],
+		Drawn:    l.drawn[reply],
+		Injected: l.injected[reply],
+		Observed: l.observed[reply],
+	}
+	var problems []string
+	if row.Observed > row.Injected {
+		row.Difference = -int64(row.Observed - row.Injected)
+		return row, append(problems, fmt.Sprintf("%s: observed %d but injected only %d", reply, row.Observed, row.Injected))
+	}
+	missing := row.Injected - row.Observed
+	known := l.flight[reply]
+	if known.Unwritten > missing {
+		problems = append(problems, fmt.Sprintf("%s: %d replies never left the sink, yet only %d are missing at the client", reply, known.Unwritten, missing))
+	}
+	row.InFlight = min(missing, known.Unwritten+known.Unacknowledged)
+	byClient := min(missing-row.InFlight, l.cutShort[reply.Stage])
+	l.cutShort[reply.Stage] -= byClient
+	row.InFlight += byClient
+	if left := missing - row.InFlight; left > 0 {
+		row.Difference = int64(left)
+		problems = append(problems, fmt.Sprintf("%s: injected %d, observed %d, in flight %d: %d unexplained", reply, row.Injected, row.Observed, row.InFlight, left))
+	}
+	return row, problems
+}
+
+// checkRules compares each rule's outcomes with the replies that carry its name.
+func checkRules(sink *Sink) []string {
+	type drawnReply struct {
+		rule string
+		Reply
+	}
+	byCause := map[drawnReply]uint64{}
+	for _, r := range sink.Replies {
+		if name, ok := strings.CutPrefix(r.Cause, CauseRule); ok {
+			byCause[drawnReply{name, Reply{r.Stage, r.Code, r.Enhanced}}] += r.Count
+		}
+	}
+	var problems []string
+	outcomes := map[drawnReply]uint64{}
+	for _, rule := range sink.Rules {
+		var sum uint64
+		for _, o := range rule.Outcomes {
+			sum += o.Injected
+			if o.Code != 0 {
+				outcomes[drawnReply{rule.Name, Reply{rule.Stage, o.Code, o.Enhanced}}] += o.Injected
+			}
+		}
+		if sum != rule.Occurrences {
+			problems = append(problems, fmt.Sprintf("sink: rule %q spoke %d times but its outcomes add up to %d", rule.Name, rule.Occurrences, sum))
+		}
+	}
+	for k, n := range outcomes {
+		if byCause[k] != n {
+			problems = append(problems, fmt.Sprintf("sink: rule %q drew %s %d times but %d replies carry its name", k.rule, k.Reply, n, byCause[k]))
+		}
+	}
+	for k, n := range byCause {
+		if _, ok := outcomes[k]; !ok {
+			problems = append(problems, fmt.Sprintf("sink: %d replies %s carry the name of rule %q, which lists no such outcome", n, k.Reply, k.rule))
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}

@@ -1,0 +1,181 @@
+package result
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func counter(metric string, value float64, tags Tags) Series {
+	return Series{Metric: metric, Type: Counter, Tags: tags, Stats: &Summary{Count: uint64(value), Sum: value, Min: 1, Max: 1}}
+}
+
+func observed(stage string, code int, enhanced string, n float64) Series {
+	return counter(MetricReplies, n, Tags{"phase": stage, "code": strconv.Itoa(code), "enhanced": enhanced, "scenario": "storm"})
+}
+
+func clientError(stage string, code int, n float64) Series {
+	return counter(MetricErrors, n, Tags{"phase": stage, "error_code": strconv.Itoa(code)})
+}
+
+func TestReconcile(t *testing.T) {
+	const timeout, reset, refused, bounced = 1050, 1220, 1212, 1550
+	plain := func(n uint64) []ReplyCount {
+		return []ReplyCount{{Stage: "message", Code: 250, Enhanced: "2.0.0", Cause: CausePlain, Count: n}}
+	}
+	tests := []struct {
+		name     string
+		client   []Series
+		sink     Sink
+		inFlight uint64
+		problems []string // each must be part of one problem, in order
+	}{
+		{
+			name:   "equal",
+			client: []Series{observed("message", 250, "2.0.0", 90), observed("message", 250, "2.0.0", 10)},
+			sink:   Sink{Replies: plain(100)},
+		},
+		{
+			name:     "one missing and nobody knows why",
+			client:   []Series{observed("message", 250, "2.0.0", 99)},
+			sink:     Sink{Replies: plain(100)},
+			problems: []string{"message 250 2.0.0: injected 100, observed 99, in flight 0: 1 unexplained"},
+		},
+		{
+			name:     "observed more than injected is never excused",
+			client:   []Series{observed("message", 250, "2.0.0", 101), clientError("message", timeout, 5)},
+			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unacknowledged: 5}}},
+			problems: []string{"message 250 2.0.0: observed 101 but injected only 100"},
+		},
+		{
+			name:     "a reply the sink never wrote",
+			client:   []Series{observed("message", 250, "2.0.0", 98)},
+			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unwritten: 2}}},
+			inFlight: 2,
+		},
+		{
+			name:     "a reply the sink never wrote was observed",
+			client:   []Series{observed("message", 250, "2.0.0", 99)},
+			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unwritten: 2}}},
+			inFlight: 1,
+			problems: []string{"2 replies never left the sink, yet only 1 are missing"},
+		},
+		{
+			name:   "unacknowledged replies may have been observed",
+			client: []Series{observed("quit", 221, "2.0.0", 7)},
+			sink: Sink{
+				Replies:  []ReplyCount{{Stage: "quit", Code: 221, Enhanced: "2.0.0", Cause: CausePlain, Count: 7}},
+				InFlight: []InFlight{{Stage: "quit", Code: 221, Enhanced: "2.0.0", Unacknowledged: 7}},
+			},
+		},
+		{
+			name:     "more missing than the sink knows to be unfinished",
+			client:   []Series{observed("message", 250, "2.0.0", 95)},
+			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unacknowledged: 4}}},
+			inFlight: 4,
+			problems: []string{"in flight 4: 1 unexplained"},
+		},
+		{
+			name:     "the sink's unfinished replies excuse their own code only",
+			client:   []Series{observed("message", 250, "2.0.0", 99)},
+			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.1.5", Unacknowledged: 4}}},
+			problems: []string{"1 unexplained"},
+		},
+		{
+			name:     "the client gave up waiting: any code of that stage",
+			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("message", timeout, 1), clientError("message", reset, 1)},
+			sink:     Sink{Replies: append(plain(100), ReplyCount{Stage: "message", Code: 451, Enhanced: "4.3.0", Cause: CauseProtocol, Count: 1})},
+			inFlight: 2,
+		},
+		{
+			name:     "each cut-short wait excuses one reply, not one per code",
+			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("message", timeout, 1)},
+			sink:     Sink{Replies: append(plain(100), ReplyCount{Stage: "message", Code: 451, Enhanced: "4.3.0", Cause: CauseProtocol, Count: 1})},
+			inFlight: 1,
+			problems: []string{"message 451 4.3.0: injected 1, observed 0, in flight 0: 1 unexplained"},
+		},
+		{
+			name:     "an error at another stage excuses nothing",
+			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("rcpt", timeout, 9)},
+			sink:     Sink{Replies: plain(100)},
+			problems: []string{"1 unexplained"},
+		},
+		{
+			name:     "errors that end no wait excuse nothing",
+			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("message", refused, 9), clientError("message", bounced, 9)},
+			sink:     Sink{Replies: plain(100)},
+			problems: []string{"1 unexplained"},
+		},
+		{
+			name:   "the wrong enhanced status code is two differences, whatever was in flight",
+			client: []Series{observed("message", 250, "2.6.0", 100), clientError("message", timeout, 100)},
+			sink:   Sink{Replies: plain(100)}, inFlight: 100,
+			problems: []string{"message 250 2.6.0: observed 100 but injected only 0"},
+		},
+		{
+			name:     "a rule's outcomes must add up to the replies under its name",
+			client:   []Series{observed("rcpt", 450, "4.2.0", 10)},
+			problems: []string{`rule "weather" drew rcpt 450 4.2.0 9 times but 10 replies carry its name`, `rule "weather" spoke 10 times but its outcomes add up to 9`},
+			sink: Sink{
+				Replies: []ReplyCount{{Stage: "rcpt", Code: 450, Enhanced: "4.2.0", Cause: "rule:weather", Count: 10}},
+				Rules:   []RuleCount{{Name: "weather", Stage: "rcpt", Occurrences: 10, Outcomes: []OutcomeCount{{Code: 450, Enhanced: "4.2.0", Probability: 1, Injected: 9}}}},
+			},
+		},
+		{
+			name:     "a code tag that is no number is named",
+			client:   []Series{observed("message", 250, "2.0.0", 100), counter(MetricReplies, 1, Tags{"phase": "data", "code": "x"})},
+			sink:     Sink{Replies: plain(100)},
+			problems: []string{`the code tag "x"`},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Reconcile(&Client{Series: tt.client}, &tt.sink)
+			if got.InFlight != tt.inFlight {
+				t.Errorf("in flight: got %d, want %d", got.InFlight, tt.inFlight)
+			}
+			if got.Balanced != (len(tt.problems) == 0) {
+				t.Errorf("balanced = %v with problems %q", got.Balanced, got.Problems)
+			}
+			if len(got.Problems) != len(tt.problems) {
+				t.Fatalf("problems: got %q, want %q", got.Problems, tt.problems)
+			}
+			for i, want := range tt.problems {
+				if !strings.Contains(got.Problems[i], want) {
+					t.Errorf("problem %d: got %q, want it to say %q", i, got.Problems[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestPlannedIsWeightTimesOccurrences(t *testing.T) {
+	sink := &Sink{
+		Replies: []ReplyCount{
+			{Stage: "rcpt", Code: 250, Enhanced: "2.1.5", Cause: "rule:weather", Count: 905},
+			{Stage: "rcpt", Code: 250, Enhanced: "2.1.5", Cause: CausePlain, Count: 50},
+			{Stage: "rcpt", Code: 450, Enhanced: "4.2.0", Cause: "rule:weather", Count: 95},
+			{Stage: "mail", Code: 250, Enhanced: "2.1.0", Cause: CausePlain, Count: 1050},
+		},
+		Rules: []RuleCount{{Name: "weather", Stage: "rcpt", Occurrences: 1000, Outcomes: []OutcomeCount{
+			{Code: 250, Enhanced: "2.1.5", Probability: 0.9, Injected: 905},
+			{Code: 450, Enhanced: "4.2.0", Probability: 0.1, Injected: 95},
+		}}},
+	}
+	client := &Client{Series: []Series{
+		observed("rcpt", 250, "2.1.5", 955), observed("rcpt", 450, "4.2.0", 95), observed("mail", 250, "2.1.0", 1050),
+	}}
+	got := Reconcile(client, sink)
+	if !got.Balanced {
+		t.Fatalf("not balanced: %q", got.Problems)
+	}
+	want := []Row{
+		{Reply: Reply{"mail", 250, "2.1.0"}, Planned: 1050, Injected: 1050, Observed: 1050},
+		{Reply: Reply{"rcpt", 250, "2.1.5"}, Planned: 950, Drawn: 905, Injected: 955, Observed: 955},
+		{Reply: Reply{"rcpt", 450, "4.2.0"}, Planned: 100, Drawn: 95, Injected: 95, Observed: 95},
+	}
+	if !slices.Equal(got.Rows, want) {
+		t.Errorf("rows:\n got %+v\nwant %+v", got.Rows, want)
+	}
+}

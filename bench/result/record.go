@@ -1,0 +1,120 @@
+package result
+
+import (
+	"fmt"
+	"time"
+)
+
+// Schema is the version of the record that this package reads and writes.
+// Fields may be added within a version, and unknown ones are ignored; a change
+// of meaning is a new version.
+const Schema = "smtpstorm/run/1"
+
+// Record is one run.
+type Record struct {
+	Schema string `json:"schema"`
+	// Label names the run in tables: "calm", "bounce storm".
+	Label      string     `json:"label,omitempty"`
+	Provenance Provenance `json:"provenance"`
+	Load       Load       `json:"load"`
+	Client     *Client    `json:"client,omitempty"` // nil: this side was not recorded
+	Sink       *Sink      `json:"sink,omitempty"`   // nil: this side was not recorded
+	Delivery   *Delivery  `json:"delivery,omitempty"`
+	// Notes say what a reader should know about the run.
+	Notes []string `json:"notes,omitempty"`
+	// Warnings say why a figure of the run deserves less trust.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// New returns an empty record of the current schema.
+func New(label string) *Record { return &Record{Schema: Schema, Label: label} }
+
+// Warn adds a warning, once.
+func (r *Record) Warn(format string, args ...any) {
+	w := fmt.Sprintf(format, args...)
+	for _, have := range r.Warnings {
+		if have == w {
+			return
+		}
+	}
+	r.Warnings = append(r.Warnings, w)
+}
+
+// Load is the work that was offered.
+type Load struct {
+	Script          string  `json:"script,omitempty"` // its name, without a directory
+	ScriptSHA256    string  `json:"script_sha256,omitempty"`
+	Scenario        string  `json:"scenario,omitempty"`
+	Executor        string  `json:"executor,omitempty"` // k6's name: "constant-arrival-rate"
+	VUs             int     `json:"vus,omitempty"`      // the most that may run at once
+	RatePerSecond   float64 `json:"rate_per_s,omitempty"`
+	DurationSeconds float64 `json:"duration_s,omitempty"`
+	// ProbeRatePerSecond is the capacity that a short closed-loop probe measured
+	// before the run, in messages per second; 0 when there was none.
+	ProbeRatePerSecond float64 `json:"probe_rate_per_s,omitempty"`
+
+	IterationsPlanned    uint64 `json:"iterations_planned,omitempty"`
+	IterationsComplete   uint64 `json:"iterations_complete,omitempty"`
+	IterationsDropped    uint64 `json:"iterations_dropped,omitempty"` // never started: no VU was free
+	IterationsAborted    uint64 `json:"iterations_aborted,omitempty"` // started, not finished
+	MessageSizeBytes     int64  `json:"message_size_bytes,omitempty"`
+	RecipientsPerMessage int    `json:"recipients_per_message,omitempty"`
+
+	// ExitStatus is the generator's: k6 gives 99 when a threshold was crossed.
+	// It is nil as long as the process was not waited for.
+	ExitStatus *int        `json:"exit_status,omitempty"`
+	Thresholds []Threshold `json:"thresholds,omitempty"`
+}
+
+// ThresholdsCrossed is k6's exit status for a run in which a threshold failed.
+const ThresholdsCrossed = 99
+
+// Threshold is one condition that the script set.
+type Threshold struct {
+	Metric     string `json:"metric"` // with its tag filter: "smtp_msg_waiting{code:250}"
+	Expression string `json:"expression"`
+	OK         bool   `json:"ok"`
+}
+
+// Join puts the two halves of one run together: load, client and provenance
+// from the generator's record, the sink's counts, seed and plan from the
+// sink's. Neither argument is changed; the parts are shared, not copied.
+func Join(generator, sink *Record) (*Record, error) {
+	if generator.Client == nil {
+		return nil, fmt.Errorf("record %q has no client part", generator.Label)
+	}
+	if sink.Sink == nil {
+		return nil, fmt.Errorf("record %q has no sink part", sink.Label)
+	}
+	out := *generator
+	out.Sink = sink.Sink
+	p := &out.Provenance
+	q := sink.Provenance
+	p.Seed, p.Plan, p.SinkMode = q.Seed, q.Plan, q.SinkMode
+	p.Versions = mergeVersions(p.Versions, q.Versions)
+	out.Notes = append(append([]string(nil), generator.Notes...), sink.Notes...)
+	out.Warnings = append(append([]string(nil), generator.Warnings...), sink.Warnings...)
+	if out.Delivery == nil {
+		out.Delivery = sink.Delivery
+	}
+	return &out, nil
+}
+
+func mergeVersions(a, b map[string]string) map[string]string {
+	out := make(map[string]string, len(a)+len(b))
+	for k, v := range b {
+		out[k] = v
+	}
+	for k, v := range a {
+		out[k] = v
+	}
+	return out
+}
+
+// Duration is how long the run took; 0 while either time is unknown.
+func (p *Provenance) Duration() time.Duration {
+	if p.Started.IsZero() || p.Ended.IsZero() {
+		return 0
+	}
+	return p.Ended.Sub(p.Started)
+}

@@ -1,0 +1,119 @@
+package result
+
+import "time"
+
+// Causes of a reply, as written in ReplyCount.Cause. A rule or a limit adds its
+// name after the colon.
+const (
+	CausePlain    = "plain"    // the stage's plain positive reply: nothing was injected
+	CauseProtocol = "protocol" // the client broke the protocol's rules
+	CauseRule     = "rule:"    // a rule of the plan drew it
+	CauseLimit    = "limit:"   // a limit refused (rate, concurrency, greylist)
+)
+
+// Sink is what the fault-injecting server counted.
+type Sink struct {
+	// Replies counts every reply that was decided, in flight or not.
+	Replies []ReplyCount `json:"replies"`
+	// Rules says how often each rule spoke and what it drew.
+	Rules []RuleCount `json:"rules,omitempty"`
+	// InFlight names the replies among Replies whose fate the sink can't vouch for.
+	InFlight []InFlight `json:"in_flight,omitempty"`
+
+	Connections  uint64 `json:"connections"`
+	Transactions uint64 `json:"transactions"` // accepted MAIL commands
+	Messages     uint64 `json:"messages"`     // messages accepted after the dot
+	Recipients   uint64 `json:"recipients"`   // recipients accepted by RCPT
+	BytesIn      uint64 `json:"bytes_in"`
+	BytesOut     uint64 `json:"bytes_out"`
+
+	// Lateness is last byte handed to the kernel minus due time, for delayed replies.
+	Lateness *Histogram `json:"lateness,omitempty"`
+	// Windows is the time series in ascending order of Start.
+	Windows []SinkWindow `json:"windows,omitempty"`
+	// Process is what the sink's process used; nil when it shares the generator's.
+	Process *Process `json:"process,omitempty"`
+}
+
+// ReplyCount is how often one reply was decided at one stage for one cause.
+type ReplyCount struct {
+	Stage    string `json:"stage"`
+	Code     int    `json:"code"`
+	Enhanced string `json:"enhanced,omitempty"` // "" when the reply carried none
+	Cause    string `json:"cause"`
+	Count    uint64 `json:"count"`
+}
+
+// RuleCount is one rule's work.
+type RuleCount struct {
+	Name        string `json:"name"`
+	Stage       string `json:"stage"`
+	Occurrences uint64 `json:"occurrences"` // times the rule spoke
+	// DistinctKeys is how many different draw keys it met; goodness of fit
+	// counts those, never the repeats of a sticky draw. 0 means not counted.
+	DistinctKeys uint64         `json:"distinct_keys,omitempty"`
+	Outcomes     []OutcomeCount `json:"outcomes"`
+}
+
+// Keys is DistinctKeys, or Occurrences when keys were not counted.
+func (r *RuleCount) Keys() uint64 {
+	if r.DistinctKeys > 0 {
+		return r.DistinctKeys
+	}
+	return r.Occurrences
+}
+
+// OutcomeCount is one outcome of a rule.
+type OutcomeCount struct {
+	// Code is 0 for an outcome without a reply: silence, a closed connection.
+	Code        int     `json:"code"`
+	Enhanced    string  `json:"enhanced,omitempty"`
+	Probability float64 `json:"probability"` // the normalised weight
+	Injected    uint64  `json:"injected"`
+}
+
+// InFlight counts replies of one kind whose delivery to the client is not
+// certain. Both are included in Sink.Replies.
+type InFlight struct {
+	Stage    string `json:"stage"`
+	Code     int    `json:"code"`
+	Enhanced string `json:"enhanced,omitempty"`
+	// Unwritten replies were decided but not (wholly) handed to the kernel: no
+	// client can have observed them.
+	Unwritten uint64 `json:"unwritten,omitempty"`
+	// Unacknowledged replies were written, but the connection then ended without
+	// a sign that they were read (a reset, or an end of file where a command
+	// was due): a client may or may not have observed them.
+	Unacknowledged uint64 `json:"unacknowledged,omitempty"`
+}
+
+// SinkWindow is one slice of the sink's time.
+type SinkWindow struct {
+	Start         time.Time     `json:"start"`
+	LengthSeconds float64       `json:"length_s"`
+	Connections   uint64        `json:"connections,omitempty"` // opened
+	Messages      uint64        `json:"messages,omitempty"`    // accepted after the dot
+	Bytes         uint64        `json:"bytes,omitempty"`       // received
+	Replies       []WindowReply `json:"replies,omitempty"`
+}
+
+// WindowReply is how often a code was given at a stage within a window.
+type WindowReply struct {
+	Stage string `json:"stage"`
+	Code  int    `json:"code"`
+	Count uint64 `json:"count"`
+}
+
+// Stages lists every stage at which the sink replied, in the order of first
+// appearance.
+func (s *Sink) Stages() []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, r := range s.Replies {
+		if !seen[r.Stage] {
+			seen[r.Stage] = true
+			out = append(out, r.Stage)
+		}
+	}
+	return out
+}
