@@ -1,0 +1,525 @@
+package reactor
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// eventBatch bounds what one wait returns, and so how late a timer can be
+	// for the sake of input.
+	eventBatch = 128
+	// acceptBurst bounds the connections accepted per listener and turn, so
+	// that a flood of them doesn't starve those that are there.
+	acceptBurst = 64
+	// timerBurst bounds the timers that fire in one turn.
+	timerBurst = 1024
+	// clockEvery is how many timers may fire by one reading of the clock.
+	clockEvery = 32
+	// starvedRetry is how long accepting stops for want of descriptors, unless
+	// a connection closes earlier.
+	starvedRetry = 100 * time.Millisecond
+)
+
+// loop is one event loop. All but post and what it touches belongs to the
+// goroutine that runs it.
+type loop struct {
+	r        *Reactor
+	id       int
+	epfd     int
+	wakefd   int
+	precise  bool // epoll_pwait2 works
+	ending   bool
+	now      time.Time
+	nowNanos int64 // now since the reactor's start
+	ev       unix.EpollEvent
+	rsa      unix.RawSockaddrAny
+	events   [eventBatch]unix.EpollEvent
+	buf      []byte
+	conns    []*Conn // by descriptor
+	gen      uint32
+	timers   timerHeap
+	todo     []*Conn // to settle
+	doing    []*Conn
+	acks     []*Conn // waiting for an empty send queue
+	ackAt    int64
+	ackEvery int64
+
+	acceptors map[int32]*acceptor
+	starved   bool          // no descriptors: the acceptors are out of epoll
+	starvedTo int64         // ... until then
+	idle      chan struct{} // closed when the last connection has gone
+
+	st   Stats
+	done chan struct{}
+	err  error
+
+	mu      sync.Mutex
+	posts   []func(now time.Time)
+	running []func(now time.Time)
+	stopped bool
+}
+
+func newLoop(r *Reactor, id, readBuffer int) (*loop, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("reactor: epoll_create1: %w", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err == nil {
+		err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wakefd)})
+		if err != nil {
+			_ = unix.Close(wakefd)
+		}
+	}
+	if err != nil {
+		_ = unix.Close(epfd)
+		return nil, fmt.Errorf("reactor: eventfd: %w", err)
+	}
+	return &loop{
+		r: r, id: id, epfd: epfd, wakefd: wakefd, precise: true,
+		buf:       make([]byte, readBuffer),
+		acceptors: make(map[int32]*acceptor),
+		done:      make(chan struct{}),
+	}, nil
+}
+
+func (l *loop) closeFDs() {
+	_ = unix.Close(l.epfd)
+	_ = unix.Close(l.wakefd)
+}
+
+// post queues fn for the loop's goroutine; false means that the loop has ended.
+func (l *loop) post(fn func(now time.Time)) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return false
+	}
+	l.posts = append(l.posts, fn)
+	if len(l.posts) == 1 {
+		// Under the lock: afterwards the descriptor might be closed. The
+		// counter can't overflow, so this can't fail.
+		one := [8]byte{0: 1, 7: 1}
+		_, _ = unix.Write(l.wakefd, one[:])
+	}
+	return true
+}
+
+func (l *loop) runPosts(now time.Time) {
+	l.mu.Lock()
+	l.posts, l.running = l.running, l.posts
+	l.mu.Unlock()
+	for i, fn := range l.running {
+		l.running[i] = nil
+		fn(now)
+	}
+	l.running = l.running[:0]
+}
+
+func (l *loop) tick() {
+	l.now = l.r.clock()
+	l.nowNanos = l.r.nanos(l.now)
+}
+
+func (l *loop) run() {
+	defer close(l.done)
+	l.tick()
+	busy := false
+	for !l.ending {
+		n, err := l.wait(busy)
+		if err != nil {
+			l.err = fmt.Errorf("reactor: epoll_wait: %w", err)
+			break
+		}
+		busy = n > 0
+		l.st.Events += uint64(n)
+		for i := range l.events[:n] {
+			l.dispatch(&l.events[i])
+		}
+		l.pollAcks()
+		l.fire()
+		l.settleAll()
+		l.wakeAcceptors()
+		if l.idle != nil && l.st.Open == 0 {
+			close(l.idle)
+			l.idle = nil
+		}
+	}
+	l.end()
+}
+
+// wait returns the number of events that are ready. After a turn that had
+// some it looks for more without blocking first, which is cheaper than a
+// blocking call when there are; work that is left over makes it not block.
+func (l *loop) wait(busy bool) (int, error) {
+	if busy || len(l.todo) > 0 {
+		l.st.Waits++
+		n, errno := poll(l.epfd, l.events[:])
+		if errno != 0 && errno != unix.EINTR {
+			return 0, errno
+		}
+		if n > 0 || len(l.todo) > 0 {
+			l.wake()
+			return n, nil
+		}
+	}
+	l.wake()
+	l.st.Waits++
+	n, err := wait(l.epfd, l.events[:], l.timeout(), &l.precise)
+	l.tick()
+	if err == unix.EINTR {
+		return 0, nil
+	}
+	return n, err
+}
+
+// wake reads the clock when the loop hasn't slept since it last did: the
+// difference is the time that the turn took.
+func (l *loop) wake() {
+	before := l.nowNanos
+	l.tick()
+	l.st.Lag.Record(time.Duration(l.nowNanos - before))
+}
+
+// timeout returns how long the loop may sleep; negative: without end.
+func (l *loop) timeout() time.Duration {
+	next := int64(-1)
+	if len(l.timers) > 0 {
+		next = l.timers[0].when
+	}
+	if len(l.acks) > 0 && (next < 0 || l.ackAt < next) {
+		next = l.ackAt
+	}
+	if l.starved && (next < 0 || l.starvedTo < next) {
+		next = l.starvedTo
+	}
+	if next < 0 {
+		return -1
+	}
+	return time.Duration(max(next-l.nowNanos, 0))
+}
+
+func (l *loop) dispatch(ev *unix.EpollEvent) {
+	if ev.Pad == 0 { // no generation: not a connection
+		if int(ev.Fd) == l.wakefd {
+			var count [8]byte
+			_, _ = unix.Read(l.wakefd, count[:])
+			l.runPosts(l.now)
+		} else if a := l.acceptors[ev.Fd]; a != nil {
+			l.accept(a)
+		}
+		return
+	}
+	c := l.conns[ev.Fd]
+	if c == nil || c.gen != uint32(ev.Pad) {
+		l.st.Stale++
+		return
+	}
+	l.ready(c, ev.Events)
+}
+
+func (l *loop) ready(c *Conn, events uint32) {
+	if c.flags&flagFailed != 0 {
+		return
+	}
+	if events&unix.EPOLLOUT != 0 {
+		if c.out != nil {
+			c.flush()
+		} else {
+			c.update(false)
+		}
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) == 0 || c.flags&flagFailed != 0 {
+		return
+	}
+	if c.reads() {
+		l.read(c, events&unix.EPOLLERR != 0)
+		return
+	}
+	if events&unix.EPOLLERR != 0 {
+		c.fail(socketError(c.fd))
+		return
+	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP) != 0 && c.flags&(flagHungup|flagEOF) == 0 {
+		c.flags |= flagHungup
+		if c.flags&flagsEnding == 0 {
+			if h, ok := c.h.(HangupHandler); ok {
+				h.Hangup(l.now)
+			}
+		}
+	}
+	if events&unix.EPOLLHUP != 0 && c.out == nil {
+		c.park()
+		c.queue()
+		return
+	}
+	c.update(true)
+}
+
+// socketError takes the pending error of a socket.
+func socketError(fd int32) unix.Errno {
+	n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return errnoOf(err)
+	}
+	if n == 0 {
+		return unix.ECONNRESET
+	}
+	return unix.Errno(n)
+}
+
+// read reads once: what remains is reported again, after the others had their turn.
+func (l *loop) read(c *Conn, broken bool) {
+	p := l.buf
+	if c.readMax > 0 && int(c.readMax) < len(p) {
+		p = p[:c.readMax]
+	}
+	l.st.Reads++
+	n, errno := recv(c.fd, p)
+	switch {
+	case errno == unix.EAGAIN:
+		if broken {
+			c.fail(socketError(c.fd))
+		}
+	case errno != 0:
+		c.fail(errno)
+	case n == 0:
+		c.flags |= flagEOF
+		c.queue()
+		if c.flags&flagsEnding == 0 {
+			c.h.EOF(l.now)
+		}
+	default:
+		l.st.BytesIn += uint64(n)
+		if c.flags&flagFIN != 0 {
+			if c.readMax -= int32(n); c.readMax <= 0 {
+				c.queue()
+			}
+			return
+		}
+		l.deliver(c, p[:n])
+	}
+}
+
+func (c *Conn) data(p []byte) int {
+	n := c.h.Data(c.l.now, p)
+	if n < 0 || n > len(p) {
+		panic(fmt.Sprintf("reactor: Handler.Data consumed %d of %d octets", n, len(p)))
+	}
+	return n
+}
+
+// deliver offers fresh input and keeps what the Handler doesn't take.
+func (l *loop) deliver(c *Conn, p []byte) {
+	n := c.data(p)
+	if n == len(p) || c.flags&(flagsEnding&^flagDetach) != 0 {
+		return
+	}
+	c.flags |= flagPaused
+	c.in, c.inOff = l.r.inPool.Get(), 0
+	c.in.B = append(c.in.B, p[n:]...)
+}
+
+// offer offers kept input again.
+func (l *loop) offer(c *Conn) {
+	p := c.in.B[c.inOff:]
+	if c.readMax > 0 && int(c.readMax) < len(p) {
+		p = p[:c.readMax]
+	}
+	n := c.data(p)
+	if c.in == nil { // dropped by Close
+		return
+	}
+	if n < len(p) {
+		c.flags |= flagPaused
+	}
+	if c.inOff += int32(n); int(c.inOff) == len(c.in.B) {
+		c.releaseInput()
+	}
+}
+
+// fire calls the timers that are due.
+func (l *loop) fire() {
+	for i := 1; i <= timerBurst && len(l.timers) > 0 && l.timers[0].when <= l.nowNanos; i++ {
+		slot := l.timers[0]
+		c := slot.c
+		if c.when > slot.when {
+			l.timers.postpone(c.when)
+			continue
+		}
+		l.timers.remove(c)
+		if c.when == 0 || c.flags&flagFailed != 0 {
+			continue
+		}
+		c.when = 0
+		if c.flags&(flagsEnding) != 0 {
+			l.expire(c, l.now)
+			continue
+		}
+		l.st.TimersFired++
+		l.st.Lateness.Record(time.Duration(l.nowNanos - slot.when))
+		c.h.Timer(l.now)
+		if i%clockEvery == 0 {
+			l.wake()
+		}
+	}
+}
+
+// settleAll settles each connection that asked for it once; what that brings
+// up waits for the next turn, so that no connection can hold up the loop.
+func (l *loop) settleAll() {
+	if len(l.todo) == 0 {
+		return
+	}
+	l.todo, l.doing = l.doing[:0], l.todo
+	for i, c := range l.doing {
+		l.doing[i] = nil
+		c.flags &^= flagQueued
+		l.settle(c, l.now)
+	}
+}
+
+// end closes everything. Posted functions run first: someone may wait for them.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.runPosts(l.now)
+	for _, a := range l.acceptors {
+		l.removeAcceptor(a)
+	}
+	for _, c := range l.conns {
+		if c != nil {
+			l.finish(c, l.now, ErrStopped)
+		}
+	}
+	if l.idle != nil {
+		close(l.idle)
+	}
+	l.mu.Lock()
+	l.closeFDs()
+	l.mu.Unlock()
+}
+
+// acceptor is a listener's socket on one loop.
+type acceptor struct {
+	ln     *Listener
+	fd     int32
+	shared bool // the same socket is on other loops, too
+	armed  bool
+	paused bool // by Listener.Pause
+}
+
+func (l *loop) addAcceptor(a *acceptor) error {
+	if err := l.armAcceptor(a); err != nil {
+		return err
+	}
+	l.acceptors[a.fd] = a
+	return nil
+}
+
+func (l *loop) armAcceptor(a *acceptor) error {
+	if a.armed || a.paused {
+		return nil
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: a.fd}
+	if a.shared {
+		ev.Events |= unix.EPOLLEXCLUSIVE
+	}
+	l.st.Controls++
+	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, int(a.fd), &ev); err != nil {
+		return err
+	}
+	a.armed = true
+	return nil
+}
+
+func (l *loop) disarmAcceptor(a *acceptor) {
+	if a.armed {
+		l.st.Controls++
+		_ = unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, int(a.fd), nil)
+		a.armed = false
+	}
+}
+
+func (l *loop) removeAcceptor(a *acceptor) {
+	l.disarmAcceptor(a)
+	delete(l.acceptors, a.fd)
+	a.ln.release(int(a.fd), a.shared)
+}
+
+// accept takes connections until the queue is empty, at most acceptBurst.
+func (l *loop) accept(a *acceptor) {
+	for range acceptBurst {
+		fd, errno := l.r.accept(a.fd, &l.rsa)
+		switch errno {
+		case 0:
+			l.open(a, fd)
+			if !a.armed { // by NewHandler
+				return
+			}
+			continue
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			l.st.AcceptPauses++
+			l.starve()
+			return
+		}
+		l.st.AcceptErrors++
+		switch errno {
+		case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
+			l.disarmAcceptor(a) // it will never work again
+			return
+		}
+	}
+}
+
+// starve takes all acceptors out of epoll, which would report them forever.
+func (l *loop) starve() {
+	for _, a := range l.acceptors {
+		l.disarmAcceptor(a)
+	}
+	l.starved = true
+	l.starvedTo = l.nowNanos + int64(starvedRetry)
+}
+
+// wakeAcceptors takes up accepting where descriptors ran out.
+func (l *loop) wakeAcceptors() {
+	if !l.starved || l.nowNanos < l.starvedTo {
+		return
+	}
+	l.starved = false
+	for _, a := range l.acceptors {
+		if err := l.armAcceptor(a); err != nil {
+			l.starve()
+			return
+		}
+	}
+}
+
+func (l *loop) open(a *acceptor, fd int32) {
+	l.gen++
+	if l.gen == 0 {
+		l.gen = 1
+	}
+	c := &Conn{l: l, ln: a.ln, fd: fd, gen: l.gen, remote: addrOf(&l.rsa)}
+	if a.ln.unix {
+		c.flags = flagUnix
+	}
+	if int(fd) >= len(l.conns) {
+		size := max(2*len(l.conns), int(fd)+1, 64)
+		l.conns = append(l.conns, make([]*Conn, size-len(l.conns))...)
+	}
+	l.conns[fd] = c
+	l.st.Accepted++
+	l.st.Open++
+	c.control(unix.EPOLL_CTL_ADD, unix.EPOLLIN|unix.EPOLLRDHUP)
+	if c.h = l.r.newHandler(l.id, c, l.now); c.h == nil {
+		c.Close(CloseFIN)
+	}
+}
