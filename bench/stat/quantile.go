@@ -1,0 +1,54 @@
+package stat
+
+import (
+	"math"
+	"sort"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Interval is a closed range; a side without a bound is infinite.
+type Interval struct {
+	Lo float64 `json:"lo"`
+	Hi float64 `json:"hi"`
+}
+
+// OrderStatistics returns the ranks (1 being the smallest of n values) whose
+// values enclose the q-quantile with at least the given confidence, whatever
+// the distribution: l is the largest rank with P(Binomial(n,q) < l) <= alpha/2,
+// u the smallest with P(Binomial(n,q) < u) >= 1-alpha/2 (Hahn and Meeker,
+// Statistical Intervals, 1991, section 5.2.2). Values must be independent. l is
+// 0 or u is n+1 when n is too small for that side.
+func OrderStatistics(n uint64, q, confidence float64) (l, u uint64) {
+	tail := (1 - confidence) / 2
+	bin := distuv.Binomial{N: float64(n), P: q}
+	below := func(rank int) float64 { return bin.CDF(float64(rank - 1)) }
+	const slack = 1e-12 // the CDF's rounding, so that an exact alpha/2 counts
+	l = uint64(sort.Search(int(n), func(i int) bool { return below(i+1) > tail+slack }))
+	u = uint64(sort.Search(int(n), func(i int) bool { return below(i+1) >= 1-tail-slack }) + 1)
+	return l, u
+}
+
+// orderInterval is the interval of the q-quantile by order statistics.
+func orderInterval(h *result.Histogram, q, confidence float64) Interval {
+	n := h.Count()
+	l, u := OrderStatistics(n, q, confidence)
+	iv := Interval{math.Inf(-1), math.Inf(1)}
+	if l >= 1 {
+		iv.Lo = h.AtRank(l)
+	}
+	if u <= n {
+		iv.Hi = h.AtRank(u)
+	}
+	return iv
+}
+
+// MinSamples is how many values a percentile needs before it says anything
+// about the tail: ten beyond it (1,000 for p99).
+func MinSamples(q float64) uint64 {
+	if q >= 1 {
+		return 1
+	}
+	return uint64(math.Ceil(10/(1-q) - 1e-6))
+}

@@ -1,0 +1,310 @@
+package stat
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s: got %v, want %v +- %v", what, got, want, tolerance)
+	}
+}
+
+// Ranks of the median are those of the classical table (Conover, Practical
+// Nonparametric Statistics; also R's and Minitab's sign intervals). Those of the
+// 90th percentile follow from the tables of the binomial distribution B(100, 0.9):
+// F(83) = 0.0206 and F(95) = 0.9763.
+func TestOrderStatisticsPublished(t *testing.T) {
+	for _, tt := range []struct {
+		n    uint64
+		q    float64
+		l, u uint64
+	}{
+		{5, 0.5, 0, 6}, // 5 values can't enclose a median at 95 %
+		{6, 0.5, 1, 6},
+		{10, 0.5, 2, 9},
+		{20, 0.5, 6, 15},
+		{50, 0.5, 18, 33},
+		{100, 0.5, 40, 61},
+		{100, 0.9, 84, 96},
+	} {
+		if l, u := OrderStatistics(tt.n, tt.q, 0.95); l != tt.l || u != tt.u {
+			t.Errorf("q=%v of n=%d: got ranks %d..%d, want %d..%d", tt.q, tt.n, l, u, tt.l, tt.u)
+		}
+	}
+}
+
+// The four proportions of Newcombe, Statistics in Medicine 17 (1998) 857-872, table I.
+func TestProportionIntervalsPublished(t *testing.T) {
+	for _, tt := range []struct {
+		k, n               uint64
+		cpLo, cpHi, lo, hi float64
+	}{
+		{81, 263, 0.2527, 0.3676, 0.2553, 0.3662},
+		{15, 148, 0.0578, 0.1617, 0.0624, 0.1605},
+		{0, 20, 0, 0.1684, 0, 0.1611},
+		{1, 29, 0.0009, 0.1776, 0.0061, 0.1718},
+	} {
+		name := fmt.Sprintf("%d/%d", tt.k, tt.n)
+		cp, w := ClopperPearson(tt.k, tt.n, 0.95), Wilson(tt.k, tt.n, 0.95)
+		near(t, name+" Clopper-Pearson low", cp.Lo, tt.cpLo, 5e-5)
+		near(t, name+" Clopper-Pearson high", cp.Hi, tt.cpHi, 5e-5)
+		near(t, name+" Wilson low", w.Lo, tt.lo, 5e-5)
+		near(t, name+" Wilson high", w.Hi, tt.hi, 5e-5)
+	}
+	if got := ClopperPearson(0, 0, 0.95); got != (Interval{0, 1}) {
+		t.Errorf("no trials: got %v, want [0 1]", got)
+	}
+	near(t, "20/20 low", ClopperPearson(20, 20, 0.95).Lo, 1-0.1684, 5e-5)
+}
+
+// Newcombe, Statistics in Medicine 17 (1998) 873-890, table II, method 10.
+func TestProportionDifferencePublished(t *testing.T) {
+	for _, tt := range []struct {
+		kb, nb, ka, na uint64
+		lo, hi         float64
+	}{
+		{56, 70, 48, 80, 0.0524, 0.3339},
+		{9, 10, 3, 10, 0.1705, 0.8090},
+		{6, 7, 2, 7, 0.0582, 0.8062},
+		{5, 56, 0, 29, -0.0381, 0.1926},
+		{0, 10, 0, 20, -0.1611, 0.2775},
+	} {
+		_, iv := ProportionDifference(tt.ka, tt.na, tt.kb, tt.nb, 0.95)
+		name := fmt.Sprintf("%d/%d - %d/%d", tt.kb, tt.nb, tt.ka, tt.na)
+		near(t, name+" low", iv.Lo, tt.lo, 5e-5)
+		near(t, name+" high", iv.Hi, tt.hi, 5e-5)
+	}
+}
+
+// Mendel's round and wrinkled peas (5,474 : 1,850 against 3:1) and his dihybrid
+// cross (315 : 108 : 101 : 32 against 9:3:3:1), as in every textbook.
+func TestChiSquarePublished(t *testing.T) {
+	chi2, p := ChiSquareTest([]float64{5474, 1850}, []float64{5493, 1831})
+	near(t, "3:1 statistic", chi2, 0.2629, 1e-4)
+	near(t, "3:1 p", p, 0.6081, 1e-4)
+	chi2, p = ChiSquareTest([]float64{315, 108, 101, 32}, []float64{312.75, 104.25, 104.25, 34.75})
+	near(t, "9:3:3:1 statistic", chi2, 0.4700, 1e-4)
+	near(t, "9:3:3:1 p", p, 0.9254, 1e-4)
+}
+
+// Holm's procedure on the p-values of Wright (Biometrics 48, 1992), as R's
+// p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") gives it.
+func TestHolmPublished(t *testing.T) {
+	got := Holm([]float64{0.01, 0.04, 0.03, 0.005})
+	for i, want := range []float64{0.03, 0.06, 0.06, 0.02} {
+		near(t, fmt.Sprint("adjusted p ", i), got[i], want, 1e-12)
+	}
+}
+
+func rule(occurrences uint64, probability []float64, injected ...uint64) result.RuleCount {
+	r := result.RuleCount{Name: "weather", Stage: "rcpt", Occurrences: occurrences}
+	for i, n := range injected {
+		r.Outcomes = append(r.Outcomes, result.OutcomeCount{Code: []int{250, 450, 550, 451}[i], Probability: probability[i], Injected: n})
+	}
+	return r
+}
+
+func TestFits(t *testing.T) {
+	sticky := rule(1000, []float64{0.9, 0.1}, 900, 100)
+	sticky.DistinctKeys = 10
+	for name, tt := range map[string]struct {
+		rule             result.RuleCount
+		tested, rejected bool
+		df, merged       int
+	}{
+		"as planned":                       {rule(1000, []float64{0.9, 0.07, 0.03}, 903, 68, 29), true, false, 2, 0},
+		"89/8/3 against 90/7/3 at 100,000": {rule(100000, []float64{0.9, 0.07, 0.03}, 89000, 8000, 3000), true, true, 2, 0},
+		"small cells are merged":           {rule(1000, []float64{0.98, 0.016, 0.003, 0.001}, 981, 15, 3, 1), true, false, 1, 2},
+		"too few occurrences":              {rule(10, []float64{0.9, 0.1}, 9, 1), false, false, 0, 1},
+		"a single outcome":                 {rule(1000, []float64{1}, 1000), false, false, 0, 0},
+		"sticky repeats":                   {sticky, false, false, 0, 0},
+		"a code of weight 0 was drawn":     {rule(1000, []float64{1, 0}, 999, 1), true, true, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := Fits(&result.Sink{Rules: []result.RuleCount{tt.rule}})[0]
+			if f.Tested != tt.tested || f.Rejected() != tt.rejected || f.DF != tt.df || f.Merged != tt.merged {
+				t.Errorf("got tested %v (%s) rejected %v df %d merged %d p %v, want %+v", f.Tested, f.Reason, f.Rejected(), f.DF, f.Merged, f.P, tt)
+			}
+			if !f.Tested && f.Reason == "" {
+				t.Error("no test and no reason")
+			}
+		})
+	}
+}
+
+// blocks draws n windows of m exponential latencies; load is shared within a
+// window when correlated.
+func blocks(r *rand.Rand, n, m int, correlated bool) Distribution {
+	d := Distribution{Total: &result.Histogram{}}
+	for range n {
+		b := &result.Histogram{}
+		scale := 1.0
+		if correlated {
+			scale = math.Exp(0.3 * r.NormFloat64())
+		}
+		for range m {
+			b.Record(10 * scale * r.ExpFloat64())
+		}
+		d.Total.Merge(b)
+		d.Blocks = append(d.Blocks, b)
+	}
+	return d
+}
+
+// Two runs of one process differ by 0: an interval at 95 % must hold it about
+// that often, and order statistics alone would not when moments differ.
+func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
+	r := rand.New(rand.NewPCG(42, 0))
+	const trials = 100
+	covers := func(d Difference) bool { return d.Within.Lo <= 0 && 0 <= d.Within.Hi }
+	var byBlocks, byOrder, independent int
+	for i := range trials {
+		o := Options{Resamples: 200, Seed: uint64(i)}
+		a, b := blocks(r, 30, 300, true), blocks(r, 30, 300, true)
+		d, method := Differences(a, b, []float64{0.5}, o)
+		if method != BlockBootstrap {
+			t.Fatalf("method: got %q, want %q", method, BlockBootstrap)
+		}
+		if covers(d[0]) {
+			byBlocks++
+		}
+		a.Blocks, b.Blocks = nil, nil
+		d, method = Differences(a, b, []float64{0.5}, o)
+		if method != OrderStatistic {
+			t.Fatalf("method without windows: got %q, want %q", method, OrderStatistic)
+		}
+		if covers(d[0]) {
+			byOrder++
+		}
+		d, _ = Differences(blocks(r, 30, 40, false), blocks(r, 30, 40, false), []float64{0.5}, o)
+		if covers(d[0]) {
+			independent++
+		}
+	}
+	t.Logf("of %d intervals held the truth: %d by blocks, %d by order statistics; %d by blocks of independent values", trials, byBlocks, byOrder, independent)
+	if byBlocks < trials*90/100 || independent < trials*90/100 {
+		t.Errorf("bootstrap covered %d and %d of %d, want at least 90 %%", byBlocks, independent, trials)
+	}
+	if byOrder >= byBlocks {
+		t.Errorf("order statistics covered %d, blocks %d: the case does not tell them apart", byOrder, byBlocks)
+	}
+}
+
+func TestDifferencesAreReproducible(t *testing.T) {
+	a, b := blocks(rand.New(rand.NewPCG(1, 1)), 200, 20, true), blocks(rand.New(rand.NewPCG(2, 2)), 200, 20, true)
+	x, _ := Differences(a, b, []float64{0.5, 0.99, 1}, Options{Seed: 5})
+	y, _ := Differences(a, b, []float64{0.5, 0.99, 1}, Options{Seed: 5})
+	for i := range x {
+		if (x[i].Within == nil) != (i == 2) {
+			t.Errorf("percentile %v: interval %v; only the maximum has none", x[i].A.Q, x[i].Within)
+		}
+		if x[i].Within != nil && *x[i].Within != *y[i].Within {
+			t.Errorf("same seed, different intervals: %v and %v", x[i].Within, y[i].Within)
+		}
+	}
+}
+
+func TestPercentilesAboveWhatWasSeenAreUnknown(t *testing.T) {
+	d := Distribution{Total: &result.Histogram{}, Seen: Seen(result.Load{IterationsComplete: 960, IterationsDropped: 40})}
+	for i := range 960 {
+		d.Total.Record(float64(i + 1))
+	}
+	ps, method := d.Percentiles([]float64{0.5, 0.96, 0.97, 1}, Options{})
+	if method != OrderStatistic {
+		t.Errorf("method: got %q", method)
+	}
+	var beyond []bool
+	for _, p := range ps {
+		beyond = append(beyond, p.Beyond)
+	}
+	if want := []bool{false, false, true, true}; !slices.Equal(beyond, want) {
+		t.Errorf("with 40 dropped beside 960, p50 p96 p97 max beyond = %v, want %v", beyond, want)
+	}
+	diff, _ := Differences(d, d, []float64{0.97}, Options{})
+	if diff[0].Known || diff[0].Within != nil {
+		t.Errorf("a difference of unknown percentiles is known: %+v", diff[0])
+	}
+}
+
+func TestEmptyDistributions(t *testing.T) {
+	empty := Distribution{Total: &result.Histogram{}}
+	d, _ := Differences(empty, empty, []float64{0.5, 1}, Options{})
+	for _, x := range d {
+		if x.Known || x.Within != nil {
+			t.Errorf("difference of nothing: %+v", x)
+		}
+	}
+}
+
+func TestMinSamples(t *testing.T) {
+	for q, want := range map[float64]uint64{0.5: 20, 0.9: 100, 0.95: 200, 0.99: 1000, 0.999: 10000, 1: 1} {
+		if got := MinSamples(q); got != want {
+			t.Errorf("p%v needs %d samples, want %d", 100*q, got, want)
+		}
+	}
+}
+
+func TestOfReadsWindows(t *testing.T) {
+	h := func(v ...float64) *result.Histogram {
+		x := &result.Histogram{}
+		for _, v := range v {
+			x.Record(v)
+		}
+		return x
+	}
+	r := result.New("x")
+	r.Client = &result.Client{
+		Series: []result.Series{
+			{Metric: "m", Type: result.Trend, Tags: result.Tags{"code": "250"}, Histogram: h(1, 2)},
+			{Metric: "m", Type: result.Trend, Tags: result.Tags{"code": "450"}, Histogram: h(3)},
+			{Metric: "other", Type: result.Trend, Histogram: h(9)},
+		},
+		Windows: []result.Window{
+			{Series: []result.WindowSeries{{Index: 0, Histogram: h(1)}, {Index: 1, Histogram: h(3)}, {Index: 2, Histogram: h(9)}}},
+			{Series: []result.WindowSeries{{Index: 2, Histogram: h(9)}}},
+			{Series: []result.WindowSeries{{Index: 0, Histogram: h(2)}}},
+		},
+	}
+	d := Of(r, "m", nil)
+	if d.Total.Count() != 3 || len(d.Blocks) != 2 || d.Blocks[0].Count() != 2 || d.Seen != 1 {
+		t.Errorf("got total %d, %d blocks, seen %v", d.Total.Count(), len(d.Blocks), d.Seen)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	status := 107
+	h := &result.Histogram{}
+	late := &result.Histogram{}
+	for range 500 {
+		h.Record(1)
+		late.Record(30)
+	}
+	r := result.New("x")
+	r.Warn("own warning")
+	r.Provenance = result.Provenance{Cores: 2, SinkMode: result.SinkInProcess}
+	r.Load = result.Load{IterationsComplete: 900, IterationsDropped: 100, IterationsAborted: 3, ExitStatus: &status, RatePerSecond: 900, ProbeRatePerSecond: 1000}
+	r.Client = &result.Client{Series: []result.Series{{Metric: "smtp_msg_waiting", Type: result.Trend, Histogram: h}}, Process: &result.Process{CPUSeconds: 19, WallSeconds: 10}}
+	r.Sink = &result.Sink{Lateness: late, Process: &result.Process{CPUSeconds: 18, WallSeconds: 10}}
+	got := Warnings(r)
+	for i, want := range []string{"own warning", "100 iterations were dropped", "3 iterations were cut short", "exit status 107", "90 % of the capacity",
+		"generator used 95 %", "smtp_msg_waiting has 500 samples", "sink used 90 %", "sink was late", "in-process"} {
+		if i >= len(got) || !strings.Contains(got[i], want) {
+			t.Fatalf("warning %d: want it to say %q in %q", i, want, got)
+		}
+	}
+	if len(got) != 10 {
+		t.Errorf("%d warnings, want 10: %q", len(got), got)
+	}
+	if got := Warnings(result.New("calm")); len(got) != 0 {
+		t.Errorf("an empty record warns: %q", got)
+	}
+}

@@ -1,0 +1,77 @@
+package stat
+
+import (
+	"fmt"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+// Limits past which a figure deserves a warning.
+const (
+	maxShareOfCapacity = 0.5  // arrival rate / probed capacity
+	maxShareOfCPU      = 0.8  // of the cores a process may use
+	maxLatenessMillis  = 10.0 // p99 of the sink's delayed replies
+)
+
+// Warnings says why figures of a run deserve less trust: what the record itself
+// carries, dropped or aborted iterations, a saturated generator or sink, too few
+// samples of a trend for its p99.
+func Warnings(r *result.Record) []string {
+	out := append([]string(nil), r.Warnings...)
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	l := r.Load
+	if l.IterationsDropped > 0 {
+		add("%d iterations were dropped because no virtual user was free: every percentile above p%.4g is unknown and prints as \"> max\"",
+			l.IterationsDropped, 100*Seen(l))
+	}
+	if l.IterationsAborted > 0 {
+		add("%d iterations were cut short before they ended", l.IterationsAborted)
+	}
+	if l.ExitStatus != nil && *l.ExitStatus != 0 && *l.ExitStatus != result.ThresholdsCrossed {
+		add("the load generator ended with exit status %d", *l.ExitStatus)
+	}
+	if l.ProbeRatePerSecond > 0 && l.RatePerSecond > maxShareOfCapacity*l.ProbeRatePerSecond*1.001 {
+		add("the arrival rate is %.0f %% of the capacity that the probe measured: latencies include queueing at the generator or the sink",
+			100*l.RatePerSecond/l.ProbeRatePerSecond)
+	}
+	cores := r.Provenance.Cores
+	if r.Client != nil {
+		if share := cpuShare(r.Client.Process, cores); share > maxShareOfCPU {
+			add("the load generator used %.0f %% of the machine's CPUs: it may be the bottleneck", 100*share)
+		}
+		out = append(out, fewSamples(r.Client)...)
+	}
+	if r.Sink != nil {
+		if share := cpuShare(r.Sink.Process, cores); share > maxShareOfCPU {
+			add("the sink used %.0f %% of the machine's CPUs: it may be the bottleneck", 100*share)
+		}
+		if h := r.Sink.Lateness; h != nil && h.Count() > 0 {
+			if p99 := h.Quantile(0.99); p99 > maxLatenessMillis {
+				add("the sink was late: 1 %% of its delayed replies left %.3g ms or more after they were due", p99)
+			}
+		}
+	}
+	if r.Provenance.SinkMode == result.SinkInProcess {
+		add("the sink shared CPU, garbage collection and descriptors with the load generator (in-process)")
+	}
+	return out
+}
+
+func cpuShare(p *result.Process, cores int) float64 {
+	if p == nil || p.WallSeconds <= 0 || cores <= 0 {
+		return 0
+	}
+	return p.CPUSeconds / p.WallSeconds / float64(cores)
+}
+
+func fewSamples(c *result.Client) []string {
+	const q = 0.99
+	var out []string
+	for _, metric := range c.Metrics(result.Trend) {
+		h := c.Total(metric, nil)
+		if n := h.Count(); n > 0 && n < MinSamples(q) {
+			out = append(out, fmt.Sprintf("%s has %d samples: its p99 rests on fewer than ten values (%d samples are needed)", metric, n, MinSamples(q)))
+		}
+	}
+	return out
+}
