@@ -1,0 +1,119 @@
+package fault
+
+import "github.com/smtpstorm/xk6-smtp/sink/smtp"
+
+// stageIndex finds the first rule of a stage that matches, without asking each: rules lie under the most telling condition that
+// they have (recipient, else sender, else listener), and only those whose condition holds are asked for the rest. Every list is in
+// file order.
+type stageIndex struct {
+	rules       []*Rule
+	unindexed   []int32 // positions in rules
+	byListener  map[string][]int32
+	bySender    patternIndex
+	byRecipient patternIndex
+	sender      bool // some rule has a condition on the sender
+	helo        bool
+}
+
+// patternIndex leads from addresses to the rules that have a pattern for them.
+type patternIndex struct{ lists [3]map[string][]int32 }
+
+func (x *patternIndex) add(set *patternSet, position int32) {
+	for kind, names := range set.sets {
+		for name := range names {
+			if x.lists[kind] == nil {
+				x.lists[kind] = map[string][]int32{}
+			}
+			x.lists[kind][name] = append(x.lists[kind][name], position)
+		}
+	}
+}
+
+func (x *patternIndex) empty() bool {
+	return x.lists[0] == nil && x.lists[1] == nil && x.lists[2] == nil
+}
+
+// add appends a rule, the next in file order.
+func (x *stageIndex) add(r *Rule) {
+	position := int32(len(x.rules))
+	x.rules = append(x.rules, r)
+	x.sender = x.sender || !r.matcher.sender.empty()
+	x.helo = x.helo || !r.matcher.helo.empty()
+	switch {
+	case !r.matcher.recipient.empty():
+		x.byRecipient.add(&r.matcher.recipient, position)
+	case !r.matcher.sender.empty():
+		x.bySender.add(&r.matcher.sender, position)
+	case r.matcher.listeners != nil:
+		if x.byListener == nil {
+			x.byListener = map[string][]int32{}
+		}
+		for name := range r.matcher.listeners {
+			x.byListener[name] = append(x.byListener[name], position)
+		}
+	default:
+		x.unindexed = append(x.unindexed, position)
+	}
+}
+
+// find returns the first rule that matches, or nil. It does not allocate for addresses of up to 320 octets.
+func (x *stageIndex) find(o *Occurrence) *Rule {
+	if len(x.rules) == 0 {
+		return nil
+	}
+	var senderSpace, heloSpace, recipientSpace [320]byte
+	s := subject{Occurrence: o}
+	if x.sender {
+		s.sender = AppendAddress(senderSpace[:0], o.Sender)
+	}
+	if x.helo {
+		s.helo = AppendAddress(heloSpace[:0], o.Helo)
+	}
+	best := x.first(x.unindexed, &s, int32(len(x.rules)))
+	if x.byListener != nil {
+		best = x.first(x.byListener[o.Listener], &s, best)
+	}
+	if !x.bySender.empty() {
+		best = x.firstOf(&x.bySender, s.sender, &s, best)
+	}
+	if !x.byRecipient.empty() {
+		if len(o.Recipient) > 0 {
+			best = x.firstOf(&x.byRecipient, AppendAddress(recipientSpace[:0], o.Recipient), &s, best)
+		} else {
+			for _, recipient := range o.AcceptedRecipients {
+				best = x.firstOf(&x.byRecipient, AppendAddress(recipientSpace[:0], recipient), &s, best)
+			}
+		}
+	}
+	if int(best) == len(x.rules) {
+		return nil
+	}
+	return x.rules[best]
+}
+
+// firstOf returns the first position before best whose rule has a pattern for address and matches, or best.
+func (x *stageIndex) firstOf(index *patternIndex, address []byte, s *subject, best int32) int32 {
+	best = x.first(index.lists[patternExact][string(address)], s, best)
+	domain := smtp.DomainOf(address)
+	best = x.first(index.lists[patternDomain][string(domain)], s, best)
+	if index.lists[patternBelow] == nil {
+		return best
+	}
+	for parent := parentDomain(domain); parent != nil; parent = parentDomain(parent) {
+		best = x.first(index.lists[patternBelow][string(parent)], s, best)
+	}
+	return best
+}
+
+// first returns the first position in list, before best, whose rule matches but for what led to the list, or best.
+func (x *stageIndex) first(list []int32, s *subject, best int32) int32 {
+	for _, position := range list {
+		if position >= best {
+			return best
+		}
+		if x.rules[position].matcher.holds(s) {
+			return position
+		}
+	}
+	return best
+}

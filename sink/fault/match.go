@@ -1,0 +1,333 @@
+package fault
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Match says which occurrences a rule speaks about: every condition that is present must hold; a list holds when any of its
+// members does. The zero value matches everything.
+//
+// Patterns are an exact name or address, *@domain (any local part), or *.domain (any domain below it, at any depth, but not
+// itself). Domains and host names compare without regard to ASCII case, local parts exactly (RFC 5321 section 2.4). <> is the
+// null sender.
+type Match struct {
+	Listeners   []string       // names
+	Clients     []netip.Prefix // networks of the client's address
+	Helos       []string       // host.example or *.example, from helo on
+	Senders     []string       // <>, user@domain, *@domain or *.domain, from mail on
+	Recipients  []string       // user@domain, *@domain or *.domain, from rcpt on; at message any accepted recipient, in LMTP that one
+	Attempts    Range          // the (sender, recipient) pair's n-th RCPT, from rcpt on; at message the highest of the accepted recipients
+	Messages    Range          // n-th message of the connection, from mail on
+	Connections Range          // the client's n-th connection
+}
+
+// Range is a range of ordinals, both ends included, counted from 1. The zero value is every ordinal.
+type Range struct {
+	From uint64 // 0 and 1: from the first
+	To   uint64 // 0: without end
+}
+
+// IsZero reports whether the range is every ordinal.
+func (r Range) IsZero() bool { return r == Range{} }
+
+// Contains reports whether n lies in the range.
+func (r Range) Contains(n uint64) bool { return n >= r.From && (r.To == 0 || n <= r.To) }
+
+// String returns "3", "1-3" or "4-"; the empty string for the zero value.
+func (r Range) String() string {
+	switch {
+	case r.IsZero():
+		return ""
+	case r.To == 0:
+		return fmt.Sprintf("%d-", max(r.From, 1))
+	case r.From == r.To:
+		return fmt.Sprintf("%d", r.To)
+	}
+	return fmt.Sprintf("%d-%d", max(r.From, 1), r.To)
+}
+
+// ParseRange parses "3", "1-3" or "4-": ordinals from 1, both ends included.
+func ParseRange(text string) (Range, error) {
+	low, high, span := strings.Cut(text, "-")
+	from, err := parseOrdinal(low)
+	r := Range{From: from, To: from}
+	if err == nil && span {
+		r.To = 0
+		if high != "" {
+			r.To, err = parseOrdinal(high)
+		}
+	}
+	if err != nil || (r.To != 0 && r.To < r.From) {
+		return Range{}, fmt.Errorf("invalid range %q (want 3, 1-3 or 4-, counted from 1)", text)
+	}
+	return r, nil
+}
+
+func parseOrdinal(text string) (uint64, error) {
+	var n uint64
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' || n > 1<<32 {
+			return 0, fmt.Errorf("invalid ordinal %q", text)
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("invalid ordinal %q", text)
+	}
+	return n, nil
+}
+
+func knowsHelo(s smtp.Stage) bool   { return s != smtp.StageConnect }
+func knowsSender(s smtp.Stage) bool { return scopeOf(s) == scopeTransaction }
+
+// validate returns a RuleError's field and cause when a condition isn't known yet at the stage, or is malformed.
+func (m *Match) validate(s smtp.Stage) (field string, err error) {
+	conditions := [...]struct {
+		field   string
+		present bool
+		known   func(smtp.Stage) bool
+		from    string
+	}{
+		{"match.helo", len(m.Helos) > 0, knowsHelo, "every stage but connect"},
+		{"match.sender", len(m.Senders) > 0, knowsSender, "mail rcpt data bdat message"},
+		{"match.recipient", len(m.Recipients) > 0, knowsRecipients, "rcpt data bdat message"},
+		{"match.attempt", !m.Attempts.IsZero(), knowsRecipients, "rcpt data bdat message"},
+		{"match.message", !m.Messages.IsZero(), knowsSender, "mail rcpt data bdat message"},
+	}
+	for _, c := range conditions {
+		if c.present && !c.known(s) {
+			return c.field, fmt.Errorf("not known yet at stage %v (known at: %s)", s, c.from)
+		}
+	}
+	for _, name := range m.Listeners {
+		if name == "" {
+			return "match.listener", fmt.Errorf("empty listener name")
+		}
+	}
+	for _, network := range m.Clients {
+		if !network.IsValid() {
+			return "match.client", fmt.Errorf("invalid network (want for example 192.0.2.0/24 or 2001:db8::/32)")
+		}
+	}
+	for _, r := range [...]struct {
+		field string
+		r     Range
+	}{{"match.attempt", m.Attempts}, {"match.message", m.Messages}, {"match.connection", m.Connections}} {
+		if r.r.To != 0 && r.r.To < r.r.From {
+			return r.field, fmt.Errorf("empty range %d-%d (want the lower bound first)", r.r.From, r.r.To)
+		}
+	}
+	for _, p := range m.Helos {
+		if _, _, err := parseHostPattern(p); err != nil {
+			return "match.helo", err
+		}
+	}
+	for _, p := range m.Senders {
+		if _, _, err := parsePattern(p, true); err != nil {
+			return "match.sender", err
+		}
+	}
+	for _, p := range m.Recipients {
+		if _, _, err := parsePattern(p, false); err != nil {
+			return "match.recipient", err
+		}
+	}
+	return "", nil
+}
+
+// matcher is a Match made ready to be asked. Listener, sender and recipient are what the plan's index looks up; a rule that was
+// found by one of them is still asked for the rest.
+type matcher struct {
+	listeners                     map[string]bool
+	helo, sender, recipient       patternSet
+	clients                       []netip.Prefix
+	attempt, message, connections Range
+}
+
+func newMatcher(m *Match) matcher {
+	c := matcher{attempt: m.Attempts, message: m.Messages, connections: m.Connections}
+	if len(m.Listeners) > 0 {
+		c.listeners = map[string]bool{}
+	}
+	for _, name := range m.Listeners {
+		c.listeners[name] = true
+	}
+	for _, network := range m.Clients {
+		c.clients = append(c.clients, unmapPrefix(network))
+	}
+	for _, p := range m.Helos {
+		kind, name, _ := parseHostPattern(p)
+		c.helo.add(kind, name)
+	}
+	for _, p := range m.Senders {
+		kind, name, _ := parsePattern(p, true)
+		c.sender.add(kind, name)
+	}
+	for _, p := range m.Recipients {
+		kind, name, _ := parsePattern(p, false)
+		c.recipient.add(kind, name)
+	}
+	return c
+}
+
+// unmapPrefix writes an IPv4 network in its own form even if it came mapped into IPv6.
+func unmapPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96).Masked()
+	}
+	return p.Masked()
+}
+
+// subject is an occurrence with its addresses in the form that patterns compare: see AppendAddress.
+type subject struct {
+	*Occurrence
+	sender, helo []byte
+}
+
+// holds reports whether every condition but the recipient's holds.
+func (m *matcher) holds(s *subject) bool {
+	if m.listeners != nil && !m.listeners[s.Listener] {
+		return false
+	}
+	if m.clients != nil && !m.holdsClient(s.Client) {
+		return false
+	}
+	if !m.connections.Contains(s.ConnN) && !m.connections.IsZero() {
+		return false
+	}
+	if !m.message.Contains(s.MessageN) && !m.message.IsZero() {
+		return false
+	}
+	if !m.attempt.IsZero() {
+		n := s.MaxRcptN
+		if len(s.Recipient) > 0 {
+			n = s.RcptN
+		}
+		if !m.attempt.Contains(n) {
+			return false
+		}
+	}
+	return (m.helo.empty() || m.helo.containsHost(s.helo)) && (m.sender.empty() || m.sender.contains(s.sender))
+}
+
+func (m *matcher) holdsClient(client netip.Addr) bool {
+	client = client.Unmap()
+	for _, network := range m.clients {
+		if network.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// patternKind is the shape of a pattern.
+type patternKind uint8
+
+const (
+	patternExact  patternKind = iota // an address or a host name
+	patternDomain                    // *@domain
+	patternBelow                     // *.domain
+)
+
+// parsePattern takes a pattern of addresses apart; name is as AppendAddress writes it, the domain alone for wildcards.
+func parsePattern(text string, sender bool) (kind patternKind, name string, err error) {
+	trimmed := text
+	if strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
+		trimmed = text[1 : len(text)-1]
+	}
+	lowered := string(AppendAddress(nil, []byte(trimmed)))
+	local, domain, hasAt := cutAddress(lowered)
+	switch {
+	case trimmed == "" && trimmed != text && sender:
+		return patternExact, "", nil
+	case lowered == "postmaster":
+		return patternExact, lowered, nil
+	case strings.HasPrefix(lowered, "*.") && !hasAt && validHost(lowered[2:]):
+		return patternBelow, lowered[2:], nil
+	case local == "*" && hasAt && strings.HasPrefix(domain, "*.") && validHost(domain[2:]):
+		return patternBelow, domain[2:], nil
+	case local == "*" && hasAt && validHost(domain):
+		return patternDomain, domain, nil
+	case hasAt && local != "" && !strings.Contains(local, "*") && validHost(domain):
+		return patternExact, lowered, nil
+	}
+	forms := "user@example.com, *@example.com or *.example.com"
+	if sender {
+		forms = "<>, " + forms
+	}
+	return 0, "", fmt.Errorf("invalid pattern %q (want %s)", text, forms)
+}
+
+// parseHostPattern takes a pattern of host names apart.
+func parseHostPattern(text string) (kind patternKind, name string, err error) {
+	lowered := string(AppendAddress(nil, []byte(text)))
+	if below, ok := strings.CutPrefix(lowered, "*."); ok && validHost(below) {
+		return patternBelow, below, nil
+	}
+	if validHost(lowered) {
+		return patternExact, lowered, nil
+	}
+	return 0, "", fmt.Errorf("invalid pattern %q (want host.example.com or *.example.com)", text)
+}
+
+// validHost reports whether name can stand for a domain, a host name or an address literal.
+func validHost(name string) bool { return name != "" && !strings.ContainsAny(name, "*@<> \t\r\n\x00") }
+
+func cutAddress(address string) (local, domain string, hasAt bool) {
+	i := strings.LastIndexByte(address, '@')
+	if i < 0 {
+		return address, "", false
+	}
+	return address[:i], address[i+1:], true
+}
+
+// patternSet is a set of patterns of addresses or host names, looked up in constant time per label of the domain.
+type patternSet struct{ sets [3]map[string]bool }
+
+func (p *patternSet) add(kind patternKind, name string) {
+	if p.sets[kind] == nil {
+		p.sets[kind] = map[string]bool{}
+	}
+	p.sets[kind][name] = true
+}
+
+func (p *patternSet) empty() bool { return p.sets[0] == nil && p.sets[1] == nil && p.sets[2] == nil }
+
+// contains reports whether the set holds address, which is as AppendAddress writes it.
+func (p *patternSet) contains(address []byte) bool {
+	if p.sets[patternExact][string(address)] {
+		return true
+	}
+	domain := smtp.DomainOf(address)
+	return p.sets[patternDomain][string(domain)] || p.containsBelow(domain)
+}
+
+func (p *patternSet) containsHost(name []byte) bool {
+	return p.sets[patternExact][string(name)] || p.containsBelow(name)
+}
+
+func (p *patternSet) containsBelow(domain []byte) bool {
+	if p.sets[patternBelow] == nil {
+		return false
+	}
+	for parent := parentDomain(domain); parent != nil; parent = parentDomain(parent) {
+		if p.sets[patternBelow][string(parent)] {
+			return true
+		}
+	}
+	return false
+}
+
+// parentDomain returns what follows the first dot of domain, or nil. It aliases domain.
+func parentDomain(domain []byte) []byte {
+	i := bytes.IndexByte(domain, '.')
+	if i < 0 || i+1 == len(domain) {
+		return nil
+	}
+	return domain[i+1:]
+}

@@ -1,0 +1,24 @@
+package fault
+
+import (
+	"fmt"
+	"strings"
+)
+
+// nameOf returns names[i], or a placeholder for a value that no constant has.
+func nameOf(names []string, i int) string {
+	if i >= 0 && i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("invalid(%d)", i)
+}
+
+// parseName returns the index of name among names[first:]; the error names what is valid.
+func parseName(what, name string, names []string, first int) (int, error) {
+	for i := first; i < len(names); i++ {
+		if names[i] == name {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown %s %q (valid: %s)", what, name, strings.Join(names[first:], " "))
+}

@@ -1,0 +1,87 @@
+package fault
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Occurrence is what is known when a stage occurs. Its slices belong to the session and are valid during the call only.
+// Counters that the plan's Needs do not ask for may be left zero.
+type Occurrence struct {
+	Stage    smtp.Stage
+	Listener string     // the listener's name
+	Client   netip.Addr // the client's address; invalid for a unix socket
+	ConnN    uint64     // this client's n-th connection, from 1 (Needs.Connections)
+	Helo     []byte     // argument of HELO, EHLO or LHLO, from that stage on
+	TLS      bool       // the connection is encrypted
+
+	Sender   []byte // reverse-path without <>, from mail on; empty for the null sender
+	MailN    uint64 // the sender's n-th MAIL, from 1 (Needs.Mails)
+	MessageN uint64 // n-th message (MAIL) of this connection, from 1
+
+	Recipient []byte // forward-path without <>, at rcpt and at an LMTP message
+	RcptN     uint64 // that (sender, recipient) pair's n-th RCPT, from 1 (Needs.Recipients)
+
+	RecipientsHash     uint64   // at data, bdat and message: sum of HashRecipient over the accepted recipients (Needs.Recipients)
+	MaxRcptN           uint64   // the highest RcptN of the accepted recipients (Needs.Recipients)
+	Recipients         int      // how many recipients were accepted
+	AcceptedRecipients [][]byte // the accepted recipients, for a match on any of them
+
+	Nth uint64 // n-th occurrence of this stage in this connection, from 1
+}
+
+// Needs says which counters that connections share a plan's rules draw or match on. A session asks for no other: the plain
+// path touches none.
+type Needs struct {
+	Connections bool // Occurrence.ConnN
+	Mails       bool // Occurrence.MailN
+	Recipients  bool // Occurrence.RcptN, MaxRcptN and RecipientsHash
+}
+
+func (n Needs) or(m Needs) Needs {
+	return Needs{
+		Connections: n.Connections || m.Connections,
+		Mails:       n.Mails || m.Mails,
+		Recipients:  n.Recipients || m.Recipients,
+	}
+}
+
+// Cause says who decided an outcome.
+type Cause uint8
+
+// The causes, from the last resort up.
+const (
+	CausePlain    Cause = iota // nobody spoke: the plain reply
+	CauseProtocol              // a protocol error (decided by the session, never by a plan)
+	CauseRule                  // a rule of the plan
+)
+
+// NumCauses is the number of causes, for arrays indexed by Cause.
+const NumCauses = int(CauseRule) + 1
+
+// String returns "plain", "protocol" or "rule".
+func (c Cause) String() string {
+	switch c {
+	case CausePlain:
+		return "plain"
+	case CauseProtocol:
+		return "protocol"
+	case CauseRule:
+		return "rule"
+	}
+	return "unknown"
+}
+
+// Decision is the outcome of one stage occurrence.
+//
+// A nil Reply from Plan.Decide means the stage's plain reply, which the session renders itself (a greeting holds its host name,
+// the EHLO reply its capabilities); see Plain.
+type Decision struct {
+	Cause   Cause
+	Rule    *Rule         // set when Cause is CauseRule
+	Outcome int           // index into Rule.Outcomes
+	Reply   *smtp.Reply   // shared and never changed
+	Delay   time.Duration // from the moment the reply is known to the moment it is written; 0 to MaxDelay
+}

@@ -1,0 +1,176 @@
+package fault
+
+import (
+	"fmt"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Rule is a validated rule of a plan. It is immutable and shared.
+type Rule struct {
+	Index    int    // position in the plan, from 0
+	Name     string // unique within the plan
+	Stage    smtp.Stage
+	Match    Match
+	Mode     Mode      // the mode that its outcomes come from; ModeNone when they were written out
+	Outcomes []Outcome // at least one
+	Key      KeyKind   // never KeyDefault
+
+	matcher matcher
+	table   aliasTable
+	draws   bool // code or delay depends on a draw, and so on the key
+}
+
+// Outcome is one weighted outcome of a rule.
+type Outcome struct {
+	Code        smtp.Code   // the reply's code, also where Reply is nil
+	Reply       *smtp.Reply // nil: the stage's plain reply, see Plain
+	Probability float64     // weight divided by the sum of the rule's weights
+	Delay       Delay
+}
+
+// Probabilities returns the probability of each outcome, from the weights. The number of replies planned for an outcome is its
+// probability times the rule's occurrences. The slice is the caller's.
+func (r *Rule) Probabilities() []float64 {
+	p := make([]float64, len(r.Outcomes))
+	for i := range r.Outcomes {
+		p[i] = r.Outcomes[i].Probability
+	}
+	return p
+}
+
+// Needs returns the shared counters that the rule draws or matches on.
+func (r *Rule) Needs() Needs {
+	needs := Needs{
+		Connections: !r.Match.Connections.IsZero(),
+		Recipients:  !r.Match.Attempts.IsZero(),
+	}
+	if r.draws {
+		needs = needs.or(keyNeeds(r.Key, r.Stage))
+	}
+	return needs
+}
+
+// decide returns the rule's decision for an occurrence that it matches. It does not allocate.
+func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
+	d := Decision{Cause: CauseRule, Rule: r}
+	if !r.draws {
+		d.Reply, d.Delay = r.Outcomes[0].Reply, r.Outcomes[0].Delay.At(0)
+		return d
+	}
+	var space [400]byte
+	key := AppendKey(space[:0], r.Key, o)
+	if len(r.Outcomes) > 1 {
+		d.Outcome = r.table.index(Draw(seed, r.Stage, PurposeCode, key))
+	}
+	outcome := &r.Outcomes[d.Outcome]
+	d.Reply = outcome.Reply
+	if outcome.Delay.random() {
+		d.Delay = outcome.Delay.At(Draw(seed, r.Stage, PurposeDelay, key))
+	} else {
+		d.Delay = outcome.Delay.At(0)
+	}
+	return d
+}
+
+// newRule validates a spec; the error has no position yet, only field and cause.
+func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
+	if int(spec.Stage) >= smtp.NumStages {
+		return nil, "stage", fmt.Errorf("unknown stage %v", spec.Stage)
+	}
+	if field, err := spec.Match.validate(spec.Stage); err != nil {
+		return nil, field, err
+	}
+	if err := spec.Delay.Validate(); err != nil {
+		return nil, "delay", err
+	}
+	r = &Rule{Name: spec.Name, Stage: spec.Stage, Match: spec.Match, Mode: spec.Mode.Mode, Key: spec.Key, matcher: newMatcher(&spec.Match)}
+	if err := r.setKey(); err != nil {
+		return nil, "key", err
+	}
+	outcomes, field, err := spec.outcomes()
+	if err != nil {
+		return nil, field, err
+	}
+	weights := make([]float64, len(outcomes))
+	for i := range outcomes {
+		outcome, field, err := newOutcome(spec, &outcomes[i])
+		if err != nil {
+			return nil, fmt.Sprintf("outcomes[%d]%s", i, field), err
+		}
+		r.Outcomes = append(r.Outcomes, outcome)
+		weights[i] = outcomes[i].Weight
+		r.draws = r.draws || outcome.Delay.random()
+	}
+	probabilities, err := normalise(weights)
+	if err != nil {
+		return nil, "outcomes", err
+	}
+	for i, p := range probabilities {
+		r.Outcomes[i].Probability = p
+	}
+	r.table = newAliasTable(probabilities)
+	r.draws = r.draws || len(outcomes) > 1
+	return r, "", nil
+}
+
+func (r *Rule) setKey() error {
+	switch {
+	case r.Key == KeyDefault:
+		r.Key = KeyAttempt
+	case int(r.Key) >= len(keyKinds):
+		return fmt.Errorf("unknown key %v", r.Key)
+	case r.Key == KeyRecipient && !knowsRecipients(r.Stage):
+		return fmt.Errorf("key recipient is not known yet at stage %v (known at: rcpt data bdat message)", r.Stage)
+	case r.Key == KeyMessage && scopeOf(r.Stage) != scopeTransaction:
+		return fmt.Errorf("key message is not known at stage %v (known at: mail rcpt data bdat message)", r.Stage)
+	}
+	return nil
+}
+
+// outcomes returns the outcomes as if each was written out: of the mode, as given, or the plain reply.
+func (spec *RuleSpec) outcomes() (outcomes []OutcomeSpec, field string, err error) {
+	switch {
+	case spec.Mode.Mode == ModeNone && len(spec.Outcomes) == 0:
+		return []OutcomeSpec{{Weight: 1}}, "", nil
+	case spec.Mode.Mode == ModeNone:
+		return spec.Outcomes, "", nil
+	case len(spec.Outcomes) > 0:
+		return nil, "mode", fmt.Errorf("both a mode and outcomes (want one of them)")
+	}
+	table, err := spec.Mode.Table(spec.Stage)
+	if err != nil {
+		return nil, "mode", err
+	}
+	for _, c := range table {
+		outcomes = append(outcomes, OutcomeSpec{Weight: c.Weight, Code: c.Code})
+	}
+	return outcomes, "", nil
+}
+
+func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, err error) {
+	if err := o.Delay.Validate(); err != nil {
+		return Outcome{}, ".delay", err
+	}
+	outcome = Outcome{Code: o.Code, Delay: spec.Delay}
+	if o.NoDelay || !o.Delay.IsZero() {
+		outcome.Delay = o.Delay
+	}
+	plain := PlainCode(spec.Stage)
+	written := !o.Enhanced.IsZero() || len(o.Text) > 0
+	switch {
+	case o.Code == 0 && written:
+		return Outcome{}, ".reply", fmt.Errorf("enhanced status code or text without a code")
+	case o.Code == 0 || (o.Code == plain && !written):
+		outcome.Code = plain
+		return outcome, "", nil
+	}
+	outcome.Reply, err = smtp.NewReply(spec.Stage, o.Code, o.Enhanced, o.Text...)
+	if err == nil {
+		err = outcome.Reply.Validate()
+	}
+	if err != nil {
+		return Outcome{}, ".reply", err
+	}
+	return outcome, "", nil
+}

@@ -1,0 +1,84 @@
+package fault
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// PlanSpec is a plan as a person wrote it, in flags or in a file. NewPlan checks it and makes it a Plan.
+type PlanSpec struct {
+	Name        string
+	Description string
+	Seed        uint64
+	Rules       []RuleSpec // the first that matches decides
+}
+
+// RuleSpec is one rule of a PlanSpec. It has outcomes or a mode, or neither: then its outcome is the plain reply, which makes
+// sense with a delay, and as an exemption from later rules.
+type RuleSpec struct {
+	Name     string // empty: "rule N", counted from 1; unique within the plan
+	Stage    smtp.Stage
+	Match    Match
+	Mode     ModeSpec
+	Outcomes []OutcomeSpec
+	Delay    Delay // of each outcome that has none of its own
+	Key      KeyKind
+}
+
+// OutcomeSpec is one weighted outcome of a RuleSpec.
+type OutcomeSpec struct {
+	// Weight counts in relation to the sum over the rule's outcomes. It is not defaulted: 0 is never drawn.
+	Weight float64
+	// Code is the reply code, 200 to 599, never filtered by a stage table; 0 is the stage's plain reply.
+	Code     smtp.Code
+	Enhanced smtp.Enhanced // absent: the catalogue's default for code and stage
+	Text     []string      // reply lines; none: the catalogue's text
+	Delay    Delay         // overrides the rule's
+	NoDelay  bool          // no delay even if the rule has one
+}
+
+// ParseReply parses a reply as flags and plans write it: "450", "550/5.7.1", or "plain" for the stage's plain reply. The weight of the
+// result is 1.
+func ParseReply(text string) (OutcomeSpec, error) {
+	o := OutcomeSpec{Weight: 1}
+	if text == "plain" {
+		return o, nil
+	}
+	code, enhanced, hasEnhanced := strings.Cut(text, "/")
+	var err error
+	if o.Code, err = smtp.ParseCode(code); err != nil {
+		return OutcomeSpec{}, fmt.Errorf("invalid reply %q (want a code from 200 to 599 such as 450, with an enhanced status code such as 550/5.7.1, or plain)", text)
+	}
+	if hasEnhanced {
+		if o.Enhanced, err = smtp.ParseEnhanced(enhanced); err != nil {
+			return OutcomeSpec{}, err
+		}
+	}
+	return o, nil
+}
+
+// SpecError is what NewPlan returns for a broken PlanSpec: it says which rule and which of its fields is wrong.
+type SpecError struct {
+	Rule  int    // index into PlanSpec.Rules
+	Name  string // the rule's name, if it has one
+	Field string // as plan files write it, such as "match.recipient" or "outcomes[2].reply"; empty for the rule as a whole
+	Err   error
+}
+
+// Error returns one line: the rule, the field and what is wrong.
+func (e *SpecError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "rule %d", e.Rule+1)
+	if e.Name != "" {
+		fmt.Fprintf(&b, " %q", e.Name)
+	}
+	if e.Field != "" {
+		fmt.Fprintf(&b, ": %s", e.Field)
+	}
+	return fmt.Sprintf("%s: %v", b.String(), e.Err)
+}
+
+// Unwrap returns what is wrong, without where.
+func (e *SpecError) Unwrap() error { return e.Err }
