@@ -1,0 +1,217 @@
+package session
+
+import (
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// data handles DATA.
+func (s *Session) data(args []byte) {
+	w, tx := s.work, s.tx
+	w.opensBody = false
+	switch {
+	case tx == nil:
+		s.refuse(smtp.StageData, &replyMailFirst)
+	case tx.chunked:
+		s.refuse(smtp.StageData, &replyAfterChunk) // RFC 3030 section 2
+	case len(args) > 0:
+		s.refuse(smtp.StageData, &replyNoArguments)
+	case tx.body == smtp.BodyBinaryMIME:
+		s.refuse(smtp.StageData, &replyBinaryByChunks) // RFC 3030 section 3
+	case len(tx.recipients) > 0:
+		w.opensBody = true
+		s.answer(smtp.StageData)
+	default:
+		s.dataWithoutRecipients()
+	}
+}
+
+// dataWithoutRecipients refuses, unless a rule that knows 354 speaks: that rule then decides alone, so that its odds hold.
+func (s *Session) dataWithoutRecipients() {
+	s.decide(smtp.StageData)
+	if d := &s.work.decision; d.Cause == fault.CauseRule && canOpenBody(d.Rule) {
+		s.work.opensBody = true
+		s.deliver(smtp.StageData)
+		return
+	}
+	s.refuse(smtp.StageData, s.noRecipients())
+}
+
+func canOpenBody(r *fault.Rule) bool {
+	for i := range r.Outcomes {
+		if r.Outcomes[i].Code == 354 {
+			return true
+		}
+	}
+	return false
+}
+
+// noRecipients returns the refusal of a body that nobody is to get.
+func (s *Session) noRecipients() *smtp.Reply {
+	if s.cfg.LMTP {
+		return &replyRcptFirst // RFC 2033 section 4.2
+	}
+	return &replyNoValidRecipients // RFC 5321 section 3.3
+}
+
+// settleData opens the body; only 354 does.
+func (s *Session) settleData(r *smtp.Reply) {
+	switch {
+	case r.Code == 354 && s.work.opensBody:
+		s.tx.scanner.Reset()
+		s.state = stateData
+	case s.tx != nil:
+		s.tx.refusal, s.tx.refusedAt = r, smtp.StageData
+	}
+}
+
+// feedData takes octets of the body of DATA.
+func (s *Session) feedData(p []byte) int {
+	n, done := s.tx.scanner.Scan(p)
+	if done {
+		s.endBody()
+	}
+	return n
+}
+
+// endBody answers the message: once, or in LMTP once per accepted recipient (RFC 2033 section 4.2).
+func (s *Session) endBody() {
+	tx := s.tx
+	if tx.scanner.EightBit() && tx.body != smtp.Body8BitMIME && !tx.smtputf8 {
+		s.undeclared8Bit++
+	}
+	s.state = stateCommand
+	if s.cfg.LMTP && len(tx.recipients) > 0 {
+		s.state = stateReplies // proceed goes on
+		return
+	}
+	s.answerMessage()
+}
+
+// answerMessage answers the message, or in LMTP its next recipient.
+func (s *Session) answerMessage() {
+	if err := s.messageError(); err != nil {
+		s.refuse(smtp.StageMessage, err)
+		return
+	}
+	s.answer(smtp.StageMessage)
+}
+
+// messageError returns what is wrong with the message that was read, or nil.
+func (s *Session) messageError() *smtp.Reply {
+	tx := s.tx
+	switch {
+	case len(tx.recipients) == 0:
+		return s.noRecipients()
+	case s.tooBig(tx.octets()):
+		return &replyTooBig
+	case (tx.scanner.BareLF() || tx.scanner.BareCR()) && s.cfg.BareLF == BareLFReject:
+		return &replyBareLF
+	}
+	return nil
+}
+
+func (s *Session) tooBig(octets int64) bool {
+	limit := s.cfg.maxSize()
+	return limit > 0 && octets > limit
+}
+
+// settleMessage writes the final rows that the reply decides.
+func (s *Session) settleMessage(r *smtp.Reply) {
+	tx := s.tx
+	if s.state == stateReplies {
+		s.recordRecipient(tx.next, smtp.StageMessage, r)
+		tx.next++
+		if tx.next < len(tx.recipients) {
+			return
+		}
+		s.state = stateCommand
+	}
+	for ; tx.next < len(tx.recipients); tx.next++ {
+		s.recordRecipient(tx.next, smtp.StageMessage, r)
+	}
+	s.dropTransaction()
+}
+
+// bdat handles BDAT: whatever its answer, its octets follow (RFC 3030 section 2).
+func (s *Session) bdat(args []byte) {
+	size, last, err := smtp.ParseBdat(args)
+	if err != nil {
+		if s.tx != nil {
+			s.tx.chunked = true
+		}
+		s.refuse(smtp.StageBdat, syntaxReply(err)) // nobody knows how much would follow
+		return
+	}
+	s.chunkLeft, s.chunkLast = size, last
+	if s.tx != nil {
+		s.tx.chunk = size
+	}
+	refused := s.chunkError() != nil || s.tooBig(s.tx.size+size)
+	if refused && size > s.cfg.maxDiscard() {
+		s.refuse(smtp.StageBdat, &replyChunkTooBig)
+		return
+	}
+	s.state = stateChunk
+	if size == 0 {
+		s.endChunk()
+	}
+}
+
+// chunkError returns why a chunk can't be part of a message, or nil.
+func (s *Session) chunkError() *smtp.Reply {
+	tx := s.tx
+	switch {
+	case s.refused:
+		return &replyOnlyQuit
+	case tx == nil:
+		return &replyMailFirst
+	case tx.doomed:
+		return &replyDoomed
+	case len(tx.recipients) == 0:
+		return s.noRecipients()
+	}
+	return nil
+}
+
+// feedChunk takes octets of a chunk.
+func (s *Session) feedChunk(p []byte) int {
+	n := int(min(s.chunkLeft, int64(len(p))))
+	s.chunkLeft -= int64(n)
+	if s.tx != nil && !s.tx.doomed {
+		s.tx.size += int64(n)
+	}
+	if s.chunkLeft == 0 {
+		s.endChunk()
+	}
+	return n
+}
+
+// endChunk answers a chunk: as stage bdat, or as the message if it is the last.
+func (s *Session) endChunk() {
+	s.state = stateCommand
+	err := s.chunkError()
+	if s.tx != nil {
+		s.tx.chunked = true
+	}
+	switch {
+	case err != nil:
+		s.refuse(smtp.StageBdat, err)
+	case s.chunkLast:
+		s.endBody()
+	case s.tooBig(s.tx.size):
+		s.refuse(smtp.StageBdat, &replyTooBig)
+	default:
+		s.answer(smtp.StageBdat)
+	}
+}
+
+// settleChunk dooms the transaction when the chunk failed.
+func (s *Session) settleChunk(r *smtp.Reply) {
+	if tx := s.tx; tx != nil && r.Code.Class() != 2 {
+		if !tx.doomed {
+			tx.refusal, tx.refusedAt = r, smtp.StageBdat
+		}
+		tx.doomed, tx.chunked = true, true
+	}
+}

@@ -1,0 +1,122 @@
+package session
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxSize       = 50 << 20        // octets
+	DefaultMaxRecipients = 1000            // RFC 5321 section 4.5.3.1.8 asks for at least 100
+	DefaultMaxDiscard    = 64 << 20        // octets
+	DefaultIdleTimeout   = 5 * time.Minute // RFC 5321 section 4.5.3.2.7
+)
+
+// Config is what the sessions of a listener have in common. It must not be changed while a session uses it.
+type Config struct {
+	// Hostname is the name in the greeting and in the replies to HELO and EHLO. Empty means "localhost".
+	Hostname string
+
+	// MaxSize is the largest message in octets, as SIZE announces it (RFC 1870). 0 means DefaultMaxSize; a negative value
+	// means no limit, which SIZE announces as 0.
+	MaxSize int64
+
+	// MaxRecipients is how many recipients one transaction may have; the others are refused with 452 4.5.3. 0 means
+	// DefaultMaxRecipients.
+	MaxRecipients int
+
+	// MaxDiscard is how many octets of a refused BDAT chunk are read and thrown away; a larger one is answered with 421. 0 means
+	// DefaultMaxDiscard.
+	MaxDiscard int64
+
+	// IdleTimeout is how long a client may be silent before 421 4.4.2. 0 means DefaultIdleTimeout; a negative value, never.
+	// A planned delay of a reply does not count.
+	IdleTimeout time.Duration
+
+	// BareLF says what a CR or LF that stands alone in the body of DATA leads to.
+	BareLF BareLF
+
+	// LMTP makes the listener speak LMTP (RFC 2033): LHLO, and a reply per recipient after the body.
+	LMTP bool
+}
+
+// BareLF is the policy for a CR or LF that stands alone in the body of DATA. Neither ever ends the body.
+type BareLF uint8
+
+// The policies.
+const (
+	BareLFReject BareLF = iota // 554 5.6.0 after the final dot
+	BareLFAccept               // part of the body like any other octet
+)
+
+// String returns "reject" or "accept".
+func (b BareLF) String() string {
+	if b == BareLFAccept {
+		return "accept"
+	}
+	return "reject"
+}
+
+// ParseBareLF parses "reject" or "accept".
+func ParseBareLF(name string) (BareLF, error) {
+	switch name {
+	case "reject":
+		return BareLFReject, nil
+	case "accept":
+		return BareLFAccept, nil
+	}
+	return 0, fmt.Errorf("unknown bare LF policy %q (valid: reject accept)", name)
+}
+
+func (c *Config) hostname() string {
+	if c.Hostname == "" {
+		return "localhost"
+	}
+	return c.Hostname
+}
+
+// maxSize returns the limit in octets; 0 means none.
+func (c *Config) maxSize() int64 {
+	switch {
+	case c.MaxSize == 0:
+		return DefaultMaxSize
+	case c.MaxSize < 0:
+		return 0
+	}
+	return c.MaxSize
+}
+
+func (c *Config) maxRecipients() int {
+	if c.MaxRecipients <= 0 {
+		return DefaultMaxRecipients
+	}
+	return c.MaxRecipients
+}
+
+func (c *Config) maxDiscard() int64 {
+	if c.MaxDiscard <= 0 {
+		return DefaultMaxDiscard
+	}
+	return c.MaxDiscard
+}
+
+// idleTimeout returns 0 when there is none.
+func (c *Config) idleTimeout() time.Duration {
+	switch {
+	case c.IdleTimeout == 0:
+		return DefaultIdleTimeout
+	case c.IdleTimeout < 0:
+		return 0
+	}
+	return c.IdleTimeout
+}
+
+// ConnInfo is what is known of a connection when it is accepted.
+type ConnInfo struct {
+	ID       uint64         // the driver's number of the connection, for rows and logs
+	Listener string         // the listener's name, which rules match
+	Client   netip.AddrPort // the client's address; the zero value for a unix socket
+	Local    netip.AddrPort // the address that it connected to; the session makes no use of it
+}

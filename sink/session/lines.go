@@ -1,0 +1,103 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// maxEndlessLine is how many octets a command line may have before the connection is closed, LF or no LF.
+const maxEndlessLine = 64 << 10
+
+var linePool bytebufferpool.Pool
+
+var crlf = []byte("\r\n")
+
+// feedLine takes a command line, or the part of one that p holds. A line that lies in p as a whole is used in place.
+func (s *Session) feedLine(p []byte) int {
+	end := bytes.IndexByte(p, '\n')
+	ended := end >= 0
+	if ended {
+		p = p[:end+1]
+	}
+	if s.discarded > 0 {
+		return s.skipLine(p, ended)
+	}
+	line := p
+	if !ended || s.line != nil {
+		if s.line == nil {
+			s.line = linePool.Get()
+		}
+		s.line.B = append(s.line.B, p...)
+		line = s.line.B
+	}
+	if len(line) > s.lineLimit(line) {
+		s.discarded = uint32(len(line) - len(p))
+		s.releaseLine()
+		return s.skipLine(p, ended)
+	}
+	if ended {
+		kept := s.line
+		s.line = nil
+		s.takeLine(line)
+		if kept != nil {
+			linePool.Put(kept)
+		}
+	}
+	return len(p)
+}
+
+// takeLine handles a line that ends in LF and is not too long.
+func (s *Session) takeLine(line []byte) {
+	text, ok := bytes.CutSuffix(line, crlf)
+	if !ok || bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, 0) >= 0 {
+		s.state = stateCommand // whoever sends this does not go on with AUTH
+		s.refuse(smtp.StageUnknown, &replyBadLine)
+		return
+	}
+	s.command(text)
+}
+
+// skipLine throws away a line, or part of one, that is too long, and answers once: at its end, or when it does not end.
+func (s *Session) skipLine(p []byte, ended bool) int {
+	room := maxEndlessLine - int(s.discarded)
+	if len(p) > room || len(p) == room && !ended {
+		s.refuse(smtp.StageUnknown, &replyLineTooLong)
+		s.close(CloseFIN, ClosedByAbuse)
+		return room
+	}
+	s.discarded += uint32(len(p))
+	if ended {
+		s.discarded = 0
+		s.state = stateCommand
+		s.refuse(smtp.StageUnknown, &replyLineTooLong)
+	}
+	return len(p)
+}
+
+// lineLimit returns how many octets the line that starts like this may have, CRLF included. It looks at the first
+// smtp.MaxCommandLine octets only, so that it says the same of a whole line and of its beginning.
+func (s *Session) lineLimit(line []byte) int {
+	if len(line) <= smtp.MaxCommandLine {
+		return smtp.MaxCommandLine
+	}
+	if s.state == stateAuth {
+		return smtp.MaxAuthLine
+	}
+	switch smtp.ParseCommand(line[:smtp.MaxCommandLine]).Verb {
+	case smtp.VerbMail, smtp.VerbRcpt, smtp.VerbSend, smtp.VerbSoml, smtp.VerbSaml:
+		return smtp.MaxEnvelopeLine
+	case smtp.VerbAuth:
+		return smtp.MaxAuthLine
+	}
+	return smtp.MaxCommandLine
+}
+
+func (s *Session) releaseLine() {
+	if s.line != nil {
+		linePool.Put(s.line)
+		s.line = nil
+	}
+}

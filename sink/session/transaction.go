@@ -1,0 +1,207 @@
+package session
+
+import (
+	"sync"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// transaction is one mail transaction, from a MAIL that may be refused to its end (RFC 5321 section 3.3).
+type transaction struct {
+	started time.Duration // since the session's start: when MAIL was read
+	mailN   uint64        // the sender's n-th MAIL; 0 when nobody needs it
+
+	arena      []byte // all addresses, one after the other
+	senderAt   span
+	envID      span
+	recipients []recipient // the accepted ones, in RCPT order
+	hash       uint64      // sum of their fault.HashRecipient, when the plan needs it
+	maxN       uint64      // the highest of their ordinals
+	views      [][]byte    // their addresses, for addresses()
+
+	attempts int       // RCPT commands
+	next     int       // recipients before this one have their final row
+	body     smtp.Body // what MAIL said
+	smtputf8 bool      // what MAIL said
+	chunked  bool      // BDAT was used
+	doomed   bool      // a chunk failed: only RSET helps
+	scanner  smtp.BodyScanner
+	size     int64 // octets of the chunks of BDAT
+	chunk    int64 // octets of the last of them
+
+	refusal   *smtp.Reply // the last negative reply after RCPT
+	refusedAt smtp.Stage
+}
+
+// span is a slice of an arena that may still grow.
+type span struct{ from, to uint32 }
+
+// recipient is an accepted recipient.
+type recipient struct {
+	address span
+	n       uint64
+	read    time.Duration
+}
+
+// maxPooledArena is the most that a transaction may take back to the pool.
+const maxPooledArena = 64 << 10
+
+var transactionPool = sync.Pool{New: func() any { return new(transaction) }}
+
+func (tx *transaction) release() {
+	if cap(tx.arena) > maxPooledArena {
+		return
+	}
+	*tx = transaction{arena: tx.arena[:0], recipients: tx.recipients[:0], views: tx.views[:0]}
+	transactionPool.Put(tx)
+}
+
+func (tx *transaction) bytes(s span) []byte { return tx.arena[s.from:s.to:s.to] }
+
+func (tx *transaction) sender() []byte { return tx.bytes(tx.senderAt) }
+
+// token returns what identifies the message.
+func (tx *transaction) token() []byte {
+	if tx.envID.to > tx.envID.from {
+		return tx.bytes(tx.envID)
+	}
+	return tx.sender()
+}
+
+// store copies b into the arena.
+func (tx *transaction) store(b []byte) span {
+	from := len(tx.arena)
+	tx.arena = append(tx.arena, b...)
+	return span{uint32(from), uint32(len(tx.arena))}
+}
+
+// addresses returns the addresses of the accepted recipients, valid until the next RCPT.
+func (tx *transaction) addresses() [][]byte {
+	if len(tx.views) != len(tx.recipients) {
+		tx.views = tx.views[:0]
+		for i := range tx.recipients {
+			tx.views = append(tx.views, tx.bytes(tx.recipients[i].address))
+		}
+	}
+	return tx.views
+}
+
+// octets returns the size of the body as far as it was read.
+func (tx *transaction) octets() int64 {
+	if tx.chunked {
+		return tx.size
+	}
+	return tx.scanner.Octets()
+}
+
+// mail handles MAIL, and its elder sisters SEND, SOML and SAML, which open a transaction when a rule lets them (RFC 821 section
+// 3.4).
+func (s *Session) mail(stage smtp.Stage, args []byte) {
+	w := s.work
+	w.opened = false
+	if !s.greeted {
+		s.refuse(stage, &replyHelloFirst)
+		return
+	}
+	if s.tx != nil {
+		s.refuse(stage, &replyNested)
+		return
+	}
+	if err := smtp.ParseMail(args, &w.mail); err != nil {
+		s.refuse(stage, syntaxReply(err))
+		return
+	}
+	s.readPlan()
+	s.messages++
+	tx := transactionPool.Get().(*transaction)
+	tx.started = w.now
+	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)
+	tx.body, tx.smtputf8 = w.mail.Body, w.mail.SMTPUTF8
+	s.tx, w.opened = tx, true
+	if limit := s.cfg.maxSize(); limit > 0 && w.mail.Size > limit {
+		s.refuse(stage, &replyTooBig) // RFC 1870 section 6.1
+		return
+	}
+	if s.env.Attempts != nil && s.plan != nil && s.plan.Needs().Mails {
+		tx.mailN = s.env.Attempts.Mail(tx.sender())
+	}
+	s.answer(stage)
+}
+
+// settleMail keeps the transaction or drops it.
+func (s *Session) settleMail(stage smtp.Stage, r *smtp.Reply) {
+	if !s.work.opened || r.Code.Class() == 2 {
+		return
+	}
+	s.tx.refusal, s.tx.refusedAt = r, stage
+	s.endTransaction(EndReply, stage)
+}
+
+// rcpt handles RCPT.
+func (s *Session) rcpt(args []byte) {
+	w, tx := s.work, s.tx
+	s.attempts++
+	w.candidate, w.recipient, w.rcptN, w.read = false, nil, 0, w.now
+	err := smtp.ParseRcpt(args, &w.rcpt)
+	if err == nil {
+		w.recipient = w.rcpt.Path
+	}
+	switch {
+	case s.refused:
+		s.refuse(smtp.StageRcpt, &replyOnlyQuit)
+		return
+	case tx == nil:
+		s.refuse(smtp.StageRcpt, &replyMailFirst)
+		return
+	}
+	tx.attempts++
+	if tx.chunked {
+		s.refuse(smtp.StageRcpt, &replyAfterChunk)
+		return
+	}
+	if err == nil {
+		err = w.rcpt.CheckUTF8(tx.smtputf8)
+	}
+	switch {
+	case err != nil:
+		s.refuse(smtp.StageRcpt, syntaxReply(err))
+		return
+	case len(tx.recipients) >= s.cfg.maxRecipients():
+		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
+		return
+	}
+	w.candidate, w.recipient = true, tx.bytes(tx.store(w.rcpt.Path))
+	if s.needsRecipients() {
+		w.rcptN = s.env.Attempts.Recipient(tx.sender(), w.recipient)
+	}
+	s.answer(smtp.StageRcpt)
+}
+
+func (s *Session) needsRecipients() bool {
+	return s.env.Attempts != nil && s.plan != nil && s.plan.Needs().Recipients
+}
+
+// settleRcpt accepts the recipient, or writes its final row.
+func (s *Session) settleRcpt(r *smtp.Reply) {
+	w := s.work
+	if !w.candidate {
+		s.recordRcpt(EndReply, r, true)
+		return
+	}
+	w.candidate = false
+	tx := s.tx
+	to := uint32(len(tx.arena))
+	at := span{to - uint32(len(w.recipient)), to}
+	if r.Code.Class() != 2 {
+		s.recordRcpt(EndReply, r, true)
+		tx.arena = tx.arena[:at.from]
+		return
+	}
+	tx.recipients = append(tx.recipients, recipient{address: at, n: w.rcptN, read: w.read})
+	if s.needsRecipients() {
+		tx.hash += fault.HashRecipient(w.recipient)
+		tx.maxN = max(tx.maxN, w.rcptN)
+	}
+}
