@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+// options is the command line of the server.
+type options struct {
+	stdout, stderr io.Writer
+
+	listen        []string
+	flags         fault.Flags
+	seedGiven     bool
+	plan          string
+	driver        string
+	loops         int
+	hostname      string
+	maxSize       string
+	maxRecipients int
+	bareLF        string
+	idleTimeout   time.Duration
+	drainTimeout  time.Duration
+	json, quiet   bool
+	interval      time.Duration
+}
+
+func (o *options) addFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "`[name=]host:port` or [name=]unix:/path to listen on; repeatable")
+	f.StringVar(&o.flags.Mode, "mode", "", "what to say: accept, bounce, offline, unavailable or random")
+	f.StringArrayVar(&o.flags.At, "at", nil, "`stage` at which the mode speaks; repeatable (default message)")
+	f.StringArrayVar(&o.flags.Weights, "weight", nil, "`code:weight` of the mode's codes, such as 450:9; repeatable (default 1 each)")
+	f.Float64Var(&o.flags.RandomAccept, "random-accept", 0, "odds to accept in mode random, between 0 and 1 (default 0.5)")
+	f.StringArrayVar(&o.flags.Replies, "reply", nil, "`stage=code[/enhanced][:weight],...`, such as rcpt=250:90,450:7,550/5.1.1:3; repeatable")
+	f.StringArrayVar(&o.flags.Delays, "delay", nil, "`stage=delay`, such as data=50ms or 'data=uniform(5ms,50ms)'; repeatable")
+	f.Uint64Var(&o.flags.Seed, "seed", 0, "seed of all draws; it replaces the plan's")
+	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), instead of --mode, --reply and --delay")
+	f.StringVar(&o.driver, "driver", "auto", "what carries connections: epoll (Linux), net, or auto")
+	f.IntVar(&o.loops, "loops", 1, "number of event loops; 0 means one per CPU")
+	f.StringVar(&o.hostname, "hostname", "", "name in the greeting (default localhost)")
+	f.StringVar(&o.maxSize, "max-size", "50MiB", "largest message, as SIZE announces it: octets, KiB, MiB, GiB, or none")
+	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction")
+	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: reject or accept")
+	f.DurationVar(&o.idleTimeout, "idle-timeout", session.DefaultIdleTimeout, "how long a client may be silent")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long transactions in flight may take to end after SIGTERM or SIGINT")
+	f.BoolVar(&o.json, "json", false, "print the final counters as JSON")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only (and what --json asks for)")
+	f.DurationVar(&o.interval, "stats-interval", time.Second, "how often the progress line on a terminal is renewed; 0 means no such line")
+}
+
+// config turns the command line into a server's configuration. Every error is bad input and names the flag.
+func (o *options) config() (sink.Config, error) {
+	cfg := sink.Config{Loops: o.loops, Hostname: o.hostname, MaxRecipients: o.maxRecipients, IdleTimeout: o.idleTimeout}
+	for _, text := range o.listen {
+		l, err := sink.ParseListener(text)
+		if err != nil {
+			return cfg, fmt.Errorf("--listen: %w", err)
+		}
+		cfg.Listeners = append(cfg.Listeners, l)
+	}
+	var err error
+	if cfg.Driver, err = sink.ParseDriver(o.driver); err != nil {
+		return cfg, fmt.Errorf("--driver: %w", err)
+	}
+	if cfg.BareLF, err = session.ParseBareLF(o.bareLF); err != nil {
+		return cfg, fmt.Errorf("--bare-lf: %w", err)
+	}
+	if cfg.MaxSize, err = parseSize(o.maxSize); err != nil {
+		return cfg, fmt.Errorf("--max-size: %w", err)
+	}
+	if err := checkHostname(o.hostname); err != nil {
+		return cfg, fmt.Errorf("--hostname: %w", err)
+	}
+	if cfg.Loops == 0 {
+		cfg.Loops = runtime.GOMAXPROCS(0)
+	}
+	switch {
+	case o.loops < 0:
+		return cfg, fmt.Errorf("--loops: invalid number %d (want 0 or more)", o.loops)
+	case o.maxRecipients < 1:
+		return cfg, fmt.Errorf("--max-recipients: invalid number %d (want 1 or more)", o.maxRecipients)
+	case o.idleTimeout <= 0:
+		return cfg, fmt.Errorf("--idle-timeout: invalid duration %v (want more than 0)", o.idleTimeout)
+	case o.drainTimeout < 0:
+		return cfg, fmt.Errorf("--drain-timeout: invalid duration %v (want 0 or more)", o.drainTimeout)
+	case o.interval < 0:
+		return cfg, fmt.Errorf("--stats-interval: invalid duration %v (want 0 or more)", o.interval)
+	}
+	cfg.Plan, err = o.compilePlan()
+	return cfg, err
+}
+
+// compilePlan returns nil when nothing is to be injected.
+func (o *options) compilePlan() (*fault.Plan, error) {
+	spec, err := o.planSpec()
+	if err != nil || len(spec.Rules) == 0 && o.plan == "" {
+		return nil, err
+	}
+	return fault.NewPlan(spec)
+}
+
+func (o *options) planSpec() (fault.PlanSpec, error) {
+	if o.plan == "" {
+		return fault.CompileFlags(o.flags)
+	}
+	f := &o.flags
+	for _, other := range []struct {
+		flag  string
+		given bool
+	}{
+		{"--mode", f.Mode != ""}, {"--at", len(f.At) > 0}, {"--weight", len(f.Weights) > 0}, {"--random-accept", f.RandomAccept != 0},
+		{"--reply", len(f.Replies) > 0}, {"--delay", len(f.Delays) > 0},
+	} {
+		if other.given {
+			return fault.PlanSpec{}, fmt.Errorf("%s: not together with --plan, which says what is injected", other.flag)
+		}
+	}
+	file, err := plan.Load(o.plan)
+	if err != nil {
+		return fault.PlanSpec{}, fmt.Errorf("--plan: %w", err)
+	}
+	if o.seedGiven {
+		file.Spec.Seed = f.Seed
+	}
+	return file.Spec, nil
+}
+
+// parseSize parses a number of octets; -1 stands for none.
+func parseSize(text string) (int64, error) {
+	if text == "none" {
+		return -1, nil
+	}
+	number, unit := text, int64(1)
+	for _, u := range []struct {
+		name   string
+		octets int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}} {
+		if rest, ok := strings.CutSuffix(text, u.name); ok {
+			number, unit = rest, u.octets
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil || n < 1 || n > 1<<50/unit {
+		return 0, fmt.Errorf("invalid size %q (want octets such as 1000000, or 64KiB, 50MiB, 1GiB, or none)", text)
+	}
+	return n * unit, nil
+}
+
+// checkHostname refuses what would break the greeting; it is no check of a domain name, since a fault sink may want a wrong one.
+func checkHostname(name string) error {
+	if len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fmt.Errorf("invalid name %q (want at most 255 octets without blanks and control characters)", name)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+)
+
+// serve runs the server until a signal ends it.
+func serve(o *options) error {
+	cfg, err := o.config()
+	if err != nil {
+		return &usageError{err}
+	}
+	server, err := sink.New(cfg)
+	if err != nil {
+		return &usageError{err}
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if err := server.Start(); err != nil {
+		return &usageError{err}
+	}
+	o.announce(server, &cfg)
+
+	progress := o.startProgress(server)
+	received := <-signals
+	progress.stop()
+	if !o.quiet {
+		fmt.Fprintf(o.stderr, "smtpsink: %v: letting transactions in flight end (for at most %v; a second signal ends them at once)\n", received, o.drainTimeout)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), o.drainTimeout)
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	cut := server.Shutdown(ctx)
+	if err := o.printCounters(server.Stats()); err != nil {
+		return fmt.Errorf("cannot print the counters: %w", err)
+	}
+	if cut != nil {
+		return fmt.Errorf("connections were cut off: %w", cut)
+	}
+	return nil
+}
+
+// announce says what the server listens on and what it injects, one fact per line.
+func (o *options) announce(server *sink.Server, cfg *sink.Config) {
+	if o.quiet {
+		return
+	}
+	stats := server.Stats()
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		name := l.Name
+		if name == "" {
+			name = l.Address
+		}
+		address := server.Addr(name).String()
+		if l.Name != "" {
+			address = l.Name + "=" + address
+		}
+		fmt.Fprintf(o.stderr, "smtpsink: listening on %s (driver %s, %d %s)\n", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"))
+	}
+	if cfg.Plan == nil {
+		fmt.Fprintln(o.stderr, "smtpsink: accepting everything")
+		return
+	}
+	for _, line := range describe(cfg.Plan) {
+		fmt.Fprintf(o.stderr, "smtpsink: %s\n", line)
+	}
+}
+
+// maxDescribed is how many rules of a plan are announced.
+const maxDescribed = 8
+
+// describe returns a line per rule with its probabilities.
+func describe(p *fault.Plan) []string {
+	var lines []string
+	for i, rule := range p.Rules() {
+		if i == maxDescribed {
+			lines = append(lines, fmt.Sprintf("and %d more rules", len(p.Rules())-i))
+			break
+		}
+		var outcomes []string
+		for _, outcome := range rule.Outcomes {
+			if outcome.Probability == 0 {
+				continue
+			}
+			code := fault.PlainCode(rule.Stage)
+			if outcome.Reply != nil {
+				code = outcome.Reply.Code
+			}
+			text := fmt.Sprintf("%d %.4g%%", code, 100*outcome.Probability)
+			if !outcome.Delay.IsZero() {
+				text += " after " + outcome.Delay.String()
+			}
+			outcomes = append(outcomes, text)
+		}
+		lines = append(lines, fmt.Sprintf("%v: %s (rule %q, seed %d)", rule.Stage, strings.Join(outcomes, ", "), rule.Name, p.Seed()))
+	}
+	return lines
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+// progress renews one line on a terminal.
+type progress struct {
+	quit, ended chan struct{}
+}
+
+func (p *progress) stop() {
+	if p.quit != nil {
+		close(p.quit)
+		<-p.ended
+	}
+}
+
+// startProgress does nothing unless stderr is a terminal.
+func (o *options) startProgress(server *sink.Server) *progress {
+	file, ok := o.stderr.(*os.File)
+	if o.quiet || o.interval == 0 || !ok || !term.IsTerminal(int(file.Fd())) {
+		return &progress{}
+	}
+	p := &progress{quit: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		ticker := time.NewTicker(o.interval)
+		defer ticker.Stop()
+		var before *sink.Stats
+		for {
+			select {
+			case <-p.quit:
+				fmt.Fprintln(o.stderr)
+				return
+			case <-ticker.C:
+				stats := server.Stats()
+				fmt.Fprintf(o.stderr, "\r\x1b[K%s", progressLine(before, stats))
+				before = stats
+			}
+		}
+	}()
+	return p
+}
+
+func progressLine(before, now *sink.Stats) string {
+	rate, a := 0.0, now.Attempts
+	if before != nil && now.Seconds > before.Seconds {
+		rate = float64(now.Messages-before.Messages) / (now.Seconds - before.Seconds)
+	}
+	return fmt.Sprintf("%.0fs  %d messages (%.0f/s)  recipients: %d delivered, %d deferred, %d bounced  connections: %d open of %d",
+		now.Seconds, now.Messages, rate, a.Delivered, a.Deferred, a.Bounced, now.Open, now.Connections)
+}
+
+// printCounters prints the final counters: as JSON, or as a table unless the user wants quiet.
+func (o *options) printCounters(stats *sink.Stats) error {
+	if o.json {
+		text, err := json.MarshalIndent(stats, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(o.stdout, "%s\n", text)
+		return err
+	}
+	if o.quiet {
+		return nil
+	}
+	_, err := fmt.Fprint(o.stdout, counterTable(stats))
+	return err
+}

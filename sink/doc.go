@@ -1,0 +1,15 @@
+// Package sink is the fault-injecting SMTP server that an embedder imports: it listens, drives a session per connection, and
+// counts what it did.
+//
+//	plan, err := fault.NewPlan(spec)
+//	server, err := sink.New(sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, Plan: plan})
+//	err = server.Start()
+//	defer server.Close()
+//	... server.Addr("") ... server.Stats() ...
+//
+// Two drivers carry the same sessions: epoll loops (Linux; package reactor) and a goroutine per connection (everywhere). What a
+// session wants done reaches either through one small interface, transport, so that a client can't tell them apart.
+//
+// Left out: the dialogue (package session), what is answered (package fault), plan files (package plan), and everything that
+// keeps messages: they are scanned and thrown away.
+package sink
