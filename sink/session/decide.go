@@ -64,12 +64,12 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 // describe fills in what is known at this occurrence. Shared counters are asked only when the plan needs them.
 func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	if s.connN == 0 && s.env.Attempts != nil && s.plan.Needs().Connections {
-		s.connN = s.env.Attempts.Connection(s.client.Addr())
+		s.connN = uint32(min(s.env.Attempts.Connection(s.client.Addr()), math.MaxUint32))
 	}
 	w := s.work
 	o := &w.occurrence
 	*o = fault.Occurrence{
-		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: s.connN, Helo: s.helo,
+		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
 		MessageN: uint64(s.messages), Nth: nth,
 	}
 	tx := s.tx

@@ -31,12 +31,12 @@ type Session struct {
 	due      time.Duration // since started: when the delayed reply is due, or else when the client has been silent for too long
 	helo     []byte        // of the last greeting that was accepted
 
-	connN     uint64 // this client's n-th connection; 0 until a plan needs it
 	octetsIn  uint64
 	octetsOut uint64
 	chunkLeft int64  // octets of the BDAT chunk under way that are still to come
 	discarded uint32 // octets of the command line under way, once it is too long
 	messages  uint32
+	connN     uint32 // this client's n-th connection; 0 until a plan needs it
 	attempts  uint32
 	delivered uint32
 	nth       [numCommandStages]uint16
