@@ -1,0 +1,163 @@
+package sink_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of these tests; only a broken sink makes one as long.
+const patience = 20 * time.Second
+
+// eachDriver runs a test on every driver that this system has.
+func eachDriver(t *testing.T, test func(t *testing.T, kind sink.DriverKind)) {
+	t.Helper()
+	for _, kind := range []sink.DriverKind{sink.DriverEpoll, sink.DriverNet} {
+		if _, err := sink.New(sink.Config{Driver: kind, Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}}); err != nil {
+			continue // no epoll here
+		}
+		t.Run("driver="+kind.String(), func(t *testing.T) { test(t, kind) })
+	}
+}
+
+// rawClient is a client that sends what it is told, right or wrong.
+type rawClient struct {
+	t    testing.TB
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// dial connects to a listener of the server; the empty name means the first.
+func dial(t testing.TB, server *sink.Server, listener string) *rawClient {
+	t.Helper()
+	addr := server.Addr(listener)
+	if addr == nil {
+		t.Fatalf("no listener %q", listener)
+	}
+	conn, err := net.DialTimeout(addr.Network(), addr.String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &rawClient{t, conn, bufio.NewReader(conn)}
+}
+
+// send writes octets as they are.
+func (c *rawClient) send(text string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, text); err != nil {
+		c.t.Fatalf("sending %.60q: %v", text, err)
+	}
+}
+
+// reply reads one reply, all its lines, with their CRLFs.
+func (c *rawClient) reply() string {
+	c.t.Helper()
+	var b strings.Builder
+	for {
+		line, err := c.in.ReadString('\n')
+		b.WriteString(line)
+		if err != nil {
+			c.t.Fatalf("reading a reply, after %q: %v", b.String(), err)
+		}
+		if len(line) < 4 || line[3] != '-' {
+			return b.String()
+		}
+	}
+}
+
+// expect reads one reply and checks how it begins.
+func (c *rawClient) expect(prefix string) string {
+	c.t.Helper()
+	got := c.reply()
+	if !strings.HasPrefix(got, prefix) {
+		c.t.Fatalf("got the reply %q, want %q...", got, prefix)
+	}
+	return got
+}
+
+// command sends a line and checks how the reply begins.
+func (c *rawClient) command(line, prefix string) string {
+	c.t.Helper()
+	c.send(line + "\r\n")
+	return c.expect(prefix)
+}
+
+// deliver runs a transaction and returns its final reply.
+func (c *rawClient) deliver(sender, recipient string) string {
+	c.t.Helper()
+	c.command("MAIL FROM:<"+sender+">", "250 ")
+	c.command("RCPT TO:<"+recipient+">", "250 ")
+	c.command("DATA", "354 ")
+	c.send("Subject: test\r\n\r\nbody\r\n.\r\n")
+	return c.reply()
+}
+
+// expectEOF checks that the server closes now, in good order, without a further word.
+func (c *rawClient) expectEOF() {
+	c.t.Helper()
+	rest, err := io.ReadAll(c.in)
+	if err != nil || len(rest) > 0 {
+		c.t.Fatalf("got %.100q and error %v, want the end of the connection", rest, err)
+	}
+}
+
+// quit ends the connection as a polite client does.
+func (c *rawClient) quit() {
+	c.t.Helper()
+	c.command("QUIT", "221 ")
+	c.expectEOF()
+	_ = c.conn.Close()
+}
+
+// greeted connects and says EHLO.
+func greeted(t testing.TB, server *sink.Server) *rawClient {
+	t.Helper()
+	c := dial(t, server, "")
+	c.expect("220 ")
+	c.command("EHLO client.test", "250-")
+	return c
+}
+
+// eventually waits until what it asks for is so. The sink learns of a client's deeds on goroutines of its own.
+func eventually(t testing.TB, server *sink.Server, what string, so func(*sink.Stats) bool) *sink.Stats {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		stats := server.Stats()
+		if so(stats) {
+			return stats
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("%s: not so after %v; the counters are\n%+v", what, patience, stats)
+		}
+	}
+}
+
+// replyCount returns how often a code was decided at a stage.
+func replyCount(s *sink.Stats, stage, code string) (n uint64) {
+	for _, r := range s.Replies {
+		if r.Stage.String() == stage && fmt.Sprint(uint16(r.Code)) == code {
+			n += r.Count
+		}
+	}
+	return n
+}
