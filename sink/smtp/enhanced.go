@@ -35,7 +35,7 @@ func (e Enhanced) Append(dst []byte) []byte {
 // (RFC 3463 section 2).
 func ParseEnhanced(s string) (Enhanced, error) {
 	e, rest, ok := CutEnhanced([]byte(s))
-	if !ok || len(rest) != 0 {
+	if !ok || len(rest) != 0 || s[len(s)-1] == ' ' {
 		return Enhanced{}, fmt.Errorf("invalid enhanced status code %q (want class.subject.detail, such as 5.1.1, with class 2, 4 or 5)", s)
 	}
 	return e, nil

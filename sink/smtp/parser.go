@@ -67,11 +67,12 @@ func (r *ReplyParser) Feed(p []byte) (n int, done bool, err error) {
 		if end >= 0 {
 			piece = piece[:end]
 		}
-		if len(r.buf)-r.start+len(piece) > MaxParsedReplyLine {
-			return 0, false, r.fail(piece, fmt.Sprintf("line of more than %d octets", MaxParsedReplyLine))
-		}
-		if len(r.buf)+len(piece) > MaxParsedReply {
-			return 0, false, r.fail(piece, fmt.Sprintf("more than %d octets", MaxParsedReply))
+		lineRoom, room := MaxParsedReplyLine-(len(r.buf)-r.start), MaxParsedReply-len(r.buf)
+		if over := min(lineRoom, room) + 1; len(piece) >= over {
+			if room < lineRoom {
+				return 0, false, r.fail(piece[:over], fmt.Sprintf("more than %d octets", MaxParsedReply))
+			}
+			return 0, false, r.fail(piece[:over], fmt.Sprintf("line of more than %d octets", MaxParsedReplyLine))
 		}
 		r.buf = append(r.buf, piece...)
 		n += len(piece)

@@ -70,6 +70,9 @@ func (r *Reply) String() string {
 // MaxReplyLine is the longest reply line in octets, CRLF included (RFC 5321 section 4.5.3.1.5).
 const MaxReplyLine = 512
 
+// maxReplyText leaves room for the longest enhanced status code, whether or not the reply has one.
+const maxReplyText = MaxReplyLine - len("250-5.999.999 \r\n")
+
 // Validate returns an error that names the culprit when the code is not within 200 to 599, a line holds CR, LF or NUL or is
 // longer than MaxReplyLine, or the class of the enhanced status code is not the first digit of the code (RFC 2034 section 4).
 func (r *Reply) Validate() error {
@@ -83,8 +86,8 @@ func (r *Reply) Validate() error {
 		if strings.ContainsAny(line, "\r\n\x00") {
 			return fmt.Errorf("reply text %q holds CR, LF or NUL", line)
 		}
-		if n := len("250-255.255.255 ") + len(line) + len("\r\n"); n > MaxReplyLine {
-			return fmt.Errorf("reply text of %d octets is too long (want at most %d)", len(line), MaxReplyLine-len("250-255.255.255 \r\n"))
+		if len(line) > maxReplyText {
+			return fmt.Errorf("reply text of %d octets is too long (want at most %d)", len(line), maxReplyText)
 		}
 	}
 	return nil
