@@ -1,0 +1,207 @@
+package report
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/plot"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
+)
+
+// Charts returns every chart of a report that has something to show, in the
+// page's order and with names fit for files.
+func Charts(r Report) ([]*plot.Chart, error) {
+	s, err := Summarize(r)
+	if err != nil {
+		return nil, err
+	}
+	all := append(curveCharts(s), timeCharts(s)...)
+	for i := range s.Legs {
+		for _, st := range stagesOf(&s.Legs[i]) {
+			all = append(all, st.Chart)
+		}
+		all = append(all, deliveryCharts(&s.Legs[i], i)...)
+	}
+	return slices.DeleteFunc(all, func(c *plot.Chart) bool { return c == nil || c.Empty() }), nil
+}
+
+// curveCharts draws one percentile curve chart for each phase.
+func curveCharts(s *Summary) []*plot.Chart {
+	var out []*plot.Chart
+	for _, p := range s.Latency {
+		var curves []plot.Curve
+		for i, leg := range s.Legs {
+			if p.Legs[i].Count == 0 {
+				continue
+			}
+			d := leg.record.Client.Total(p.Metric, nil)
+			curves = append(curves, plot.Curve{Name: leg.Label, Hist: d, Seen: stat.Seen(leg.record.Load), Style: i})
+		}
+		title := p.Name
+		if title != p.Metric {
+			title += " (" + p.Metric + ")"
+		}
+		out = append(out, plot.Percentiles("curve-"+p.Metric, title, curves))
+	}
+	return out
+}
+
+// leading is the metric whose time series stands for the run.
+func leading(s *Summary) string {
+	if len(s.Latency) == 0 {
+		return ""
+	}
+	return s.Latency[0].Metric
+}
+
+func timeCharts(s *Summary) []*plot.Chart {
+	metric := leading(s)
+	var rate, p50, p99, refused []plot.Line
+	for i, leg := range s.Legs {
+		if c := leg.record.Client; c != nil {
+			x := windowSeries(c, metric)
+			rate = append(rate, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.rate, Style: i})
+			p50 = append(p50, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.p50, Style: i})
+			p99 = append(p99, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.p99, Style: i})
+		}
+		if k := leg.record.Sink; k != nil {
+			refused = append(refused, refusals(leg.Label, k, i))
+		}
+	}
+	return []*plot.Chart{
+		plot.OverTime("time-throughput", "Messages completed per second", "messages / s", false, rate),
+		plot.OverTime("time-refusals", "Share of sink replies that refuse (4xx and 5xx)", "% of replies", false, refused),
+		plot.OverTime("time-p50", "Median of "+metric, "latency (ms)", true, p50),
+		plot.OverTime("time-p99", "99th percentile of "+metric, "latency (ms)", true, p99),
+	}
+}
+
+type windowed struct{ seconds, rate, p50, p99 []float64 }
+
+// windowSeries reads one trend over time. Windows without a value interrupt the
+// lines; the last window's rate is left out when it is shorter than the rest.
+func windowSeries(c *result.Client, metric string) windowed {
+	var out windowed
+	for i, w := range c.Windows {
+		h := &result.Histogram{}
+		for _, ws := range w.Series {
+			if c.Series[ws.Index].Metric == metric {
+				h.Merge(ws.Histogram)
+			}
+		}
+		out.seconds = append(out.seconds, since(c.Windows[0].Start, w.Start))
+		rate, p50, p99 := math.NaN(), math.NaN(), math.NaN()
+		if w.LengthSeconds > 0 && (i == 0 || w.LengthSeconds > 0.9*c.Windows[i-1].LengthSeconds) {
+			rate = float64(h.Count()) / w.LengthSeconds
+		}
+		if h.Count() > 0 {
+			p50, p99 = h.Quantile(0.5), h.Quantile(0.99)
+		}
+		out.rate, out.p50, out.p99 = append(out.rate, rate), append(out.p50, p50), append(out.p99, p99)
+	}
+	return out
+}
+
+func refusals(name string, k *result.Sink, style int) plot.Line {
+	line := plot.Line{Name: name, Style: style}
+	for _, w := range k.Windows {
+		var refused, all float64
+		for _, r := range w.Replies {
+			all += float64(r.Count)
+			if r.Code >= 400 {
+				refused += float64(r.Count)
+			}
+		}
+		v := math.NaN()
+		if all > 0 {
+			v = 100 * refused / all
+		}
+		line.Seconds = append(line.Seconds, since(k.Windows[0].Start, w.Start))
+		line.Values = append(line.Values, v)
+	}
+	return line
+}
+
+func since(start, t time.Time) float64 { return t.Sub(start).Seconds() }
+
+// stageView is the replies of one stage of one run.
+type stageView struct {
+	Stage string
+	Rows  []result.Row
+	Drawn bool // a rule spoke at this stage
+	Total uint64
+	Chart *plot.Chart // nil where a single code needs no picture
+}
+
+// stagesOf groups a run's reconciled rows by stage; without a reconciliation
+// it has none.
+func stagesOf(leg *Leg) []stageView {
+	if leg.Reconciliation == nil {
+		return nil
+	}
+	var out []stageView
+	for _, row := range leg.Reconciliation.Rows {
+		if n := len(out); n == 0 || out[n-1].Stage != row.Stage {
+			out = append(out, stageView{Stage: row.Stage})
+		}
+		v := &out[len(out)-1]
+		v.Rows = append(v.Rows, row)
+		v.Total += row.Injected
+		v.Drawn = v.Drawn || row.Drawn > 0
+	}
+	for i := range out {
+		v := &out[i]
+		if len(v.Rows) < 2 {
+			continue
+		}
+		var bars []plot.CodeBar
+		for _, r := range v.Rows {
+			label := strconv.Itoa(r.Code)
+			if r.Enhanced != "" {
+				label += " " + r.Enhanced
+			}
+			bars = append(bars, plot.CodeBar{Label: label, Planned: r.Planned, Injected: float64(r.Injected), Observed: float64(r.Observed)})
+		}
+		v.Chart = plot.Codes("codes-"+fileName(leg.Label)+"-"+fileName(v.Stage), "Replies at "+v.Stage+", "+leg.Label, bars)
+	}
+	return out
+}
+
+// fileName keeps letters and digits.
+func fileName(s string) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(s)), "-")
+}
+
+func deliveryCharts(leg *Leg, style int) []*plot.Chart {
+	d := leg.record.Delivery
+	if d == nil {
+		return nil
+	}
+	queue := plot.Line{Name: "in the MTA's queue", Style: style}
+	accepted := plot.Line{Name: "accepted by the MTA", Style: style}
+	delivered := plot.Line{Name: "delivered to the sink", Style: style + 1}
+	for _, x := range d.Series {
+		t := since(d.Series[0].Time, x.Time)
+		queue.Seconds, queue.Values = append(queue.Seconds, t), append(queue.Values, float64(x.Queued))
+		accepted.Seconds, accepted.Values = append(accepted.Seconds, t), append(accepted.Values, float64(x.Accepted))
+		delivered.Seconds, delivered.Values = append(delivered.Seconds, t), append(delivered.Values, float64(x.Delivered))
+	}
+	name := fileName(leg.Label)
+	out := []*plot.Chart{
+		plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}),
+		plot.OverTime("delivery-progress-"+name, "Accepted and delivered", "messages", false, []plot.Line{accepted, delivered}),
+	}
+	if d.Latency != nil {
+		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency, Style: style}}))
+	}
+	return out
+}

@@ -1,0 +1,203 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
+)
+
+// Report is what is to be rendered.
+type Report struct {
+	Title string
+	// Generated is printed; the caller's clock.
+	Generated time.Time
+	// Legs are one to four runs; the others are compared with the first.
+	Legs []*result.Record
+	// Intervals are the options of confidence intervals.
+	Intervals stat.Options
+}
+
+// maxLegs is how many runs the charts' colours and dashes tell apart.
+const maxLegs = 4
+
+// quantiles of every table, the maximum last.
+var quantiles = [...]float64{0.50, 0.90, 0.95, 0.99, 1}
+
+func quantileName(q float64) string {
+	if q >= 1 {
+		return "max"
+	}
+	return "p" + fmt.Sprintf("%.4g", 100*q)
+}
+
+// Status of a check.
+type Status string
+
+// What a check can say. Only Fail makes a report's OK false.
+const (
+	Pass Status = "pass"
+	Note Status = "note" // worth reading; not a failure
+	Fail Status = "fail"
+	None Status = "n/a" // not recorded
+)
+
+// Check is one row of the verdict for one run.
+type Check struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Text   string `json:"text"`
+}
+
+// checks builds the verdict of one run, always the same rows in the same order.
+func checks(r *result.Record, rec *result.Reconciliation, fits []stat.Fit, warnings []string) []Check {
+	out := []Check{
+		exitCheck(r.Load), thresholdCheck(r.Load), iterationCheck(r.Load), failedCheck(r.Client),
+		reconcileCheck(rec), flightCheck(rec), fitCheck(fits),
+	}
+	if r.Delivery != nil {
+		out = append(out, deliveryCheck(r.Delivery))
+	} else {
+		out = append(out, Check{"delivery through the MTA", None, "no MTA in this run"})
+	}
+	w := Check{"warnings", Pass, "none"}
+	if n := len(warnings); n > 0 {
+		w = Check{"warnings", Note, plural(n, "warning") + ", listed below"}
+	}
+	return append(out, w)
+}
+
+func exitCheck(l result.Load) Check {
+	c := Check{Name: "k6 exit status", Status: None, Text: "not recorded"}
+	if l.ExitStatus == nil {
+		return c
+	}
+	switch s := *l.ExitStatus; s {
+	case 0:
+		c.Status, c.Text = Pass, "0"
+	case result.ThresholdsCrossed:
+		c.Status, c.Text = Note, "99: a threshold was crossed"
+	default:
+		c.Status, c.Text = Fail, fmt.Sprintf("%d: the run failed", s)
+	}
+	return c
+}
+
+func thresholdCheck(l result.Load) Check {
+	c := Check{Name: "thresholds", Status: None, Text: "the script sets none"}
+	if len(l.Thresholds) == 0 {
+		return c
+	}
+	var crossed []string
+	for _, t := range l.Thresholds {
+		if !t.OK {
+			crossed = append(crossed, t.Metric+" "+t.Expression)
+		}
+	}
+	c.Status, c.Text = Pass, fmt.Sprintf("all %d held", len(l.Thresholds))
+	if len(crossed) > 0 {
+		c.Status = Note
+		c.Text = fmt.Sprintf("%d of %d crossed: %s", len(crossed), len(l.Thresholds), strings.Join(crossed, "; "))
+	}
+	return c
+}
+
+func iterationCheck(l result.Load) Check {
+	c := Check{Name: "iterations", Status: None, Text: "not recorded"}
+	if l.IterationsPlanned == 0 && l.IterationsComplete == 0 {
+		return c
+	}
+	c.Status, c.Text = Pass, count(l.IterationsComplete)+" complete"
+	if l.IterationsPlanned > 0 {
+		c.Text = fmt.Sprintf("%s of %s planned", count(l.IterationsComplete), count(l.IterationsPlanned))
+	}
+	if l.IterationsDropped > 0 || l.IterationsAborted > 0 {
+		c.Status = Note
+		c.Text += fmt.Sprintf(", %s dropped, %s cut short", count(l.IterationsDropped), count(l.IterationsAborted))
+	}
+	return c
+}
+
+// failedMetric is the rate of messages that lack an expected final reply.
+const failedMetric = "smtp_msg_failed"
+
+// failures returns how many of how many messages failed.
+func failures(c *result.Client) (failed, all uint64) {
+	if c == nil {
+		return 0, 0
+	}
+	for _, s := range c.Find(failedMetric, nil) {
+		failed += s.Passes
+		all += s.Passes + s.Fails
+	}
+	return failed, all
+}
+
+func failedCheck(c *result.Client) Check {
+	failed, all := failures(c)
+	if all == 0 {
+		return Check{"messages failed", None, "not recorded"}
+	}
+	iv := stat.Wilson(failed, all, 0.95)
+	return Check{"messages failed", Pass, fmt.Sprintf("%s of %s = %.2f %% [%.2f, %.2f]", count(failed), count(all), 100*float64(failed)/float64(all), 100*iv.Lo, 100*iv.Hi)}
+}
+
+func reconcileCheck(rec *result.Reconciliation) Check {
+	const name = "injected = observed"
+	switch {
+	case rec == nil:
+		return Check{name, None, "only one side was recorded"}
+	case rec.Balanced && rec.InFlight == 0:
+		return Check{name, Pass, fmt.Sprintf("%s = %s replies, every code at every stage", count(rec.Injected), count(rec.Observed))}
+	case rec.Balanced:
+		return Check{name, Pass, fmt.Sprintf("%s injected, %s observed, the rest in flight", count(rec.Injected), count(rec.Observed))}
+	}
+	return Check{name, Fail, fmt.Sprintf("%s: %s", plural(len(rec.Problems), "unexplained difference"), rec.Problems[0])}
+}
+
+func flightCheck(rec *result.Reconciliation) Check {
+	const name = "replies in flight at the end"
+	if rec == nil {
+		return Check{name, None, "only one side was recorded"}
+	}
+	return Check{name, Pass, count(rec.InFlight)}
+}
+
+func fitCheck(fits []stat.Fit) Check {
+	const name = "draws fit the weights"
+	tested, rejected, smallest := 0, []string(nil), 1.0
+	for i := range fits {
+		f := &fits[i]
+		if f.Tested {
+			tested++
+			smallest = math.Min(smallest, f.AdjustedP)
+		}
+		if f.Rejected() {
+			rejected = append(rejected, f.Rule)
+		}
+	}
+	switch {
+	case tested == 0:
+		return Check{name, None, "nothing was drawn that could be tested"}
+	case len(rejected) > 0:
+		return Check{name, Fail, "rejected at 0.001: " + strings.Join(rejected, ", ")}
+	}
+	return Check{name, Pass, fmt.Sprintf("%s tested, smallest adjusted p = %s", plural(tested, "rule"), pValue(smallest))}
+}
+
+func deliveryCheck(d *result.Delivery) Check {
+	c := Check{Name: "delivery through the MTA", Status: Pass}
+	c.Text = fmt.Sprintf("of %s accepted: %s delivered once, %s duplicated, %s bounced, %s missing at the cutoff",
+		count(d.Accepted), count(d.DeliveredOnce), count(d.Duplicated), count(d.Bounced), count(d.Undelivered))
+	if d.Duplicated > 0 || d.Undelivered > 0 {
+		c.Status = Note
+	}
+	if sum := d.DeliveredOnce + d.Duplicated + d.Bounced + d.Undelivered; sum != d.Accepted {
+		c.Status = Fail
+		c.Text += fmt.Sprintf(" (the classes add up to %s)", count(sum))
+	}
+	return c
+}

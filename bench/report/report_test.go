@@ -1,0 +1,386 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
+)
+
+var (
+	update = flag.Bool("update", false, "rewrite the golden files")
+	outDir = flag.String("example", "", "a directory that the example's report.html is written to")
+)
+
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// weather is one code of a synthetic rule at RCPT.
+type weather struct {
+	code     int
+	enhanced string
+	p        float64
+}
+
+// run makes a synthetic record: seconds windows of perSecond messages whose
+// final replies take about wait milliseconds, recipients meeting the weather.
+func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt []weather) *result.Record {
+	r := rand.New(rand.NewPCG(seed, 1))
+	rec := result.New(label)
+	total := uint64(seconds * perSecond)
+	status := 0
+	rec.Load = result.Load{
+		Script: "bounce-storm.js", ScriptSHA256: strings.Repeat("ab12", 16), Executor: "constant-arrival-rate", VUs: 50, RatePerSecond: float64(perSecond),
+		ProbeRatePerSecond: 2.4 * float64(perSecond), IterationsPlanned: total, IterationsComplete: total, MessageSizeBytes: 1024, ExitStatus: &status,
+		Thresholds: []result.Threshold{{Metric: "smtp_msg_waiting", Expression: "p(99)<250", OK: true}, {Metric: "smtp_msg_failed", Expression: "rate<0.2", OK: true}},
+	}
+	rec.Provenance = result.Provenance{
+		Started: epoch, Ended: epoch.Add(time.Duration(seconds) * time.Second), Commit: "4680bf8c0ffee", Seed: seed, SinkMode: result.SinkEmbedded,
+		Plan:     result.Plan{Name: label, Text: "seed: " + fmt.Sprint(seed) + "\nrules:\n  - stage: rcpt\n", SHA256: strings.Repeat("cd34", 16)},
+		Versions: map[string]string{"go": "go1.26.1", "k6": "v2.2.0", "xk6-smtp": "v0.1.0"}, OS: "Debian GNU/Linux 13 (trixie)", Kernel: "6.12.0", Arch: "amd64",
+		CPUModel: "Imaginary CPU @ 3 GHz", Cores: 2, GOMAXPROCS: 2, MemoryBytes: 8 << 30, OpenFilesLimits: "1024 soft, 524288 hard", CommandLine: []string{"smtpbench", "run"},
+	}
+	client, sink := &result.Client{Tool: "k6"}, &result.Sink{Connections: 50, Transactions: total, BytesIn: total * 1300, BytesOut: total * 200}
+	trends := []struct {
+		metric        string
+		median, sigma float64
+	}{
+		{"smtp_msg_duration", wait + 0.6, 0.5}, {"smtp_msg_mail", 0.11, 0.4}, {"smtp_msg_rcpt", 0.13, 0.5}, {"smtp_msg_data", 0.10, 0.4},
+		{"smtp_msg_sending", 0.02, 0.3}, {"smtp_msg_waiting", wait, 0.7}, {"iteration_duration", wait + 0.9, 0.5},
+	}
+	for _, tr := range trends {
+		client.Series = append(client.Series, result.Series{Metric: tr.metric, Type: result.Trend, Unit: result.UnitMillis, Tags: result.Tags{"scenario": "storm"}, Histogram: &result.Histogram{}})
+	}
+	replies := map[[2]string]float64{}
+	injected := make([]uint64, len(rcpt))
+	var failed uint64
+	for s := range seconds {
+		at := epoch.Add(time.Duration(s) * time.Second)
+		w := result.Window{Start: at, LengthSeconds: 1}
+		k := result.SinkWindow{Start: at, LengthSeconds: 1}
+		slow := math.Exp(0.15 * r.NormFloat64())
+		for i, tr := range trends {
+			h := &result.Histogram{}
+			for range perSecond {
+				h.Record(tr.median * slow * math.Exp(tr.sigma*r.NormFloat64()))
+			}
+			client.Series[i].Histogram.Merge(h)
+			w.Series = append(w.Series, result.WindowSeries{Index: i, Histogram: h})
+		}
+		perCode := make([]uint64, len(rcpt))
+		for range perSecond {
+			perCode[draw(r.Float64(), rcpt)]++
+		}
+		for i, n := range perCode {
+			injected[i] += n
+			k.Replies = append(k.Replies, result.WindowReply{Stage: "rcpt", Code: rcpt[i].code, Count: n})
+			if rcpt[i].code >= 400 {
+				failed += n
+			}
+		}
+		client.Windows, sink.Windows = append(client.Windows, w), append(sink.Windows, k)
+	}
+	rule := result.RuleCount{Name: "weather", Stage: "rcpt", Occurrences: total}
+	for i, w := range rcpt {
+		cause := result.CauseRule + rule.Name
+		if len(rcpt) == 1 {
+			cause = result.CausePlain
+		}
+		rule.Outcomes = append(rule.Outcomes, result.OutcomeCount{Code: w.code, Enhanced: w.enhanced, Probability: w.p, Injected: injected[i]})
+		sink.Replies = append(sink.Replies, result.ReplyCount{Stage: "rcpt", Code: w.code, Enhanced: w.enhanced, Cause: cause, Count: injected[i]})
+		replies[[2]string{"rcpt " + strconv.Itoa(w.code), w.enhanced}] = float64(injected[i])
+	}
+	if len(rcpt) > 1 {
+		sink.Rules = []result.RuleCount{rule}
+	}
+	plain := func(stage string, code int, enhanced string, n uint64) {
+		sink.Replies = append(sink.Replies, result.ReplyCount{Stage: stage, Code: code, Enhanced: enhanced, Cause: result.CausePlain, Count: n})
+		replies[[2]string{stage + " " + strconv.Itoa(code), enhanced}] = float64(n)
+	}
+	plain("connect", 220, "", 50)
+	plain("ehlo", 250, "", 50)
+	plain("mail", 250, "2.1.0", total)
+	plain("data", 354, "", total-failed)
+	plain("message", 250, "2.0.0", total-failed)
+	plain("quit", 221, "2.0.0", 50)
+	sink.Messages = total - failed
+	for k, n := range replies {
+		stage, code, _ := strings.Cut(k[0], " ")
+		client.Series = append(client.Series, result.Series{Metric: result.MetricReplies, Type: result.Counter,
+			Tags: result.Tags{"phase": stage, "code": code, "enhanced": k[1]}, Stats: &result.Summary{Count: uint64(n), Sum: n, Min: 1, Max: 1}})
+	}
+	client.Series = append(client.Series, result.Series{Metric: failedMetric, Type: result.Rate, Passes: failed, Fails: total - failed})
+	rec.Client, rec.Sink = client, sink
+	return rec
+}
+
+func draw(u float64, table []weather) int {
+	for i, w := range table {
+		if u -= w.p; u < 0 {
+			return i
+		}
+	}
+	return len(table) - 1
+}
+
+func calm() *result.Record {
+	return run("calm", 7, 30, 700, 0.9, []weather{{250, "2.1.5", 1}})
+}
+
+func storm() *result.Record {
+	r := run("bounce storm", 8, 30, 700, 6, []weather{{250, "2.1.5", 0.62}, {450, "4.2.0", 0.22}, {451, "4.3.0", 0.09}, {550, "5.1.1", 0.05}, {552, "5.2.2", 0.02}})
+	crossed := result.ThresholdsCrossed
+	r.Load.ExitStatus = &crossed
+	r.Load.Thresholds[1].OK = false
+	r.Sink.InFlight = []result.InFlight{{Stage: "quit", Code: 221, Enhanced: "2.0.0", Unacknowledged: 3}}
+	for i := range r.Client.Series {
+		if s := &r.Client.Series[i]; s.Metric == result.MetricReplies && s.Tags["phase"] == "quit" {
+			s.Stats.Sum -= 2
+		}
+	}
+	return r
+}
+
+func viaPostfix() *result.Record {
+	r := run("via Postfix", 9, 30, 120, 2.5, []weather{{250, "2.1.5", 1}})
+	// The client talks to Postfix, whose replies the sink doesn't inject.
+	r.Client.Series = r.Client.Series[:7]
+	r.Provenance.MTA = &result.MTA{Name: "Postfix", Version: "3.10.1", Config: "minimal_backoff_time = 5s"}
+	r.Provenance.Versions["postfix"] = "3.10.1"
+	r.Load.IterationsDropped = 60
+	d := &result.Delivery{Sent: 3600, Accepted: 3600, DeliveredOnce: 3540, Duplicated: 2, Bounced: 51, Undelivered: 7, CutoffSeconds: 60,
+		Attempts: []result.AttemptCount{{Attempts: 1, Messages: 2230}, {Attempts: 2, Messages: 900}, {Attempts: 3, Messages: 412}}, Latency: &result.Histogram{}}
+	x := rand.New(rand.NewPCG(3, 3))
+	for range 3542 {
+		d.Latency.Record(80 * math.Exp(1.4*x.NormFloat64()))
+	}
+	for s := range 60 {
+		sent := uint64(min(3600, 120*s))
+		queued := uint64(400 * math.Exp(-math.Pow(float64(s-30)/12, 2)))
+		d.Series = append(d.Series, result.DeliverySample{Time: epoch.Add(time.Duration(s) * time.Second), Queued: queued, Accepted: sent, Delivered: sent - min(sent, queued)})
+	}
+	r.Delivery = d
+	r.Notes = []string{"The sink was the next hop of a private Postfix instance on a loopback port."}
+	sinkOnly := r.Sink
+	sinkOnly.Replies = nil
+	return r
+}
+
+func example() Report {
+	return Report{Title: "Calm and bounce storm", Generated: epoch.Add(time.Hour), Legs: []*result.Record{calm(), storm(), viaPostfix()}, Intervals: stat.Options{Seed: 1, Resamples: 300}}
+}
+
+func render(t *testing.T, f func(*bytes.Buffer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := f(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, []byte(got), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test -update writes it)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+func TestTextGolden(t *testing.T) {
+	r := example()
+	r.Legs = r.Legs[:2]
+	golden(t, "text.golden", render(t, func(b *bytes.Buffer) error { return Text(b, r) }))
+}
+
+func TestTableIsPartOfTheText(t *testing.T) {
+	r := example()
+	r.Legs = r.Legs[:2]
+	text := render(t, func(b *bytes.Buffer) error { return Text(b, r) })
+	table := render(t, func(b *bytes.Buffer) error { return Table(b, r.Legs[0], r.Legs[1], r.Intervals) })
+	if !strings.Contains(text, table) {
+		t.Errorf("the text lacks the table:\n%s", table)
+	}
+}
+
+func TestOneRunHasATableOfItsOwn(t *testing.T) {
+	text := render(t, func(b *bytes.Buffer) error {
+		return Text(b, Report{Title: "Calm", Legs: []*result.Record{calm()}, Intervals: stat.Options{Resamples: 50}})
+	})
+	if !strings.Contains(text, "smtp_msg_waiting") || strings.Contains(text, "difference  ") {
+		t.Errorf("a single run:\n%s", text)
+	}
+}
+
+func TestDroppedIterationsPrintAsBeyondMax(t *testing.T) {
+	a, b := calm(), storm()
+	b.Load.IterationsDropped = 1500 // beside 21,000: above p93.3 nothing is known
+	table := render(t, func(w *bytes.Buffer) error { return Table(w, a, b, stat.Options{Resamples: 50}) })
+	row := regexp.MustCompile(`(?m)^smtp_msg_duration .*\n.* p90 .*\n.* p95 (.*)\n`).FindStringSubmatch(table)
+	if row == nil || !strings.Contains(row[1], "> max") || !strings.Contains(row[1], "unknown") {
+		t.Errorf("p95 with dropped iterations: %q in\n%s", row, table)
+	}
+}
+
+// The page must open offline: no element may refer to anything outside it.
+func TestHTMLIsSelfContained(t *testing.T) {
+	page := render(t, func(b *bytes.Buffer) error { return HTML(b, example()) })
+	if *outDir != "" {
+		if err := os.WriteFile(filepath.Join(*outDir, "report.html"), []byte(page), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bad := range []string{
+		`(?i)<(script|link|iframe|object|embed|img|base|form)\b`, `(?i)\b(src|href|action|poster|data|srcset)\s*=\s*["']?(?:[a-z]+:)?//`,
+		`(?i)@import`, `(?i)url\(`, `(?i)xlink:href`, `(?i)http-equiv`,
+	} {
+		if m := regexp.MustCompile(bad).FindString(page); m != "" {
+			t.Errorf("the page holds %q", m)
+		}
+	}
+	for _, href := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if id, ok := strings.CutPrefix(href[1], "#"); !ok || !strings.Contains(page, `id="`+id+`"`) {
+			t.Errorf("the page links to %q, which isn't on it", href[1])
+		}
+	}
+	for _, address := range regexp.MustCompile(`https?://[^"<\s]*`).FindAllString(page, -1) {
+		if address != "http://www.w3.org/2000/svg" { // a name, not a place
+			t.Errorf("the page mentions %s", address)
+		}
+	}
+	if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "NaN") {
+		t.Error("the page holds an unsafe or a missing value")
+	}
+}
+
+func TestHTMLShowsWhatANewcomerNeeds(t *testing.T) {
+	page := render(t, func(b *bytes.Buffer) error { return HTML(b, example()) })
+	for _, want := range []string{
+		"k6 exit status", "99: a threshold was crossed", "1 of 2 crossed: smtp_msg_failed rate&lt;0.2", "injected = observed", "replies in flight",
+		"waiting for the verdict", "p50", "max", "&gt; max", "450 4.2.0", "Goodness of fit", "χ²", "Messages completed per second", "Delivery through an MTA",
+		"delivered more than once", "Queue depth", "60 iterations were dropped", "plan sha256", "Postfix 3.10.1", "Glossary", "within-run",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page doesn't say %q", want)
+		}
+	}
+}
+
+func TestHTMLEscapesWhatTheRecordSays(t *testing.T) {
+	r := calm()
+	r.Label = `<script>alert(1)</script>"`
+	page := render(t, func(b *bytes.Buffer) error {
+		return HTML(b, Report{Title: "<b>x", Legs: []*result.Record{r, r}, Intervals: stat.Options{Resamples: 50}})
+	})
+	if strings.Contains(page, "<script") || strings.Contains(page, "<b>x") {
+		t.Error("a label reached the page unescaped")
+	}
+}
+
+func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
+	r := storm()
+	r.Sink.InFlight = nil
+	report := Report{Title: "Storm", Legs: []*result.Record{calm(), r}, Intervals: stat.Options{Resamples: 50}}
+	s, err := Summarize(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.OK || s.Legs[1].Reconciliation.Balanced {
+		t.Fatalf("two lost replies: OK %v, %+v", s.OK, s.Legs[1].Reconciliation.Verdict)
+	}
+	page := render(t, func(b *bytes.Buffer) error { return HTML(b, report) })
+	text := render(t, func(b *bytes.Buffer) error { return Text(b, report) })
+	const want = "quit 221 2.0.0: injected 50, observed 48, in flight 0: 2 unexplained"
+	if !strings.Contains(page, want) || !strings.Contains(page, "Not to be trusted") || !strings.Contains(text, "not reconciled: bounce storm: "+want) {
+		t.Errorf("page or text don't name the difference:\n%s", text)
+	}
+}
+
+func TestJSONSummary(t *testing.T) {
+	text := render(t, func(b *bytes.Buffer) error { return JSON(b, example()) })
+	var s Summary
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Schema != SummarySchema || !s.OK || len(s.Legs) != 3 || s.Latency[0].Metric != "smtp_msg_duration" {
+		t.Errorf("summary: schema %q, ok %v, %d legs", s.Schema, s.OK, len(s.Legs))
+	}
+	p99 := s.Latency[0].Legs[1].Figures[3]
+	if p99.Percentile != "p99" || p99.Value == nil || p99.DifferenceLo == nil || *p99.DifferenceLo <= 0 || *p99.Lo > *p99.Value {
+		t.Errorf("p99 of the storm: %+v", p99)
+	}
+	if f := s.Legs[1].Failed; f.Difference == nil || *f.Difference < 0.3 || *f.Lo > *f.Difference {
+		t.Errorf("failed messages of the storm: %+v", f)
+	}
+}
+
+func TestRecordsWithOneSideOnly(t *testing.T) {
+	a, b := calm(), calm()
+	a.Sink, b.Client = nil, nil
+	report := Report{Title: "Halves", Legs: []*result.Record{a, b, result.New("empty")}, Intervals: stat.Options{Resamples: 50}}
+	for name, f := range map[string]func(*bytes.Buffer) error{
+		"HTML": func(w *bytes.Buffer) error { return HTML(w, report) },
+		"JSON": func(w *bytes.Buffer) error { return JSON(w, report) },
+		"Text": func(w *bytes.Buffer) error { return Text(w, report) },
+	} {
+		if out := render(t, f); !strings.Contains(out, "empty") {
+			t.Errorf("%s leaves the empty run out", name)
+		}
+	}
+	if err := HTML(&bytes.Buffer{}, Report{}); err == nil {
+		t.Error("a report without runs was rendered")
+	}
+}
+
+func TestChartsHaveNamesFitForFiles(t *testing.T) {
+	charts, err := Charts(example())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, c := range charts {
+		if seen[c.Name] || !regexp.MustCompile(`^[a-z0-9_-]+$`).MatchString(c.Name) {
+			t.Errorf("chart name %q is taken or unfit for a file", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	for _, want := range []string{"curve-smtp_msg_waiting", "time-throughput", "codes-bounce-storm-rcpt", "delivery-queue-via-postfix"} {
+		if !seen[want] {
+			t.Errorf("no chart %q among %v", want, seen)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.4123: "0.412", 4.126: "4.13", 41.26: "41.3", 412.6: "413", 41260: "41,260", -3: "-3.00", math.Inf(1): "∞", 0.99999: "1.00"} {
+		if got := millis(v); got != want {
+			t.Errorf("millis(%v) = %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{950: "950", 1400.04: "1,400", 12.34: "12.3", 18000.5: "18,000.5", 0.96: "1"} {
+		if got := expected(v); got != want {
+			t.Errorf("expected(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
