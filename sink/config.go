@@ -131,6 +131,7 @@ type Config struct {
 	Hostname      string         // in the greeting and the replies to HELO and EHLO; empty means "localhost"
 	MaxSize       int64          // octets; 0 means session.DefaultMaxSize, negative no limit
 	MaxRecipients int            // per transaction; 0 means session.DefaultMaxRecipients
+	MaxDiscard    int64          // octets of a refused BDAT chunk that are read and thrown away; 0 means session.DefaultMaxDiscard
 	IdleTimeout   time.Duration  // 0 means session.DefaultIdleTimeout, negative none
 	BareLF        session.BareLF // what a CR or LF that stands alone in a body leads to
 
@@ -182,6 +183,7 @@ func (c *Config) sessionConfig(l *Listener) *session.Config {
 		Hostname:      c.Hostname,
 		MaxSize:       c.MaxSize,
 		MaxRecipients: c.MaxRecipients,
+		MaxDiscard:    c.MaxDiscard,
 		IdleTimeout:   c.IdleTimeout,
 		BareLF:        c.BareLF,
 		LMTP:          l.LMTP,
