@@ -30,12 +30,12 @@ func NextParam(args []byte) (p Param, rest []byte, ok bool, err error) {
 		return Param{}, rest, false, errParamSyntax
 	}
 	for _, c := range p.Key {
-		if !isLetDig(c) && c != '-' {
+		if octets[c]&inKeyword == 0 {
 			return Param{}, rest, false, errParamSyntax
 		}
 	}
 	for _, c := range p.Value {
-		if c <= ' ' || c == '=' || c == 0x7f {
+		if octets[c]&inValue == 0 {
 			return Param{}, rest, false, errParamSyntax
 		}
 	}
@@ -163,7 +163,7 @@ func validORcpt(value []byte) bool {
 		return false
 	}
 	for _, c := range kind {
-		if !isAtext(c) {
+		if octets[c]&inAtom == 0 {
 			return false
 		}
 	}
@@ -174,19 +174,3 @@ func validORcpt(value []byte) bool {
 }
 
 var semicolon = []byte{';'}
-
-func isLetDig(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// isAtext reports whether c can stand in an atom (RFC 5322 section 3.2.3).
-func isAtext(c byte) bool {
-	if isLetDig(c) {
-		return true
-	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '/', '=', '?', '^', '_', '`', '{', '|', '}', '~':
-		return true
-	}
-	return false
-}

@@ -18,17 +18,7 @@ func cutPath(args []byte) (path, rest []byte, ok bool) {
 	if bracketed {
 		args = args[1:]
 	}
-	end := 0
-	for quoted := false; end < len(args); end++ {
-		c := args[end]
-		if quoted && c == '\\' {
-			end++
-		} else if c == '"' {
-			quoted = !quoted
-		} else if !quoted && (c == '>' || isBlank(c)) {
-			break
-		}
-	}
+	end := endOfPath(args, bracketed)
 	if end > len(args) {
 		return nil, nil, false
 	}
@@ -46,6 +36,28 @@ func cutPath(args []byte) (path, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return path, trimLeft(rest), true
+}
+
+// endOfPath returns where the path ends at the latest: at ">", a blank or the end of args. It is greater than len(args) when a
+// quoted string ends in a backslash. A blank in angle brackets without a quoted string is left to those who look at the path.
+func endOfPath(args []byte, bracketed bool) int {
+	if bracketed {
+		if end := bytes.IndexByte(args, '>'); end >= 0 && bytes.IndexByte(args[:end], '"') < 0 {
+			return end
+		}
+	}
+	end := 0
+	for quoted := false; end < len(args); end++ {
+		c := args[end]
+		if quoted && c == '\\' {
+			end++
+		} else if c == '"' {
+			quoted = !quoted
+		} else if !quoted && (c == '>' || isBlank(c)) {
+			break
+		}
+	}
+	return end
 }
 
 // cutRoute drops a source route, "@a,@b:", from the start of a path.
@@ -86,7 +98,7 @@ func cutLocalPart(mailbox []byte) (rest []byte, ok bool) {
 		return cutQuoted(mailbox[1:])
 	}
 	i := 0
-	for i < len(mailbox) && (isAtext(mailbox[i]) || mailbox[i] == '.' || mailbox[i] >= utf8.RuneSelf) {
+	for i < len(mailbox) && octets[mailbox[i]]&inLocalPart != 0 {
 		i++
 	}
 	return mailbox[i:], i > 0
@@ -134,7 +146,7 @@ func validDomain(domain []byte) bool {
 				label = 0
 				continue
 			}
-		case !isLetDig(c) && c != '_' && c < utf8.RuneSelf:
+		case octets[c]&inLabel == 0:
 			return false
 		}
 		label++
@@ -157,11 +169,4 @@ func validLiteral(literal []byte) bool {
 }
 
 // isASCII reports whether b has no octet above 127.
-func isASCII(b []byte) bool {
-	for _, c := range b {
-		if c >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
+func isASCII(b []byte) bool { return orAll(b)&bit7 == 0 }
