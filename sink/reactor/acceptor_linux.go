@@ -1,0 +1,122 @@
+package reactor
+
+import "golang.org/x/sys/unix"
+
+// acceptor is a listener's socket on one loop.
+type acceptor struct {
+	ln     *Listener
+	fd     int32
+	shared bool // the same socket is on other loops, too
+	armed  bool
+	paused bool // by Listener.Pause
+}
+
+func (l *loop) addAcceptor(a *acceptor) error {
+	if err := l.armAcceptor(a); err != nil {
+		return err
+	}
+	l.acceptors[a.fd] = a
+	return nil
+}
+
+func (l *loop) armAcceptor(a *acceptor) error {
+	if a.armed || a.paused {
+		return nil
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: a.fd}
+	if a.shared {
+		ev.Events |= unix.EPOLLEXCLUSIVE
+	}
+	l.st.Controls++
+	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, int(a.fd), &ev); err != nil {
+		return err
+	}
+	a.armed = true
+	return nil
+}
+
+func (l *loop) disarmAcceptor(a *acceptor) {
+	if a.armed {
+		l.st.Controls++
+		_ = unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, int(a.fd), nil)
+		a.armed = false
+	}
+}
+
+func (l *loop) removeAcceptor(a *acceptor) {
+	l.disarmAcceptor(a)
+	delete(l.acceptors, a.fd)
+	a.ln.release(int(a.fd), a.shared)
+}
+
+// accept takes connections until the queue is empty, at most acceptBurst.
+func (l *loop) accept(a *acceptor) {
+	for range acceptBurst {
+		fd, errno := l.r.accept(a.fd, &l.rsa)
+		switch errno {
+		case 0:
+			l.open(a, fd)
+			if !a.armed { // by NewHandler
+				return
+			}
+			continue
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			l.st.AcceptPauses++
+			l.starve()
+			return
+		}
+		l.st.AcceptErrors++
+		switch errno {
+		case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
+			l.disarmAcceptor(a) // it will never work again
+			return
+		}
+	}
+}
+
+// starve takes all acceptors out of epoll, which would report them forever.
+func (l *loop) starve() {
+	for _, a := range l.acceptors {
+		l.disarmAcceptor(a)
+	}
+	l.starved = true
+	l.starvedTo = l.nowNanos + int64(starvedRetry)
+}
+
+// wakeAcceptors takes up accepting where descriptors ran out.
+func (l *loop) wakeAcceptors() {
+	if !l.starved || l.nowNanos < l.starvedTo {
+		return
+	}
+	l.starved = false
+	for _, a := range l.acceptors {
+		if err := l.armAcceptor(a); err != nil {
+			l.starve()
+			return
+		}
+	}
+}
+
+func (l *loop) open(a *acceptor, fd int32) {
+	l.gen++
+	if l.gen == 0 {
+		l.gen = 1
+	}
+	c := &Conn{l: l, ln: a.ln, fd: fd, gen: l.gen, remote: addrOf(&l.rsa)}
+	if a.ln.unix {
+		c.flags = flagUnix
+	}
+	if int(fd) >= len(l.conns) {
+		size := max(2*len(l.conns), int(fd)+1, 64)
+		l.conns = append(l.conns, make([]*Conn, size-len(l.conns))...)
+	}
+	l.conns[fd] = c
+	l.st.Accepted++
+	l.st.Open++
+	c.control(unix.EPOLL_CTL_ADD, unix.EPOLLIN|unix.EPOLLRDHUP)
+	if c.h = l.r.newHandler(l.id, c, l.now); c.h == nil {
+		c.Close(CloseFIN)
+	}
+}
