@@ -165,11 +165,7 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 		outcome.Code = plain
 		return outcome, "", nil
 	}
-	outcome.Reply, err = smtp.NewReply(spec.Stage, o.Code, o.Enhanced, o.Text...)
-	if err == nil {
-		err = outcome.Reply.Validate()
-	}
-	if err != nil {
+	if outcome.Reply, err = smtp.NewReply(spec.Stage, o.Code, o.Enhanced, o.Text...); err != nil {
 		return Outcome{}, ".reply", err
 	}
 	return outcome, "", nil
