@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"bytes"
-	"unicode/utf8"
 )
 
 // cutPath parses the path at the start of args: what stands between FROM: or TO: and the parameters. It returns the path
