@@ -2,6 +2,7 @@ package plot
 
 import (
 	"image/color"
+	"math"
 
 	gplot "gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
@@ -17,6 +18,8 @@ type CodeBar struct {
 	Observed float64
 }
 
+func (b CodeBar) counts() [3]float64 { return [...]float64{b.Planned, b.Injected, b.Observed} }
+
 const (
 	barHeight = vg.Length(8.5)
 	barGap    = vg.Length(4)
@@ -28,7 +31,8 @@ const (
 
 // Codes draws three bars for each code of one stage: what the plan's weights
 // lead to expect, what the sink injected, what the client observed. Each bar
-// carries its count, since rare codes make short bars.
+// carries its count, since rare codes make short bars. A count that is NaN was
+// not taken and has no bar.
 func Codes(name, title string, codes []CodeBar) *Chart {
 	c := newChart(name, title, "replies", "")
 	c.addGrid()
@@ -36,15 +40,22 @@ func Codes(name, title string, codes []CodeBar) *Chart {
 	c.height = barsTop + group*vg.Length(max(len(codes), 1))
 	names := [...]string{"planned", "injected", "observed"}
 	hi := 0.0
+	var counted [3]bool
 	var ticks []gplot.Tick
 	bars := &codeBars{codes: codes, label: text.Style{Color: ink, Font: sans(fontSize - 2), Handler: c.plot.TextHandler, YAlign: draw.YCenter}}
 	for i, b := range codes {
-		hi = max(hi, b.Planned, b.Injected, b.Observed)
+		for j, v := range b.counts() {
+			if !math.IsNaN(v) {
+				hi, counted[j] = max(hi, v), true
+			}
+		}
 		ticks = append(ticks, gplot.Tick{Value: float64(len(codes) - 1 - i), Label: b.Label + labelSlack})
 	}
 	c.plot.Add(bars)
 	for i, n := range names {
-		c.keys = append(c.keys, key{n, swatch{barColour(i)}})
+		if counted[i] {
+			c.keys = append(c.keys, key{n, swatch{barColour(i)}})
+		}
 	}
 	c.empty = hi == 0
 	linearAxis(&c.plot.X, hi*1.09) // room for the count behind the longest bar
@@ -66,7 +77,10 @@ func (b *codeBars) Plot(c draw.Canvas, p *gplot.Plot) {
 	x, y := p.Transforms(&c)
 	for i, code := range b.codes {
 		mid := y(float64(len(b.codes) - 1 - i))
-		for j, v := range [...]float64{code.Planned, code.Injected, code.Observed} {
+		for j, v := range code.counts() {
+			if math.IsNaN(v) {
+				continue
+			}
 			top := mid + barHeight*(1.5-vg.Length(j))
 			c.SetColor(barColour(j))
 			r := vg.Rectangle{Min: vg.Point{X: x(0), Y: top - barHeight + 0.6}, Max: vg.Point{X: x(v), Y: top}}

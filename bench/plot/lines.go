@@ -34,8 +34,10 @@ func Percentiles(name, title string, curves []Curve) *Chart {
 			continue
 		}
 		for _, p := range pts {
-			lo, hi, right = math.Min(lo, p.Y), math.Max(hi, p.Y), math.Max(right, p.X)
+			hi, right = math.Max(hi, p.Y), math.Max(right, p.X)
 		}
+		// The fastest hundredth would take half of the axis: let it leave below.
+		lo = math.Min(lo, math.Max(curve.Hist.Quantile(0.01), floorMillis))
 		c.addLine(curve.Name, pts, curve.Style)
 	}
 	if c.empty = hi == 0; c.empty {

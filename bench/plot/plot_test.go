@@ -49,6 +49,7 @@ func charts() []*Chart {
 		Codes("codes", "Replies at rcpt", []CodeBar{
 			{"250 2.1.5", 18000, 18031, 18031}, {"450 4.2.0", 1400, 1385, 1384}, {"550 5.1.1", 600, 584, 584},
 		}),
+		Codes("codes-sink-only", "Replies at rcpt, not observed", []CodeBar{{"250 2.1.5", 900, 905, math.NaN()}, {"450 4.2.0", 100, 95, math.NaN()}}),
 	}
 }
 

@@ -24,7 +24,7 @@ func Charts(r Report) ([]*plot.Chart, error) {
 		for _, st := range stagesOf(&s.Legs[i]) {
 			all = append(all, st.Chart)
 		}
-		all = append(all, deliveryCharts(&s.Legs[i], i)...)
+		all = append(all, deliveryCharts(&s.Legs[i])...)
 	}
 	return slices.DeleteFunc(all, func(c *plot.Chart) bool { return c == nil || c.Empty() }), nil
 }
@@ -137,14 +137,23 @@ type stageView struct {
 	Chart *plot.Chart // nil where a single code needs no picture
 }
 
-// stagesOf groups a run's reconciled rows by stage; without a reconciliation
-// it has none.
-func stagesOf(leg *Leg) []stageView {
-	if leg.Reconciliation == nil {
-		return nil
+// rowsOf returns a run's reconciled rows. Where nothing was reconciled they tell
+// only what the sink planned and injected.
+func rowsOf(leg *Leg) (rows []result.Row, reconciled bool) {
+	if leg.Reconciliation != nil {
+		return leg.Reconciliation.Rows, true
 	}
+	if leg.record.Sink == nil {
+		return nil, false
+	}
+	return result.Reconcile(&result.Client{}, leg.record.Sink).Rows, false
+}
+
+// stagesOf groups a run's rows by stage.
+func stagesOf(leg *Leg) []stageView {
+	rows, reconciled := rowsOf(leg)
 	var out []stageView
-	for _, row := range leg.Reconciliation.Rows {
+	for _, row := range rows {
 		if n := len(out); n == 0 || out[n-1].Stage != row.Stage {
 			out = append(out, stageView{Stage: row.Stage})
 		}
@@ -164,7 +173,11 @@ func stagesOf(leg *Leg) []stageView {
 			if r.Enhanced != "" {
 				label += " " + r.Enhanced
 			}
-			bars = append(bars, plot.CodeBar{Label: label, Planned: r.Planned, Injected: float64(r.Injected), Observed: float64(r.Observed)})
+			bar := plot.CodeBar{Label: label, Planned: r.Planned, Injected: float64(r.Injected), Observed: float64(r.Observed)}
+			if !reconciled {
+				bar.Observed = math.NaN()
+			}
+			bars = append(bars, bar)
 		}
 		v.Chart = plot.Codes("codes-"+fileName(leg.Label)+"-"+fileName(v.Stage), "Replies at "+v.Stage+", "+leg.Label, bars)
 	}
@@ -181,14 +194,14 @@ func fileName(s string) string {
 	}, strings.ToLower(s)), "-")
 }
 
-func deliveryCharts(leg *Leg, style int) []*plot.Chart {
+func deliveryCharts(leg *Leg) []*plot.Chart {
 	d := leg.record.Delivery
 	if d == nil {
 		return nil
 	}
-	queue := plot.Line{Name: "in the MTA's queue", Style: style}
-	accepted := plot.Line{Name: "accepted by the MTA", Style: style}
-	delivered := plot.Line{Name: "delivered to the sink", Style: style + 1}
+	queue := plot.Line{Name: "in the MTA's queue"}
+	accepted := plot.Line{Name: "accepted by the MTA"}
+	delivered := plot.Line{Name: "delivered to the sink", Style: 1}
 	for _, x := range d.Series {
 		t := since(d.Series[0].Time, x.Time)
 		queue.Seconds, queue.Values = append(queue.Seconds, t), append(queue.Values, float64(x.Queued))
@@ -201,7 +214,7 @@ func deliveryCharts(leg *Leg, style int) []*plot.Chart {
 		plot.OverTime("delivery-progress-"+name, "Accepted and delivered", "messages", false, []plot.Line{accepted, delivered}),
 	}
 	if d.Latency != nil {
-		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency, Style: style}}))
+		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency}}))
 	}
 	return out
 }

@@ -66,11 +66,13 @@ type legView struct {
 	Label, Colour string
 	Facts         []fact
 	Stages        []stagePage
-	Quiet         []result.Row // stages with a single code
+	Quiet         []stageLine // stages with a single code
+	FromMTA       []stageLine // what the client observed where an MTA answered
 	Problems      []string
 	Warnings      []string
 	Notes         []string
 	Reconciled    bool
+	Unreconciled  string // why not
 }
 
 type fact struct{ Name, Value string }
@@ -166,7 +168,7 @@ func newPage(s *Summary) (*page, error) {
 		p.Legs = append(p.Legs, v)
 		p.AnyDrawn = p.AnyDrawn || len(leg.fits) > 0
 		if leg.record.Delivery != nil {
-			d, err := newDeliveryView(leg, i)
+			d, err := newDeliveryView(leg)
 			if err != nil {
 				return nil, err
 			}
@@ -271,7 +273,7 @@ func newPhaseView(s *Summary, p Phase) phaseView {
 		if l.differences == nil || l.Count == 0 {
 			continue
 		}
-		row := phaseRow{Label: "Δ " + leg.Label + " − " + s.Legs[0].Label, Delta: true}
+		row := phaseRow{Label: "Δ " + leg.Label, Delta: true}
 		for _, d := range l.differences {
 			c := latencyCell{Value: "unknown"}
 			if d.Known {
@@ -287,22 +289,25 @@ func newPhaseView(s *Summary, p Phase) phaseView {
 func newLegView(leg *Leg) (legView, error) {
 	v := legView{Label: leg.Label, Colour: leg.colour, Facts: legFacts(leg.record), Warnings: leg.Warnings, Notes: leg.Notes}
 	if leg.Reconciliation == nil {
-		return v, nil
+		v.Unreconciled = notReconciled(leg.record)
+	} else {
+		v.Reconciled, v.Problems = true, leg.Reconciliation.Problems
 	}
-	v.Reconciled, v.Problems = true, leg.Reconciliation.Problems
+	if leg.record.Provenance.MTA != nil && leg.record.Client != nil {
+		for _, r := range result.Reconcile(leg.record.Client, &result.Sink{}).Rows {
+			v.FromMTA = append(v.FromMTA, stageLine{Reply: r.Reply.String(), Observed: count(r.Observed)})
+		}
+	}
 	for _, st := range stagesOf(leg) {
 		if len(st.Rows) == 1 && !st.Drawn {
-			v.Quiet = append(v.Quiet, st.Rows[0])
+			line := newStageLine(st.Rows[0], st.Total)
+			line.Reply = st.Rows[0].Reply.String()
+			v.Quiet = append(v.Quiet, line)
 			continue
 		}
 		sp := stagePage{stageView: st}
 		for _, r := range st.Rows {
-			line := stageLine{Planned: expected(r.Planned), Injected: count(r.Injected), Observed: count(r.Observed), InFlight: count(r.InFlight), Difference: fmt.Sprint(r.Difference)}
-			line.Reply, _ = strings.CutPrefix(r.Reply.String(), r.Stage+" ")
-			if st.Total > 0 {
-				line.Share = share(float64(r.Injected) / float64(st.Total))
-			}
-			sp.Lines = append(sp.Lines, line)
+			sp.Lines = append(sp.Lines, newStageLine(r, st.Total))
 		}
 		figures, err := inline([]*plot.Chart{st.Chart})
 		if err != nil {
@@ -314,6 +319,15 @@ func newLegView(leg *Leg) (legView, error) {
 		v.Stages = append(v.Stages, sp)
 	}
 	return v, nil
+}
+
+func newStageLine(r result.Row, total uint64) stageLine {
+	line := stageLine{Planned: expected(r.Planned), Injected: count(r.Injected), Observed: count(r.Observed), InFlight: count(r.InFlight), Difference: fmt.Sprint(r.Difference)}
+	line.Reply, _ = strings.CutPrefix(r.Reply.String(), r.Stage+" ")
+	if total > 0 {
+		line.Share = share(float64(r.Injected) / float64(total))
+	}
+	return line
 }
 
 // legFacts says in a few words what was run.
@@ -383,7 +397,7 @@ func newFitRow(label string, f *stat.Fit) fitRow {
 	return row
 }
 
-func newDeliveryView(leg *Leg, i int) (deliveryView, error) {
+func newDeliveryView(leg *Leg) (deliveryView, error) {
 	d := leg.record.Delivery
 	v := deliveryView{Label: leg.Label}
 	if m := leg.record.Provenance.MTA; m != nil {
@@ -409,7 +423,7 @@ func newDeliveryView(leg *Leg, i int) (deliveryView, error) {
 		v.Attempts = append(v.Attempts, fact{plural(a.Attempts, "attempt"), of(a.Messages)})
 	}
 	var err error
-	v.Figures, err = inline(deliveryCharts(leg, i))
+	v.Figures, err = inline(deliveryCharts(leg))
 	return v, err
 }
 

@@ -40,6 +40,7 @@ type Status string
 // What a check can say. Only Fail makes a report's OK false.
 const (
 	Pass Status = "pass"
+	Info Status = "info" // a figure that is neither good nor bad
 	Note Status = "note" // worth reading; not a failure
 	Fail Status = "fail"
 	None Status = "n/a" // not recorded
@@ -56,7 +57,7 @@ type Check struct {
 func checks(r *result.Record, rec *result.Reconciliation, fits []stat.Fit, warnings []string) []Check {
 	out := []Check{
 		exitCheck(r.Load), thresholdCheck(r.Load), iterationCheck(r.Load), failedCheck(r.Client),
-		reconcileCheck(rec), flightCheck(rec), fitCheck(fits),
+		reconcileCheck(r, rec), flightCheck(r, rec), fitCheck(fits),
 	}
 	if r.Delivery != nil {
 		out = append(out, deliveryCheck(r.Delivery))
@@ -142,14 +143,22 @@ func failedCheck(c *result.Client) Check {
 		return Check{"messages failed", None, "not recorded"}
 	}
 	iv := stat.Wilson(failed, all, 0.95)
-	return Check{"messages failed", Pass, fmt.Sprintf("%s of %s = %.2f %% [%.2f, %.2f]", count(failed), count(all), 100*float64(failed)/float64(all), 100*iv.Lo, 100*iv.Hi)}
+	return Check{"messages failed", Info, fmt.Sprintf("%s of %s = %.2f %% [%.2f, %.2f]", count(failed), count(all), 100*float64(failed)/float64(all), 100*iv.Lo, 100*iv.Hi)}
 }
 
-func reconcileCheck(rec *result.Reconciliation) Check {
+// notReconciled says why a run has no reconciliation.
+func notReconciled(r *result.Record) string {
+	if r.Client != nil && r.Sink != nil {
+		return "the MTA stands between client and sink"
+	}
+	return "only one side was recorded"
+}
+
+func reconcileCheck(r *result.Record, rec *result.Reconciliation) Check {
 	const name = "injected = observed"
 	switch {
 	case rec == nil:
-		return Check{name, None, "only one side was recorded"}
+		return Check{name, None, notReconciled(r)}
 	case rec.Balanced && rec.InFlight == 0:
 		return Check{name, Pass, fmt.Sprintf("%s = %s replies, every code at every stage", count(rec.Injected), count(rec.Observed))}
 	case rec.Balanced:
@@ -158,12 +167,12 @@ func reconcileCheck(rec *result.Reconciliation) Check {
 	return Check{name, Fail, fmt.Sprintf("%s: %s", plural(len(rec.Problems), "unexplained difference"), rec.Problems[0])}
 }
 
-func flightCheck(rec *result.Reconciliation) Check {
+func flightCheck(r *result.Record, rec *result.Reconciliation) Check {
 	const name = "replies in flight at the end"
 	if rec == nil {
-		return Check{name, None, "only one side was recorded"}
+		return Check{name, None, notReconciled(r)}
 	}
-	return Check{name, Pass, count(rec.InFlight)}
+	return Check{name, Info, count(rec.InFlight)}
 }
 
 func fitCheck(fits []stat.Fit) Check {

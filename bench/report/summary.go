@@ -28,8 +28,10 @@ type Summary struct {
 
 // Leg is one run.
 type Leg struct {
-	Label          string                 `json:"label"`
-	Checks         []Check                `json:"checks"`
+	Label  string  `json:"label"`
+	Checks []Check `json:"checks"`
+	// Reconciliation is nil unless client and sink spoke with each other and
+	// both were recorded.
 	Reconciliation *result.Reconciliation `json:"reconciliation,omitempty"`
 	Fits           []Fit                  `json:"fits,omitempty"`
 	Failed         Failures               `json:"failed"`
@@ -125,7 +127,7 @@ func newLeg(r *result.Record, i int) Leg {
 	if leg.Label == "" {
 		leg.Label = fmt.Sprintf("run %d", i+1)
 	}
-	if r.Client != nil && r.Sink != nil {
+	if r.Client != nil && r.Sink != nil && r.Provenance.MTA == nil {
 		rec := result.Reconcile(r.Client, r.Sink)
 		leg.Reconciliation = &rec
 	}
