@@ -1,8 +1,6 @@
 package smtp
 
-import (
-	"bytes"
-)
+import "bytes"
 
 // cutPath parses the path at the start of args: what stands between FROM: or TO: and the parameters. It returns the path
 // without its angle brackets and without a source route, which RFC 5321 appendix C says to accept and ignore.
