@@ -8,7 +8,6 @@ import (
 // data handles DATA.
 func (s *Session) data(args []byte) {
 	w, tx := s.work, s.tx
-	w.opensBody = false
 	switch {
 	case tx == nil:
 		s.refuse(smtp.StageData, &replyMailFirst)

@@ -1,9 +1,14 @@
 package session
 
-import "github.com/smtpstorm/xk6-smtp/sink/smtp"
+import (
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
 
 // command handles one command line without its CRLF.
 func (s *Session) command(line []byte) {
+	w := s.work
+	w.opened, w.opensBody, w.candidate, w.recipient = false, false, false, nil
 	if s.state == stateAuth {
 		s.authResponse(line)
 		return
@@ -99,7 +104,7 @@ func (s *Session) authResponse(line []byte) {
 		return
 	}
 	s.decide(smtp.StageAuth)
-	if s.work.plain {
+	if s.work.decision.Cause == fault.CausePlain {
 		s.work.decision.Reply = &replyAuthFailed
 	}
 	s.deliver(smtp.StageAuth)

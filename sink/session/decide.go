@@ -42,7 +42,7 @@ func (s *Session) decide(stage smtp.Stage) {
 		w.decision = fault.Decision{}
 	}
 	if w.plain = w.decision.Reply == nil; w.plain {
-		w.decision.Reply = plainReply(stage)
+		w.decision.Reply = plainReply(stage, w.decision.Cause)
 	}
 }
 

@@ -55,9 +55,10 @@ func syntaxReply(err error) *smtp.Reply {
 	return &replyArgumentMissing
 }
 
-// plainReply returns the reply of a stage when nobody speaks.
-func plainReply(stage smtp.Stage) *smtp.Reply {
-	if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
+// plainReply returns the reply of a stage when no rule chose one. STARTTLS and AUTH, which are not offered, are refused unless a
+// rule speaks: the plain reply of its outcome then is the positive one.
+func plainReply(stage smtp.Stage, cause fault.Cause) *smtp.Reply {
+	if cause == fault.CausePlain && (stage == smtp.StageStartTLS || stage == smtp.StageAuth) {
 		return &replyNotOffered
 	}
 	return fault.Plain(stage)

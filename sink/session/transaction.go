@@ -100,7 +100,6 @@ func (tx *transaction) octets() int64 {
 // 3.4).
 func (s *Session) mail(stage smtp.Stage, args []byte) {
 	w := s.work
-	w.opened = false
 	if !s.greeted {
 		s.refuse(stage, &replyHelloFirst)
 		return
@@ -143,7 +142,7 @@ func (s *Session) settleMail(stage smtp.Stage, r *smtp.Reply) {
 func (s *Session) rcpt(args []byte) {
 	w, tx := s.work, s.tx
 	s.attempts++
-	w.candidate, w.recipient, w.rcptN, w.read = false, nil, 0, w.now
+	w.rcptN, w.read = 0, w.now
 	err := smtp.ParseRcpt(args, &w.rcpt)
 	if err == nil {
 		w.recipient = w.rcpt.Path

@@ -2,5 +2,23 @@
 // RFCs, a runner for them over a bare session under virtual time or over any network connection, the golden transcripts
 // themselves, and RequireTool for tests that need a program of the system.
 //
+// A script is a text file. Its head says how the server is set up; the dialogue starts with the first line of another kind:
+//
+//	-- RFC 5321 section 4.1.4: what a comment is, up to the end of the line
+//	flags: --reply rcpt=450 --delay "data=uniform(5ms, 50ms)"   (see ParseFlags)
+//	start: ehlo                             stands for the greeting and EHLO with their replies; also: helo lhlo
+//
+//	S: 220 sink.example ESMTP smtpstorm     the next line of the server, exactly, without CRLF
+//	C: EHLO client.example                  the client sends this line and CRLF
+//	C! "Go string\n"                        the client sends these octets, as a Go string literal and without CRLF
+//	C* 600 "a"                              the client sends that 600 times
+//	C< 0d0a                                 the client sends these octets, in hexadecimal
+//	+5s                                     time passes, and nothing comes from the server before its end
+//	EOF                                     the client closes its sending side
+//	CLOSED                                  the server closes the connection, and sends nothing more before
+//
+// Client lines that follow each other go out as one segment. Over a session, whatever the server says must stand in the script,
+// where it is said; over a network, lines that the script does not expect are found at the next S or CLOSED.
+//
 // It leaves out assertions about anything but the dialogue: counters, ledgers and statistics are tested where they live.
 package sinktest

@@ -1,0 +1,209 @@
+package sinktest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+// Epoch is when virtual time starts.
+var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// SessionPeer is a session under virtual time, driven as a driver would: it obeys each effect, and keeps what a paused session
+// did not take. It is a Peer.
+type SessionPeer struct {
+	Session *session.Session
+	Now     time.Time
+	Close   session.CloseMode // how the session asked to close, once it did
+	Writes  int               // write effects so far
+
+	output []byte // what the server said and nobody has read
+	input  []byte // what the session did not take
+	paused bool
+	eof    bool // the client has closed its sending side
+	closed bool // the session asked to close
+	done   bool
+	err    error // a breach of the contract between session and driver
+}
+
+// FixedPlan is a session.Plans whose plan never changes.
+type FixedPlan struct{ Plan *fault.Plan }
+
+// Current returns the plan.
+func (p FixedPlan) Current() *fault.Plan { return p.Plan }
+
+// NewSessionPeer starts a session at Epoch, as connection 1 from 192.0.2.1 to the listener "test". env may be nil; its plan is that
+// of the setup unless it has one.
+func NewSessionPeer(setup Setup, env *session.Env) *SessionPeer {
+	if env == nil {
+		env = &session.Env{}
+	}
+	if env.Plans == nil {
+		withPlan := *env
+		withPlan.Plans = FixedPlan{setup.Plan}
+		env = &withPlan
+	}
+	p := &SessionPeer{Now: Epoch}
+	p.Session = session.New(&setup.Config, env, session.ConnInfo{
+		ID: 1, Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000"),
+	}, p.Now)
+	p.obey()
+	return p
+}
+
+// obey does what the session's effects say until there are none.
+func (p *SessionPeer) obey() {
+	for range 1000 { // a bound: a session that never falls silent is broken
+		effect, ok := p.Session.Next()
+		if !ok {
+			return
+		}
+		switch effect.Kind {
+		case session.EffectWrite:
+			if p.closed {
+				p.fail("a write effect after the close effect")
+			}
+			p.Writes++
+			p.output = append(p.output, effect.Data...)
+		case session.EffectPause:
+			p.paused = true
+		case session.EffectResume:
+			p.paused = false
+			p.feed()
+		case session.EffectAwaitDrain:
+			p.Session.Drained(p.Now)
+		case session.EffectClose:
+			p.closed, p.Close = true, effect.Close
+		case session.EffectDone:
+			p.done = true
+		default:
+			p.fail("an unknown effect %v", effect.Kind)
+		}
+	}
+	p.fail("effects without end")
+}
+
+func (p *SessionPeer) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf("the session gave "+format, args...)
+	}
+}
+
+// feed offers the kept input, and after all of it the end of the input.
+func (p *SessionPeer) feed() {
+	if len(p.input) > 0 {
+		n := p.Session.Feed(p.Now, p.input)
+		if n < 0 || n > len(p.input) {
+			p.fail("Feed of %d octets = %d", len(p.input), n)
+			return
+		}
+		rest := p.input[n:]
+		p.input = rest
+		p.obey() // which may pause, resume and feed again
+		if len(rest) > 0 && len(p.input) == len(rest) && !p.paused {
+			p.fail("no pause although Feed left %d octets", len(rest))
+		}
+	}
+	if p.eof && len(p.input) == 0 && !p.paused {
+		p.Session.EOF(p.Now)
+		p.obey()
+	}
+}
+
+// Send feeds octets to the session.
+func (p *SessionPeer) Send(octets []byte) error {
+	if p.closed {
+		return p.err // as TCP: the server reads and discards
+	}
+	p.input = append(p.input, octets...)
+	if !p.paused {
+		p.feed()
+	}
+	return p.err
+}
+
+// CloseWrite tells the session that the client sends nothing more, once it has taken all that was sent.
+func (p *SessionPeer) CloseWrite() error {
+	p.eof = true
+	if !p.paused {
+		p.feed()
+	}
+	return p.err
+}
+
+// Pass advances virtual time and calls the session at each of its deadlines. It is an error when the session says anything before
+// the end of the time.
+func (p *SessionPeer) Pass(d time.Duration) error {
+	end := p.Now.Add(d)
+	for range 100000 {
+		deadline := p.Session.Deadline()
+		if deadline.IsZero() || deadline.After(end) {
+			p.Now = end
+			return p.err
+		}
+		silent := len(p.output) == 0
+		if deadline.After(p.Now) {
+			p.Now = deadline
+		}
+		p.Session.Advance(p.Now)
+		p.obey()
+		if silent && len(p.output) > 0 && p.Now.Before(end) {
+			return fmt.Errorf("the server said %q after %v already", firstLine(p.output), d-end.Sub(p.Now))
+		}
+	}
+	return fmt.Errorf("deadlines without end")
+}
+
+// ReadLine returns the next line that the session wrote.
+func (p *SessionPeer) ReadLine() (string, error) {
+	if p.err != nil {
+		return "", p.err
+	}
+	if len(p.output) == 0 {
+		if p.closed {
+			if !p.done {
+				return "", fmt.Errorf("the session closed without being done")
+			}
+			return "", io.EOF
+		}
+		return "", ErrSilent
+	}
+	line := firstLine(p.output)
+	p.output = p.output[min(len(line)+2, len(p.output)):]
+	return line, nil
+}
+
+// Unread returns the lines that the session wrote and nobody has read.
+func (p *SessionPeer) Unread() (lines []string) {
+	for rest := p.output; len(rest) > 0; {
+		line := firstLine(rest)
+		lines = append(lines, line)
+		rest = rest[min(len(line)+2, len(rest)):]
+	}
+	return lines
+}
+
+// Output returns what the session wrote and nobody has read, and forgets it.
+func (p *SessionPeer) Output() []byte {
+	out := p.output
+	p.output = nil
+	return out
+}
+
+// Closed reports whether the session has ended.
+func (p *SessionPeer) Closed() bool { return p.closed }
+
+// Err returns a breach of the contract between session and driver.
+func (p *SessionPeer) Err() error { return p.err }
+
+func firstLine(b []byte) string {
+	if i := bytes.Index(b, []byte("\r\n")); i >= 0 {
+		return string(b[:i])
+	}
+	return string(b)
+}

@@ -1,0 +1,112 @@
+package sinktest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+// Setup is how the server of a script is set up.
+type Setup struct {
+	Config session.Config
+	Plan   *fault.Plan // never nil
+}
+
+// Hostname is the name of the server in scripts.
+const Hostname = "sink.example"
+
+// ParseFlags parses the flags of a script's head, which are those of smtpsink as far as they concern a session:
+//
+//	--mode MODE --at STAGE --weight CODE:WEIGHT --random-accept P --seed N --reply STAGE=... --delay STAGE=...
+//	--hostname NAME --max-size OCTETS --max-recipients N --max-discard OCTETS --idle-timeout DURATION --bare-lf POLICY --lmtp
+func ParseFlags(words []string) (Setup, error) {
+	setup := Setup{Config: session.Config{Hostname: Hostname}}
+	var flags fault.Flags
+	for len(words) > 0 {
+		flag := words[0]
+		words = words[1:]
+		if flag == "--lmtp" {
+			setup.Config.LMTP = true
+			continue
+		}
+		if len(words) == 0 {
+			return Setup{}, fmt.Errorf("%s: unknown, or without a value", flag)
+		}
+		if err := setup.set(&flags, flag, words[0]); err != nil {
+			return Setup{}, fmt.Errorf("%s: %w", flag, err)
+		}
+		words = words[1:]
+	}
+	spec, err := fault.CompileFlags(flags)
+	if err != nil {
+		return Setup{}, err
+	}
+	setup.Plan, err = fault.NewPlan(spec)
+	return setup, err
+}
+
+func (s *Setup) set(flags *fault.Flags, flag, value string) (err error) {
+	switch flag {
+	case "--mode":
+		flags.Mode = value
+	case "--at":
+		flags.At = append(flags.At, value)
+	case "--weight":
+		flags.Weights = append(flags.Weights, value)
+	case "--random-accept":
+		flags.RandomAccept, err = strconv.ParseFloat(value, 64)
+	case "--seed":
+		flags.Seed, err = strconv.ParseUint(value, 10, 64)
+	case "--reply":
+		flags.Replies = append(flags.Replies, value)
+	case "--delay":
+		flags.Delays = append(flags.Delays, value)
+	case "--hostname":
+		s.Config.Hostname = value
+	case "--max-size":
+		s.Config.MaxSize, err = strconv.ParseInt(value, 10, 64)
+	case "--max-recipients":
+		s.Config.MaxRecipients, err = strconv.Atoi(value)
+	case "--max-discard":
+		s.Config.MaxDiscard, err = strconv.ParseInt(value, 10, 64)
+	case "--idle-timeout":
+		s.Config.IdleTimeout, err = time.ParseDuration(value)
+	case "--bare-lf":
+		s.Config.BareLF, err = session.ParseBareLF(value)
+	default:
+		err = fmt.Errorf("unknown flag")
+	}
+	return err
+}
+
+// splitWords splits at blanks, but not within double quotes, which it drops.
+func splitWords(text string) (words []string, err error) {
+	var word strings.Builder
+	quoted, started := false, false
+	for _, c := range text {
+		switch {
+		case c == '"':
+			quoted, started = !quoted, true
+		case c == ' ' && !quoted:
+			if started {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			started = false
+		default:
+			word.WriteRune(c)
+			started = true
+		}
+	}
+	if quoted {
+		return nil, fmt.Errorf("a double quote is missing")
+	}
+	if started {
+		words = append(words, word.String())
+	}
+	return words, nil
+}
