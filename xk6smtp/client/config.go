@@ -1,0 +1,69 @@
+package client
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Dialer opens connections. net.Dialer and k6's dialer are Dialers.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Resolver turns "host:port" into an address and a port, which may differ from the ones asked for. k6's dialer is a Resolver.
+type Resolver interface {
+	ResolveAddr(address string) (net.IP, int, error)
+}
+
+// Observer is told of everything that the client learns about replies, in the order in which it happens, on the goroutine that
+// runs the operation.
+type Observer interface {
+	// Reply is called for every whole, well-formed reply.
+	Reply(phase smtp.Stage, code smtp.Code, enhanced smtp.Enhanced)
+	// Lost is called for every reply that was awaited and will never come, and once for an operation that failed before it
+	// awaited any. err is not nil; err.Phase is phase.
+	Lost(phase smtp.Stage, err *Error)
+}
+
+// Timeouts is the longest wait for the reply of each phase, from the first byte of its command, or from the reply before it
+// when commands are pipelined. The connect phase covers resolving and dialling, and then once more the greeting. The message
+// phase covers writing the body, and then once more its reply. Zero means no limit.
+type Timeouts [smtp.NumStages]time.Duration
+
+// AllTimeouts returns the same limit for every phase.
+func AllTimeouts(d time.Duration) Timeouts {
+	var t Timeouts
+	for i := range t {
+		t[i] = d
+	}
+	return t
+}
+
+// Config says how to connect and how to speak. It may be shared; it must not change while a Conn uses it.
+type Config struct {
+	// Address is "host:port".
+	Address string
+	// LocalName is the argument of EHLO and HELO, "localhost" if empty.
+	LocalName string
+	// Dialer opens the connection.
+	Dialer Dialer
+	// Resolver is asked before dialling so that the two are timed apart. Without one the Dialer resolves, and resolving counts
+	// as connecting.
+	Resolver Resolver
+	// ForbidPipelining waits for each reply even if the server offers PIPELINING.
+	ForbidPipelining bool
+	// Timeouts bounds every wait.
+	Timeouts Timeouts
+	// Now is the clock, time.Now in production: its readings must carry monotonic time.
+	Now func() time.Time
+}
+
+func (c *Config) localName() string {
+	if c.LocalName == "" {
+		return "localhost"
+	}
+	return c.LocalName
+}

@@ -1,0 +1,348 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// readBuffer holds any reply of ordinary length; longer ones take several reads.
+const readBuffer = 2048
+
+// Conn is one SMTP connection that has been greeted.
+type Conn struct {
+	cfg *Config
+	obs Observer
+
+	net    net.Conn
+	guard  guard
+	probe  *probe
+	parser smtp.ReplyParser
+	buf    []byte // received and not yet parsed: buf[r:w]
+	r, w   int
+	readAt time.Time // when the last read returned
+
+	capabilities Capabilities
+	// awaited holds the phase of every command that was handed to the kernel, or should have been, and has no reply yet. It is
+	// what makes counts exact: a reply removes its entry, a failure reports all that are left.
+	awaited []smtp.Stage
+	// armed is the phase for which the deadline holds, if deadline is set.
+	armed    smtp.Stage
+	deadline bool
+	// farewell is the 421 that ended the session (RFC 5321 section 3.8): the server closes after it, and so does the client.
+	farewell Reply
+	// broken says that bytes of a command or a body may be missing on the wire.
+	broken error
+	// transaction is an accepted MAIL that no final reply has ended: the next MAIL needs RSET before it.
+	transaction bool
+
+	ctx       context.Context // of the operation under way
+	interrupt func()          // guard.interrupt, bound once
+	closed    atomic.Bool
+}
+
+// Connect resolves, dials, reads the greeting and says EHLO, or HELO where the server refuses EHLO with a 5xx. It fills in
+// greeting as far as it gets. An error is an *Error, and then there is no Conn.
+func Connect(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*Conn, error) {
+	*greeting = Greeting{Timings: ConnectTimings{NotMeasured, NotMeasured, NotMeasured, NotMeasured}}
+	conn, err := dial(ctx, cfg, greeting)
+	if err != nil {
+		e := &Error{Phase: smtp.StageConnect, Err: err}
+		obs.Lost(smtp.StageConnect, e)
+		return nil, e
+	}
+	c := &Conn{cfg: cfg, obs: obs, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn)}
+	c.guard.conn = conn
+	c.interrupt = c.guard.interrupt
+	stop := c.begin(ctx)
+	defer c.end(stop)
+	if err := c.greet(greeting); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// greet reads the greeting and says hello.
+func (c *Conn) greet(g *Greeting) *Error {
+	connected := c.cfg.Now()
+	c.await(smtp.StageConnect)
+	reply, err := c.reply()
+	if err != nil {
+		return err
+	}
+	g.Banner, g.Reply = reply.Text, reply
+	g.Timings.Banner = c.readAt.Sub(connected)
+	if reply.Code.Class() != 2 {
+		return refusal(reply)
+	}
+
+	start := c.cfg.Now()
+	reply, err = c.exchange(smtp.StageEhlo, "EHLO "+c.cfg.localName()+"\r\n")
+	// RFC 5321 section 3.2 names 500 and 502 as the reason to say HELO; servers that don't know EHLO also say 501, 504 and 550.
+	if err == nil && reply.Code.Permanent() {
+		g.Reply = reply
+		reply, err = c.exchange(smtp.StageHelo, "HELO "+c.cfg.localName()+"\r\n")
+	} else if err == nil && reply.Code.Class() == 2 {
+		c.capabilities = newCapabilities(reply.Text)
+	}
+	if err != nil {
+		return err
+	}
+	g.Reply, g.Capabilities = reply, c.capabilities
+	g.Timings.Ehlo = c.readAt.Sub(start)
+	if reply.Code.Class() != 2 {
+		return refusal(reply)
+	}
+	return nil
+}
+
+func refusal(r Reply) *Error {
+	return &Error{Phase: r.Phase, Code: r.Code, Enhanced: r.Enhanced, Text: r.Text}
+}
+
+// dial opens the connection within the connect timeout.
+func dial(ctx context.Context, cfg *Config, g *Greeting) (net.Conn, error) {
+	dialCtx := ctx
+	if limit := cfg.Timeouts[smtp.StageConnect]; limit > 0 {
+		var cancel context.CancelFunc
+		dialCtx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	start := cfg.Now()
+	address, err := resolve(dialCtx, cfg)
+	if err != nil {
+		return nil, dialCause(ctx, dialCtx, err)
+	}
+	resolved := cfg.Now()
+	if cfg.Resolver != nil {
+		g.Timings.Resolving = resolved.Sub(start)
+	}
+	g.Remote = address
+	conn, err := cfg.Dialer.DialContext(dialCtx, "tcp", address)
+	if err != nil {
+		return nil, dialCause(ctx, dialCtx, err)
+	}
+	g.Timings.Connecting = cfg.Now().Sub(resolved)
+	return conn, nil
+}
+
+// resolve returns the address to dial. A Resolver has no context, so that a name's lookup runs beside it: it is left behind
+// when the context ends first, and ends with the resolver's own timeout.
+func resolve(ctx context.Context, cfg *Config) (string, error) {
+	if cfg.Resolver == nil {
+		return cfg.Address, nil
+	}
+	lookup := func() (string, error) {
+		ip, port, err := cfg.Resolver.ResolveAddr(cfg.Address)
+		if err != nil {
+			return "", err
+		}
+		return (&net.TCPAddr{IP: ip, Port: port}).String(), nil
+	}
+	host, _, err := net.SplitHostPort(cfg.Address)
+	if err != nil {
+		return "", err
+	}
+	if net.ParseIP(host) != nil {
+		return lookup()
+	}
+	type answer struct {
+		address string
+		err     error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		address, err := lookup()
+		done <- answer{address, err}
+	}()
+	select {
+	case a := <-done:
+		return a.address, a.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// dialCause tells an ended context from an exceeded limit; the dialer's own error stays wrapped.
+func dialCause(ctx, limited context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrAborted, context.Cause(ctx))
+	case limited.Err() != nil:
+		return &DialTimeoutError{err}
+	}
+	return err
+}
+
+// DialTimeoutError is a timeout before the connection stood: no reply was awaited yet.
+type DialTimeoutError struct {
+	// Err is what the dialer or the resolver said.
+	Err error
+}
+
+// Error returns one line.
+func (e *DialTimeoutError) Error() string { return "dial: " + ErrTimeout.Error() }
+
+// Unwrap returns ErrTimeout and the dialer's error.
+func (e *DialTimeoutError) Unwrap() []error { return []error{ErrTimeout, e.Err} }
+
+// begin makes ctx bound what follows until end. Both run on the operation's goroutine.
+func (c *Conn) begin(ctx context.Context) (stop func() bool) {
+	c.ctx = ctx
+	c.deadline = false
+	if ctx.Done() == nil {
+		return nil
+	}
+	return context.AfterFunc(ctx, c.interrupt)
+}
+
+// end closes the connection when it can't be used again: after a 421, a broken write, or an interruption that may still be
+// setting the deadline.
+func (c *Conn) end(stop func() bool) {
+	c.ctx = nil
+	interrupted := stop != nil && !stop()
+	if interrupted || c.broken != nil || c.farewell.Code != 0 {
+		c.Close()
+	}
+}
+
+// Usable reports whether another operation can be tried: the connection was not closed by either side, and nothing is waiting
+// to be read that no command asked for. It looks at the socket without blocking, where the system allows it, so that a reply
+// which came late or unasked for is never taken for the next command's.
+func (c *Conn) Usable() bool {
+	// A deadline that has passed since the last operation would answer for the socket.
+	return !c.closed.Load() && c.r == c.w && c.guard.set(time.Time{}) == nil && c.probe.quiet()
+}
+
+// Open reports whether the connection was not closed on this side.
+func (c *Conn) Open() bool { return !c.closed.Load() }
+
+// Close closes the connection without QUIT. It may be called at any time, from any goroutine and more than once; an operation
+// that is under way ends with ErrAborted.
+func (c *Conn) Close() {
+	if c.closed.CompareAndSwap(false, true) {
+		// Whatever is lost by closing was reported by the operation that lost it.
+		_ = c.net.Close()
+	}
+}
+
+// Capabilities is what the server announced.
+func (c *Conn) Capabilities() *Capabilities { return &c.capabilities }
+
+// Rset ends the transaction, if there is any.
+func (c *Conn) Rset(ctx context.Context) (Reply, error) {
+	reply, err := c.Command(ctx, smtp.StageRset, "RSET\r\n")
+	if err == nil && reply.Code.Class() == 2 {
+		c.transaction = false
+	}
+	return reply, err
+}
+
+// Noop asks for a reply and nothing else.
+func (c *Conn) Noop(ctx context.Context) (Reply, error) {
+	return c.Command(ctx, smtp.StageNoop, "NOOP\r\n")
+}
+
+// Quit says QUIT, reads the reply and closes the connection, whatever the reply is.
+func (c *Conn) Quit(ctx context.Context) (Reply, error) {
+	defer c.Close()
+	return c.Command(ctx, smtp.StageQuit, "QUIT\r\n")
+}
+
+// Command sends one line, which ends with CRLF, and reads its reply.
+func (c *Conn) Command(ctx context.Context, phase smtp.Stage, line string) (Reply, error) {
+	if c.closed.Load() {
+		return Reply{}, c.refuse(phase)
+	}
+	stop := c.begin(ctx)
+	defer c.end(stop)
+	reply, err := c.exchange(phase, line)
+	if err != nil {
+		return Reply{}, err
+	}
+	return reply, nil
+}
+
+// refuse reports an operation on a closed connection: a mistake of the caller, or a Close that overtook it.
+func (c *Conn) refuse(phase smtp.Stage) *Error {
+	err := &Error{Phase: phase, Err: fmt.Errorf("%w: %w", ErrAborted, net.ErrClosed)}
+	c.obs.Lost(phase, err)
+	return err
+}
+
+// exchange writes one command and reads its reply.
+func (c *Conn) exchange(phase smtp.Stage, line string) (Reply, *Error) {
+	c.await(phase)
+	if err := c.write([]byte(line)); err != nil {
+		return Reply{}, err
+	}
+	return c.reply()
+}
+
+// await notes that a reply is due. It comes before the write, so that a failed write loses it.
+func (c *Conn) await(phase smtp.Stage) {
+	c.awaited = append(c.awaited, phase)
+}
+
+// write hands p to the kernel. After an error other than a timeout or an abort the replies that are due are still read: a
+// server that refuses and closes makes the write fail and has left its reply in the receive buffer.
+func (c *Conn) write(p []byte) *Error {
+	if err := c.arm(c.awaited[0]); err != nil {
+		return c.fail(err)
+	}
+	if _, err := c.net.Write(p); err != nil {
+		c.broken = err
+		if errors.Is(err, os.ErrDeadlineExceeded) || c.closed.Load() {
+			return c.fail(err)
+		}
+	}
+	return nil
+}
+
+// arm starts the time limit of a phase.
+func (c *Conn) arm(phase smtp.Stage) error {
+	var deadline time.Time
+	if limit := c.cfg.Timeouts[phase]; limit > 0 {
+		deadline = time.Now().Add(limit) // the kernel's clock, whatever Config.Now says
+	}
+	c.armed, c.deadline = phase, true
+	return c.guard.set(deadline)
+}
+
+// fail closes the connection and reports every awaited reply as lost. The error's phase is that of the first.
+func (c *Conn) fail(err error) *Error {
+	err = c.cause(err)
+	c.Close()
+	first := &Error{Phase: c.awaited[0], Err: err}
+	for i, phase := range c.awaited {
+		lost := first
+		if i > 0 {
+			lost = &Error{Phase: phase, Err: err}
+		}
+		c.obs.Lost(phase, lost)
+	}
+	c.awaited = c.awaited[:0]
+	return first
+}
+
+// cause names what a failed read or write means.
+func (c *Conn) cause(err error) error {
+	switch {
+	case c.closed.Load(): // by Close: fail has not done it yet
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.guard.wasInterrupted():
+		return fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrTimeout
+	case c.broken != nil:
+		return c.broken
+	}
+	return err
+}
