@@ -1,0 +1,97 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/smtpstorm/xk6-smtp/bench/report"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
+)
+
+// bootstrapSeed makes intervals reproducible: the same records give the same figures.
+const bootstrapSeed = 1
+
+func newCompareCommand(stdout *os.File) *cobra.Command {
+	var html string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "compare A.json B.json",
+		Short: "compare two run records",
+		Long: `compare prints the latencies of two runs side by side, each with its difference and the interval that covers what varied within
+the runs. One run a side names no winner: what varies from run to run shows only in repeated runs.`,
+		Example: `  smtpbench compare results/latest/calm.json results/latest/storm.json
+  smtpbench compare old.json new.json --html diff.html
+  smtpbench compare old.json new.json --json | jq .latency`,
+		Args: arguments(2, 2, "two record files: A.json B.json"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := readReport(args)
+			if err != nil {
+				return err
+			}
+			return render(stdout, r, html, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
+	return cmd
+}
+
+func newReportCommand(stdout *os.File) *cobra.Command {
+	var html string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report RECORD.json...",
+		Short: "render one to four run records",
+		Long:  `report prints tables of one to four runs; the others are compared with the first.`,
+		Example: `  smtpbench report results/latest/mta.json
+  smtpbench report results/latest/calm.json results/latest/storm.json --html report.html`,
+		Args: arguments(1, 4, "one to four record files"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := readReport(args)
+			if err != nil {
+				return err
+			}
+			return render(stdout, r, html, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
+	return cmd
+}
+
+// readReport reads records; those without a label, or with the label of an earlier one, are named after their files.
+func readReport(paths []string) (report.Report, error) {
+	r := report.Report{Title: "smtpstorm", Generated: time.Now(), Intervals: stat.Options{Seed: bootstrapSeed}}
+	labels := map[string]bool{}
+	for _, path := range paths {
+		record, err := result.Read(path)
+		if err != nil {
+			return r, usageErrorf("record %v", err)
+		}
+		switch {
+		case record.Label == "":
+			record.Label = path
+		case labels[record.Label]:
+			record.Label += " (" + path + ")"
+		}
+		labels[record.Label] = true
+		r.Legs = append(r.Legs, record)
+	}
+	return r, nil
+}
+
+func render(stdout io.Writer, r report.Report, html string, asJSON bool) error {
+	if html != "" {
+		if err := writeFile(html, func(w io.Writer) error { return report.HTML(w, r) }); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		return report.JSON(stdout, r)
+	}
+	return report.Text(stdout, r)
+}

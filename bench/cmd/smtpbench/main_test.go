@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+// binary is the built command, and dir a directory with stand-ins for what it looks for.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "smtpbench-test-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "bin", "smtpbench")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		panic(err)
+	}
+	os.Exit(status)
+}
+
+// smtpbench runs the built command in a directory and returns what it said and its exit status.
+func smtpbench(t *testing.T, dir string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(binary, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	overdue := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer overdue.Stop()
+	var exited *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exited) {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// workspace is a directory like a checkout: scripts, a plan that is broken, and a k6 that does nothing.
+func workspace(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"scripts/calm.js":                        "// calm",
+		"scripts/bounce-storm.js":                "// storm",
+		"scripts/plans/bounce-storm.yaml":        "version: 1\n",
+		"scripts/plans/tempfail-rcpt-30.yaml":    "version: 1\n",
+		"broken.yaml":                            "version: 1\nrulez: []\n",
+		"bin/k6":                                 "#!/bin/sh\nexit 0\n",
+		"my.js":                                  "// mine",
+		"record.json":                            `{"schema":"smtpstorm/run/1"}`,
+		"old.json":                               `{"schema":"smtpstorm/run/0"}`,
+		"text.json":                              "hello",
+		"thesis/chapter-1.txt":                   "",
+		"results/latest/summary-is-missing.html": "",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestBadInputIsOneLineAndStatus2(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() }) // after the parallel subtests, unlike a deferred call
+	for _, tt := range []struct {
+		args string
+		want []string // parts of the line
+	}{
+		{"ruin", []string{`unknown command "ruin"`, "compare report run version"}},
+		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
+		{"run --rate fast", []string{`"fast"`, "--rate"}},
+		{"run --rate 0", []string{"--rate 0", "more than 0"}},
+		{"run --rate -3", []string{"--rate -3", "more than 0"}},
+		{"run --vus many", []string{`"many"`, "--vus"}},
+		{"run a.js b.js", []string{"got 2 arguments", "at most one script"}},
+		{"run --k6 nowhere/k6", []string{"nowhere/k6", "build it with: make build"}},
+		{"run --k6 my.txt", []string{"my.txt", "build it with: make build"}},
+		{"run missing.js", []string{"script missing.js can't be read", "no such file"}},
+		{"run thesis", []string{"script thesis can't be read"}},
+		{"run --scripts thesis", []string{"no calm.js in thesis"}},
+		{"run --plan missing.yaml", []string{"missing.yaml", "no such file"}},
+		{"run --plan broken.yaml", []string{"broken.yaml:2:", "rulez"}},
+		{"run --mode sunny", []string{"--mode", `"sunny"`, "accept", "bounce", "unavailable"}},
+		{"run --mode bounce --at lunch", []string{"--at", `"lunch"`, "rcpt"}},
+		{"run --reply rcpt=900", []string{"--reply", `"900"`, "200 to 599"}},
+		{"run --reply rcpt=250:lots", []string{"--reply", `"lots"`}},
+		{"run --delay rcpt=soon", []string{"--delay", "soon"}},
+		{"run --seed minus", []string{`"minus"`, "--seed"}},
+		{"run --mta exchange", []string{`"exchange"`, "auto postfix none"}},
+		{"run --target 192.0.2.1:25 --sink-listen 127.0.0.1:0", []string{"192.0.2.1:25", "--i-own-this-target"}},
+		{"run --target 127.0.0.1:1", []string{"--sink-listen"}},
+		{"run --target 127.0.0.1:1 --out new --sink-listen " + taken.Addr().String(), []string{taken.Addr().String(), "in use"}},
+		{"run --out my.js", []string{"--out my.js", "not a directory"}},
+		{"run --out my.js/results", []string{"--out my.js/results"}},
+		{"run --out thesis", []string{"--out thesis", "holds something else"}},
+		{"run", []string{"--out results/latest", "holds something else"}},
+		{"compare record.json", []string{"got 1 arguments", "A.json B.json"}},
+		{"compare record.json missing.json", []string{"missing.json", "no such file"}},
+		{"compare record.json text.json", []string{"text.json", "not a run record"}},
+		{"compare record.json old.json", []string{"old.json", "smtpstorm/run/0", "smtpstorm/run/1"}},
+		{"compare record.json record.json --html thesis/none/x.html", []string{"thesis/none/x.html", "no such file"}},
+		{"report", []string{"got 0 arguments", "one to four"}},
+		{"report a b c d e", []string{"got 5 arguments", "one to four"}},
+		{"version 1", []string{"got 1 arguments"}},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
+			dir := workspace(t)
+			before := tree(t, dir)
+			stdout, stderr, status := smtpbench(t, dir, strings.Fields(tt.args)...)
+			if status != exitUsage {
+				t.Errorf("exit status %d, want %d", status, exitUsage)
+			}
+			if !strings.HasPrefix(stderr, "smtpbench: ") || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("stderr %q, want one line", stderr)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(stderr, part) {
+					t.Errorf("stderr %q lacks %q", stderr, part)
+				}
+			}
+			if strings.Contains(stdout, "Usage:") {
+				t.Errorf("the usage was printed for an error:\n%s", stdout)
+			}
+			if after := tree(t, dir); after != before {
+				t.Errorf("files changed from\n%s\nto\n%s", before, after)
+			}
+		})
+	}
+}
+
+// tree lists all paths below a directory.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		b.WriteString(path + "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestK6IsMissing(t *testing.T) {
+	dir := workspace(t)
+	if err := os.Remove(filepath.Join(dir, "bin", "k6")); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, status := smtpbench(t, dir, "run")
+	if status != exitUsage || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "build it with: make build") {
+		t.Errorf("status %d, stderr %q; want 2 and how to build k6", status, stderr)
+	}
+}
+
+func TestHelpHasExamples(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"compare", "--help"}, {"report", "--help"}} {
+		stdout, stderr, status := smtpbench(t, t.TempDir(), args...)
+		if status != 0 || stderr != "" || !strings.Contains(stdout, "Examples:") || !strings.Contains(stdout, "  smtpbench ") {
+			t.Errorf("%v: status %d, stderr %q, stdout:\n%s", args, status, stderr, stdout)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	stdout, _, status := smtpbench(t, t.TempDir(), "version")
+	if status != 0 || !strings.HasPrefix(stdout, "smtpbench ") || !strings.Contains(stdout, runtime.Version()) {
+		t.Errorf("status %d, stdout %q", status, stdout)
+	}
+}
+
+// writeRecord writes a record with one latency of some milliseconds.
+func writeRecord(t *testing.T, path, label string, ms float64) {
+	t.Helper()
+	h := &result.Histogram{}
+	for i := range 2000 {
+		h.Record(ms + float64(i%100)/100)
+	}
+	r := result.New(label)
+	r.Client = &result.Client{Series: []result.Series{{Metric: "smtp_msg_duration", Type: result.Trend, Unit: result.UnitMillis, Histogram: h}}}
+	if err := r.Write(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	dir := t.TempDir()
+	writeRecord(t, filepath.Join(dir, "a.json"), "monday", 10)
+	writeRecord(t, filepath.Join(dir, "b.json"), "monday", 20) // the same label: told apart by the file
+	stdout, stderr, status := smtpbench(t, dir, "compare", "a.json", "b.json", "--html", "diff.html")
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d, stderr %q", status, stderr)
+	}
+	for _, part := range []string{"monday", "monday (b.json)", "smtp_msg_duration", "p99", "+10", "within-run"} {
+		if !strings.Contains(stdout, part) {
+			t.Errorf("the table lacks %q:\n%s", part, stdout)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "diff.html"))
+	if err != nil || !bytes.Contains(page, []byte("monday (b.json)")) {
+		t.Errorf("page: %v, %d octets, want both runs in it", err, len(page))
+	}
+	stdout, _, status = smtpbench(t, dir, "compare", "a.json", "b.json", "--json")
+	if status != 0 || !strings.HasPrefix(stdout, "{") || !strings.Contains(stdout, `"smtp_msg_duration"`) {
+		t.Errorf("--json: status %d:\n%.300s", status, stdout)
+	}
+}

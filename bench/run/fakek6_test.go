@@ -1,0 +1,159 @@
+package run
+
+import (
+	"fmt"
+	"net"
+	"net/textproto"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// TestMain lets the test binary stand in for k6: called with FAKE_K6 set, it sends messages and writes a record as the output
+// extension would. What it gets wrong on purpose is the value of FAKE_K6.
+func TestMain(m *testing.M) {
+	if how := os.Getenv("FAKE_K6"); how != "" {
+		os.Exit(fakeK6(how, os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// fakeMessages is how many messages the fake sends, whatever the rate.
+const fakeMessages = 40
+
+func fakeK6(how string, args []string) int {
+	env := map[string]string{}
+	record := ""
+	for i, arg := range args {
+		switch arg {
+		case "--env":
+			name, value, _ := strings.Cut(args[i+1], "=")
+			env[name] = value
+		case "-o":
+			record = strings.TrimPrefix(args[i+1], "smtpstorm=")
+		}
+	}
+	if how == "broken" {
+		fmt.Fprintln(os.Stderr, "ReferenceError: foo is not defined")
+		return 107
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	c := &fakeClient{observed: map[result.Reply]uint64{}}
+	if err := c.run(net.JoinHostPort(env["SMTP_HOST"], env["SMTP_PORT"]), env["RUN"]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status := 0
+	switch how {
+	case "crossed":
+		status = 99
+	case "lose":
+		c.observed[result.Reply{Stage: "mail", Code: 250, Enhanced: "2.1.0"}]--
+	case "hang":
+		fmt.Fprintln(os.Stderr, "hanging")
+		select {
+		case <-interrupted:
+			status = 105
+		case <-time.After(30 * time.Second):
+			return 1
+		}
+	}
+	if err := c.record(status).Write(record); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
+}
+
+// fakeClient sends one message after the other over one connection and counts what it reads.
+type fakeClient struct {
+	text     *textproto.Conn
+	observed map[result.Reply]uint64
+	accepted uint64
+	waiting  result.Histogram
+}
+
+func (c *fakeClient) run(address, run string) error {
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
+	c.text = textproto.NewConn(conn)
+	c.read("connect")
+	c.say("ehlo", "EHLO fake.test")
+	for i := range fakeMessages {
+		c.send(i, run)
+	}
+	c.say("quit", "QUIT")
+	return nil
+}
+
+func (c *fakeClient) send(i int, run string) {
+	began := time.Now()
+	code := c.say("mail", fmt.Sprintf("MAIL FROM:<s+%s-%d-t%d@src.bench.test>", run, i, began.UnixMilli()))
+	if code == 250 {
+		code = c.say("rcpt", fmt.Sprintf("RCPT TO:<r%d@dst.bench.test>", i))
+	}
+	if code == 250 {
+		code = c.say("data", "DATA")
+	}
+	if code == 354 {
+		code = c.say("message", "Subject: x\r\n\r\nbody\r\n.")
+	}
+	if code == 250 {
+		c.accepted++
+	} else {
+		c.say("rset", "RSET")
+	}
+	c.waiting.Record(float64(time.Since(began)) / float64(time.Millisecond))
+}
+
+func (c *fakeClient) say(stage, command string) int {
+	if err := c.text.PrintfLine("%s", command); err != nil {
+		return 0
+	}
+	return c.read(stage)
+}
+
+func (c *fakeClient) read(stage string) int {
+	code, text, err := c.text.ReadResponse(0)
+	if code == 0 && err != nil {
+		return 0
+	}
+	enhanced, _, _ := smtp.CutEnhanced([]byte(text))
+	c.observed[result.Reply{Stage: stage, Code: code, Enhanced: enhanced.String()}]++
+	return code
+}
+
+func (c *fakeClient) record(status int) *result.Record {
+	r := result.New("")
+	r.Client = &result.Client{Tool: "fake", Series: []result.Series{
+		{Metric: "smtp_msg_duration", Type: result.Trend, Unit: result.UnitMillis, Histogram: &c.waiting},
+		counter("smtp_recipients", c.accepted, result.Tags{"expected_response": "true"}),
+		counter("smtp_recipients", fakeMessages-c.accepted, result.Tags{"expected_response": "false"}),
+	}}
+	for reply, n := range c.observed {
+		r.Client.Series = append(r.Client.Series,
+			counter(result.MetricReplies, n, result.Tags{"phase": reply.Stage, "code": strconv.Itoa(reply.Code), "enhanced": reply.Enhanced}))
+	}
+	r.Load.IterationsComplete = fakeMessages
+	r.Load.Thresholds = []result.Threshold{{Metric: "smtp_msg_failed", Expression: "rate<0.01", OK: status != 99}}
+	return r
+}
+
+func counter(metric string, n uint64, tags result.Tags) result.Series {
+	s := result.Summary{}
+	s.Add(float64(n))
+	return result.Series{Metric: metric, Type: result.Counter, Tags: tags, Stats: &s}
+}

@@ -1,0 +1,149 @@
+package run
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+// Leg is one run of k6 and what came of it.
+type Leg struct {
+	Name           string                 // of its files and in messages: calm, storm, mta
+	Record         *result.Record         // what is written
+	Reconciliation *result.Reconciliation // nil when an MTA stood between client and sink
+	Interrupted    bool                   // it was ended early
+	Wall           time.Duration          // of k6
+}
+
+// load is what a leg offers.
+type load struct {
+	script   string // path
+	own      bool   // the user's own script, which may offer something else
+	messages int
+	vus      int
+	rate     float64 // 0: the script's own
+	probed   float64 // the capacity that a probe measured, 0 without one
+}
+
+// duration is how long the messages take.
+func (l load) duration() time.Duration { return lasting(l.messages, l.rate) }
+
+// env tells a script what to do.
+func (l load) env(host, port string, more []string) []string {
+	env := []string{"SMTP_HOST=" + host, "SMTP_PORT=" + port}
+	if l.rate > 0 {
+		env = append(env, fmt.Sprintf("VUS=%d", l.vus), fmt.Sprintf("RATE=%.0f", l.rate), "DURATION="+l.duration().String())
+	}
+	return append(env, more...)
+}
+
+// describe completes the load part of a k6 record.
+func (l load) describe(into *result.Load, status int) error {
+	text, err := os.ReadFile(l.script)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	into.Script, into.ScriptSHA256 = filepath.Base(l.script), hex.EncodeToString(sum[:])
+	into.ProbeRatePerSecond = l.probed
+	into.ExitStatus = &status
+	if l.rate > 0 && !l.own {
+		into.VUs = max(into.VUs, l.vus)
+		into.RatePerSecond, into.DurationSeconds = l.rate, l.duration().Seconds()
+		into.IterationsPlanned = uint64(l.rate * l.duration().Seconds())
+	}
+	return nil
+}
+
+// job returns the k6 run of a leg.
+func (r *runner) job(name string, l load, env []string) job {
+	limit := r.o.MaxTime
+	if limit == 0 {
+		limit = time.Hour
+		if !l.own {
+			limit = l.duration() + time.Minute
+		}
+	}
+	return job{
+		name: name, script: l.script, own: l.own, env: env, limit: limit,
+		record: filepath.Join(r.scratch, name+".json"),
+		stdout: r.out.path("k6-" + name + "-summary.txt"),
+		stderr: r.out.path("k6-" + name + ".log"),
+	}
+}
+
+// direct runs a leg whose client speaks to the sink itself.
+func (r *runner) direct(ctx context.Context, name, label string, l load, w weather) (*Leg, error) {
+	sink, err := startSink(w.plan, "127.0.0.1:0", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer sink.server.Close()
+	host, port := sink.hostPort()
+	started := time.Now()
+	e, err := runK6(ctx, r.k6, r.job(name, l, l.env(host, port, r.o.Env)), r.o.Stop, func() {
+		r.progress.update("%s", liveLine(name, l, time.Since(started), sink.server.Stats()))
+	})
+	if err != nil {
+		return nil, err
+	}
+	stats, process, err := sink.stop()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.out.json("sink-"+name+".json", stats); err != nil {
+		return nil, err
+	}
+	leg, err := r.join(name, label, l, w, e, sinkRecord(stats, process))
+	if err != nil {
+		return nil, err
+	}
+	c := result.Reconcile(leg.Record.Client, leg.Record.Sink)
+	leg.Reconciliation = &c
+	r.progress.say("%-8s %s messages in %.0f s, %s replies injected, %s observed, %s in flight", name,
+		count(stats.Messages), e.wall.Seconds(), count(c.Injected), count(c.Observed), count(c.InFlight))
+	return leg, nil
+}
+
+// join reads the record that k6 wrote and puts the sink's half beside it.
+func (r *runner) join(name, label string, l load, w weather, e exit, counts *result.Sink) (*Leg, error) {
+	generator, err := result.Read(filepath.Join(r.scratch, name+".json"))
+	if err != nil {
+		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
+	}
+	generator.Label = label
+	if err := l.describe(&generator.Load, e.status); err != nil {
+		return nil, err
+	}
+	if generator.Client != nil && generator.Client.Process == nil {
+		generator.Client.Process = &result.Process{CPUSeconds: e.cpu.Seconds(), WallSeconds: e.wall.Seconds()}
+	}
+	half := result.New(label)
+	half.Provenance.SinkMode = result.SinkEmbedded
+	half.Provenance.Plan = w.source
+	half.Provenance.Versions = map[string]string{"go": runtime.Version()}
+	if w.plan != nil {
+		half.Provenance.Seed = w.plan.Seed()
+	}
+	half.Sink = counts
+	record, err := result.Join(generator, half)
+	if err != nil {
+		return nil, fmt.Errorf("leg %s: %w", name, err)
+	}
+	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
+	switch {
+	case e.interrupted:
+		record.Warn("interrupted after %.0f s", e.wall.Seconds())
+	case e.overran:
+		leg.Interrupted = true
+		record.Warn("ended after %.0f s, the most that a leg may take (--max-time)", e.wall.Seconds())
+	}
+	return leg, nil
+}

@@ -1,0 +1,209 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+)
+
+// InputError is what a wrong option or a missing file or program leads to: one line that names the culprit and the remedy.
+// Nothing was started or written when Run returns one.
+type InputError struct{ Err error }
+
+// Error returns the line.
+func (e *InputError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+func inputErrorf(format string, args ...any) error {
+	return &InputError{fmt.Errorf(format, args...)}
+}
+
+// Bounds of the options, and the figures that the main job promises.
+const (
+	MinVUs      = 50     // clients at the same time in each leg of the main job
+	MinMessages = 20_000 // messages in each leg of the main job
+	maxVUs      = 10_000
+	maxRate     = 1_000_000.0
+	maxMessages = 100_000_000
+)
+
+// The values of Options.MTA.
+const (
+	MTAAuto    = "auto"    // Postfix, when it is installed and the process is root
+	MTAPostfix = "postfix" // Postfix, or an error
+	MTANone    = "none"
+)
+
+// Options say what to run. The zero value, with Console set, is the main job with its defaults.
+type Options struct {
+	K6      string   // path of the k6 binary with the smtp extension; empty: beside this program, in bin or on the PATH
+	Scripts string   // directory of calm.js, bounce-storm.js and plans/; empty: ./scripts or the one beside this program
+	Script  string   // the user's own script; empty: the bundled ones
+	Env     []string // NAME=VALUE for the script's __ENV
+	Out     string   // directory of the results; replaced as a whole at the end
+
+	Messages int           // messages a leg of the bundled scripts; 0: 20,000 (1,500 in a leg through an MTA)
+	VUs      int           // clients at the same time; 0: 50 (20 in a leg through an MTA)
+	Rate     float64       // messages per second; 0: half of the capacity that a probe measures (150 in a leg through an MTA)
+	MaxTime  time.Duration // bound on each leg; 0: an hour for the user's own script, planned time plus a minute for bundled ones
+
+	Plan    string      // plan file of the storm leg; empty: the flags, or else plans/bounce-storm.yaml
+	Flags   fault.Flags // command-line flags that make up the storm leg's plan
+	Seed    uint64      // replaces the plan's seed when SeedSet
+	SeedSet bool
+
+	MTA           string // MTAAuto (also ""), MTAPostfix or MTANone
+	Target        string // host:port of the user's own MTA; the run is then a single leg through it
+	SinkListen    string // with Target: host:port at which the sink listens, the MTA's next hop
+	OwnTarget     bool   // the user vouches that a Target beyond loopback is theirs to load
+	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 25
+
+	Program     string    // path of this program, to find k6 and scripts beside it
+	CommandLine []string  // for the provenance
+	Console     io.Writer // progress and tables
+	Terminal    bool      // Console is a terminal: progress overwrites its line
+	Width       int       // of the terminal in columns; 0: 80
+
+	// Stop, when closed, ends the run early: what was measured so far is written, marked as interrupted. Cancelling the context
+	// of Run ends it at once.
+	Stop <-chan struct{}
+}
+
+func (o *Options) withDefaults() {
+	set := func(v *int, n int) {
+		if *v == 0 {
+			*v = n
+		}
+	}
+	if o.Target == "" {
+		set(&o.Messages, MinMessages)
+		set(&o.VUs, MinVUs)
+	} else {
+		set(&o.Messages, mtaMessages)
+		set(&o.VUs, mtaVUs)
+		if o.Rate == 0 {
+			o.Rate = mtaRate
+		}
+	}
+	set(&o.CutoffSeconds, 25)
+	set(&o.Width, 80)
+	if o.MTA == "" {
+		o.MTA = MTAAuto
+	}
+	if o.Out == "" {
+		o.Out = "results/latest"
+	}
+}
+
+// validate checks everything that can be checked without starting or writing anything.
+func (o *Options) validate() error {
+	switch {
+	case o.Messages < 1 || o.Messages > maxMessages:
+		return inputErrorf("--messages %d: want 1 to %d", o.Messages, maxMessages)
+	case o.VUs < 1 || o.VUs > maxVUs:
+		return inputErrorf("--vus %d: want 1 to %d", o.VUs, maxVUs)
+	case o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > maxRate:
+		return inputErrorf("--rate %v: want messages per second, more than 0 and at most %.0f", o.Rate, maxRate)
+	case o.MaxTime < 0:
+		return inputErrorf("--max-time %v: want a positive duration such as 10m", o.MaxTime)
+	case o.CutoffSeconds < 1 || o.CutoffSeconds > 3600:
+		return inputErrorf("--cutoff %d: want 1 to 3600 seconds", o.CutoffSeconds)
+	case o.Plan != "" && o.hasPlanFlags():
+		return inputErrorf("--plan and --mode, --at, --weight, --reply or --delay exclude each other: a plan file says it all")
+	}
+	if !slices.Contains([]string{MTAAuto, MTAPostfix, MTANone}, o.MTA) {
+		return inputErrorf("--mta %q: unknown mail transfer agent (valid: auto postfix none)", o.MTA)
+	}
+	for _, e := range o.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return inputErrorf("--env %q: want NAME=VALUE", e)
+		}
+	}
+	return o.validateTarget()
+}
+
+func (o *Options) hasPlanFlags() bool {
+	f := &o.Flags
+	return f.Mode != "" || len(f.At)+len(f.Weights)+len(f.Replies)+len(f.Delays) > 0 || f.RandomAccept != 0
+}
+
+func (o *Options) validateTarget() error {
+	if o.Target == "" {
+		if o.SinkListen != "" {
+			return inputErrorf("--sink-listen %s goes with --target HOST:PORT, the MTA whose next hop is the sink", o.SinkListen)
+		}
+		if o.OwnTarget {
+			return inputErrorf("--i-own-this-target goes with --target HOST:PORT")
+		}
+		return nil
+	}
+	if o.SinkListen == "" {
+		return inputErrorf("--target %s needs --sink-listen ADDR:PORT, the next hop to which that MTA relays", o.Target)
+	}
+	if err := checkHostPort("--sink-listen", o.SinkListen); err != nil {
+		return err
+	}
+	if err := checkHostPort("--target", o.Target); err != nil {
+		return err
+	}
+	if o.MTA == MTAPostfix {
+		return inputErrorf("--mta postfix and --target exclude each other: the target is the MTA")
+	}
+	if host, _, _ := net.SplitHostPort(o.Target); !isLoopback(host) && !o.OwnTarget {
+		return inputErrorf("--target %s is not a loopback address: load goes to others' servers only with --i-own-this-target", o.Target)
+	}
+	return nil
+}
+
+func checkHostPort(flag, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return inputErrorf("%s %q: want HOST:PORT such as 127.0.0.1:2525", flag, address)
+	}
+	if _, err := netip.ParseAddrPort("127.0.0.1:" + port); err != nil {
+		return inputErrorf("%s %q: port %q is not a number from 0 to 65535", flag, address, port)
+	}
+	return nil
+}
+
+// isLoopback knows addresses of the loopback network and the one name that RFC 6761 section 6.3 reserves for it.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// chooseMTA returns whether a Postfix leg runs, and if not, why.
+func (o *Options) chooseMTA(found []mta.Candidate, root bool) (use bool, why string, err error) {
+	i := slices.IndexFunc(found, func(c mta.Candidate) bool { return c.Name == MTAPostfix })
+	if i < 0 {
+		return false, "", errors.New("postfix is not among the known mail transfer agents")
+	}
+	postfix := found[i]
+	switch {
+	case o.MTA == MTANone:
+		return false, "", nil
+	case !postfix.Present() && o.MTA == MTAPostfix:
+		return false, "", inputErrorf("--mta postfix: it is not installed: %s", postfix.InstallCommand())
+	case !postfix.Present():
+		return false, "Postfix is not installed; to add a leg through it: " + postfix.InstallCommand(), nil
+	case !root && o.MTA == MTAPostfix:
+		return false, "", inputErrorf("--mta postfix: a private Postfix instance needs root: run as root, or use --mta none")
+	case !root:
+		return false, "a private Postfix instance needs root", nil
+	}
+	return true, "", nil
+}

@@ -1,0 +1,102 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+)
+
+// The probe: a closed loop, in which every client sends its next message as soon as the last one was answered.
+const (
+	probeDuration = 4 * time.Second
+	probeWarmUp   = time.Second // connections are set up, the script is compiled in every client
+)
+
+// probeMeter finds the rate of a closed loop from looks at a counter: the messages between the first look after the warm-up and
+// the last look at which the loop still ran.
+type probeMeter struct {
+	begun       time.Time // the first message was seen
+	first, last look
+}
+
+type look struct {
+	at       time.Time
+	messages uint64
+}
+
+func (m *probeMeter) add(now time.Time, messages uint64) {
+	switch {
+	case messages == 0:
+	case m.begun.IsZero():
+		m.begun = now
+	case now.Sub(m.begun) < probeWarmUp:
+	case m.first.at.IsZero():
+		m.first = look{now, messages}
+	case now.Sub(m.begun) <= probeDuration && messages > m.last.messages:
+		m.last = look{now, messages}
+	}
+}
+
+// rate returns messages per second, or 0 when too little was seen.
+func (m *probeMeter) rate() float64 {
+	if m.first.at.IsZero() || !m.last.at.After(m.first.at) {
+		return 0
+	}
+	return float64(m.last.messages-m.first.messages) / m.last.at.Sub(m.first.at).Seconds()
+}
+
+// probe measures how many messages per second generator and sink manage on this machine with the calm script.
+func (r *runner) probe(ctx context.Context, script string) (float64, error) {
+	sink, err := startSink(nil, "127.0.0.1:0", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer sink.server.Close()
+	host, port := sink.hostPort()
+	var meter probeMeter
+	e, err := runK6(ctx, r.k6, job{
+		name:   "probe",
+		script: script,
+		record: filepath.Join(r.scratch, "probe.json"),
+		stdout: filepath.Join(r.scratch, "probe.out"),
+		stderr: filepath.Join(r.scratch, "probe.log"),
+		env:    []string{"SMTP_HOST=" + host, "SMTP_PORT=" + port},
+		args:   []string{"--vus", fmt.Sprint(r.o.VUs), "--duration", probeDuration.String(), "--no-thresholds"},
+		limit:  probeDuration + time.Minute,
+	}, r.o.Stop, func() {
+		messages := sink.server.Stats().Messages
+		meter.add(time.Now(), messages)
+		r.progress.update("probe    %s messages", count(messages))
+	})
+	if err != nil {
+		return 0, err
+	}
+	if e.interrupted {
+		return 0, errInterrupted
+	}
+	rate := meter.rate()
+	if rate <= 0 {
+		return 0, fmt.Errorf("the probe saw no steady flow of messages; give the rate with --rate")
+	}
+	return rate, nil
+}
+
+// halfOf returns the largest rate with two significant digits that is at most half of a capacity, and at least 1.
+func halfOf(capacity float64) float64 {
+	half := capacity / 2
+	if half < 1 {
+		return 1
+	}
+	step := math.Pow(10, math.Floor(math.Log10(half))-1)
+	if step < 1 {
+		step = 1
+	}
+	return math.Floor(half/step) * step
+}
+
+// lasting returns how many whole seconds n messages take at a rate, with a second to spare so that a late start loses none.
+func lasting(n int, rate float64) time.Duration {
+	return time.Duration(math.Ceil(float64(n)/rate)+1) * time.Second
+}

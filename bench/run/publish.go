@@ -1,0 +1,164 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/report"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
+)
+
+// bootstrapSeed makes the intervals of a report reproducible from its records.
+const bootstrapSeed = 1
+
+// report writes the results, prints the tables, and says what the run came to.
+func (r *runner) report(outcome *Outcome) error {
+	r.progress.update("writing the report")
+	now := time.Now()
+	full := report.Report{Title: title(outcome), Generated: now, Intervals: stat.Options{Seed: bootstrapSeed}}
+	var direct, through []*result.Record
+	for _, leg := range outcome.Legs {
+		full.Legs = append(full.Legs, leg.Record)
+		if leg.Record.Delivery == nil {
+			direct = append(direct, leg.Record)
+		} else {
+			through = append(through, leg.Record)
+		}
+		if err := leg.Record.Write(r.out.path(leg.Name + ".json")); err != nil {
+			return err
+		}
+	}
+	if err := r.writePage(full); err != nil {
+		return err
+	}
+	var text strings.Builder
+	for _, records := range [][]*result.Record{direct, through} {
+		if len(records) == 0 {
+			continue
+		}
+		part := full
+		part.Legs = records
+		part.Title = titleOf(records)
+		if err := report.Text(&text, part); err != nil {
+			return err
+		}
+		text.WriteByte('\n')
+	}
+	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	summary, err := report.Summarize(full)
+	if err != nil {
+		return err
+	}
+	problems := problems(outcome, summary)
+	outcome.OK = len(problems) == 0
+	if err := r.out.json(summaryFile, summary); err != nil {
+		return err
+	}
+	if err := r.out.publish(); err != nil {
+		return err
+	}
+	r.progress.clear()
+	fmt.Fprintf(r.o.Console, "\n%s", text.String())
+	r.conclude(outcome, problems)
+	return nil
+}
+
+// writePage writes the report and its charts.
+func (r *runner) writePage(full report.Report) (err error) {
+	page, err := os.Create(r.out.path("report.html"))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(report.HTML(page, full), page.Close()); err != nil {
+		return err
+	}
+	charts, err := report.Charts(full)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(r.out.path("plots"), 0o755); err != nil {
+		return err
+	}
+	for _, chart := range charts {
+		for extension, write := range map[string]func(io.Writer) error{".svg": chart.SVG, ".png": chart.PNG} {
+			f, err := os.Create(r.out.path(filepath.Join("plots", chart.Name+extension)))
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(write(f), f.Close()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func title(outcome *Outcome) string {
+	var labels []string
+	for _, leg := range outcome.Legs {
+		labels = append(labels, leg.Record.Label)
+	}
+	return "smtpstorm: " + strings.Join(labels, " · ")
+}
+
+func titleOf(records []*result.Record) string {
+	var labels []string
+	for _, r := range records {
+		labels = append(labels, r.Label)
+	}
+	return strings.Join(labels, " against ")
+}
+
+// problems says why a run can't be trusted; a crossed threshold is no such reason, nor is a lost message: they are what runs are
+// made to find.
+func problems(outcome *Outcome, summary *report.Summary) []string {
+	var out []string
+	for i, leg := range outcome.Legs {
+		for _, check := range summary.Legs[i].Checks {
+			// A leg that was interrupted ends with k6's own status for that.
+			if check.Status == report.Fail && !(leg.Interrupted && strings.HasPrefix(check.Name, "k6 exit")) {
+				out = append(out, fmt.Sprintf("%s: %s: %s", leg.Name, check.Name, check.Text))
+			}
+		}
+		switch c, d := leg.Reconciliation, leg.Record.Delivery; {
+		case c != nil && c.Injected == 0 && !leg.Interrupted:
+			out = append(out, leg.Name+": the sink saw no client: does the script connect to __ENV.SMTP_HOST and __ENV.SMTP_PORT?")
+		case d != nil && d.Accepted == 0 && !leg.Interrupted:
+			out = append(out, fmt.Sprintf("%s: the MTA accepted none of %s messages", leg.Name, count(d.Sent)))
+		}
+	}
+	return out
+}
+
+// conclude prints the last lines.
+func (r *runner) conclude(outcome *Outcome, problems []string) {
+	verdict := "the books balance: every injected reply was observed or was in flight"
+	if len(problems) > 0 {
+		verdict = "FAILED: " + strings.Join(problems, "\n         ")
+	}
+	if outcome.Interrupted {
+		verdict = "interrupted; until then: " + verdict
+	}
+	fmt.Fprintf(r.o.Console, "verdict  %s\nreport   %s\nrecords  %s\n", verdict,
+		shortest(filepath.Join(r.out.final, "report.html")), shortest(r.out.final)+string(filepath.Separator))
+}
+
+// shortest returns a path relative to the working directory if it lies below it.
+func shortest(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+		return rel
+	}
+	return path
+}

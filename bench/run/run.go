@@ -1,0 +1,199 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/sink"
+)
+
+// Outcome is what a run led to.
+type Outcome struct {
+	Legs        []*Leg
+	Dir         string // of the results
+	OK          bool   // nothing unexplained: injected equals observed, and the classes of delivery add up
+	Interrupted bool   // it was ended early; what was measured until then is in Legs
+}
+
+// errInterrupted says that a run was ended before there was anything to report.
+var errInterrupted = errors.New("interrupted before the first leg had begun")
+
+// runner is a run under way.
+type runner struct {
+	o        Options
+	k6       string // path of the binary
+	scripts  string // directory of the bundled scripts
+	scratch  string // directory of files that nobody keeps
+	out      *output
+	progress *progress
+}
+
+// maxDefaultRate caps the rate that follows from the probe: at a thousand messages a second each leg takes some twenty seconds,
+// and fifty clients suffice for the delays of the shipped storm.
+const maxDefaultRate = 1000
+
+// Run does the main job, or what the options ask for instead, and writes its results to Options.Out. The error is an *InputError
+// when an option, a file or a program is at fault; nothing was written then. A run that fails its checks is no error: see
+// Outcome.OK.
+func Run(ctx context.Context, o Options) (*Outcome, error) {
+	o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	r := &runner{o: o, progress: &progress{w: o.Console, terminal: o.Terminal, width: o.Width, last: time.Now()}}
+	legs, err := r.prepare()
+	if err != nil {
+		return nil, err
+	}
+	if r.out, err = newOutput(o.Out); err != nil {
+		return nil, err
+	}
+	outcome, err := r.run(ctx, legs)
+	r.progress.clear()
+	if err != nil {
+		return nil, errors.Join(err, r.out.discard())
+	}
+	return outcome, nil
+}
+
+// step runs one leg.
+type step func(ctx context.Context) (*Leg, error)
+
+// prepare finds and reads all that the run needs, and returns its legs.
+func (r *runner) prepare() ([]step, error) {
+	var err error
+	if r.k6, err = findK6(r.o.K6, r.o.Program); err != nil {
+		return nil, err
+	}
+	if r.o.Script != "" {
+		if err := readable(r.o.Script); err != nil {
+			return nil, inputErrorf("script %s can't be read: %v", r.o.Script, err)
+		}
+	}
+	// The user's own script with a plan of the user's own needs none of ours.
+	if r.scripts, err = findScripts(r.o.Scripts, r.o.Program); err != nil && (r.o.Script == "" || (r.o.Plan == "" && !r.o.hasPlanFlags())) {
+		return nil, err
+	}
+	if r.o.Target != "" {
+		if _, err := r.o.storm(filepath.Join(r.scripts, mtaPlan)); err != nil {
+			return nil, err
+		}
+		return []step{r.target}, nil
+	}
+	return r.prepareDirect()
+}
+
+// prepareDirect returns the legs against the sink itself, and the one through Postfix.
+func (r *runner) prepareDirect() ([]step, error) {
+	storm, err := r.o.storm(filepath.Join(r.scripts, stormPlan))
+	if err != nil {
+		return nil, err
+	}
+	calmLoad := load{script: r.o.Script, own: r.o.Script != "", messages: r.o.Messages, vus: r.o.VUs, rate: r.o.Rate}
+	stormLoad := calmLoad
+	var steps []step
+	if r.o.Script == "" {
+		calmLoad.script = filepath.Join(r.scripts, calmScript)
+		stormLoad.script = filepath.Join(r.scripts, stormScript)
+		if err := readable(stormLoad.script); err != nil {
+			return nil, inputErrorf("script %s can't be read: %v", stormLoad.script, err)
+		}
+		steps = append(steps, func(ctx context.Context) (*Leg, error) {
+			rate, probed, err := r.chooseRate(ctx, calmLoad.script)
+			calmLoad.rate, calmLoad.probed = rate, probed
+			stormLoad.rate, stormLoad.probed = rate, probed
+			return nil, err
+		})
+	}
+	steps = append(steps,
+		func(ctx context.Context) (*Leg, error) { return r.direct(ctx, "calm", "calm", calmLoad, calm()) },
+		func(ctx context.Context) (*Leg, error) {
+			return r.direct(ctx, "storm", storm.source.Name, stormLoad, storm)
+		})
+	if r.o.Script != "" && r.o.MTA != MTAPostfix {
+		return steps, nil
+	}
+	use, why, err := r.o.chooseMTA(mta.Find(), os.Geteuid() == 0)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		r.progress.say("no leg through an MTA: %s", why)
+	}
+	if use {
+		steps = append(steps, r.postfix)
+	}
+	return steps, nil
+}
+
+// chooseRate returns the arrival rate of both legs: what the user asked for, or at most half of what a probe measured.
+func (r *runner) chooseRate(ctx context.Context, script string) (rate, probed float64, err error) {
+	if r.o.Rate > 0 {
+		return r.o.Rate, 0, nil
+	}
+	r.progress.update("probe    measuring the capacity of generator and sink")
+	probed, err = r.probe(ctx, script)
+	if err != nil {
+		return 0, 0, err
+	}
+	rate = min(halfOf(probed), maxDefaultRate)
+	r.progress.say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %.0f/s for %.0f s", probed, r.o.VUs, rate, lasting(r.o.Messages, rate).Seconds())
+	return rate, probed, nil
+}
+
+// run takes the steps one by one, until one fails or the run is stopped, and reports.
+func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
+	var err error
+	if r.scratch, err = os.MkdirTemp("", "smtpstorm-run-"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(r.scratch)
+	outcome := &Outcome{Dir: r.out.final}
+	for _, step := range steps {
+		leg, err := step(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if leg != nil {
+			outcome.Legs = append(outcome.Legs, leg)
+		}
+		if stopped(r.o.Stop) {
+			outcome.Interrupted = true
+			break
+		}
+	}
+	if len(outcome.Legs) == 0 {
+		return nil, errInterrupted
+	}
+	if err := r.report(outcome); err != nil {
+		return nil, fmt.Errorf("write the results: %w", err)
+	}
+	return outcome, nil
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// liveLine says how far a leg is.
+func liveLine(name string, l load, elapsed time.Duration, s *sink.Stats) string {
+	planned := ""
+	if l.rate > 0 {
+		planned = fmt.Sprintf(" of %.0f", l.duration().Seconds())
+	}
+	a := s.Attempts
+	return fmt.Sprintf("%-8s %3.0f%s s: %s accepted, %s deferred, %s bounced, %d connections", name, elapsed.Seconds(), planned,
+		count(a.Delivered), count(a.Deferred), count(a.Bounced), s.Open)
+}
+
+var _ agent = (*mta.Postfix)(nil)

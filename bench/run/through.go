@@ -1,0 +1,233 @@
+package run
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink"
+)
+
+// The load of a leg through an MTA: modest, so that the queue drains within seconds after it.
+const (
+	mtaMessages = 1500
+	mtaVUs      = 20
+	mtaRate     = 150
+)
+
+// mtaRetries let a private Postfix drain a mild storm within seconds.
+var mtaRetries = mta.Policy{
+	QueueRunDelay: time.Second, MinimalBackoff: 2 * time.Second, MaximalBackoff: 4 * time.Second, TransportRetry: 2 * time.Second,
+}
+
+//go:embed mta.js
+var mtaScript []byte
+
+// agent is a mail transfer agent that this program started.
+type agent interface {
+	Addr() string
+	Version() string
+	Config() string
+	LogPath() string
+	QueueDepth() (mta.Depth, error)
+	Stop() error
+}
+
+// watcher follows messages from generator to sink and samples how far they are.
+type watcher struct {
+	sink    *embedded
+	tracker *tracker
+	agent   agent // nil: its queue can't be seen
+	series  []result.DeliverySample
+	blind   error // why the queue could not be counted
+}
+
+// maxSamples bounds the series: some seven hours at four a second.
+const maxSamples = 100_000
+
+// look takes a sample.
+func (w *watcher) look(now time.Time) result.DeliverySample {
+	delivered, bounced := w.tracker.settled()
+	s := result.DeliverySample{Time: now, Delivered: delivered}
+	if w.agent != nil {
+		depth, err := w.agent.QueueDepth()
+		if err != nil {
+			w.blind = err
+		}
+		s.Queued = uint64(depth.Total())
+	}
+	// Nobody counts acceptances while the generator runs: what the agent holds and what it got rid of were accepted.
+	s.Accepted = delivered + bounced + s.Queued
+	if len(w.series) < maxSamples {
+		w.series = append(w.series, s)
+	}
+	return s
+}
+
+// postfix runs the leg through a private Postfix.
+func (r *runner) postfix(ctx context.Context) (*Leg, error) {
+	weather, err := fromFile(filepath.Join(r.scripts, mtaPlan), r.o.seed)
+	if err != nil {
+		return nil, err
+	}
+	tracker := newTracker()
+	sink, err := startSink(weather.plan, "127.0.0.1:0", tracker)
+	if err != nil {
+		return nil, err
+	}
+	defer sink.server.Close()
+	dir, err := os.MkdirTemp("", "smtpstorm-postfix-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	host, port := sink.hostPort()
+	r.progress.update("mta      starting a private Postfix")
+	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: dir, Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{sink: sink, tracker: tracker, agent: postfix}
+	l := load{messages: mtaMessages, vus: mtaVUs, rate: mtaRate}
+	leg, err := r.through(ctx, w, l, weather, postfix.Addr(), postfix.Version()+", "+weather.source.Name)
+	err = errors.Join(err, postfix.Stop(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
+	if err != nil {
+		return nil, err
+	}
+	leg.Record.Provenance.MTA = &result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
+	leg.Record.Notes = append(leg.Record.Notes, "retry policy: "+mtaRetries.String())
+	return leg, nil
+}
+
+// target runs the leg through the user's own MTA.
+func (r *runner) target(ctx context.Context) (*Leg, error) {
+	weather, err := r.o.storm(filepath.Join(r.scripts, mtaPlan))
+	if err != nil {
+		return nil, err
+	}
+	tracker := newTracker()
+	sink, err := startSink(weather.plan, r.o.SinkListen, tracker)
+	if err != nil {
+		return nil, err
+	}
+	defer sink.server.Close()
+	l := load{messages: r.o.Messages, vus: r.o.VUs, rate: r.o.Rate, script: r.o.Script, own: r.o.Script != ""}
+	w := &watcher{sink: sink, tracker: tracker}
+	leg, err := r.through(ctx, w, l, weather, r.o.Target, "through "+r.o.Target)
+	if err != nil {
+		return nil, err
+	}
+	leg.Record.Provenance.MTA = &result.MTA{Name: r.o.Target}
+	return leg, nil
+}
+
+// through drives an MTA whose next hop is the sink, waits for it to drain, and accounts for what it accepted.
+func (r *runner) through(ctx context.Context, w *watcher, l load, weather weather, target, label string) (*Leg, error) {
+	const name = "mta"
+	if l.script == "" {
+		l.script = filepath.Join(r.scratch, "mta.js")
+		if err := os.WriteFile(l.script, mtaScript, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	env := l.env(host, port, append([]string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36)}, r.o.Env...))
+	e, err := runK6(ctx, r.k6, r.job(name, l, env), r.o.Stop, func() {
+		s := w.look(time.Now())
+		r.progress.update("mta      %3.0f s: %s delivered, %s queued", time.Since(started).Seconds(), count(s.Delivered), count(s.Queued))
+	})
+	if err != nil {
+		return nil, err
+	}
+	generator, err := result.Read(filepath.Join(r.scratch, name+".json"))
+	if err != nil || generator.Client == nil {
+		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
+	}
+	sent := uint64(generator.Client.Sum("smtp_recipients", nil))
+	accepted := uint64(generator.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"}))
+	watched := r.drain(ctx, w, accepted)
+	stats, process, err := w.sink.stop()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.out.json("sink-"+name+".json", stats); err != nil {
+		return nil, err
+	}
+	leg, err := r.join(name, label, l, weather, e, sinkRecord(stats, process))
+	if err != nil {
+		return nil, err
+	}
+	w.account(leg.Record, sent, accepted, watched)
+	d := leg.Record.Delivery
+	r.progress.say("%-8s %s messages accepted in %.0f s, %s delivered once, %s duplicated, %s bounced, %s open after %.0f s more", name,
+		count(d.Accepted), e.wall.Seconds(), count(d.DeliveredOnce), count(d.Duplicated), count(d.Bounced), count(d.Undelivered), d.CutoffSeconds)
+	return leg, nil
+}
+
+// drain watches until everything that was accepted has a final fate and the queue is empty, or the cutoff, and returns how long
+// that took.
+func (r *runner) drain(ctx context.Context, w *watcher, accepted uint64) time.Duration {
+	began := time.Now()
+	cutoff := time.NewTimer(time.Duration(r.o.CutoffSeconds) * time.Second)
+	defer cutoff.Stop()
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		s := w.look(time.Now())
+		r.progress.update("mta      draining: %s of %s delivered, %s queued", count(s.Delivered), count(accepted), count(s.Queued))
+		if delivered, bounced := w.tracker.settled(); delivered+bounced >= accepted && s.Queued == 0 {
+			return time.Since(began)
+		}
+		select {
+		case <-ticker.C:
+		case <-cutoff.C:
+			return time.Since(began)
+		case <-r.o.Stop:
+			return time.Since(began)
+		case <-ctx.Done():
+			return time.Since(began)
+		}
+	}
+}
+
+// account puts what became of the messages into the record.
+func (w *watcher) account(record *result.Record, sent, accepted uint64, watched time.Duration) {
+	delivery, warnings := w.tracker.delivery(sent, accepted)
+	delivery.CutoffSeconds = watched.Seconds()
+	delivery.Series = w.series
+	record.Delivery = delivery
+	for _, warning := range warnings {
+		record.Warn("%s", warning)
+	}
+	if w.blind != nil {
+		record.Warn("the queue could not always be counted: %v", w.blind)
+	}
+	record.Notes = append(record.Notes, "delivery latency runs from the moment the script began to send to the sink's reply after the final dot, in steps of 1 ms")
+	if w.agent == nil {
+		record.Notes = append(record.Notes, "the MTA's queue can't be seen from here: \"queued\" is not known, and \"accepted\" over time counts only what reached the sink")
+	}
+}
+
+// copyFile copies a small file.
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
+}
+
+var _ sink.Observer = (*tracker)(nil)
