@@ -27,7 +27,7 @@ func options(t *testing.T, how string) (Options, *bytes.Buffer) {
 	for name, text := range map[string]string{
 		calmScript: "// calm", stormScript: "// storm",
 		stormPlan: "version: 1\nname: bad weather\nseed: 3\nrules:\n  - name: refuse some\n    stage: rcpt\n    outcomes:\n      - {weight: 1}\n      - {weight: 1, reply: {code: 450, enhanced: 4.2.0}}\n",
-		mtaPlan:   "version: 1\nname: mild\nrules: []\n",
+		mtaPlan:   "version: 1\nname: mild\nseed: 1\nrules:\n  - name: defer some\n    stage: rcpt\n    outcomes:\n      - {weight: 7}\n      - {weight: 3, reply: {code: 450, enhanced: 4.2.0}}\n",
 	} {
 		path := filepath.Join(dir, "scripts", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -222,6 +222,7 @@ func TestTargetLegCountsDeliveries(t *testing.T) {
 	o.Target, o.SinkListen = l.Addr().String(), l.Addr().String()
 	l.Close()
 	o.MTA = MTAAuto
+	o.Flags.Replies = []string{"rcpt=250"}
 	o.CutoffSeconds = 1
 	outcome, err := Run(t.Context(), o)
 	if err != nil {
