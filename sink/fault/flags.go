@@ -74,9 +74,9 @@ func (c *flagCompiler) mode(f *Flags) error {
 	if f.Mode == "" {
 		switch {
 		case len(f.At) > 0:
-			return fmt.Errorf("--at %s: there is no --mode that it could apply to", strings.Join(f.At, ","))
+			return fmt.Errorf("--at %q: there is no --mode that it could apply to", strings.Join(f.At, ","))
 		case len(f.Weights) > 0:
-			return fmt.Errorf("--weight %s: there is no --mode that it could apply to", strings.Join(f.Weights, ","))
+			return fmt.Errorf("--weight %q: there is no --mode that it could apply to", strings.Join(f.Weights, ","))
 		}
 		return nil
 	}

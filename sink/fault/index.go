@@ -58,9 +58,6 @@ func (x *stageIndex) add(r *Rule) {
 
 // find returns the first rule that matches, or nil. It does not allocate for addresses of up to 320 octets.
 func (x *stageIndex) find(o *Occurrence) *Rule {
-	if len(x.rules) == 0 {
-		return nil
-	}
 	var senderSpace, heloSpace, recipientSpace [320]byte
 	s := subject{Occurrence: o}
 	if x.sender {

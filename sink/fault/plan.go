@@ -61,7 +61,11 @@ func (p *Plan) At(s smtp.Stage) []*Rule { return p.stages[s].rules }
 // Decide returns the decision of the first rule that matches the occurrence, or the plain reply. It does not allocate for
 // addresses of usual length, and is safe for concurrent use.
 func (p *Plan) Decide(o *Occurrence) Decision {
-	if r := p.stages[o.Stage].find(o); r != nil {
+	stage := &p.stages[o.Stage]
+	if len(stage.rules) == 0 {
+		return Decision{}
+	}
+	if r := stage.find(o); r != nil {
 		return r.decide(p.seed, o)
 	}
 	return Decision{}
