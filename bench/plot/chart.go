@@ -150,7 +150,8 @@ func (c *Chart) PNG(w io.Writer) error {
 }
 
 // Inline returns an <svg> element for a page: without title and ground, as wide as its
-// container, with ink in the page's text colour and the grid in --grid.
+// container, with ink in the page's text colour, the grid in --grid and blue,
+// which is dim on a dark page, in --blue.
 func (c *Chart) Inline() (string, error) {
 	svg := vgsvg.New(c.width, c.height)
 	c.draw(draw.New(svg))
@@ -162,7 +163,7 @@ func (c *Chart) Inline() (string, error) {
 	if !ok {
 		return "", fmt.Errorf("chart %s: the SVG writer changed its output", c.Name)
 	}
-	body = strings.NewReplacer(hex(ink), "currentColor", hex(rule), "var(--grid)").Replace(body)
+	body = strings.NewReplacer(hex(ink), "currentColor", hex(rule), "var(--grid)", hex(palette(0)), "var(--blue)").Replace(body)
 	return fmt.Sprintf("<svg viewBox=\"0 0 %g %g\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-label=\"%s\">\n<g %s",
 		c.width.Points(), c.height.Points(), escape(c.Title), body), nil
 }

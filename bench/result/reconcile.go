@@ -119,21 +119,20 @@ func Reconcile(client *Client, sink *Sink) Reconciliation {
 	return out
 }
 
-// WaitCutShort says whether an error code of the client (k6's ranges) means
-// that a command was sent, or was being sent, and its reply never came whole:
-// timeouts, aborts and broken connections. Name lookup (11xx), dialling
-// (1210-1219) and TLS errors (13xx) come before there is a reply to wait for;
-// 14xx and 15xx stand for replies that did arrive.
+// WaitCutShort says whether an error code of the client (k6/http's ranges, with
+// the extension's own 1030, 1060, 1070 and 1230) means that a reply was awaited
+// and didn't come: timeouts, aborts, broken connections. Name lookup (11xx),
+// dialling (1210-1219) and TLS errors (13xx) come before there is a reply to wait
+// for; an unexpected reply (1030) and a negative one (14xx, 15xx) did arrive. So
+// did a malformed one (1070): it was read, and never excuses anything.
 func WaitCutShort(errorCode int) bool {
-	switch {
-	case errorCode == 1020: // invalid address: nothing was sent
-		return false
-	case errorCode >= 1000 && errorCode < 1100:
+	switch errorCode {
+	case 1000, // unknown cause
+		1050, // timeout
+		1060: // the iteration ended, or the client was closed
 		return true
-	case errorCode >= 1210 && errorCode < 1220:
-		return false
 	}
-	return errorCode >= 1200 && errorCode < 1300
+	return errorCode >= 1200 && errorCode < 1210 || errorCode >= 1220 && errorCode < 1300
 }
 
 // ledger holds both sides' books while they are compared.

@@ -150,6 +150,17 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+func TestWaitCutShort(t *testing.T) {
+	for code, want := range map[int]bool{
+		1000: true, 1050: true, 1060: true, 1200: true, 1201: true, 1220: true, 1230: true,
+		1020: false, 1030: false, 1070: false, 1101: false, 1110: false, 1210: false, 1211: false, 1212: false, 1300: false, 1421: false, 1550: false,
+	} {
+		if got := WaitCutShort(code); got != want {
+			t.Errorf("error code %d: got %v, want %v", code, got, want)
+		}
+	}
+}
+
 func TestPlannedIsWeightTimesOccurrences(t *testing.T) {
 	sink := &Sink{
 		Replies: []ReplyCount{
