@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -395,108 +394,4 @@ func newFitRow(label string, f *stat.Fit) fitRow {
 			"[" + share(c.Bounds.Lo) + ", " + share(c.Bounds.Hi) + "]"})
 	}
 	return row
-}
-
-func newDeliveryView(leg *Leg) (deliveryView, error) {
-	d := leg.record.Delivery
-	v := deliveryView{Label: leg.Label}
-	if m := leg.record.Provenance.MTA; m != nil {
-		v.MTA = strings.TrimSpace(m.Name + " " + m.Version)
-	}
-	of := func(n uint64) string {
-		if d.Accepted == 0 {
-			return count(n)
-		}
-		return count(n) + " (" + share(float64(n)/float64(d.Accepted)) + ")"
-	}
-	v.Facts = []fact{
-		{"sent by the client", count(d.Sent)}, {"accepted by the MTA", count(d.Accepted)}, {"delivered exactly once", of(d.DeliveredOnce)},
-		{"delivered more than once", of(d.Duplicated)}, {"bounced to the sender", of(d.Bounced)},
-		{fmt.Sprintf("missing at the cutoff (%.0f s after the last send)", d.CutoffSeconds), of(d.Undelivered)},
-	}
-	if h := d.Latency; h != nil && h.Count() > 0 {
-		for _, q := range quantiles {
-			v.Facts = append(v.Facts, fact{"delivery latency " + quantileName(q), millis(h.Quantile(q)) + " ms"})
-		}
-	}
-	for _, a := range d.Attempts {
-		v.Attempts = append(v.Attempts, fact{plural(a.Attempts, "attempt"), of(a.Messages)})
-	}
-	var err error
-	v.Figures, err = inline(deliveryCharts(leg))
-	return v, err
-}
-
-func provenanceRows(s *Summary) []provRow {
-	versions := map[string]bool{}
-	for _, leg := range s.Legs {
-		for name := range leg.record.Provenance.Versions {
-			versions[name] = true
-		}
-	}
-	var out []provRow
-	row := func(name string, f func(*result.Record) string) {
-		r := provRow{Name: name}
-		any := false
-		for _, leg := range s.Legs {
-			c := f(leg.record)
-			any = any || c != ""
-			r.Cells = append(r.Cells, c)
-		}
-		if any {
-			out = append(out, r)
-		}
-	}
-	row("started", func(r *result.Record) string { return timeText(r.Provenance.Started) })
-	row("ended", func(r *result.Record) string { return timeText(r.Provenance.Ended) })
-	row("commit", func(r *result.Record) string {
-		if p := r.Provenance; p.Commit != "" && p.Dirty {
-			return p.Commit + " with changes"
-		}
-		return r.Provenance.Commit
-	})
-	row("seed", func(r *result.Record) string { return fmt.Sprint(r.Provenance.Seed) })
-	row("plan sha256", func(r *result.Record) string { return r.Provenance.Plan.SHA256 })
-	row("script sha256", func(r *result.Record) string { return r.Load.ScriptSHA256 })
-	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		row("version of "+name, func(r *result.Record) string { return r.Provenance.Versions[name] })
-	}
-	row("operating system", func(r *result.Record) string { return r.Provenance.OS })
-	row("kernel", func(r *result.Record) string { return r.Provenance.Kernel })
-	row("CPU", func(r *result.Record) string {
-		p := r.Provenance
-		if p.Cores == 0 {
-			return p.CPUModel
-		}
-		return strings.TrimSpace(fmt.Sprintf("%s (%s, GOMAXPROCS %d, %s)", p.CPUModel, plural(p.Cores, "core"), p.GOMAXPROCS, p.Arch))
-	})
-	row("memory", func(r *result.Record) string { return bytesText(r.Provenance.MemoryBytes) })
-	row("open files", func(r *result.Record) string { return r.Provenance.OpenFilesLimits })
-	row("MTA configuration", func(r *result.Record) string {
-		if m := r.Provenance.MTA; m != nil {
-			return m.Config
-		}
-		return ""
-	})
-	row("command line", func(r *result.Record) string { return strings.Join(r.Provenance.CommandLine, " ") })
-	return out
-}
-
-func glossary() []term {
-	return []term{
-		{"sink", "The SMTP server of this test. It accepts mail, throws it away, and injects faults on purpose."},
-		{"reply", "A server's answer to a command: a three-digit code (2xx success, 3xx go on, 4xx try again later, 5xx refused for good) and a text."},
-		{"enhanced status code", "A finer code inside the reply's text, such as 4.2.0 (RFC 3463)."},
-		{"stage", "A point in the dialogue at which the sink answers: connect, EHLO, MAIL, RCPT, DATA, message (after the final dot), QUIT, …"},
-		{"planned", "What the fault plan's weights lead to expect: weight × how often the rule spoke. For replies that no rule drew it equals the count."},
-		{"injected", "What the sink decided to say, counted at the sink."},
-		{"observed", "What the client read, counted at the client. Injected and observed must be equal."},
-		{"in flight", "Replies that were decided, but cut off when either side stopped. They form a class of their own and excuse a difference only as far as a side knew them to be unfinished."},
-		{"p99", "99 % of the values are at most this (nearest rank, from HDR histograms: exact count, sum, minimum and maximum; values within 0.1 %)."},
-		{"> max", "The percentile is unknown: iterations were dropped because no virtual user was free, and what they would have measured is missing above."},
-		{"within-run interval", "Where the figure would lie if this very run were repeated out of its own time windows (block bootstrap), or by order statistics when there are too few windows. It doesn't cover what differs between runs: only repeated runs show that."},
-		{"goodness of fit", "A chi-square test of whether the injected codes look drawn from the plan's weights. p is the probability of a worse fit by chance; below 0.001 (Holm-adjusted over the rules of a run) the fit is rejected."},
-		{"threshold", "A condition that the script sets on its own metrics. k6 exits with status 99 when one is crossed: a finding, not a failure of the run."},
-		{"arrival rate", "Messages started per second whether or not earlier ones have ended (k6's constant-arrival-rate). A saturated system drops iterations then, rather than slowing the load down."},
-	}
 }
