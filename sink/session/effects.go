@@ -1,7 +1,5 @@
 package session
 
-import "github.com/valyala/bytebufferpool"
-
 // EffectKind says what a driver shall do.
 type EffectKind uint8
 
@@ -74,8 +72,6 @@ type Effect struct {
 	Close CloseMode // of EffectClose
 }
 
-var outputPool bytebufferpool.Pool
-
 // Next returns the next thing that the driver shall do, and false when there is nothing left to do now. Call it until then after
 // New and after every call of another method.
 func (s *Session) Next() (Effect, bool) {
@@ -113,15 +109,6 @@ func (s *Session) Next() (Effect, bool) {
 func (s *Session) releaseWritten() {
 	if s.written {
 		s.written = false
-		outputPool.Put(s.out)
-		s.out = nil
+		s.releaseOutput()
 	}
-}
-
-// output returns the buffer of pending output.
-func (s *Session) output() *bytebufferpool.ByteBuffer {
-	if s.out == nil {
-		s.out = outputPool.Get()
-	}
-	return s.out
 }

@@ -3,15 +3,11 @@ package session
 import (
 	"bytes"
 
-	"github.com/valyala/bytebufferpool"
-
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // maxEndlessLine is how many octets a command line may have before the connection is closed, LF or no LF.
 const maxEndlessLine = 64 << 10
-
-var linePool bytebufferpool.Pool
 
 var crlf = []byte("\r\n")
 
@@ -28,7 +24,7 @@ func (s *Session) feedLine(p []byte) int {
 	line := p
 	if !ended || s.line != nil {
 		if s.line == nil {
-			s.line = linePool.Get()
+			s.line = getBuffer(&linePool, lineCapacity)
 		}
 		s.line.B = append(s.line.B, p...)
 		line = s.line.B
@@ -43,7 +39,7 @@ func (s *Session) feedLine(p []byte) int {
 		s.line = nil
 		s.takeLine(line)
 		if kept != nil {
-			linePool.Put(kept)
+			putBuffer(&linePool, kept)
 		}
 	}
 	return len(p)
@@ -93,11 +89,4 @@ func (s *Session) lineLimit(line []byte) int {
 		return smtp.MaxAuthLine
 	}
 	return smtp.MaxCommandLine
-}
-
-func (s *Session) releaseLine() {
-	if s.line != nil {
-		linePool.Put(s.line)
-		s.line = nil
-	}
 }

@@ -140,5 +140,5 @@ func (s *Session) recordConnection() {
 		Reason: s.reason, Err: c.Err,
 	}
 	s.env.Recorder.Connection(c)
-	c.Err = nil
+	*c = Connection{}
 }

@@ -61,6 +61,7 @@ type Session struct {
 	drainTold bool
 	closeTold bool
 	doneTold  bool
+	recorded  bool // the row of the connection is written
 }
 
 // state says what the next octets mean.
@@ -124,10 +125,15 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 	s.enter(now)
 	n := 0
 	for n < len(p) && !s.paused() {
-		n += s.consume(p[n:])
+		if s.state == stateClosed { // what comes now is not the session's business
+			n = len(p)
+			break
+		}
+		taken := s.consume(p[n:])
+		s.octetsIn += uint64(taken)
+		n += taken
 		s.proceed()
 	}
-	s.octetsIn += uint64(n)
 	if n > 0 {
 		s.touch()
 	}
@@ -254,6 +260,10 @@ func (s *Session) enter(now time.Time) {
 
 // leave ends a call: a session that waits for its client owns no scratch space.
 func (s *Session) leave() {
+	if s.state == stateClosed && !s.recorded {
+		s.recorded = true
+		s.recordConnection()
+	}
 	if !s.delayed {
 		w := s.work
 		s.work = nil

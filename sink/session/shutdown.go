@@ -48,14 +48,11 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 	}
 	s.endTransaction(ending, s.awaited())
 	s.closeMode, s.reason = mode, reason
-	s.recordConnection()
 	s.state = stateClosed
 	s.delayed, s.draining = false, false
-	s.helo = nil
 	s.releaseLine()
-	if s.gone && s.out != nil {
-		outputPool.Put(s.out)
-		s.out = nil
+	if s.gone {
+		s.releaseOutput()
 	}
 }
 
