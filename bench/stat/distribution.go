@@ -149,7 +149,7 @@ type Difference struct {
 // Efron's percentile interval): latencies of one moment resemble each other,
 // and an interval that took them as independent would be too narrow. Longer
 // runs are cut into at most sixty blocks. (On simulated runs of thirty blocks,
-// nominal 95 % intervals held the truth 91 to 95 times in 100.) Otherwise order statistics are used,
+// nominal 95 % intervals of p50, p90 and p99 held the truth 91 to 96 times in 100.) Otherwise order statistics are used,
 // with Bonferroni's correction for the difference (each side at 1-alpha/2):
 // distribution-free and conservative if the values are independent.
 func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Method) {

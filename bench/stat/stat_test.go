@@ -164,12 +164,12 @@ func blocks(r *rand.Rand, n, m int, correlated bool) Distribution {
 // that often, and order statistics alone would not when moments differ.
 func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 	r := rand.New(rand.NewPCG(42, 0))
-	const trials = 100
+	const trials = 80
 	covers := func(d Difference) bool { return d.Within.Lo <= 0 && 0 <= d.Within.Hi }
 	var byBlocks, byOrder, independent int
 	for i := range trials {
 		o := Options{Resamples: 200, Seed: uint64(i)}
-		a, b := blocks(r, 30, 300, true), blocks(r, 30, 300, true)
+		a, b := blocks(r, 30, 150, true), blocks(r, 30, 150, true)
 		d, method := Differences(a, b, []float64{0.5}, o)
 		if method != BlockBootstrap {
 			t.Fatalf("method: got %q, want %q", method, BlockBootstrap)
@@ -191,8 +191,9 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 		}
 	}
 	t.Logf("of %d intervals held the truth: %d by blocks, %d by order statistics; %d by blocks of independent values", trials, byBlocks, byOrder, independent)
-	if byBlocks < trials*90/100 || independent < trials*90/100 {
-		t.Errorf("bootstrap covered %d and %d of %d, want at least 90 %%", byBlocks, independent, trials)
+	// Three standard errors of 80 trials below 94 %.
+	if byBlocks < trials*86/100 || independent < trials*86/100 {
+		t.Errorf("bootstrap covered %d and %d of %d, want at least 86 %%", byBlocks, independent, trials)
 	}
 	if byOrder >= byBlocks {
 		t.Errorf("order statistics covered %d, blocks %d: the case does not tell them apart", byOrder, byBlocks)
