@@ -50,6 +50,10 @@ func (r *runner) report(outcome *Outcome) error {
 		}
 		text.WriteByte('\n')
 	}
+	if err := writeReplies(&text, outcome.Legs); err != nil {
+		return err
+	}
+	writeDelivery(&text, outcome.Legs)
 	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(text.String()), 0o644); err != nil {
 		return err
 	}
@@ -140,14 +144,20 @@ func problems(outcome *Outcome, summary *report.Summary) []string {
 
 // conclude prints the last lines.
 func (r *runner) conclude(outcome *Outcome, problems []string) {
-	verdict := "the books balance: every injected reply was observed or was in flight"
+	verdict := "every injected reply was observed, or was in flight at the end"
+	if outcome.Legs[len(outcome.Legs)-1].Reconciliation == nil {
+		verdict = "every accepted message is accounted for"
+		if len(outcome.Legs) > 1 {
+			verdict = "every injected reply was observed, or was in flight at the end; " + verdict
+		}
+	}
 	if len(problems) > 0 {
 		verdict = "FAILED: " + strings.Join(problems, "\n         ")
 	}
 	if outcome.Interrupted {
 		verdict = "interrupted; until then: " + verdict
 	}
-	fmt.Fprintf(r.o.Console, "verdict  %s\nreport   %s\nrecords  %s\n", verdict,
+	fmt.Fprintf(r.o.Console, "\nverdict  %s\nreport   %s\nrecords  %s\n", verdict,
 		shortest(filepath.Join(r.out.final, "report.html")), shortest(r.out.final)+string(filepath.Separator))
 }
 

@@ -27,7 +27,7 @@ func options(t *testing.T, how string) (Options, *bytes.Buffer) {
 	for name, text := range map[string]string{
 		calmScript: "// calm", stormScript: "// storm",
 		stormPlan: "version: 1\nname: bad weather\nseed: 3\nrules:\n  - name: refuse some\n    stage: rcpt\n    outcomes:\n      - {weight: 1}\n      - {weight: 1, reply: {code: 450, enhanced: 4.2.0}}\n",
-		mtaPlan:   "version: 1\nname: mild\nseed: 1\nrules:\n  - name: defer some\n    stage: rcpt\n    outcomes:\n      - {weight: 7}\n      - {weight: 3, reply: {code: 450, enhanced: 4.2.0}}\n",
+		mtaPlan:   "version: 1\nname: mild\nrules:\n  - name: defer first attempts\n    stage: rcpt\n    match: {attempt: 1}\n    reply: 450\n",
 	} {
 		path := filepath.Join(dir, "scripts", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -96,7 +96,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if r := c.Rows[i]; r.Planned != fakeMessages/2 || r.Injected == 0 || r.Injected != r.Observed || r.Enhanced != "4.2.0" {
 		t.Errorf("row %+v; want %d planned, and injected = observed", r, fakeMessages/2)
 	}
-	for _, text := range []string{"calm against bad weather", "verdict  the books balance", "report   "} {
+	for _, text := range []string{"calm against bad weather", "verdict  every injected reply was observed", "report   "} {
 		if !strings.Contains(console.String(), text) {
 			t.Errorf("the console lacks %q:\n%s", text, console)
 		}
