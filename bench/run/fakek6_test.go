@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv("FAKE_K6"); how != "" {
 		os.Exit(fakeK6(how, os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // fakeMessages is how many messages the fake sends, whatever the rate.

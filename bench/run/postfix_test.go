@@ -44,8 +44,8 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	if last := d.Series[len(d.Series)-1]; peak == 0 || last.Queued != 0 || last.Delivered != fakeMessages {
 		t.Errorf("the queue peaked at %d and ended as %+v; want it to rise and to drain", peak, last)
 	}
-	if d.Latency == nil || d.Latency.Count() != fakeMessages || d.Latency.Summary().Min < 1000 {
-		t.Errorf("latency %+v: want %d above 1 s", d.Latency, fakeMessages)
+	if d.Latency == nil || d.Latency.Count() != fakeMessages {
+		t.Errorf("latency %+v: want that of %d messages", d.Latency, fakeMessages)
 	}
 	if m := leg.Record.Provenance.MTA; m == nil || m.Name != "Postfix" || !strings.HasPrefix(m.Version, "3.") || !strings.Contains(m.Config, "minimal_backoff_time = 2s") {
 		t.Errorf("provenance of the MTA: %+v", m)

@@ -62,9 +62,10 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 		record: filepath.Join(r.scratch, "probe.json"),
 		stdout: filepath.Join(r.scratch, "probe.out"),
 		stderr: filepath.Join(r.scratch, "probe.log"),
-		env:    []string{"SMTP_HOST=" + host, "SMTP_PORT=" + port},
-		args:   []string{"--vus", fmt.Sprint(r.o.VUs), "--duration", probeDuration.String(), "--no-thresholds"},
-		limit:  probeDuration + time.Minute,
+		// The flags replace the script's scenario, which must be valid nevertheless.
+		env:   load{vus: r.o.VUs, messages: 1, rate: 1}.env(host, port, r.o.Env),
+		args:  []string{"--vus", fmt.Sprint(r.o.VUs), "--duration", probeDuration.String(), "--no-thresholds"},
+		limit: probeDuration + time.Minute,
 	}, r.o.Stop, func() {
 		messages := sink.server.Stats().Messages
 		meter.add(time.Now(), messages)
