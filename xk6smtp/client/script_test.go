@@ -107,7 +107,9 @@ func play(t *testing.T, conn net.Conn, script string) (failure error) {
 // pipeDialer hands out the client's end of a pipe.
 type pipeDialer struct{ conn net.Conn }
 
-func (d pipeDialer) DialContext(context.Context, string, string) (net.Conn, error) { return d.conn, nil }
+func (d pipeDialer) DialContext(context.Context, string, string) (net.Conn, error) {
+	return d.conn, nil
+}
 
 // log is an Observer that writes down what it is told: "mail 250 2.1.0", "data lost: timeout".
 type log struct{ lines []string }

@@ -1,0 +1,13 @@
+// Package smtp registers the k6 extension: the JavaScript module k6/x/smtp and the output smtpstorm. xk6 imports the root of a
+// module for its side effects only; everything else is in package xk6smtp.
+package smtp
+
+import (
+	"go.k6.io/k6/v2/js/modules"
+
+	"github.com/smtpstorm/xk6-smtp/xk6smtp"
+)
+
+func init() {
+	modules.Register(xk6smtp.ImportPath, xk6smtp.New())
+}

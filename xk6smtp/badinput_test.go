@@ -1,0 +1,264 @@
+package xk6smtp
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {
+	v := newVU(t)
+	const message = "{from: 'a@x.test', to: 'b@x.test', text: 'x'}"
+	for _, test := range []struct{ code, want string }{
+		{"new Client()", `Client: option "host" is required`},
+		{"new Client('mx.test')", `Client: wants an object of options, not the string "mx.test"`},
+		{"new Client(7)", `Client: wants an object of options, not the number 7`},
+		{"new Client({host: 'x', prot: 25})", `Client: option "prot" is unknown (valid: expectedReplies host idleTimeout localName messagesPerConnection pipelining port tags throw timeout tls)`},
+		{"new Client({host: 7})", `Client: option "host" wants a string, not the number 7`},
+		{"new Client({host: ''})", `Client: option "host" is required`},
+		{"new Client({host: null})", `Client: option "host" wants a string, not null`},
+		{"new Client({host: 'x', port: '25'})", `Client: option "port" wants a whole number from 1 to 65535, not the string "25"`},
+		{"new Client({host: 'x', port: 70000})", `Client: option "port" wants a whole number from 1 to 65535, not the number 70000`},
+		{"new Client({host: 'x', port: 25.5})", `Client: option "port" wants a whole number from 1 to 65535, not the number 25.5`},
+		{"new Client({host: 'x', port: NaN})", `Client: option "port" wants a whole number from 1 to 65535, not the number NaN`},
+		{"new Client({host: 'x', tls: 'starttls'})", `Client: option "tls" wants "none", not the string "starttls"`},
+		{"new Client({host: 'x', auth: {}})", `Client: option "auth" is unknown`},
+		{"new Client({host: 'x', localName: 'a b'})", `Client: option "localName" wants a host name or an address literal`},
+		{"new Client({host: 'x', pipelining: 1})", `Client: option "pipelining" wants true or false, not the number 1`},
+		{"new Client({host: 'x', messagesPerConnection: -1})", `Client: option "messagesPerConnection" wants a whole number from 0 to`},
+		{"new Client({host: 'x', timeout: 'soon'})", `Client: option "timeout" wants milliseconds, a duration such as "30s", or an object of phases`},
+		{"new Client({host: 'x', timeout: {rcpt: 'soon'}})", `Client: timeout: option "rcpt" wants milliseconds or a duration such as "30s", not the string "soon"`},
+		{"new Client({host: 'x', timeout: {dot: 1}})", `Client: timeout: option "dot" is unknown (valid: connect data ehlo mail message quit rcpt rset)`},
+		{"new Client({host: 'x', idleTimeout: -1})", `Client: option "idleTimeout" wants milliseconds`},
+		{"new Client({host: 'x', expectedReplies: 250})", `Client: option "expectedReplies" wants the result of expectedReplies(), not the number 250`},
+		{"new Client({host: 'x', tags: ['a']})", `Client: option "tags" wants an object of strings, numbers and booleans, not an array`},
+		{"new Client({host: 'x', tags: {a: {}}})", `Client: option "tags.a" wants a string, a number or a boolean, not an object`},
+		{"new Client({host: 'x', throw: 'yes'})", `Client: option "throw" wants true or false`},
+		{"expectedReplies()", `expectedReplies: wants at least one reply code or {min, max} range`},
+		{"expectedReplies('250')", `expectedReplies: option "argument 1" wants a whole number from 200 to 599, not the string "250"`},
+		{"expectedReplies(250, {min: 400})", `expectedReplies: option "argument 2" wants both min and max`},
+		{"expectedReplies({min: 500, max: 400})", `expectedReplies: option "argument 1" wants both min and max, min not above max`},
+		{"new Message()", `Message: option "from" is required`},
+		{"new Message({from: 'a@x.test', body: 'x'})", `Message: option "body" is unknown (valid: bcc cc from headers html raw size subject text to)`},
+		{"new Message({from: 'nobody', to: 'b@x.test', text: 'x'})", `Message: option "from" wants a mail address`},
+		{"new Message({from: '', to: 'b@x.test', text: 'x'})", `Message: option "from" wants a mail address`},
+		{"new Message({from: 'a@x.test', to: ['b@x.test', 7]})", `Message: option "to" wants a string or an array of strings`},
+		{"new Message({from: 'a@x.test', to: 'b@x.test\\r\\nRSET'})", `Message: option "to" wants mail addresses`},
+		{"new Message({from: 'a@x.test', to: 'Bob <b@x'})", `Message: option "to" wants mail addresses, not "Bob <b@x"`},
+		{"new Message({from: 'a@x.test', headers: {'X-A': 'a\\r\\nX-B: b'}})", `Message: option "headers.X-A" wants a value without line breaks`},
+		{"new Message({from: 'a@x.test', headers: {'X A': 'a'}})", `Message: option "headers.X A" is no name for a header field`},
+		{"new Message({from: 'a@x.test', headers: {Subject: 'a'}})", `Message: option "headers.Subject" has an option of its own`},
+		{"new Message({from: 'a@x.test', headers: {'X-A': 7}})", `Message: option "headers.X-A" wants a string, not the number 7`},
+		{"new Message({from: 'a@x.test', size: 10})", `Message: option "size" wants at least`},
+		{"new Message({from: 'a@x.test', raw: ''})", `Message: option "raw" must not be empty`},
+		{"new Message({from: 'a@x.test', raw: {}})", `Message: option "raw" wants a string or an ArrayBuffer, not an object`},
+		{"new Message({from: 'a@x.test', raw: 'x', subject: 'y'})", `Message: option "subject" can't be combined with raw`},
+	} {
+		_, err := v.eval("try { " + test.code + "; 'no error' } catch (e) { if (!(e instanceof TypeError)) throw new Error('not a TypeError: ' + e); throw e }")
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s\ngives     %v\nexpected  %s", test.code, err, test.want)
+		}
+	}
+	if _, err := v.eval("new Message(" + message + ")"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongArgumentsReject(t *testing.T) {
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	for _, test := range []struct{ call, want string }{
+		{"client.send()", "TypeError: send: wants a Message, not undefined"},
+		{"client.send({from: 'a@x.test'})", "TypeError: send: wants a Message, not an object"},
+		{"client.send(message, {cc: 'x'})", `TypeError: send: option "cc" is unknown (valid: expectedReplies from tags to)`},
+		{"client.send(message, 'x')", `TypeError: send: wants an object of options, not the string "x"`},
+		{"client.send(message, {to: []})", `TypeError: send: option "to" a message needs a recipient`},
+		{"client.send(message, {to: 'b c@x.test'})", `TypeError: send: option "to" holds a blank or an angle bracket`},
+		{"client.send(message, {from: 'a\\r\\n@x.test'})", `TypeError: send: option "from" holds a control character`},
+		{"client.send(new Message({from: 'a@x.test'}))", `TypeError: send: option "to" a message needs a recipient`},
+		{"client.connect(1)", "TypeError: connect: takes no arguments"},
+		{"client.quit({})", "TypeError: quit: takes no arguments"},
+	} {
+		got := v.run(newClientAndMessage + "return await " + test.call)
+		if got != "throws "+test.want {
+			t.Errorf("%s\ngives     %s\nexpected  throws %s", test.call, got, test.want)
+		}
+	}
+	if containers, _ := v.collected(); containers != 0 || server.accepted != 0 {
+		t.Errorf("%d containers and %d connections for calls that were refused", containers, server.accepted)
+	}
+}
+
+func TestCallsInTheInitContextReject(t *testing.T) {
+	v := newVU(t).global("PORT", 25)
+	for _, call := range []string{"connect()", "send(message)", "rset()", "noop()", "quit()"} {
+		got := v.run(newClientAndMessage + "return await client." + call)
+		if !strings.HasPrefix(got, "throws Error: ") || !strings.Contains(got, "can't be used in the init context") {
+			t.Errorf("%s gives %s", call, got)
+		}
+	}
+}
+
+func TestCallsAfterCloseReject(t *testing.T) {
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	got := v.run(newClientAndMessage + "await client.send(message); client.close(); client.close(); return await client.send(message)")
+	if got != "throws Error: send: the client was closed" {
+		t.Error(got)
+	}
+	eventually(t, "the connection's end", func() bool { return server.open() == 0 })
+	expectLines(t, "commands", server.got(), "1 EHLO localhost", "1 MAIL FROM:<a@src.test>", "1 RCPT TO:<b@dst.test>", "1 DATA")
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	server := newFakeServer(t, func(_ int, line string) string {
+		if line == "DATA" {
+			return "hang"
+		}
+		return ""
+	})
+	v := newVU(t).activate().global("PORT", server.port())
+	v.global("reached", func() { eventually(t, "DATA", func() bool { return len(server.got()) == 4 }) })
+	got := v.run(newClientAndMessage + `
+		const sending = client.send(message), queued = client.send(message);
+		reached();
+		client.close();
+		return [await sending, await queued].map(r => [r.ok, r.phase, r.errorCode].join()).join('|')`)
+	if got != "false,data,1060|false,connect,1060" {
+		t.Error(got)
+	}
+}
+
+func TestBrokenServers(t *testing.T) {
+	at := func(line, reply string) func(int, string) string {
+		return func(_ int, got string) string {
+			if strings.HasPrefix(got, line) && (line != "" || got == "") {
+				return reply
+			}
+			return ""
+		}
+	}
+	for _, test := range []struct {
+		name      string
+		answer    func(int, string) string
+		ok        string
+		errorCode string
+		phase     string
+		lost      []string
+	}{
+		{"garbage for a greeting", at("", "SSH-2.0-OpenSSH_9.2"), "false", "1070", "connect", []string{"smtp_errors{error_code:1070,phase:connect} 1"}},
+		{"greeting refuses", at("", "554 5.7.1 go away"), "false", "1554", "connect", nil},
+		{"closed at once", at("", "close"), "false", "1230", "connect", []string{"smtp_errors{error_code:1230,phase:connect} 1"}},
+		{"half-closed", at("MAIL", "half"), "false", "1230", "mail", []string{"smtp_errors{error_code:1230,phase:mail} 1"}},
+		{"silence", at("RCPT", "hang"), "false", "1050", "rcpt", []string{"smtp_errors{error_code:1050,phase:rcpt} 1"}},
+		{"garbage for a reply", at("DATA", "yes please"), "false", "1070", "data", []string{"smtp_errors{error_code:1070,phase:data} 1"}},
+		{"long reply line", at("DATA", "354 "+strings.Repeat("x", 1<<20)), "false", "1070", "data", []string{"smtp_errors{error_code:1070,phase:data} 1"}},
+		{"closed after the dot", at(".", "close"), "false", "1230", "message", []string{"smtp_errors{error_code:1230,phase:message} 1"}},
+		{"421 after the dot", at(".", "421 4.3.2 bye"), "false", "1421", "message", nil},
+		{"250 to DATA", at("DATA", "250 2.0.0 fine"), "false", "1030", "data", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := newFakeServer(t, test.answer)
+			v := newVU(t).activate().global("PORT", server.port())
+			got := v.run(`
+				const client = new Client({host: '127.0.0.1', port: PORT, timeout: 300});
+				const r = await client.send(new Message({from: 'a@src.test', to: 'b@dst.test', text: 'x'}));
+				return [r.ok, r.errorCode, r.phase, r.error.startsWith(r.phase + ': ')].join()`)
+			if want := strings.Join([]string{test.ok, test.errorCode, test.phase, "true"}, ","); got != want {
+				t.Errorf("got %s, expected %s", got, want)
+			}
+			_, sums := v.collected()
+			var lost []string
+			for _, line := range counts(sums) {
+				if strings.HasPrefix(line, "smtp_errors") {
+					lost = append(lost, line)
+				}
+			}
+			expectLines(t, "errors", lost, test.lost...)
+			if sums["smtp_msg_failed"] != 1 || sums["smtp_messages{expected_response:false}"] != 1 {
+				t.Errorf("counts %q", counts(sums))
+			}
+			if !strings.HasPrefix(test.name, "250") {
+				eventually(t, "the connection's end", func() bool { return v.root.connections.count() == 0 })
+			}
+		})
+	}
+}
+
+func TestNothingListens(t *testing.T) {
+	server := newFakeServer(t, nil)
+	port := server.port()
+	_ = server.listener.Close()
+	v := newVU(t).activate().global("PORT", port)
+	got := v.run(newClientAndMessage + "const r = await client.connect(); return [r.ok, r.errorCode, r.phase, r.error].join('|')")
+	if !strings.HasPrefix(got, "false|1212|connect|connect: dial tcp 127.0.0.1:") || !strings.HasSuffix(got, "connection refused") {
+		t.Error(got)
+	}
+	_, sums := v.collected()
+	expectLines(t, "counts", counts(sums), "smtp_conn_failed 1", "smtp_errors{error_code:1212,phase:connect} 1")
+}
+
+func TestUnknownHost(t *testing.T) {
+	v := newVU(t).activate()
+	got := v.run(`const c = new Client({host: 'mx.invalid', port: 25, timeout: '20s'}); const r = await c.connect(); return [r.ok, r.errorCode >= 1100 && r.errorCode < 1200].join()`)
+	if got != "false,true" {
+		t.Error(got)
+	}
+}
+
+func TestLaterMessageNeverReadsAnEarlierReply(t *testing.T) {
+	server := newFakeServer(t, func(connection int, line string) string {
+		if connection == 1 && line == "." {
+			return "250 2.0.0 first\r\n250 2.0.0 first again"
+		}
+		return ""
+	})
+	v := newVU(t).activate().global("PORT", server.port())
+	got := v.run(newClientAndMessage + `
+		const first = await client.send(message);
+		const second = await client.send(message);
+		return [first.text, second.text, second.ok].join()`)
+	if got != "first,queued,true" || server.accepted != 2 {
+		t.Errorf("got %s over %d connections", got, server.accepted)
+	}
+}
+
+func TestAbortedIterationCountsAndCloses(t *testing.T) {
+	server := newFakeServer(t, func(_ int, line string) string {
+		if line == "." {
+			return "hang"
+		}
+		return ""
+	})
+	v := newVU(t).activate().global("PORT", server.port())
+	ctx, cancel := context.WithCancel(context.Background())
+	v.rt.VU.CtxField = ctx
+	time.AfterFunc(100*time.Millisecond, cancel)
+	got := v.run(newClientAndMessage + "const r = await client.send(message); return [r.ok, r.errorCode, r.phase].join()")
+	if got != "false,1060,message" {
+		t.Error(got)
+	}
+	_, sums := v.collected()
+	if sums["smtp_errors{error_code:1060,phase:message}"] != 1 || sums["smtp_replies{code:354,enhanced:,phase:data}"] != 1 {
+		t.Errorf("counts %q", counts(sums))
+	}
+	if n := v.root.connections.count(); n != 0 {
+		t.Errorf("%d connections still open", n)
+	}
+}
+
+func TestSetupPushesNothingAfterItsEnd(t *testing.T) {
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	v.rt.VU.StateField.VUID = 0
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	v.rt.VU.CtxField = ctx
+	if got := v.run(newClientAndMessage + "return (await client.send(message)).errorCode"); got != "1060" {
+		t.Error(got)
+	}
+	if containers, _ := v.collected(); containers != 0 {
+		t.Errorf("%d containers pushed", containers)
+	}
+}

@@ -1,0 +1,245 @@
+package xk6smtp
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grafana/sobek"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// smtpClient is one JavaScript Client: options, a queue of calls, and at most one connection, which outlives the iteration.
+type smtpClient struct {
+	module  *module
+	options *clientOptions
+	queue   queue
+
+	// The worker's own: calls run one at a time.
+	collector collector
+	greeting  client.Greeting
+	result    client.Result
+	header    []byte
+	cache     tagCache
+	sent      int // messages on this connection
+
+	mu     sync.Mutex // guards what close, the idle timer and the worker share
+	conn   *client.Conn
+	busy   bool
+	idle   *time.Timer
+	closed bool
+}
+
+// newClient is the constructor of Client.
+func (m *module) newClient(call sobek.ConstructorCall) *sobek.Object {
+	options, err := parseClientOptions(m.vu.Runtime(), call.Argument(0))
+	if err != nil {
+		m.throw(err)
+	}
+	c := &smtpClient{module: m, options: options}
+	for name, method := range map[string]func(sobek.FunctionCall) sobek.Value{
+		"connect": c.jsConnect,
+		"send":    c.jsSend,
+		"rset":    c.jsRset,
+		"noop":    c.jsNoop,
+		"quit":    c.jsQuit,
+		"close":   c.jsClose,
+	} {
+		if err := call.This.DefineDataProperty(name, m.vu.Runtime().ToValue(method), sobek.FLAG_FALSE, sobek.FLAG_FALSE, sobek.FLAG_TRUE); err != nil {
+			m.throw(err)
+		}
+	}
+	return nil
+}
+
+// jsConnect opens the connection now instead of with the first message.
+func (c *smtpClient) jsConnect(call sobek.FunctionCall) sobek.Value {
+	return c.start("connect", nil, func() (func(*operation) result, error) {
+		return c.runConnect, noArguments("connect", call)
+	})
+}
+
+// jsSend sends a message.
+func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
+	var options *sendOptions
+	return c.start("send", &options, func() (func(*operation) result, error) {
+		m, ok := call.Argument(0).Export().(*message)
+		if !ok {
+			return nil, &optionError{owner: "send", problem: "wants a Message, not " + describe(call.Argument(0))}
+		}
+		var err error
+		if options, err = parseSendOptions(c.module.vu.Runtime(), call.Argument(1)); err != nil {
+			return nil, err
+		}
+		wire := client.Message{From: m.from, To: m.to, Body: m.body}
+		if options.from != nil {
+			wire.From = *options.from
+		}
+		if options.to != nil {
+			wire.To = options.to
+		}
+		var wrong *client.EnvelopeError
+		if err := wire.Validate(); errors.As(err, &wrong) {
+			return nil, &optionError{"send", wrong.Field, wrong.Problem}
+		}
+		return func(op *operation) result { return c.runSend(op, m, wire, options.expected) }, nil
+	})
+}
+
+func (c *smtpClient) jsRset(call sobek.FunctionCall) sobek.Value {
+	return c.start("rset", nil, func() (func(*operation) result, error) {
+		return c.runRset, noArguments("rset", call)
+	})
+}
+
+func (c *smtpClient) jsNoop(call sobek.FunctionCall) sobek.Value {
+	return c.start("noop", nil, func() (func(*operation) result, error) {
+		return c.runNoop, noArguments("noop", call)
+	})
+}
+
+func (c *smtpClient) jsQuit(call sobek.FunctionCall) sobek.Value {
+	return c.start("quit", nil, func() (func(*operation) result, error) {
+		return c.runQuit, noArguments("quit", call)
+	})
+}
+
+func noArguments(method string, call sobek.FunctionCall) error {
+	if len(call.Arguments) == 0 {
+		return nil
+	}
+	return &optionError{owner: method, problem: "takes no arguments"}
+}
+
+// jsClose closes the connection at once and for good; what is under way ends with an error.
+func (c *smtpClient) jsClose(sobek.FunctionCall) sobek.Value {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.dropLocked()
+	return sobek.Undefined()
+}
+
+// start prepares a call on the event loop and queues it. It returns the promise.
+func (c *smtpClient) start(method string, options **sendOptions, prepare func() (func(*operation) result, error)) sobek.Value {
+	m := c.module
+	rt := m.vu.Runtime()
+	promise, resolve, reject := rt.NewPromise()
+	refuse := func(reason *sobek.Object) sobek.Value {
+		if err := reject(reason); err != nil {
+			m.throw(err)
+		}
+		return rt.ToValue(promise)
+	}
+	state := m.vu.State()
+	if state == nil {
+		return refuse(m.newError(method + ": a Client can't be used in the init context, only in the default function, in setup and in teardown"))
+	}
+	if c.isClosed() {
+		return refuse(m.newError(method + ": the client was closed"))
+	}
+	run, err := prepare()
+	if err != nil {
+		return refuse(m.errorValue(err))
+	}
+	op := &operation{
+		method:   method,
+		ctx:      m.vu.Context(),
+		state:    state,
+		called:   time.Now(),
+		tags:     state.Tags.GetCurrentValues(),
+		callback: m.vu.RegisterCallback(),
+		resolve:  resolve,
+		reject:   reject,
+	}
+	op.tags.Tags = withPairs(op.tags.Tags, c.options.tags)
+	if options != nil {
+		op.tags.Tags = withPairs(op.tags.Tags, (*options).tags)
+	}
+	c.queue.add(func() { c.perform(op, run) })
+	return rt.ToValue(promise)
+}
+
+func (c *smtpClient) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// connection returns the connection if it can still be used.
+func (c *smtpClient) connection() *client.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil && !c.conn.Usable() {
+		c.dropLocked()
+	}
+	return c.conn
+}
+
+// adopt takes a new connection, unless the client was closed meanwhile.
+func (c *smtpClient) adopt(conn *client.Conn) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		conn.Close()
+		err := &client.Error{Phase: smtp.StageConnect, Err: fmt.Errorf("%w: the client was closed", client.ErrAborted)}
+		c.collector.Lost(err.Phase, err)
+		return err
+	}
+	c.conn = conn
+	c.sent = 0
+	c.module.root.connections.add(conn)
+	return nil
+}
+
+// drop forgets the connection and closes it.
+func (c *smtpClient) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked()
+}
+
+func (c *smtpClient) dropLocked() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.module.root.connections.remove(c.conn)
+		c.conn = nil
+	}
+}
+
+// work marks the connection as in use, so that the idle timer leaves it alone.
+func (c *smtpClient) work() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = true
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+}
+
+// rest starts the idle time.
+func (c *smtpClient) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = false
+	if c.conn == nil || c.options.idleTimeout == 0 {
+		return
+	}
+	if c.idle == nil {
+		c.idle = time.AfterFunc(c.options.idleTimeout, c.idled)
+	} else {
+		c.idle.Reset(c.options.idleTimeout)
+	}
+}
+
+// idled closes the connection without QUIT: no promise is pending, and so its reply could not be counted.
+func (c *smtpClient) idled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.busy {
+		c.dropLocked()
+	}
+}

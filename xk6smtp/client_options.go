@@ -1,0 +1,190 @@
+package xk6smtp
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/grafana/sobek"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// Defaults of the client's options.
+const (
+	defaultPort        = 25
+	defaultTimeout     = time.Minute
+	defaultIdleTimeout = time.Minute
+)
+
+// clientOptions is what new Client takes.
+type clientOptions struct {
+	config                client.Config // without its Dialer and Resolver, which are the VU's
+	messagesPerConnection int           // 0: no limit
+	idleTimeout           time.Duration // 0: no limit
+	expected              *expectedReplies
+	tags                  []pair
+	throw                 bool
+}
+
+// parseClientOptions reads the argument of new Client.
+func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, error) {
+	const owner = "Client"
+	o := &clientOptions{idleTimeout: defaultIdleTimeout}
+	host, port := "", int64(defaultPort)
+	timeouts := client.AllTimeouts(defaultTimeout)
+	err := parseOptions(rt, owner, value, map[string]parser{
+		"host": func(v option) (err error) {
+			host, err = v.string()
+			return err
+		},
+		"port": func(v option) (err error) {
+			port, err = v.integer(1, 65535)
+			return err
+		},
+		"tls": func(v option) error {
+			if s, err := v.string(); err != nil || s != "none" {
+				return v.fail(`"none"`)
+			}
+			return nil
+		},
+		"localName": func(v option) (err error) {
+			if o.config.LocalName, err = v.string(); err != nil {
+				return err
+			}
+			if !isDomainOrLiteral(o.config.LocalName) {
+				return v.fail("a host name or an address literal such as [192.0.2.1]")
+			}
+			return nil
+		},
+		"pipelining": func(v option) error {
+			wanted, err := v.bool()
+			o.config.ForbidPipelining = !wanted
+			return err
+		},
+		"messagesPerConnection": func(v option) error {
+			n, err := v.integer(0, 1<<31-1)
+			o.messagesPerConnection = int(n)
+			return err
+		},
+		"timeout": func(v option) error { return parseTimeouts(v, &timeouts) },
+		"idleTimeout": func(v option) (err error) {
+			o.idleTimeout, err = v.duration()
+			return err
+		},
+		"expectedReplies": func(v option) (err error) {
+			o.expected, err = v.expected()
+			return err
+		},
+		"tags": func(v option) (err error) {
+			o.tags, err = v.tags()
+			return err
+		},
+		"throw": func(v option) (err error) {
+			o.throw, err = v.bool()
+			return err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		return nil, &optionError{owner, "host", "is required"}
+	}
+	o.config.Address = net.JoinHostPort(host, strconv.FormatInt(port, 10))
+	o.config.Timeouts = timeouts
+	o.config.Now = time.Now
+	return o, nil
+}
+
+// timeoutPhases are the phases that have a time limit of their own.
+var timeoutPhases = []smtp.Stage{
+	smtp.StageConnect, smtp.StageEhlo, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage, smtp.StageRset, smtp.StageQuit,
+}
+
+// parseTimeouts reads one duration for all phases, or an object of phases with a duration each.
+func parseTimeouts(v option, into *client.Timeouts) error {
+	if d, err := v.duration(); err == nil {
+		*into = client.AllTimeouts(d)
+		return nil
+	}
+	parsers := make(map[string]parser, len(timeoutPhases))
+	for _, phase := range timeoutPhases {
+		parsers[phase.String()] = func(v option) (err error) {
+			into[phase], err = v.duration()
+			return err
+		}
+	}
+	if _, err := v.pairs(true); err != nil {
+		return v.fail(`milliseconds, a duration such as "30s", or an object of phases with a duration each`)
+	}
+	err := parseOptions(v.rt, v.owner+": timeout", v.value, parsers)
+	into[smtp.StageHelo] = into[smtp.StageEhlo]
+	return err
+}
+
+// isDomainOrLiteral reports whether s can be EHLO's argument without breaking the command line; it need not resolve.
+func isDomainOrLiteral(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 255
+}
+
+// sendOptions is what send takes beside the message.
+type sendOptions struct {
+	from     *string
+	to       []string
+	tags     []pair
+	expected *expectedReplies
+}
+
+// parseSendOptions reads the second argument of send.
+func parseSendOptions(rt *sobek.Runtime, value sobek.Value) (*sendOptions, error) {
+	o := &sendOptions{}
+	address := func(v option, s string) (string, error) {
+		bare, err := bareAddress(s)
+		if err != nil {
+			return "", &optionError{v.owner, v.key, fmt.Sprintf("wants a mail address, not %q", s)}
+		}
+		return bare, nil
+	}
+	return o, parseOptions(rt, "send", value, map[string]parser{
+		"from": func(v option) error {
+			s, err := v.string()
+			if err != nil {
+				return err
+			}
+			bare, err := address(v, s)
+			o.from = &bare
+			return err
+		},
+		"to": func(v option) error {
+			list, err := v.strings()
+			if err != nil {
+				return err
+			}
+			o.to = make([]string, 0, len(list)) // an empty list is not the same as none
+			for _, s := range list {
+				bare, err := address(v, s)
+				if err != nil {
+					return err
+				}
+				o.to = append(o.to, bare)
+			}
+			return nil
+		},
+		"tags": func(v option) (err error) {
+			o.tags, err = v.tags()
+			return err
+		},
+		"expectedReplies": func(v option) (err error) {
+			o.expected, err = v.expected()
+			return err
+		},
+	})
+}

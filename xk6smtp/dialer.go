@@ -1,0 +1,36 @@
+package xk6smtp
+
+import (
+	"context"
+	"net"
+	"syscall"
+
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/lib/netext"
+)
+
+// dialer dials through the VU's dialer, so that k6's options (hosts, blacklists, DNS, local IPs) hold and bytes are counted.
+type dialer struct{ vu lib.DialContexter }
+
+// DialContext implements client.Dialer.
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.vu.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if counted, ok := conn.(*netext.Conn); ok {
+		if socket, ok := counted.Conn.(syscall.Conn); ok {
+			return countedConn{counted, socket}, nil
+		}
+	}
+	return conn, nil
+}
+
+// countedConn shows the socket that k6's byte-counting connection hides, so that the client can look whether it is still alive.
+type countedConn struct {
+	*netext.Conn
+	socket syscall.Conn
+}
+
+// SyscallConn implements syscall.Conn.
+func (c countedConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }

@@ -1,0 +1,85 @@
+package xk6smtp
+
+import (
+	"sync"
+
+	"go.k6.io/k6/v2/js/common"
+
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// The types of k6's global events that end a run. They belong to an internal package of k6 and can only be named by number;
+// TestEventTypes holds them to their meaning. TestEnd comes when no VU runs any more, Exit also when the run failed to start.
+const (
+	eventTestEnd = 3
+	eventExit    = 6
+)
+
+// connections is every open connection of the process. A connection outlives the iteration that opened it, and k6 tells no
+// module when a VU ends.
+type connections struct {
+	mu   sync.Mutex
+	open map[*client.Conn]struct{}
+}
+
+func newConnections() *connections {
+	return &connections{open: make(map[*client.Conn]struct{})}
+}
+
+func (c *connections) add(conn *client.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[conn] = struct{}{}
+}
+
+func (c *connections) remove(conn *client.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}
+
+// closeAll closes every connection without QUIT: its reply could not be counted any more.
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		conn.Close()
+	}
+	clear(c.open)
+}
+
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
+// events is the subscription to the end of the run, one for all VUs.
+type events struct {
+	mu         sync.Mutex
+	subscribed any // the event system; another run in the same process has another one
+}
+
+// closeAtEnd closes all connections when the run ends. A runtime without events has no end that could be told.
+func (e *events) closeAtEnd(of common.Events, open *connections) {
+	if of.Global == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.subscribed == any(of.Global) {
+		return
+	}
+	e.subscribed = of.Global
+	id, ended := of.Global.Subscribe(eventTestEnd, eventExit)
+	go func() {
+		for event := range ended {
+			open.closeAll()
+			last := event.Type == eventExit
+			event.Done()
+			if last {
+				of.Global.Unsubscribe(id)
+			}
+		}
+	}()
+}

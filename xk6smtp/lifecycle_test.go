@@ -1,0 +1,80 @@
+package xk6smtp
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"go.k6.io/k6/v2/js/common"
+)
+
+// TestEventTypes holds the numbers of lifecycle.go to the names that k6 gives them: the type is internal to k6, and reflection
+// is the only way to it.
+func TestEventTypes(t *testing.T) {
+	subscriber, _ := reflect.TypeFor[common.Events]().FieldByName("Global")
+	subscribe, ok := subscriber.Type.MethodByName("Subscribe")
+	if !ok {
+		t.Fatal("k6's event subscriber has no method Subscribe any more")
+	}
+	eventType := subscribe.Type.In(0).Elem()
+	for number, want := range map[uint64]string{eventTestEnd: "TestEnd", eventExit: "Exit"} {
+		value := reflect.New(eventType).Elem()
+		value.SetUint(number)
+		if got := fmt.Sprint(value.Interface()); got != want {
+			t.Errorf("k6's event %d is %s, expected %s", number, got, want)
+		}
+	}
+}
+
+func TestIdleConnectionIsClosedWithoutQuit(t *testing.T) {
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	got := v.run(`
+		globalThis.client = new Client({host: '127.0.0.1', port: PORT, idleTimeout: 20});
+		globalThis.message = new Message({from: 'a@src.test', to: 'b@dst.test', text: 'x'});
+		return (await client.send(message)).ok`)
+	if got != "true" {
+		t.Fatal(got)
+	}
+	eventually(t, "the idle connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
+	v.collected()
+	if got := v.run("return (await client.send(message)).ok"); got != "true" || server.accepted != 2 {
+		t.Errorf("after the idle time: %s over %d connections", got, server.accepted)
+	}
+	for _, command := range server.got() {
+		if strings.HasSuffix(command, "QUIT") {
+			t.Error("QUIT was sent while no promise was pending")
+		}
+	}
+}
+
+func TestAllConnectionsCanBeClosedAtOnce(t *testing.T) {
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	v.run(`globalThis.clients = [1, 2, 3].map(() => new Client({host: '127.0.0.1', port: PORT})); await Promise.all(clients.map(c => c.connect()))`)
+	if n := v.root.connections.count(); n != 3 {
+		t.Fatalf("%d connections", n)
+	}
+	v.root.connections.closeAll()
+	eventually(t, "the connections' end", func() bool { return server.open() == 0 })
+	if got := v.run("return (await clients[0].connect()).ok"); got != "true" {
+		t.Error(got)
+	}
+}
+
+func TestHostsOptionOfK6Holds(t *testing.T) {
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	hosts, err := newHosts("mx.example", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.dialer.Hosts = hosts
+	if got := v.run("return (await new Client({host: 'mx.example', port: PORT}).connect()).ok"); got != "true" {
+		t.Error(got)
+	}
+	if v.dialer.BytesRead == 0 || v.dialer.BytesWritten == 0 {
+		t.Errorf("%d octets read and %d written by k6's count", v.dialer.BytesRead, v.dialer.BytesWritten)
+	}
+}

@@ -1,0 +1,302 @@
+package xk6smtp
+
+import (
+	"bytes"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// tokenHeader carries the token that is unique to each sending, so that what a server got can be told from its duplicates.
+const tokenHeader = "X-Storm-Id"
+
+// message is built once and sent any number of times: only the header lines of appendHeader differ from one sending to the
+// next. It is immutable, and shared by everything that sends it.
+type message struct {
+	from string
+	to   []string
+	body *client.Body
+
+	idDomain                    string // right of the @ in Message-ID
+	date, messageID, hasStormID bool   // header fields that the body has itself
+}
+
+// messageOptions is what new Message takes.
+type messageOptions struct {
+	from        string
+	to, cc, bcc []string
+	subject     string
+	text, html  string
+	headers     []pair
+	size        int
+	raw         []byte
+	given       map[string]bool
+}
+
+// newMessage builds a message; errors are *optionErrors.
+func newMessage(o *messageOptions) (*message, error) {
+	if !o.given["from"] {
+		return nil, &optionError{messageOwner, "from", "is required"}
+	}
+	m := &message{}
+	if err := m.setEnvelope(o); err != nil {
+		return nil, err
+	}
+	if o.raw != nil {
+		for _, key := range []string{"subject", "text", "html", "headers", "size", "cc", "bcc"} {
+			if o.given[key] {
+				return nil, &optionError{messageOwner, key, "can't be combined with raw"}
+			}
+		}
+		m.date, m.messageID = true, true
+		m.hasStormID = hasField(o.raw, tokenHeader)
+		m.body = client.NewBody(o.raw)
+		return m, nil
+	}
+	return m, m.build(o)
+}
+
+// setEnvelope takes the bare addresses.
+func (m *message) setEnvelope(o *messageOptions) error {
+	var err error
+	if m.from, err = bareAddress(o.from); err != nil || (m.from == "" && o.raw == nil) {
+		return &optionError{messageOwner, "from", fmt.Sprintf("wants a mail address, not %q", o.from)}
+	}
+	for _, list := range []struct {
+		key       string
+		addresses []string
+	}{{"to", o.to}, {"cc", o.cc}, {"bcc", o.bcc}} {
+		for _, address := range list.addresses {
+			bare, err := bareAddress(address)
+			if err != nil || bare == "" {
+				return &optionError{messageOwner, list.key, fmt.Sprintf("wants mail addresses, not %q", address)}
+			}
+			m.to = append(m.to, bare)
+		}
+	}
+	_, m.idDomain, _ = strings.Cut(m.from, "@")
+	if m.idDomain == "" {
+		m.idDomain = "localhost"
+	}
+	return nil
+}
+
+// bareAddress takes "Name <address>" apart. What has no angle bracket is taken as it is: a server may be tested with addresses
+// that no parser likes.
+func bareAddress(s string) (string, error) {
+	if !strings.ContainsRune(s, '<') {
+		return s, nil
+	}
+	if s == "<>" {
+		return "", nil
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return "", err
+	}
+	return a.Address, nil
+}
+
+// build writes the MIME message.
+func (m *message) build(o *messageOptions) error {
+	for _, h := range o.headers {
+		switch strings.ToLower(h.name) {
+		case "date":
+			m.date = true
+		case "message-id":
+			m.messageID = true
+		case strings.ToLower(tokenHeader):
+			m.hasStormID = true
+		}
+	}
+	text := o.text
+	wire, err := render(o, text)
+	if err != nil {
+		return err
+	}
+	if o.size > 0 {
+		if text, err = m.fill(o); err != nil {
+			return err
+		}
+		if wire, err = render(o, text); err != nil {
+			return err
+		}
+	}
+	m.body = client.NewBody(wire)
+	return nil
+}
+
+// generatedFields are written by go-mail unless they are set under exactly this name.
+var generatedFields = [...]gomail.Header{gomail.HeaderDate, gomail.HeaderMessageID}
+
+// render has go-mail write the message, without the fields that differ from one sending to the next.
+func render(o *messageOptions, text string) ([]byte, error) {
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	if err := msg.From(o.from); err != nil {
+		return nil, &optionError{messageOwner, "from", "wants a mail address: " + err.Error()}
+	}
+	if err := addresses(msg.To, o.to); err != nil {
+		return nil, &optionError{messageOwner, "to", "wants mail addresses: " + err.Error()}
+	}
+	if err := addresses(msg.Cc, o.cc); err != nil {
+		return nil, &optionError{messageOwner, "cc", "wants mail addresses: " + err.Error()}
+	}
+	if o.subject != "" {
+		msg.Subject(o.subject)
+	}
+	own := map[gomail.Header]bool{}
+	for _, h := range o.headers {
+		if problem := headerProblem(h); problem != "" {
+			return nil, &optionError{messageOwner, "headers." + h.name, problem}
+		}
+		name := gomail.Header(h.name)
+		for _, generated := range generatedFields {
+			if strings.EqualFold(h.name, string(generated)) {
+				name = generated
+				own[name] = true
+			}
+		}
+		msg.SetGenHeader(name, h.value)
+	}
+	switch {
+	case o.html == "":
+		msg.SetBodyString(gomail.TypeTextPlain, text)
+	case text == "":
+		msg.SetBodyString(gomail.TypeTextHTML, o.html)
+	default:
+		msg.SetBodyString(gomail.TypeTextPlain, text)
+		msg.AddAlternativeString(gomail.TypeTextHTML, o.html)
+	}
+	var buf bytes.Buffer
+	if _, err := msg.WriteTo(&buf); err != nil {
+		return nil, &optionError{owner: messageOwner, problem: err.Error()}
+	}
+	wire := buf.Bytes()
+	for _, name := range generatedFields {
+		if !own[name] {
+			wire = cutField(wire, string(name))
+		}
+	}
+	return wire, nil
+}
+
+func addresses(set func(...string) error, list []string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return set(list...)
+}
+
+// headerProblem says why a field can't be sent, or returns the empty string (RFC 5322 section 2.2).
+func headerProblem(h pair) string {
+	if h.name == "" || strings.ContainsFunc(h.name, func(r rune) bool { return r <= ' ' || r == ':' || r > '~' }) {
+		return "is no name for a header field"
+	}
+	switch strings.ToLower(h.name) {
+	case "from", "to", "cc", "bcc", "subject":
+		return "has an option of its own"
+	case "mime-version", "content-type", "content-transfer-encoding":
+		return "follows from text and html (raw sends a message as it is)"
+	}
+	if strings.ContainsAny(h.value, "\r\n\x00") {
+		return "wants a value without line breaks and NUL"
+	}
+	return ""
+}
+
+// fillLine is the length of a line of filler with its CRLF: short enough never to be folded by an encoder (RFC 2045 section
+// 6.7).
+const fillLine = 74
+
+// fill returns the text extended so that the whole message, with the lines that appendHeader puts before it, has o.size octets.
+func (m *message) fill(o *messageOptions) (string, error) {
+	text := o.text
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\r\n"
+	}
+	measured, err := render(o, text+filler(fillLine))
+	if err != nil {
+		return "", err
+	}
+	fixed := client.NewBody(measured).Size() + len(m.appendHeader(nil, strings.Repeat("x", tokenLength), time.Time{})) - fillLine
+	if o.size <= fixed {
+		return "", &optionError{messageOwner, "size", fmt.Sprintf("wants at least %d for this message, not %d", fixed+1, o.size)}
+	}
+	return text + filler(o.size-fixed), nil
+}
+
+// filler returns n octets of text in lines, the last one unfinished.
+func filler(n int) string {
+	fill := bytes.Repeat([]byte("x"), n)
+	for i := fillLine; i < n; i += fillLine {
+		fill[i-2], fill[i-1] = '\r', '\n'
+	}
+	return string(fill)
+}
+
+// appendHeader appends the lines that belong to one sending: Date and Message-ID unless the message has its own (RFC 5322
+// section 3.6 wants both), and the token.
+func (m *message) appendHeader(dst []byte, token string, now time.Time) []byte {
+	if !m.date {
+		dst = append(dst, "Date: "...)
+		dst = now.AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 -0700")
+		dst = append(dst, '\r', '\n')
+	}
+	if !m.messageID {
+		dst = append(dst, "Message-ID: <"...)
+		dst = append(dst, token...)
+		dst = append(dst, '@')
+		dst = append(dst, m.idDomain...)
+		dst = append(dst, ">\r\n"...)
+	}
+	if !m.hasStormID {
+		dst = append(dst, tokenHeader+": "...)
+		dst = append(dst, token...)
+		dst = append(dst, '\r', '\n')
+	}
+	return dst
+}
+
+// field finds a header field with its folded lines.
+func field(message []byte, name string) (start, end int, ok bool) {
+	for start < len(message) {
+		end = start
+		for {
+			next := bytes.IndexByte(message[end:], '\n')
+			if next < 0 {
+				return 0, 0, false
+			}
+			end += next + 1
+			if end == len(message) || (message[end] != ' ' && message[end] != '\t') {
+				break
+			}
+		}
+		line := message[start:end]
+		if len(bytes.TrimRight(line, "\r\n")) == 0 {
+			return 0, 0, false
+		}
+		if len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(string(line[:len(name)]), name) {
+			return start, end, true
+		}
+		start = end
+	}
+	return 0, 0, false
+}
+
+func hasField(message []byte, name string) bool {
+	_, _, ok := field(message, name)
+	return ok
+}
+
+func cutField(message []byte, name string) []byte {
+	start, end, ok := field(message, name)
+	if !ok {
+		return message
+	}
+	return append(message[:start:start], message[end:]...)
+}

@@ -1,0 +1,174 @@
+package xk6smtp
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.k6.io/k6/v2/js/common"
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/metrics"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// operation is one call on its way from the event loop to the client's goroutine and back. Everything in it was captured on the
+// loop.
+type operation struct {
+	method   string
+	ctx      context.Context // of the iteration: it bounds the operation, never the connection
+	state    *lib.State
+	called   time.Time
+	tags     metrics.TagsAndMeta
+	callback func(func() error)
+	resolve  func(any) error
+	reject   func(any) error
+
+	batch batch
+}
+
+// perform runs an operation on the client's goroutine, pushes its samples and settles its promise.
+func (c *smtpClient) perform(op *operation, run func(*operation) result) {
+	c.collector.reset()
+	op.batch = batch{metrics: c.module.metrics, cache: &c.cache, tags: op.tags}
+	c.work()
+	res := run(op)
+	c.rest()
+
+	op.batch.time = time.Now()
+	op.batch.counts(&c.collector)
+	op.push()
+	op.callback(func() error {
+		if base := res.base(); !base.OK && c.options.throw {
+			return op.reject(c.module.failure(op.method, res, base))
+		}
+		return op.resolve(c.module.vu.Runtime().ToValue(res))
+	})
+}
+
+// push hands the samples to k6 while the promise is pending. An iteration waits for its promises even after its context has
+// ended, so that what an aborted operation observed still counts; setup and teardown (VU 0) don't wait.
+func (op *operation) push() {
+	if len(op.batch.samples) == 0 || (op.ctx.Err() != nil && op.state.VUID == 0) {
+		return
+	}
+	for i := range op.batch.samples {
+		op.batch.samples[i].Time = op.batch.time
+	}
+	op.state.Samples <- op.batch.container()
+}
+
+// failure is the Error that a client with throw: true rejects with.
+func (m *module) failure(method string, res result, base *replyResult) any {
+	object := m.newError(method + ": " + base.Error)
+	for name, value := range map[string]any{
+		"phase": base.Phase, "code": base.Code, "enhancedCode": base.EnhancedCode, "errorCode": base.ErrorCode, "result": res,
+	} {
+		if err := object.Set(name, value); err != nil { // a script froze Error.prototype
+			common.Throw(m.vu.Runtime(), err)
+		}
+	}
+	return object
+}
+
+// ensure returns the connection, and opens one if there is none: the greeting is c.greeting's then.
+func (c *smtpClient) ensure(op *operation) (*client.Conn, error) {
+	if conn := c.connection(); conn != nil {
+		return conn, nil
+	}
+	config := c.options.config
+	config.Dialer = dialer{op.state.Dialer}
+	if resolver := op.state.GetAddrResolver(); resolver != nil {
+		config.Resolver = resolver
+	}
+	conn, err := client.Connect(op.ctx, &config, &c.collector, &c.greeting)
+	if err == nil {
+		err = c.adopt(conn)
+	}
+	op.batch.connection(&c.greeting, err)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// release drops a connection that an operation has used up.
+func (c *smtpClient) release(op *operation, conn *client.Conn) {
+	limit := c.options.messagesPerConnection
+	if limit > 0 && c.sent >= limit && conn.Open() {
+		// The reply to QUIT is counted; nothing depends on it any more.
+		_, _ = conn.Quit(op.ctx)
+	}
+	if !conn.Open() {
+		c.drop()
+	}
+}
+
+func (c *smtpClient) runConnect(op *operation) result {
+	_, err := c.ensure(op)
+	return newConnectResult(&c.greeting, err)
+}
+
+func (c *smtpClient) runRset(op *operation) result {
+	return c.runCommand(op, smtp.StageRset, (*client.Conn).Rset)
+}
+
+func (c *smtpClient) runNoop(op *operation) result {
+	return c.runCommand(op, smtp.StageNoop, (*client.Conn).Noop)
+}
+
+// runCommand runs one command on the connection, which it opens first if need be.
+func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, command func(*client.Conn, context.Context) (client.Reply, error)) result {
+	res := &replyResult{}
+	conn, err := c.ensure(op)
+	if err != nil {
+		res.setFailure(phase, err)
+		return res
+	}
+	reply, err := command(conn, op.ctx)
+	c.release(op, conn)
+	if err != nil {
+		res.setFailure(phase, err)
+		return res
+	}
+	res.setReply(reply, reply.Code.Class() == 2)
+	return res
+}
+
+// runQuit ends the connection in good order. Without one there is nothing to say, and nothing went wrong.
+func (c *smtpClient) runQuit(op *operation) result {
+	res := &replyResult{OK: true, Phase: smtp.StageQuit.String()}
+	conn := c.connection()
+	if conn == nil {
+		return res
+	}
+	reply, err := conn.Quit(op.ctx)
+	c.drop()
+	if err != nil {
+		res.setFailure(smtp.StageQuit, err)
+		return res
+	}
+	res.setReply(reply, reply.Code.Class() == 2)
+	return res
+}
+
+// setFailure takes a dialogue that broke or was refused; phase stands in for errors that have none of their own.
+func (r *replyResult) setFailure(phase smtp.Stage, err error) {
+	broken := brokenBy(err)
+	switch {
+	case broken == nil:
+		r.setError(phase, err)
+	case broken.Code == 0:
+		r.setError(broken.Phase, err)
+	default:
+		r.setReply(client.Reply{Phase: broken.Phase, Code: broken.Code, Enhanced: broken.Enhanced, Text: broken.Text}, false)
+	}
+}
+
+// brokenBy returns the client's error within err.
+func brokenBy(err error) *client.Error {
+	var broken *client.Error
+	errors.As(err, &broken)
+	return broken
+}

@@ -1,0 +1,111 @@
+package xk6smtp
+
+import (
+	"strings"
+	"time"
+
+	"go.k6.io/k6/v2/metrics"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// replyResult is what every result has: whether it went as expected, the reply, and the error.
+type replyResult struct {
+	OK           bool   `js:"ok"`
+	Code         int    `js:"code"`
+	EnhancedCode string `js:"enhancedCode"`
+	Phase        string `js:"phase"`
+	Text         string `js:"text"`
+	Error        string `js:"error"`
+	ErrorCode    int    `js:"errorCode"`
+}
+
+func (r *replyResult) setReply(reply client.Reply, ok bool) {
+	r.OK = ok
+	r.Code = int(reply.Code)
+	r.EnhancedCode = reply.Enhanced.String()
+	r.Phase = reply.Phase.String()
+	r.Text = reply.Text
+	if !ok {
+		r.ErrorCode = int(replyErrorCode(reply.Code))
+		line := smtp.Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: strings.Split(reply.Text, "\n")}
+		r.Error = r.Phase + ": " + line.String()
+	}
+}
+
+func (r *replyResult) setError(phase smtp.Stage, err error) {
+	r.OK = false
+	r.Phase = phase.String()
+	r.Error = err.Error()
+	r.ErrorCode = int(errorCodeOf(err))
+}
+
+// result is what a promise is resolved with.
+type result interface{ base() *replyResult }
+
+func (r *replyResult) base() *replyResult { return r }
+
+// connectResult is what connect resolves with.
+type connectResult struct {
+	replyResult
+	Banner       string         `js:"banner"`
+	Capabilities []string       `js:"capabilities"`
+	Timings      connectTimings `js:"timings"`
+}
+
+type connectTimings struct {
+	Resolving  float64 `js:"resolving"`
+	Connecting float64 `js:"connecting"`
+	Banner     float64 `js:"banner"`
+	Ehlo       float64 `js:"ehlo"`
+}
+
+func newConnectResult(g *client.Greeting, err error) *connectResult {
+	r := &connectResult{Banner: g.Banner, Capabilities: g.Capabilities.Lines(), Timings: connectTimings{
+		millis(g.Timings.Resolving), millis(g.Timings.Connecting), millis(g.Timings.Banner), millis(g.Timings.Ehlo),
+	}}
+	if broken := brokenBy(err); broken != nil && broken.Code == 0 {
+		r.setError(broken.Phase, err)
+		return r
+	}
+	r.setReply(g.Reply, err == nil)
+	return r
+}
+
+// sendResult is what send resolves with. Its reply is the one that decided: of the first recipient whose final reply was not
+// expected, or of the first recipient.
+type sendResult struct {
+	replyResult
+	Token      string            `js:"token"`
+	Pipelined  bool              `js:"pipelined"`
+	Recipients []recipientResult `js:"recipients"`
+	Timings    sendTimings       `js:"timings"`
+}
+
+type recipientResult struct {
+	Address      string `js:"address"`
+	OK           bool   `js:"ok"`
+	Code         int    `js:"code"`
+	EnhancedCode string `js:"enhancedCode"`
+	Phase        string `js:"phase"`
+	Text         string `js:"text"`
+}
+
+type sendTimings struct {
+	Blocked  float64 `js:"blocked"`
+	Mail     float64 `js:"mail"`
+	Rcpt     float64 `js:"rcpt"`
+	Data     float64 `js:"data"`
+	Sending  float64 `js:"sending"`
+	Waiting  float64 `js:"waiting"`
+	Duration float64 `js:"duration"`
+}
+
+// millis is a duration in fractional milliseconds, 0 for a phase that was not completed.
+func millis(d time.Duration) float64 {
+	if d == client.NotMeasured {
+		return 0
+	}
+	return metrics.D(d)
+}

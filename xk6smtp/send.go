@@ -1,0 +1,121 @@
+package xk6smtp
+
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// outcome is what a message's replies mean under the expected ones.
+type outcome struct {
+	ok                            bool
+	reply                         client.Reply // the one that decided; Code 0 when a recipient has none
+	expected, unexpected          int          // recipients
+	mail, rcpt, data, messageCode phaseCode
+}
+
+// phaseCode is the code that the replies of one phase have in common.
+type phaseCode struct {
+	code  smtp.Code
+	mixed bool
+}
+
+// code returns what the replies of a phase said in this operation.
+func (c *collector) code(phase smtp.Stage) phaseCode {
+	var p phaseCode
+	for _, r := range c.replies {
+		if r.phase != phase {
+			continue
+		}
+		if p.code != 0 && p.code != r.code {
+			p.mixed = true
+		}
+		p.code = r.code
+	}
+	return p
+}
+
+// judge compares every recipient's final reply with the expected ones.
+func judge(res *client.Result, expected *expectedReplies, c *collector) *outcome {
+	o := &outcome{
+		mail:        c.code(smtp.StageMail),
+		rcpt:        c.code(smtp.StageRcpt),
+		data:        c.code(smtp.StageData),
+		messageCode: c.code(smtp.StageMessage),
+	}
+	for i := range res.Recipients {
+		reply := res.Recipients[i].Reply
+		if expected.match(reply) {
+			o.expected++
+			continue
+		}
+		if o.unexpected == 0 {
+			o.reply = reply
+		}
+		o.unexpected++
+	}
+	o.ok = o.unexpected == 0
+	if o.ok {
+		o.reply = res.Recipients[0].Reply
+	}
+	return o
+}
+
+// runSend sends a message, and connects first if need be.
+func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, expected *expectedReplies) result {
+	token := c.module.root.tokens.next()
+	c.header = m.appendHeader(c.header[:0], token, time.Now())
+	wire.Header = c.header
+	if expected == nil {
+		expected = c.options.expected
+	}
+	conn, err := c.ensure(op)
+	if err != nil {
+		c.result.Abandon(len(wire.To), err)
+	} else {
+		err = conn.Send(op.ctx, &wire, &c.result)
+		c.sent++
+	}
+	o := judge(&c.result, expected, &c.collector)
+	blocked := client.NotMeasured
+	if !c.result.Started.IsZero() {
+		blocked = c.result.Started.Sub(op.called)
+	}
+	op.batch.message(&c.result, blocked, o)
+	res := c.newSendResult(wire.To, token, blocked, o, expected, err)
+	if conn != nil {
+		c.release(op, conn)
+	}
+	return res
+}
+
+// newSendResult copies what the script gets: the client's own result is overwritten by the next message.
+func (c *smtpClient) newSendResult(to []string, token string, blocked time.Duration, o *outcome, expected *expectedReplies, err error) *sendResult {
+	t := &c.result.Timings
+	res := &sendResult{
+		Token:      token,
+		Pipelined:  c.result.Pipelined,
+		Recipients: make([]recipientResult, len(to)),
+		Timings: sendTimings{
+			millis(blocked), millis(t.Mail), millis(t.Rcpt), millis(t.Data), millis(t.Sending), millis(t.Waiting), millis(t.Duration),
+		},
+	}
+	if o.reply.Code != 0 {
+		res.setReply(o.reply, o.ok)
+	} else {
+		res.setFailure(o.reply.Phase, err)
+	}
+	for i := range res.Recipients {
+		reply := c.result.Recipients[i].Reply
+		res.Recipients[i] = recipientResult{
+			Address:      to[i],
+			OK:           expected.match(reply),
+			Code:         int(reply.Code),
+			EnhancedCode: reply.Enhanced.String(),
+			Phase:        reply.Phase.String(),
+			Text:         reply.Text,
+		}
+	}
+	return res
+}

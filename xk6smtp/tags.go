@@ -1,0 +1,102 @@
+package xk6smtp
+
+import (
+	"strconv"
+
+	"go.k6.io/k6/v2/metrics"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// ownTags are the tags that this module adds to a sample. They never depend on k6's systemTags, and no address, queue id or
+// reply text is ever among them. A zero field is a tag that the sample doesn't have.
+type ownTags struct {
+	code      smtp.Code
+	mixed     bool // code: recipients that got different replies
+	enhanced  smtp.Enhanced
+	errorCode errorCode
+	expected  triState
+	phase     smtp.Stage
+	hasPhase  bool
+	pipelined triState
+	reply     bool // has enhanced even when it is empty
+}
+
+// triState is a tag that may be absent.
+type triState uint8
+
+const (
+	absent triState = iota
+	isFalse
+	isTrue
+)
+
+func tri(b bool) triState {
+	if b {
+		return isTrue
+	}
+	return isFalse
+}
+
+func (t triState) String() string { return strconv.FormatBool(t == isTrue) }
+
+// apply adds the tags in a fixed order, by name.
+func (o ownTags) apply(tags *metrics.TagSet) *metrics.TagSet {
+	switch {
+	case o.mixed:
+		tags = tags.With("code", "mixed")
+	case o.code != 0:
+		tags = tags.With("code", strconv.Itoa(int(o.code)))
+	}
+	if o.reply {
+		tags = tags.With("enhanced", o.enhanced.String())
+	}
+	if o.errorCode != 0 {
+		tags = tags.With("error_code", strconv.Itoa(int(o.errorCode)))
+	}
+	if o.expected != absent {
+		tags = tags.With("expected_response", o.expected.String())
+	}
+	if o.hasPhase {
+		tags = tags.With("phase", o.phase.String())
+	}
+	if o.pipelined != absent {
+		tags = tags.With("pipelined", o.pipelined.String())
+	}
+	return tags
+}
+
+// maxCachedTags bounds a cache: a script that changes its tags all the time must not make it grow without end.
+const maxCachedTags = 4096
+
+type tagKey struct {
+	base *metrics.TagSet
+	own  ownTags
+}
+
+// tagCache remembers tag sets, since k6 looks every added tag up in a shared map. It serves one goroutine at a time.
+type tagCache struct {
+	sets map[tagKey]*metrics.TagSet
+}
+
+// with returns base with own tags added.
+func (c *tagCache) with(base *metrics.TagSet, own ownTags) *metrics.TagSet {
+	key := tagKey{base, own}
+	if tags, ok := c.sets[key]; ok {
+		return tags
+	}
+	if c.sets == nil || len(c.sets) >= maxCachedTags {
+		c.sets = make(map[tagKey]*metrics.TagSet)
+	}
+	tags := own.apply(base)
+	c.sets[key] = tags
+	return tags
+}
+
+// withPairs returns base with a script's tags added; they are sorted by name.
+func withPairs(base *metrics.TagSet, tags []pair) *metrics.TagSet {
+	for _, tag := range tags {
+		base = base.With(tag.name, tag.value)
+	}
+	return base
+}
