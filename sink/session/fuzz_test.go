@@ -1,0 +1,187 @@
+package session_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+// fuzzSetups are the servers that fuzzing meets.
+var fuzzSetups = []string{
+	"",
+	"--seed 1 --reply rcpt=250:70,450:20,421:10 --delay rcpt=uniform(0s,3s) --reply message=250:80,451:20 --delay message=uniform(0s,1s)",
+	"--seed 2 --reply data=354:50,451:50 --reply mail=250:90,550:10 --delay noop=1s --reply bdat=250:80,552:20 --reply ehlo=250:90,550:10",
+	"--lmtp --seed 3 --reply message=250:1,452:1 --delay message=uniform(0s,2s) --max-recipients 2",
+	"--max-size 40 --max-discard 100 --bare-lf accept --idle-timeout 2s --seed 4 --delay connect=3s --reply auth=334:1,535:1 --reply starttls=220:1,454:3",
+	"--reply connect=554",
+}
+
+// fuzzSeeds are dialogues that touch every state.
+var fuzzSeeds = []string{
+	"EHLO c\r\nMAIL FROM:<a@c.example> SIZE=3\r\nRCPT TO:<b@s.example>\r\nRCPT TO:<c@s.example>\r\nDATA\r\nx\r\n..\r\n.\r\nNOOP\r\nQUIT\r\n",
+	"LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@s.example>\r\nRCPT TO:<c@s.example>\r\nRCPT TO:<d@s.example>\r\nDATA\r\n\r\n.\r\nRSET\r\nNOOP\r\n",
+	"HELO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nBDAT 4\r\nabcdBDAT 0 LAST\r\nBDAT 2 LAST\r\nxyRSET\r\nAUTH X\r\n*\r\n",
+	"EHLO c\r\nSTARTTLS\r\nAUTH LOGIN\r\nabc\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nDATA\r\na\nb\rc\xff\r\n.\r\nVRFY\r\n\r\nNO\x00OP\r\nNOOP\n",
+	"EHLO " + strings.Repeat("x", 600) + "\r\nNOOP\r\n" + strings.Repeat("y", 66000) + "\r\nNOOP\r\n",
+	"MAIL\r\nRCPT\r\nDATA x\r\nBDAT\r\nSEND FROM:<>\r\nTURN\r\nETRN x\r\nEXPN\r\nHELP\r\nBDAT 200\r\n",
+	"EHLO c\r\n" + strings.Repeat("RSET\r\n", 300) + "MAIL FROM:<a@c.example>\r\n" + strings.Repeat("RCPT TO:<b@s.example>\r\n", 40),
+}
+
+// transcript feeds input in pieces, all at once in virtual time, closes the client's side, lets time pass until the session has
+// ended, and returns all that can be seen of it: what it said and when, its rows and its decisions.
+func transcript(t *testing.T, flags string, input []byte, pieces func(rest int) int) string {
+	t.Helper()
+	p, r := newPeer(t, strings.Fields(flags)...)
+	var said bytes.Buffer
+	listen := func() {
+		if err := p.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if held := p.Session.Held(); held > 1<<20 {
+			t.Fatalf("the session holds %d octets", held)
+		}
+		if out := p.Output(); len(out) > 0 {
+			fmt.Fprintf(&said, "%v %q\n", since(p.Now), out)
+		}
+	}
+	for len(input) > 0 {
+		n := min(max(pieces(len(input)), 1), len(input))
+		if err := p.Send(input[:n]); err != nil {
+			t.Fatal(err)
+		}
+		input = input[n:]
+	}
+	listen()
+	if err := p.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	listen()
+	for steps := 0; !p.Closed(); steps++ {
+		deadline := p.Session.Deadline()
+		if deadline.IsZero() || steps > 1000 {
+			t.Fatalf("the session does not end after the client did: deadline %v after %d steps", deadline, steps)
+		}
+		if err := p.Pass(deadline.Sub(p.Now)); err != nil {
+			t.Fatal(err)
+		}
+		listen()
+	}
+	if !p.Session.AtRest() {
+		t.Fatal("an ended session still owns something")
+	}
+	for _, row := range r.rows[:len(r.rows)-1] {
+		if strings.HasPrefix(row, "connection") {
+			t.Fatalf("the row of the connection is not the last: %q", r.rows)
+		}
+	}
+	return said.String() + strings.Join(r.rows, "\n") + "\n" + strings.Join(r.replies, "\n")
+}
+
+// coalesce joins what was said at the same time: write boundaries don't count.
+func coalesce(transcript string) string {
+	var out strings.Builder
+	last := ""
+	for line := range strings.SplitSeq(transcript, "\n") {
+		at, said, ok := strings.Cut(line, ` "`)
+		if ok && at == last {
+			text := out.String()
+			out.Reset()
+			out.WriteString(strings.TrimSuffix(text, "\"\n") + said + "\n")
+			continue
+		}
+		last = at
+		out.WriteString(line + "\n")
+	}
+	return out.String()
+}
+
+// FuzzSplit: however the input is cut into reads, the session says the same at the same times, and writes the same rows.
+func FuzzSplit(f *testing.F) {
+	for i, seed := range fuzzSeeds {
+		for j := range fuzzSetups {
+			f.Add([]byte(seed), uint64(i*31+j), byte(j))
+		}
+	}
+	f.Fuzz(func(t *testing.T, input []byte, cuts uint64, which byte) {
+		flags := fuzzSetups[int(which)%len(fuzzSetups)]
+		whole := transcript(t, flags, input, func(rest int) int { return rest })
+		random := cuts | 1
+		split := transcript(t, flags, input, func(int) int {
+			random = random*6364136223846793005 + 1442695040888963407 // Knuth's MMIX
+			return int(random >> 33 % (1 << (cuts % 12)))
+		})
+		if w, s := coalesce(whole), coalesce(split); w != s {
+			t.Errorf("with %s\nin one read:\n%s\nin pieces:\n%s", flags, w, s)
+		}
+		if len(input) <= 2000 {
+			if s := coalesce(transcript(t, flags, input, func(int) int { return 1 })); s != coalesce(whole) {
+				t.Errorf("with %s\nin one read:\n%s\noctet by octet:\n%s", flags, coalesce(whole), s)
+			}
+		}
+	})
+}
+
+// FuzzFeed calls the methods in any order and with any times: nothing may panic, and memory stays bounded.
+func FuzzFeed(f *testing.F) {
+	for i, seed := range fuzzSeeds {
+		f.Add([]byte(seed), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, byte(i)}, byte(i))
+	}
+	f.Fuzz(func(t *testing.T, input, calls []byte, which byte) {
+		s := setup(t, strings.Fields(fuzzSetups[int(which)%len(fuzzSetups)])...)
+		r := &recording{}
+		sn := session.New(&s.Config, &session.Env{Plans: sinktest.FixedPlan{Plan: s.Plan}, Attempts: counters{}, Recorder: r}, session.ConnInfo{}, sinktest.Epoch)
+		now := sinktest.Epoch
+		done := 0
+		for i := 0; i < len(calls) && i < 1000; i++ {
+			switch calls[i] % 8 {
+			case 0, 1, 2:
+				n := min(int(calls[i])*(i+1), len(input))
+				if took := sn.Feed(now, input[:n]); took < 0 || took > n {
+					t.Fatalf("Feed of %d octets = %d", n, took)
+				} else {
+					input = input[took:]
+				}
+			case 3:
+				now = now.Add(time.Duration(calls[i]) * 100 * time.Millisecond)
+				sn.Advance(now)
+			case 4:
+				sn.Drained(now)
+			case 5:
+				if calls[i] > 200 {
+					sn.EOF(now)
+				}
+			case 6:
+				if calls[i] > 200 {
+					sn.Shutdown(now)
+				}
+			case 7:
+				if calls[i] > 240 {
+					sn.Closed(now, nil)
+				}
+			}
+			for n := 0; ; n++ {
+				effect, ok := sn.Next()
+				if !ok {
+					break
+				}
+				if n > 10 || len(effect.Data) > 1<<20 {
+					t.Fatalf("effect %d is %v with %d octets", n, effect.Kind, len(effect.Data))
+				}
+				if effect.Kind == session.EffectDone {
+					done++
+				}
+			}
+			if held := sn.Held(); held > 1<<20 {
+				t.Fatalf("the session holds %d octets", held)
+			}
+		}
+		if done > 1 {
+			t.Errorf("the session was done %d times", done)
+		}
+	})
+}
