@@ -77,7 +77,7 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.seedGiven = cmd.Flags().Changed("seed")
+			o.seedGiven, o.oddsGiven = cmd.Flags().Changed("seed"), cmd.Flags().Changed("random-accept")
 			return serve(o)
 		},
 	}

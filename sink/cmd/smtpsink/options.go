@@ -23,6 +23,7 @@ type options struct {
 	listen        []string
 	flags         fault.Flags
 	seedGiven     bool
+	oddsGiven     bool
 	plan          string
 	driver        string
 	loops         int
@@ -38,13 +39,13 @@ type options struct {
 
 func (o *options) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "`[name=]host:port` or [name=]unix:/path to listen on; repeatable")
+	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "where to listen: `[name=]host:port`, or [name=]unix:/path; repeatable")
 	f.StringVar(&o.flags.Mode, "mode", "", "what to say: accept, bounce, offline, unavailable or random")
 	f.StringArrayVar(&o.flags.At, "at", nil, "`stage` at which the mode speaks; repeatable (default message)")
-	f.StringArrayVar(&o.flags.Weights, "weight", nil, "`code:weight` of the mode's codes, such as 450:9; repeatable (default 1 each)")
+	f.StringArrayVar(&o.flags.Weights, "weight", nil, "weight of one of the mode's codes, as `code:weight`, such as 450:9; repeatable (default 1 each)")
 	f.Float64Var(&o.flags.RandomAccept, "random-accept", 0, "odds to accept in mode random, between 0 and 1 (default 0.5)")
-	f.StringArrayVar(&o.flags.Replies, "reply", nil, "`stage=code[/enhanced][:weight],...`, such as rcpt=250:90,450:7,550/5.1.1:3; repeatable")
-	f.StringArrayVar(&o.flags.Delays, "delay", nil, "`stage=delay`, such as data=50ms or 'data=uniform(5ms,50ms)'; repeatable")
+	f.StringArrayVar(&o.flags.Replies, "reply", nil, "what to say at a stage, as `stage=code:weight,...`, such as rcpt=250:90,450:7,550/5.1.1:3; repeatable")
+	f.StringArrayVar(&o.flags.Delays, "delay", nil, "how late to say it, as `stage=delay`, such as data=50ms or 'data=uniform(5ms,50ms)'; repeatable")
 	f.Uint64Var(&o.flags.Seed, "seed", 0, "seed of all draws; it replaces the plan's")
 	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), instead of --mode, --reply and --delay")
 	f.StringVar(&o.driver, "driver", "auto", "what carries connections: epoll (Linux), net, or auto")
@@ -112,15 +113,23 @@ func (o *options) compilePlan() (*fault.Plan, error) {
 }
 
 func (o *options) planSpec() (fault.PlanSpec, error) {
-	if o.plan == "" {
-		return fault.CompileFlags(o.flags)
-	}
 	f := &o.flags
+	if o.oddsGiven {
+		if f.Mode != fault.ModeRandom.String() {
+			return fault.PlanSpec{}, fmt.Errorf("--random-accept: it goes with --mode %v only", fault.ModeRandom)
+		}
+		if !(f.RandomAccept > 0 && f.RandomAccept < 1) {
+			return fault.PlanSpec{}, fmt.Errorf("--random-accept: invalid odds %v (want more than 0 and less than 1)", f.RandomAccept)
+		}
+	}
+	if o.plan == "" {
+		return fault.CompileFlags(*f)
+	}
 	for _, other := range []struct {
 		flag  string
 		given bool
 	}{
-		{"--mode", f.Mode != ""}, {"--at", len(f.At) > 0}, {"--weight", len(f.Weights) > 0}, {"--random-accept", f.RandomAccept != 0},
+		{"--mode", f.Mode != ""}, {"--at", len(f.At) > 0}, {"--weight", len(f.Weights) > 0},
 		{"--reply", len(f.Replies) > 0}, {"--delay", len(f.Delays) > 0},
 	} {
 		if other.given {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Bad input is one line that names the culprit and what would be valid, exit status 2, and nothing else.
+func TestBadInput(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	plans := t.TempDir()
+	plan := func(name, text string) string {
+		path := filepath.Join(plans, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := plan("good.yaml", "version: 1\nrules:\n  - {stage: rcpt, reply: 550}\n")
+	unknownKey := plan("unknown-key.yaml", "version: 1\nrules:\n  - stage: rcpt\n    repply: 550\n")
+	broken := plan("broken.yaml", "version: 1\nrules: [\n")
+
+	for _, test := range []struct {
+		name string
+		args []string
+		want []string // all of these in the line
+	}{
+		{"unknown flag", []string{"--mod", "bounce"}, []string{"--mod", "--mode", "--reply", "--plan", "--help"}},
+		{"unknown short flag", []string{"-z"}, []string{"'z'", "--listen"}},
+		{"flag without its value", []string{"--mode"}, []string{"--mode"}},
+		{"unknown command", []string{"serve"}, []string{`"serve"`, "catalogue", "version"}},
+		{"argument of a command without arguments", []string{"version", "please"}, []string{"version", `"please"`}},
+		{"flag of another command", []string{"version", "--mode", "bounce"}, []string{"--mode", "--help"}},
+		{"unknown mode", []string{"--mode", "angry"}, []string{"--mode", `"angry"`, "accept bounce offline unavailable random"}},
+		{"unknown stage of a mode", []string{"--mode", "bounce", "--at", "dinner"}, []string{"--at", `"dinner"`, "connect helo ehlo"}},
+		{"stage without a mode", []string{"--at", "rcpt"}, []string{"--at", "--mode"}},
+		{"mode that says nothing at a stage", []string{"--mode", "offline", "--at", "data"}, []string{"offline", "data"}},
+		{"unknown stage of a reply", []string{"--reply", "dinner=450"}, []string{"--reply", `"dinner"`, "connect helo ehlo"}},
+		{"reply without a stage", []string{"--reply", "450"}, []string{"--reply", "450", "STAGE="}},
+		{"code below 200", []string{"--reply", "rcpt=150"}, []string{"--reply", "150", "200"}},
+		{"code above 599", []string{"--reply", "rcpt=650"}, []string{"--reply", "650", "599"}},
+		{"code that is none", []string{"--reply", "rcpt=no"}, []string{"--reply", `"no"`}},
+		{"weight that is none", []string{"--reply", "rcpt=450:heavy"}, []string{"--reply", `"heavy"`}},
+		{"weights that sum to 0", []string{"--reply", "rcpt=450:0,250:0"}, []string{"--reply", "weight"}},
+		{"negative weight", []string{"--reply", "rcpt=450:-1"}, []string{"--reply", `"-1"`}},
+		{"enhanced status code of another class", []string{"--reply", "rcpt=450/5.1.1"}, []string{"--reply", "5.1.1", "450"}},
+		{"two replies at a stage", []string{"--reply", "rcpt=450", "--reply", "rcpt=550"}, []string{"--reply", "rcpt"}},
+		{"unknown delay", []string{"--delay", "data=poisson(5ms)"}, []string{"--delay", "poisson", "uniform"}},
+		{"negative delay", []string{"--delay", "data=-5ms"}, []string{"--delay", "-5ms"}},
+		{"delay without a unit", []string{"--delay", "data=5"}, []string{"--delay", `"5"`}},
+		{"seed that is none", []string{"--seed", "-1"}, []string{"--seed", `"-1"`}},
+		{"plan that is missing", []string{"--plan", filepath.Join(plans, "missing.yaml")}, []string{"--plan", "missing.yaml", "no such file"}},
+		{"plan that is a directory", []string{"--plan", plans}, []string{"--plan", plans}},
+		{"plan with an unknown key", []string{"--plan", unknownKey}, []string{"--plan", "unknown-key.yaml:4", "repply", "reply"}},
+		{"plan that is no YAML", []string{"--plan", broken}, []string{"--plan", "broken.yaml"}},
+		{"plan and mode", []string{"--plan", good, "--mode", "bounce"}, []string{"--mode", "--plan"}},
+		{"plan and reply", []string{"--plan", good, "--reply", "rcpt=450"}, []string{"--reply", "--plan"}},
+		{"address without a port", []string{"--listen", "127.0.0.1"}, []string{"--listen", `"127.0.0.1"`, "host:port"}},
+		{"two listeners of one name", []string{"--listen", "a=127.0.0.1:0", "--listen", "a=127.0.0.1:0"}, []string{`"a"`}},
+		{"port in use", []string{"--listen", taken.Addr().String()}, []string{taken.Addr().String(), "address already in use"}},
+		{"port in use, other driver", []string{"--listen", taken.Addr().String(), "--driver", "net"}, []string{taken.Addr().String(), "address already in use"}},
+		{"address of another machine", []string{"--listen", "192.0.2.1:0"}, []string{"192.0.2.1:0"}},
+		{"unknown driver", []string{"--driver", "iocp"}, []string{"--driver", `"iocp"`, "auto epoll net"}},
+		{"number of loops", []string{"--loops", "-2"}, []string{"--loops", "-2"}},
+		{"unknown bare LF policy", []string{"--bare-lf", "ignore"}, []string{"--bare-lf", `"ignore"`, "reject accept"}},
+		{"size", []string{"--max-size", "big"}, []string{"--max-size", `"big"`, "50MiB"}},
+		{"recipients", []string{"--max-recipients", "0"}, []string{"--max-recipients", "0"}},
+		{"idle timeout", []string{"--idle-timeout", "0"}, []string{"--idle-timeout"}},
+		{"duration without a unit", []string{"--drain-timeout", "5"}, []string{"--drain-timeout", "5"}},
+		{"name that would break the greeting", []string{"--hostname", "a\r\nb"}, []string{"--hostname"}},
+		{"odds", []string{"--mode", "random", "--random-accept", "1.5"}, []string{"--random-accept", "1.5"}},
+		{"odds without their mode", []string{"--mode", "bounce", "--random-accept", "0.5"}, []string{"--random-accept", "random"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			args := test.args
+			if !strings.Contains(strings.Join(args, " "), "--listen") && args[0] != "version" && args[0] != "serve" {
+				args = append([]string{"--listen", "127.0.0.1:0"}, args...)
+			}
+			stdout, stderr, status := invoke(t, args...)
+			if status != exitUsage {
+				t.Errorf("exit status %d, want %d", status, exitUsage)
+			}
+			if stdout != "" {
+				t.Errorf("stdout is %q, want nothing", stdout)
+			}
+			line := oneLine(t, stderr)
+			for _, want := range test.want {
+				if !strings.Contains(line, want) {
+					t.Errorf("the error is %q, want it to say %s", line, want)
+				}
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	stdout, stderr, status := invoke(t, "--help")
+	if status != 0 || stderr != "" {
+		t.Errorf("--help: exit status %d, stderr %q", status, stderr)
+	}
+	for _, want := range []string{"smtpsink --mode bounce --at rcpt --seed 7", "--listen [name=]host:port", "--reply stage=code:weight", "catalogue"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("--help does not say %q:\n%s", want, stdout)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	stdout, _, status := invoke(t, "version")
+	if status != 0 || !strings.HasPrefix(stdout, "smtpsink ") || !strings.Contains(stdout, "go1.") {
+		t.Errorf("version: exit status %d, %q", status, stdout)
+	}
+}
+
+func TestCatalogue(t *testing.T) {
+	for _, name := range []string{"catalogue", "codes"} {
+		stdout, _, status := invoke(t, name)
+		if status != 0 {
+			t.Errorf("%s: exit status %d", name, status)
+		}
+		for _, want := range []string{"\n550   Requested action not taken: mailbox unavailable", "\nmessage ", "\nunavailable  421\n"} {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%s does not say %q:\n%s", name, want, stdout)
+			}
+		}
+	}
+	stdout, _, _ := invoke(t, "catalogue", "--json")
+	var c struct {
+		Codes  []struct{ Code int }
+		Stages []struct {
+			Stage       string
+			Plain       int
+			Source, RFC []int
+		}
+		Modes []struct{ Mode string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &c); err != nil {
+		t.Fatalf("catalogue --json: %v", err)
+	}
+	pairs := 0
+	for _, s := range c.Stages {
+		pairs += len(s.Source)
+	}
+	if len(c.Codes) < 36 || len(c.Stages) != 22 || pairs != 111 || len(c.Modes) != 5 {
+		t.Errorf("catalogue --json has %d codes, %d stages with %d pairs, %d modes; want at least 36, 22 with 111, 5", len(c.Codes), len(c.Stages), pairs, len(c.Modes))
+	}
+}
