@@ -112,6 +112,9 @@ func transaction(recipients, body int) []byte {
 
 // TestNothingIsAllocated holds for whole transactions in the steady state, also when lines and bodies come in pieces.
 func TestNothingIsAllocated(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes pools forget")
+	}
 	for name, flags := range map[string][]string{"plain": nil, "rules": stormFlags} {
 		for _, read := range []int{1 << 20, 100, 7} {
 			t.Run(fmt.Sprintf("%s, reads of %d", name, read), func(t *testing.T) {
@@ -127,6 +130,21 @@ func TestNothingIsAllocated(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestShortRepliesDoNotSpoilTheBuffers: the pool of output buffers learns from what it sees, and mostly it sees short replies.
+func TestShortRepliesDoNotSpoilTheBuffers(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes pools forget")
+	}
+	b := newBench(t)
+	noop, ehlo := []byte("NOOP\r\n"), []byte("EHLO client.example\r\n")
+	for range 100000 {
+		b.feed(t, noop, 1<<20)
+	}
+	if n := testing.AllocsPerRun(200, func() { b.feed(t, ehlo, 1<<20) }); n != 0 {
+		t.Errorf("%v allocations for EHLO after many NOOP, want 0", n)
 	}
 }
 

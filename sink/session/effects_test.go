@@ -251,6 +251,20 @@ func TestTenThousandRecipients(t *testing.T) {
 	}
 }
 
+// TestRefusedRecipientsAreForgotten: they too come by the thousand, and no limit counts them.
+func TestRefusedRecipientsAreForgotten(t *testing.T) {
+	p, _ := newPeer(t, "--reply", "rcpt=550")
+	say(t, p, "EHLO c.example", "MAIL FROM:<>")
+	for i := range 10000 {
+		if got := say(t, p, fmt.Sprintf("RCPT TO:<recipient%d@sink.example>", i)); got != "550" {
+			t.Fatalf("recipient %d got %s", i, got)
+		}
+	}
+	if held := p.Session.Held(); held > 64<<10 { // the transaction may be a used one with room for many
+		t.Errorf("the session holds %d octets", held)
+	}
+}
+
 // TestAtRest: a session between commands owns nothing but itself.
 func TestAtRest(t *testing.T) {
 	s := newSession(t, session.Env{})

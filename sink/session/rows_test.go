@@ -38,7 +38,7 @@ func TestRows(t *testing.T) {
 		}, []string{
 			"attempt <a@c.example> -> <b@s.example> n=1 token=a@c.example 0s..1s: reply at rcpt 550 5.1.1",
 			"attempt <a@c.example> -> <b@s.example> n=2 token=a@c.example 1s..2s: reply at rcpt 550 5.1.1",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"refused MAIL, and a RCPT after it", "--reply mail=451:1 --seed 2 --delay mail=uniform(1s,1s)", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "RCPT TO:<bad@>")
@@ -48,7 +48,7 @@ func TestRows(t *testing.T) {
 			"transaction <a@c.example> n=1 token=a@c.example 0s..1s: reply at mail 451 4.3.0",
 			"attempt <> -> <b@s.example> n=0 token= 1s..1s: reply at rcpt 503 5.5.1",
 			"attempt <> -> <> n=0 token= 1s..1s: reply at rcpt 503 5.5.1",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"protocol errors", "--max-recipients 1", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<>", "RCPT TO:<bad@>", "RCPT TO:<ü@s.example>", "RCPT TO:<b@s.example>", "RCPT TO:<c@s.example>", "RSET", "MAIL FROM:<>", "QUIT")
@@ -58,13 +58,13 @@ func TestRows(t *testing.T) {
 			"attempt <> -> <c@s.example> n=0 token= 0s..0s: reply at rcpt 452 4.5.3",
 			"attempt <> -> <b@s.example> n=0 token= 0s..0s: abandoned at rset",
 			"transaction <> n=0 token= 0s..0s: abandoned at quit",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"a refused DATA decides unless the client tries again", "--reply data=451", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "DATA", "EHLO again.example", "QUIT")
 		}, []string{
 			"attempt <a@c.example> -> <b@s.example> n=0 token=a@c.example 0s..0s: reply at data 451 4.3.0",
-			"connection 1 test 192.0.2.1:50000: helo=again.example",
+			"connection 1 test 192.0.2.1:50000: helo=again.example...",
 		}},
 		{"421 within a transaction", "--reply noop=421", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "NOOP", "QUIT")
@@ -85,21 +85,21 @@ func TestRows(t *testing.T) {
 			p.Session.Closed(p.Now, nil)
 		}, []string{
 			"attempt <a@c.example> -> <b@s.example> n=0 token=a@c.example 0s..1s: lost at message 250 2.0.0 unsent",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"connection lost while RCPT is delayed", "--delay rcpt=1m --reply rcpt=450", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>")
 			p.Session.Closed(p.Now, nil)
 		}, []string{
 			"attempt <a@c.example> -> <b@s.example> n=0 token=a@c.example 0s..0s: lost at rcpt 450 4.2.0 unsent",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"connection lost while MAIL is delayed", "--delay mail=1m", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>")
 			p.Session.Closed(p.Now, nil)
 		}, []string{
 			"transaction <a@c.example> n=0 token=a@c.example 0s..0s: lost at mail 250 2.1.0 unsent",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"end of input before DATA", "", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>")
@@ -121,7 +121,7 @@ func TestRows(t *testing.T) {
 			say(t, p, ehlo, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "BDAT 2", "BDAT 2 LAST", "RSET", "QUIT")
 		}, []string{
 			"attempt <a@c.example> -> <b@s.example> n=0 token=a@c.example 0s..0s: reply at bdat 452 4.3.1 size=2",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"LMTP: each recipient has its own fate", "--lmtp --seed 3 --reply message=250:1,550:1", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, "LHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<b0@s.example>", "RCPT TO:<b1@s.example>", "RCPT TO:<b2@s.example>", "RCPT TO:<b3@s.example>", "DATA", ".", "QUIT")
@@ -130,7 +130,7 @@ func TestRows(t *testing.T) {
 			"attempt <a@c.example> -> <b1@s.example> n=1 token=a@c.example 0s..0s: reply at message 250 2.0.0 delivered",
 			"attempt <a@c.example> -> <b2@s.example> n=1 token=a@c.example 0s..0s: reply at message 550 5.1.1",
 			"attempt <a@c.example> -> <b3@s.example> n=1 token=a@c.example 0s..0s: reply at message 550 5.1.1",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"LMTP: lost between the recipients' replies", "--lmtp --delay message=1s", func(t *testing.T, p *sinktest.SessionPeer) {
 			say(t, p, "LHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<b0@s.example>", "RCPT TO:<b1@s.example>", "RCPT TO:<b2@s.example>", "DATA", ".")
@@ -140,7 +140,7 @@ func TestRows(t *testing.T) {
 			"attempt <a@c.example> -> <b0@s.example> n=0 token=a@c.example 0s..1s: reply at message 250 2.0.0 delivered",
 			"attempt <a@c.example> -> <b1@s.example> n=0 token=a@c.example 0s..1s: lost at message 250 2.0.0 unsent",
 			"attempt <a@c.example> -> <b2@s.example> n=0 token=a@c.example 0s..1s: lost at message",
-			"connection 1",
+			"connection 1 ...",
 		}},
 		{"8-bit octets that nobody declared", "", func(t *testing.T, p *sinktest.SessionPeer) {
 			for _, parameter := range []string{"", " BODY=7BIT", " BODY=8BITMIME", " SMTPUTF8"} {
@@ -148,7 +148,7 @@ func TestRows(t *testing.T) {
 			}
 			say(t, p, "QUIT")
 		}, []string{
-			"attempt", "attempt", "attempt", "attempt",
+			"attempt...", "attempt...", "attempt...", "attempt...",
 			"connection 1 test 192.0.2.1:50000: helo=c.example messages=4 attempts=4 delivered=4 in=299 out=1054 8bit=2: quit err=<nil>",
 		}},
 		{"a line without end", "", func(t *testing.T, p *sinktest.SessionPeer) {
@@ -163,10 +163,9 @@ func TestRows(t *testing.T) {
 			p, r := newPeer(t, strings.Fields(tt.flags)...)
 			pass(t, p, 0)
 			tt.run(t, p)
-			// A row that is wanted in part is cut to that part.
 			got := r.rows
 			for i := range min(len(got), len(tt.want)) {
-				if strings.HasPrefix(got[i], tt.want[i]) {
+				if part, ok := strings.CutSuffix(tt.want[i], "..."); ok && strings.HasPrefix(got[i], part) {
 					got[i] = tt.want[i]
 				}
 			}

@@ -1,0 +1,21 @@
+package session_test
+
+import (
+	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+// TestTranscripts runs the golden transcripts under virtual time. The drivers run the same ones over real connections.
+func TestTranscripts(t *testing.T) {
+	scripts := sinktest.Scripts(t)
+	if len(scripts) < 30 {
+		t.Errorf("there are %d transcripts, want at least 30", len(scripts))
+	}
+	for _, s := range scripts {
+		t.Run(s.Name, func(t *testing.T) {
+			sinktest.Run(t, s, sinktest.NewSessionPeer(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}}))
+		})
+	}
+}
