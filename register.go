@@ -4,10 +4,12 @@ package smtp
 
 import (
 	"go.k6.io/k6/v2/js/modules"
+	"go.k6.io/k6/v2/output"
 
 	"github.com/smtpstorm/xk6-smtp/xk6smtp"
 )
 
 func init() {
 	modules.Register(xk6smtp.ImportPath, xk6smtp.New())
+	output.RegisterExtension(xk6smtp.OutputName, xk6smtp.NewOutput)
 }

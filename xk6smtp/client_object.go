@@ -57,7 +57,7 @@ func (m *module) newClient(call sobek.ConstructorCall) *sobek.Object {
 
 // jsConnect opens the connection now instead of with the first message.
 func (c *smtpClient) jsConnect(call sobek.FunctionCall) sobek.Value {
-	return c.start("connect", nil, func() (func(*operation) result, error) {
+	return c.start("connect", nil, func() (func(*operation) answer, error) {
 		return c.runConnect, noArguments("connect", call)
 	})
 }
@@ -65,7 +65,7 @@ func (c *smtpClient) jsConnect(call sobek.FunctionCall) sobek.Value {
 // jsSend sends a message.
 func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 	var options *sendOptions
-	return c.start("send", &options, func() (func(*operation) result, error) {
+	return c.start("send", &options, func() (func(*operation) answer, error) {
 		m, ok := call.Argument(0).Export().(*message)
 		if !ok {
 			return nil, &optionError{owner: "send", problem: "wants a Message, not " + describe(call.Argument(0))}
@@ -85,24 +85,24 @@ func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 		if err := wire.Validate(); errors.As(err, &wrong) {
 			return nil, &optionError{"send", wrong.Field, wrong.Problem}
 		}
-		return func(op *operation) result { return c.runSend(op, m, wire, options.expected) }, nil
+		return func(op *operation) answer { return c.runSend(op, m, wire, options.expected) }, nil
 	})
 }
 
 func (c *smtpClient) jsRset(call sobek.FunctionCall) sobek.Value {
-	return c.start("rset", nil, func() (func(*operation) result, error) {
+	return c.start("rset", nil, func() (func(*operation) answer, error) {
 		return c.runRset, noArguments("rset", call)
 	})
 }
 
 func (c *smtpClient) jsNoop(call sobek.FunctionCall) sobek.Value {
-	return c.start("noop", nil, func() (func(*operation) result, error) {
+	return c.start("noop", nil, func() (func(*operation) answer, error) {
 		return c.runNoop, noArguments("noop", call)
 	})
 }
 
 func (c *smtpClient) jsQuit(call sobek.FunctionCall) sobek.Value {
-	return c.start("quit", nil, func() (func(*operation) result, error) {
+	return c.start("quit", nil, func() (func(*operation) answer, error) {
 		return c.runQuit, noArguments("quit", call)
 	})
 }
@@ -124,7 +124,7 @@ func (c *smtpClient) jsClose(sobek.FunctionCall) sobek.Value {
 }
 
 // start prepares a call on the event loop and queues it. It returns the promise.
-func (c *smtpClient) start(method string, options **sendOptions, prepare func() (func(*operation) result, error)) sobek.Value {
+func (c *smtpClient) start(method string, options **sendOptions, prepare func() (func(*operation) answer, error)) sobek.Value {
 	m := c.module
 	rt := m.vu.Runtime()
 	promise, resolve, reject := rt.NewPromise()

@@ -29,7 +29,7 @@ type operation struct {
 }
 
 // perform runs an operation on the client's goroutine, pushes its samples and settles its promise.
-func (c *smtpClient) perform(op *operation, run func(*operation) result) {
+func (c *smtpClient) perform(op *operation, run func(*operation) answer) {
 	c.collector.reset()
 	op.batch = batch{metrics: c.module.metrics, cache: &c.cache, tags: op.tags}
 	c.work()
@@ -60,7 +60,7 @@ func (op *operation) push() {
 }
 
 // failure is the Error that a client with throw: true rejects with.
-func (m *module) failure(method string, res result, base *replyResult) any {
+func (m *module) failure(method string, res answer, base *replyResult) any {
 	object := m.newError(method + ": " + base.Error)
 	for name, value := range map[string]any{
 		"phase": base.Phase, "code": base.Code, "enhancedCode": base.EnhancedCode, "errorCode": base.ErrorCode, "result": res,
@@ -105,21 +105,21 @@ func (c *smtpClient) release(op *operation, conn *client.Conn) {
 	}
 }
 
-func (c *smtpClient) runConnect(op *operation) result {
+func (c *smtpClient) runConnect(op *operation) answer {
 	_, err := c.ensure(op)
 	return newConnectResult(&c.greeting, err)
 }
 
-func (c *smtpClient) runRset(op *operation) result {
+func (c *smtpClient) runRset(op *operation) answer {
 	return c.runCommand(op, smtp.StageRset, (*client.Conn).Rset)
 }
 
-func (c *smtpClient) runNoop(op *operation) result {
+func (c *smtpClient) runNoop(op *operation) answer {
 	return c.runCommand(op, smtp.StageNoop, (*client.Conn).Noop)
 }
 
 // runCommand runs one command on the connection, which it opens first if need be.
-func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, command func(*client.Conn, context.Context) (client.Reply, error)) result {
+func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, command func(*client.Conn, context.Context) (client.Reply, error)) answer {
 	res := &replyResult{}
 	conn, err := c.ensure(op)
 	if err != nil {
@@ -137,7 +137,7 @@ func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, command func(*c
 }
 
 // runQuit ends the connection in good order. Without one there is nothing to say, and nothing went wrong.
-func (c *smtpClient) runQuit(op *operation) result {
+func (c *smtpClient) runQuit(op *operation) answer {
 	res := &replyResult{OK: true, Phase: smtp.StageQuit.String()}
 	conn := c.connection()
 	if conn == nil {

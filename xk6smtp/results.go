@@ -41,8 +41,8 @@ func (r *replyResult) setError(phase smtp.Stage, err error) {
 	r.ErrorCode = int(errorCodeOf(err))
 }
 
-// result is what a promise is resolved with.
-type result interface{ base() *replyResult }
+// answer is what a promise is resolved with.
+type answer interface{ base() *replyResult }
 
 func (r *replyResult) base() *replyResult { return r }
 

@@ -63,7 +63,7 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) *outcome
 }
 
 // runSend sends a message, and connects first if need be.
-func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, expected *expectedReplies) result {
+func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, expected *expectedReplies) answer {
 	token := c.module.root.tokens.next()
 	c.header = m.appendHeader(c.header[:0], token, time.Now())
 	wire.Header = c.header

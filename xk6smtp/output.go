@@ -1,0 +1,124 @@
+package xk6smtp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.k6.io/k6/v2/metrics"
+	"go.k6.io/k6/v2/output"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+// OutputName is how the command line names the output: k6 run -o smtpstorm=FILE.
+const OutputName = "smtpstorm"
+
+// flushPeriod is how often samples are counted. It has nothing to do with the length of a window.
+const flushPeriod = 250 * time.Millisecond
+
+// recordOutput is a k6 output that writes one run record (package result): per metric and tag set a histogram or the sums, as a
+// total and per window. It keeps no sample, so that a run may last for days.
+type recordOutput struct {
+	output.SampleBuffer
+
+	params     output.Params
+	logger     logrus.FieldLogger
+	thresholds map[string]metrics.Thresholds
+	started    time.Time
+	book       *book
+	file       *recordFile
+	flusher    *output.PeriodicFlusher
+	failed     error // the first write that failed: nothing is written after it
+}
+
+var (
+	_ output.WithThresholds        = (*recordOutput)(nil)
+	_ output.WithStopWithTestError = (*recordOutput)(nil)
+)
+
+// NewOutput implements output.Constructor.
+func NewOutput(params output.Params) (output.Output, error) {
+	if params.ConfigArgument == "" {
+		return nil, errors.New("output " + OutputName + " wants a file: -o " + OutputName + "=FILE")
+	}
+	return &recordOutput{
+		params: params,
+		logger: params.Logger.WithFields(logrus.Fields{"output": OutputName, "filename": params.ConfigArgument}),
+	}, nil
+}
+
+// Description implements output.Output.
+func (o *recordOutput) Description() string {
+	return fmt.Sprintf("%s (%s)", OutputName, o.params.ConfigArgument)
+}
+
+// SetThresholds implements output.WithThresholds. k6 updates what the map points to; after the run it holds the verdicts.
+func (o *recordOutput) SetThresholds(thresholds map[string]metrics.Thresholds) {
+	o.thresholds = thresholds
+}
+
+// Start implements output.Output.
+func (o *recordOutput) Start() error {
+	o.started = time.Now()
+	o.book = newBook(o.started)
+	file, err := createRecordFile(o.params.FS, o.params.ConfigArgument)
+	if err != nil {
+		return fmt.Errorf("output %s: %w", OutputName, err)
+	}
+	o.file = file
+	o.flusher, err = output.NewPeriodicFlusher(flushPeriod, o.flush)
+	return err
+}
+
+// flush counts the samples that came since the last time, and writes the windows that ended.
+func (o *recordOutput) flush() {
+	for _, container := range o.GetBufferedSamples() {
+		for _, sample := range container.GetSamples() {
+			if o.book.closes(sample.Time) {
+				o.write(o.book.close(sample.Time))
+			}
+			o.book.add(&sample)
+		}
+	}
+}
+
+func (o *recordOutput) write(window *result.Window) {
+	if window == nil || o.failed != nil {
+		return
+	}
+	if o.failed = o.file.window(window); o.failed != nil {
+		o.logger.WithError(o.failed).Error("Windows are no longer written")
+	}
+}
+
+// Stop implements output.Output; k6 calls StopWithTestError instead.
+func (o *recordOutput) Stop() error { return o.StopWithTestError(nil) }
+
+// StopWithTestError implements output.WithStopWithTestError: it completes the record, after Ctrl-C as well.
+func (o *recordOutput) StopWithTestError(testErr error) error {
+	o.flusher.Stop()
+	ended := time.Now()
+	o.write(o.book.close(ended))
+	record := result.New("")
+	record.Provenance = result.Collect(os.DirFS("/"), o.started, commandLine(os.Args))
+	record.Provenance.Ended = ended
+	record.Load = o.load()
+	record.Client = &result.Client{Tool: "k6", Series: o.book.series(), Process: process(ended.Sub(o.started))}
+	for _, warning := range o.book.warnings() {
+		o.logger.Warn(warning)
+		record.Warn("%s", warning)
+	}
+	if testErr != nil {
+		record.Notes = append(record.Notes, "k6: "+testErr.Error())
+	}
+	if o.failed != nil {
+		return errors.Join(fmt.Errorf("output %s: the record is incomplete: %w", OutputName, o.failed), o.file.abandon())
+	}
+	if err := o.file.finish(record); err != nil {
+		return fmt.Errorf("output %s: %w", OutputName, err)
+	}
+	return nil
+}
