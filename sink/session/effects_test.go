@@ -3,6 +3,7 @@ package session_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -290,4 +291,28 @@ func TestAtRest(t *testing.T) {
 	if !s.AtRest() {
 		t.Error("a lost session still owns something")
 	}
+}
+
+// TestIdleSessionsAreSmall measures what an idle connection costs in the session's memory, all in.
+func TestIdleSessionsAreSmall(t *testing.T) {
+	const n = 10000
+	config, plans := setup(t), &swap{setup(t, "--reply", "rcpt=550").Plan}
+	env := session.Env{Plans: plans}
+	sessions := make([]*session.Session, 0, n)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range n {
+		s := session.New(&config.Config, &env, session.ConnInfo{Listener: "test"}, sinktest.Epoch)
+		effects(s)
+		s.Feed(sinktest.Epoch, []byte("EHLO client.example\r\nMAIL FROM:<>\r\nRCPT TO:<b@s.example>\r\nRSET\r\n"))
+		effects(s)
+		sessions = append(sessions, s)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if each := float64(after.HeapAlloc-before.HeapAlloc) / n; each > 320 {
+		t.Errorf("an idle session takes %.0f octets of the heap, want at most 320", each)
+	}
+	runtime.KeepAlive(sessions)
 }
