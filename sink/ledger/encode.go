@@ -1,0 +1,178 @@
+package ledger
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// The Append functions append one row as one JSON line, with its line feed, and return the extended slice. They allocate nothing
+// when dst is large enough. Members that are absent (0, empty, false) and optional are left out.
+
+// AppendHeader appends the row that starts a run.
+func AppendHeader(dst []byte, h *Header) []byte {
+	dst = append(dst, `{"kind":"header","format":"`+Format+`"`...)
+	dst = appendTime(dst, `,"time":`, h.Time)
+	dst = appendText(dst, `,"plan":`, h.Plan)
+	dst = appendText(dst, `,"plan_hash":`, h.PlanHash)
+	dst = appendUint(dst, `,"seed":`, h.Seed)
+	dst = append(dst, `,"durability":"`...)
+	dst = append(dst, h.Durability.String()...)
+	return append(dst, "\"}\n"...)
+}
+
+// AppendSwap appends the row of a plan swap.
+func AppendSwap(dst []byte, s *Swap) []byte {
+	dst = appendTime(dst, `{"kind":"swap","time":`, s.Time)
+	dst = appendText(dst, `,"plan":`, s.Plan)
+	dst = appendText(dst, `,"plan_hash":`, s.PlanHash)
+	dst = appendUint(dst, `,"seed":`, s.Seed)
+	dst = appendFlag(dst, `,"restart":true`, s.Restart)
+	return append(dst, "}\n"...)
+}
+
+// AppendGap appends the row that stands for missing rows.
+func AppendGap(dst []byte, g *Gap) []byte {
+	dst = appendUint(dst, `{"kind":"gap","rows":`, g.Rows)
+	dst = appendText(dst, `,"error":`, g.Error)
+	return append(dst, "}\n"...)
+}
+
+// AppendConnection appends the row of a connection.
+func AppendConnection(dst []byte, c *Connection) []byte {
+	dst = appendCommon(dst, `{"kind":"connection","conn":`, c.Conn, c.Listener, c.Client, c.Time, c.End)
+	dst = appendOptional(dst, `,"phase":`, c.Phase)
+	dst = appendOptional(dst, `,"helo":`, c.Helo)
+	dst = appendFlag(dst, `,"extended":true`, c.Extended)
+	dst = appendOptional(dst, `,"tls":`, c.TLS)
+	dst = appendUint(dst, `,"messages":`, c.Messages)
+	dst = appendUint(dst, `,"attempts":`, c.Attempts)
+	dst = appendUint(dst, `,"delivered":`, c.Delivered)
+	dst = appendUint(dst, `,"octets_in":`, c.OctetsIn)
+	dst = appendUint(dst, `,"octets_out":`, c.OctetsOut)
+	if c.Undeclared8Bit > 0 {
+		dst = appendUint(dst, `,"undeclared_8bit":`, c.Undeclared8Bit)
+	}
+	if c.Code != 0 {
+		dst = appendReply(dst, c.Stage, c.Code, c.Enhanced)
+	}
+	dst = appendOptional(dst, `,"fault":`, c.Fault)
+	dst = appendText(dst, `,"reason":`, c.Reason)
+	dst = appendOptional(dst, `,"error":`, c.Error)
+	return append(dst, "}\n"...)
+}
+
+// AppendTransaction appends the row of a transaction that died before RCPT.
+func AppendTransaction(dst []byte, t *Transaction) []byte {
+	dst = appendCommon(dst, `{"kind":"transaction","conn":`, t.Conn, t.Listener, t.Client, t.Time, t.End)
+	dst = appendCount(dst, `,"message":`, t.Message)
+	dst = appendOptional(dst, `,"phase":`, t.Phase)
+	dst = appendText(dst, `,"sender":`, t.Sender)
+	dst = appendCount(dst, `,"n":`, t.N)
+	dst = appendText(dst, `,"token":`, t.Token)
+	dst = appendEnding(dst, t.Ending)
+	dst = appendReply(dst, t.Stage, t.Code, t.Enhanced)
+	dst = appendOptional(dst, `,"cause":`, t.Cause)
+	dst = appendOptional(dst, `,"fault":`, t.Fault)
+	dst = appendBool(dst, `,"reply_sent":`, t.ReplySent)
+	return append(dst, "}\n"...)
+}
+
+// AppendAttempt appends the final row of a RCPT command.
+func AppendAttempt(dst []byte, a *Attempt) []byte {
+	dst = appendCommon(dst, `{"kind":"attempt","conn":`, a.Conn, a.Listener, a.Client, a.Time, a.End)
+	dst = appendCount(dst, `,"message":`, a.Message)
+	dst = appendOptional(dst, `,"phase":`, a.Phase)
+	dst = appendText(dst, `,"sender":`, a.Sender)
+	dst = appendText(dst, `,"recipient":`, a.Recipient)
+	dst = appendCount(dst, `,"n":`, a.N)
+	dst = appendText(dst, `,"token":`, a.Token)
+	dst = appendOptional(dst, `,"storm_id":`, a.StormID)
+	dst = appendOptional(dst, `,"message_id":`, a.MessageID)
+	dst = appendEnding(dst, a.Ending)
+	dst = appendReply(dst, a.Stage, a.Code, a.Enhanced)
+	dst = appendOptional(dst, `,"cause":`, a.Cause)
+	dst = appendOptional(dst, `,"fault":`, a.Fault)
+	dst = appendBool(dst, `,"delivered":`, a.Delivered)
+	dst = appendBool(dst, `,"reply_sent":`, a.ReplySent)
+	dst = appendFlag(dst, `,"ambiguous":true`, a.Ambiguous)
+	dst = append(dst, `,"size":`...)
+	dst = strconv.AppendInt(dst, a.Size, 10)
+	return append(dst, "}\n"...)
+}
+
+func appendCommon(dst []byte, key string, conn uint64, listener string, client netip.AddrPort, from, to time.Time) []byte {
+	dst = appendUint(dst, key, conn)
+	dst = appendText(dst, `,"listener":`, listener)
+	if client.IsValid() {
+		dst = append(dst, `,"client":"`...)
+		if client.Addr().Zone() == "" {
+			dst = append(client.AppendTo(dst), '"')
+		} else { // a zone may hold any character
+			dst = appendString(dst[:len(dst)-1], client.String())
+		}
+	}
+	dst = appendTime(dst, `,"time":`, from)
+	return appendTime(dst, `,"end":`, to)
+}
+
+func appendEnding(dst []byte, e Ending) []byte {
+	dst = append(dst, `,"ending":"`...)
+	dst = append(dst, e.String()...)
+	return append(dst, '"')
+}
+
+func appendReply(dst []byte, s smtp.Stage, code smtp.Code, e smtp.Enhanced) []byte {
+	dst = append(dst, `,"stage":"`...)
+	dst = append(dst, s.String()...)
+	dst = append(dst, '"')
+	dst = appendCount(dst, `,"code":`, uint64(code))
+	if !e.IsZero() {
+		dst = append(dst, `,"enhanced":"`...)
+		dst = append(e.Append(dst), '"')
+	}
+	return dst
+}
+
+// appendTime appends the instant in UTC, to the nanosecond (RFC 3339).
+func appendTime(dst []byte, key string, t time.Time) []byte {
+	dst = append(dst, key...)
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
+	return append(dst, '"')
+}
+
+func appendText[T string | []byte](dst []byte, key string, s T) []byte {
+	return appendString(append(dst, key...), s)
+}
+
+func appendOptional[T string | []byte](dst []byte, key string, s T) []byte {
+	if len(s) == 0 {
+		return dst
+	}
+	return appendText(dst, key, s)
+}
+
+func appendUint(dst []byte, key string, n uint64) []byte {
+	return strconv.AppendUint(append(dst, key...), n, 10)
+}
+
+func appendCount(dst []byte, key string, n uint64) []byte {
+	if n == 0 {
+		return dst
+	}
+	return appendUint(dst, key, n)
+}
+
+func appendBool(dst []byte, key string, b bool) []byte {
+	return strconv.AppendBool(append(dst, key...), b)
+}
+
+func appendFlag(dst []byte, text string, b bool) []byte {
+	if !b {
+		return dst
+	}
+	return append(dst, text...)
+}

@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// OpenConfig says how a ledger file is opened.
+type OpenConfig struct {
+	Header  Header        // starts the new run; names the durability
+	Every   time.Duration // as in WriterConfig
+	Failing func(error)   // as in WriterConfig
+	// Replay, if not nil, is given every row of an existing ledger, in order, before anything is written. The row and its slices are
+	// valid during the call only. An error ends Open.
+	Replay func(*Row) error
+}
+
+// Recovery says what Open found in the file.
+type Recovery struct {
+	Rows uint64 // whole rows
+	Runs uint64 // header rows among them
+	Torn int64  // octets of a torn last row, which were cut off
+}
+
+// Warning returns one line when a torn row was cut off, else the empty string.
+func (r Recovery) Warning() string {
+	if r.Torn == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the last row was torn: %d octets after row %d were cut off", r.Torn, r.Rows)
+}
+
+// Open opens the ledger at path, or creates it, and appends the header of a new run. A torn last row, as a killed process leaves it,
+// is cut off; a corrupt row before it is an *InputError that names file and line, and the file stays as it is. So does a file that is
+// no ledger. While the writer is open no other Open of the same file succeeds (on systems with flock).
+func Open(path string, cfg OpenConfig) (*Writer, Recovery, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, Recovery{}, fmt.Errorf("ledger: %w", err)
+	}
+	w, found, err := open(f, path, cfg)
+	if err != nil {
+		_ = f.Close() // the error that matters is known
+		return nil, found, err
+	}
+	return w, found, nil
+}
+
+func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, Recovery{}, fmt.Errorf("ledger: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, Recovery{}, fmt.Errorf("ledger %s: not a regular file", path)
+	}
+	if err := lock(f); err != nil {
+		return nil, Recovery{}, fmt.Errorf("ledger %s: another process writes to it: %w", path, err)
+	}
+	size, found, err := recoverRows(f, path, cfg.Replay)
+	if err != nil {
+		return nil, found, err
+	}
+	if found.Torn > 0 {
+		if err := f.Truncate(size); err != nil {
+			return nil, found, fmt.Errorf("ledger: cutting off a torn row: %w", err)
+		}
+	}
+	w, err := NewWriter(WriterConfig{File: dataFile{f}, Size: size, Header: cfg.Header, Every: cfg.Every, Failing: cfg.Failing})
+	if err != nil {
+		return nil, found, fmt.Errorf("ledger %s: %w", path, err)
+	}
+	if found.Rows == 0 && cfg.Header.Durability != None {
+		syncFolder(filepath.Dir(path))
+	}
+	return w, found, nil
+}
+
+// recoverRows reads the whole file and returns the length of its whole rows.
+func recoverRows(f io.Reader, name string, replay func(*Row) error) (int64, Recovery, error) {
+	r := NewReader(f, name)
+	var found Recovery
+	var row Row
+	for {
+		err := r.Read(&row)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			if r.lines.number == 0 && startsHeader(r.lines.tail) { // nothing, or a torn first row
+				break
+			}
+			return 0, found, err
+		}
+		found.Rows++
+		if row.Kind == KindHeader {
+			found.Runs++
+		}
+		if replay != nil {
+			if err := replay(&row); err != nil {
+				return 0, found, inputError(name, r.Line(), err)
+			}
+		}
+	}
+	found.Torn = r.Torn()
+	return r.lines.offset, found, nil
+}
+
+// startsHeader reports whether text may be the start of a header row: only then is a file without any row a ledger of ours.
+func startsHeader(text []byte) bool {
+	start := []byte(`{"kind":"header","format":"` + Format + `"`)
+	n := min(len(text), len(start))
+	return bytes.Equal(text[:n], start[:n])
+}
+
+// dataFile syncs data alone where the system can.
+type dataFile struct{ *os.File }
+
+// Sync implements File.
+func (f dataFile) Sync() error { return syncData(f.File) }

@@ -1,0 +1,84 @@
+package ledger
+
+import (
+	"net/netip"
+	"time"
+)
+
+// CauseProtocol is the cause of a reply to a command that broke the protocol: such a RCPT was not counted as an attempt.
+const CauseProtocol = "protocol"
+
+// Counters is what a Restorer rebuilds: each call counts one more, as it did when the row's session made it. The slices are valid
+// during the call only.
+type Counters interface {
+	Connection(client netip.Addr) uint64
+	Mail(sender []byte) uint64
+	Recipient(sender, recipient []byte) uint64
+}
+
+// Restorer makes from the rows of a ledger what connections share, so that a sink that starts again goes on where it was. Its Row
+// method is what OpenConfig.Replay wants. It keeps an entry for each connection that is open at that point of the ledger.
+//
+// What a killed process had not recorded yet is not restored: a RCPT whose fate was open counts again under the same ordinal when it
+// is repeated, and a connection that was still open counts only if it left a row.
+type Restorer struct {
+	// Counters may be nil.
+	Counters Counters
+	// Seen, if not nil, is told of each RCPT: greylisting starts at the first for a (client network, sender, recipient).
+	Seen func(client netip.Addr, sender, recipient []byte, at time.Time)
+
+	open map[uint64]uint64 // connection -> the number of its last message that was counted
+}
+
+// Row takes the next row. It never fails.
+func (r *Restorer) Row(row *Row) error {
+	switch row.Kind {
+	case KindHeader: // connection numbers start again
+		clear(r.open)
+	case KindConnection:
+		c := &row.Connection
+		if _, counted := r.open[c.Conn]; counted {
+			delete(r.open, c.Conn)
+		} else if r.Counters != nil {
+			r.Counters.Connection(c.Client.Addr())
+		}
+	case KindTransaction:
+		t := &row.Transaction
+		r.mail(t.Conn, t.Message, t.Client, t.Sender)
+	case KindAttempt:
+		r.attempt(&row.Attempt)
+	}
+	return nil
+}
+
+func (r *Restorer) attempt(a *Attempt) {
+	r.mail(a.Conn, a.Message, a.Client, a.Sender)
+	if len(a.Recipient) == 0 || (a.N == 0 && a.Cause == CauseProtocol) {
+		return
+	}
+	if r.Counters != nil {
+		r.Counters.Recipient(a.Sender, a.Recipient)
+	}
+	if r.Seen != nil {
+		r.Seen(a.Client.Addr(), a.Sender, a.Recipient, a.Time)
+	}
+}
+
+// mail counts the connection at its first row, and the sender's MAIL at its first row: a message has a row for each recipient.
+func (r *Restorer) mail(conn, message uint64, client netip.AddrPort, sender []byte) {
+	if r.Counters == nil {
+		return
+	}
+	last, counted := r.open[conn]
+	if !counted {
+		r.Counters.Connection(client.Addr())
+	}
+	if message > last {
+		r.Counters.Mail(sender)
+		last = message
+	}
+	if r.open == nil {
+		r.open = make(map[uint64]uint64)
+	}
+	r.open[conn] = last
+}

@@ -1,0 +1,216 @@
+package ledger
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Format names the format and its version, in the header row that starts each run of a ledger.
+const Format = "smtpstorm/ledger/1"
+
+// Kind says what a row tells.
+type Kind uint8
+
+// The kinds of rows.
+const (
+	KindHeader      Kind = iota // a run of the sink starts
+	KindConnection              // a connection ended
+	KindTransaction             // a transaction ended without any RCPT command
+	KindAttempt                 // the fate of one RCPT command is known
+	KindSwap                    // another plan is in force
+	KindGap                     // rows are missing here: the file could not be written
+
+	numKinds = int(KindGap) + 1
+)
+
+var kindNames = [numKinds]string{"header", "connection", "transaction", "attempt", "swap", "gap"}
+
+// String returns the kind as rows write it.
+func (k Kind) String() string {
+	if int(k) < numKinds {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+func parseKind(name []byte) (Kind, error) {
+	for i, n := range kindNames {
+		if n == string(name) {
+			return Kind(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown kind %q (valid: %s)", name, strings.Join(kindNames[:], " "))
+}
+
+// Ending says how an attempt or a transaction ended.
+type Ending uint8
+
+// The endings.
+const (
+	EndReply     Ending = iota // a reply decided: Stage and Code tell which
+	EndAbandoned               // the client gave the transaction up, by the command that Stage names
+	EndLost                    // the connection ended; Stage tells which reply the client would have got next
+	EndTimeout                 // the client was silent for too long; Stage as for EndLost
+
+	numEndings = int(EndTimeout) + 1
+)
+
+var endingNames = [numEndings]string{"reply", "abandoned", "lost", "timeout"}
+
+// String returns "reply", "abandoned", "lost" or "timeout".
+func (e Ending) String() string {
+	if int(e) < numEndings {
+		return endingNames[e]
+	}
+	return fmt.Sprintf("ending(%d)", uint8(e))
+}
+
+// ParseEnding returns the ending of that name. The error names the valid ones.
+func ParseEnding(name string) (Ending, error) {
+	for i, n := range endingNames {
+		if n == name {
+			return Ending(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown ending %q (valid: %s)", name, strings.Join(endingNames[:], " "))
+}
+
+// Header starts a run: each process that opens a ledger appends one. Connection numbers are unique within a run.
+type Header struct {
+	Time       time.Time
+	Plan       string // name of the plan in force
+	PlanHash   string // identifies its text
+	Seed       uint64
+	Durability Durability
+}
+
+// Connection is the last row of a connection. A connection that lacks one was open when its run ended.
+type Connection struct {
+	Conn     uint64
+	Listener string
+	Client   netip.AddrPort // invalid for a unix socket
+	Time     time.Time      // accepted
+	End      time.Time
+
+	Phase          string // the storm's phase at connect; empty without phases
+	Helo           []byte // argument of the last HELO, EHLO or LHLO that was accepted
+	Extended       bool   // it was EHLO or LHLO
+	TLS            string // protocol version, such as "TLS 1.3"; empty without TLS
+	Messages       uint64 // MAIL commands
+	Attempts       uint64 // RCPT commands
+	Delivered      uint64 // attempts that were delivered
+	OctetsIn       uint64
+	OctetsOut      uint64
+	Undeclared8Bit uint64        // bodies with 8-bit octets that MAIL did not announce
+	Stage          smtp.Stage    // of the last reply; only meaningful when Code is not 0
+	Code           smtp.Code     // of the last reply; 0 when there was none
+	Enhanced       smtp.Enhanced // of the same reply
+	Fault          string        // what was done to the connection besides replies and delays; empty: nothing
+	Reason         string        // why it ended: a lower-case word such as "quit"
+	Error          string        // the error that ended it, if one did
+}
+
+// Transaction is the row of a transaction that ended without any RCPT command, such as one whose MAIL was refused.
+type Transaction struct {
+	Conn     uint64
+	Listener string
+	Client   netip.AddrPort
+	Time     time.Time // when MAIL was read
+	End      time.Time
+
+	Message   uint64 // the connection's n-th MAIL, from 1; 0 when unknown
+	Phase     string
+	Sender    []byte // reverse-path without <>; empty for the null sender
+	N         uint64 // the sender's n-th MAIL, from 1; 0 when nobody counted
+	Token     []byte // ENVID of the MAIL command (RFC 3461 section 4.4), else the sender
+	Ending    Ending
+	Stage     smtp.Stage
+	Code      smtp.Code // of the reply that decided, also of one that was not sent; 0 when none did
+	Enhanced  smtp.Enhanced
+	Cause     string // who decided, such as "plain", "protocol", "rule:NAME", "limit:NAME"; empty when unknown
+	Fault     string // what was done besides reply and delay; empty: nothing
+	ReplySent bool   // the deciding reply was handed to the driver
+}
+
+// Attempt is the final row of one RCPT command: exactly one is written for each.
+type Attempt struct {
+	Conn     uint64
+	Listener string
+	Client   netip.AddrPort
+	Time     time.Time // when RCPT was read
+	End      time.Time // when its fate was known
+
+	Message   uint64 // the connection's n-th MAIL, from 1; 0 when unknown or outside a transaction
+	Phase     string
+	Sender    []byte // reverse-path without <>; empty for the null sender, and outside a transaction
+	Recipient []byte // forward-path without <>; empty when it could not be parsed
+	N         uint64 // that pair's n-th RCPT, from 1; 0 when nobody counted
+	Token     []byte // ENVID of the MAIL command, else the sender
+	StormID   []byte // X-Storm-Id of the message, when headers were captured
+	MessageID []byte // Message-ID of the message, when headers were captured
+	Ending    Ending
+	Stage     smtp.Stage
+	Code      smtp.Code // of the reply that decided, also of one that was not sent; 0 when none did
+	Enhanced  smtp.Enhanced
+	Cause     string // as in Transaction
+	Fault     string // as in Transaction
+	Delivered bool   // the message counts as delivered to this recipient, whatever the client was told
+	ReplySent bool   // the deciding reply was handed to the driver
+	Ambiguous bool   // delivered, and a fault made the reply unreadable or tore the connection so that the client may not know
+	Size      int64  // octets of the body read, dots unstuffed, without the final dot
+}
+
+// Told reports whether the client was told the deciding reply in a form that it could read.
+func (a *Attempt) Told() bool { return a.Ending == EndReply && a.ReplySent && !a.Ambiguous }
+
+// Known reports whether a client of a delivered attempt knows that it was: it was told a 2xx reply after the body.
+func (a *Attempt) Known() bool { return a.Told() && a.Code.Class() == 2 }
+
+// Swap says that another plan came into force.
+type Swap struct {
+	Time     time.Time
+	Plan     string
+	PlanHash string
+	Seed     uint64
+	Restart  bool // the storm's clock started again
+}
+
+// Gap says that rows are missing at its place: the file could not be written, and can be again.
+type Gap struct {
+	Rows  uint64 // how many, at most: rows that a session wrote again after a failed commit are among them
+	Error string // why the last of them could not be written
+}
+
+// Row is one row of a ledger: the member that Kind names is meaningful.
+type Row struct {
+	Kind        Kind
+	Header      Header
+	Connection  Connection
+	Transaction Transaction
+	Attempt     Attempt
+	Swap        Swap
+	Gap         Gap
+}
+
+// Append appends the row as one JSON line with its line feed.
+func (r *Row) Append(dst []byte) []byte {
+	switch r.Kind {
+	case KindHeader:
+		return AppendHeader(dst, &r.Header)
+	case KindConnection:
+		return AppendConnection(dst, &r.Connection)
+	case KindTransaction:
+		return AppendTransaction(dst, &r.Transaction)
+	case KindAttempt:
+		return AppendAttempt(dst, &r.Attempt)
+	case KindSwap:
+		return AppendSwap(dst, &r.Swap)
+	case KindGap:
+		return AppendGap(dst, &r.Gap)
+	}
+	return dst
+}

@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Ticket names a Flush of a Shard whose rows are not on disk yet. The tickets of a shard count up from 1; 0 means that there is
+// nothing to wait for.
+type Ticket uint64
+
+const (
+	// flushAt is how many octets of rows a shard gathers before it writes them unasked.
+	flushAt = 64 << 10
+	// ackAtMost bounds the rows of one Flush when it has to be atomic.
+	ackAtMost = 16 << 20
+	// keepBuffer is the largest buffer that a shard keeps.
+	keepBuffer = 1 << 20
+)
+
+var errTooMany = fmt.Errorf("more than %d octets of rows in one flush", ackAtMost)
+
+// Shard takes the rows of one event loop. Its methods never sync, and allocate nothing once its buffer has grown. They are safe for
+// concurrent use, so that the connections of a driver without loops may share one.
+type Shard struct {
+	w      *Writer
+	notify func(Ticket, error)
+
+	mu      sync.Mutex // taken before Writer.mu, never after
+	buf     []byte
+	rows    uint64 // in buf
+	early   error  // of an unasked write since the last Flush
+	failed  error  // what became of the last rows that were flushed
+	issued  Ticket // the last ticket
+	decided Ticket // the last ticket that was decided
+}
+
+// Attempt appends the final row of a RCPT command. Nothing of a is kept.
+func (s *Shard) Attempt(a *Attempt) {
+	s.mu.Lock()
+	s.buf = AppendAttempt(s.buf, a)
+	s.appended()
+	s.mu.Unlock()
+}
+
+// Transaction appends the row of a transaction that died before RCPT. Nothing of t is kept.
+func (s *Shard) Transaction(t *Transaction) {
+	s.mu.Lock()
+	s.buf = AppendTransaction(s.buf, t)
+	s.appended()
+	s.mu.Unlock()
+}
+
+// Connection appends the last row of a connection. Nothing of c is kept.
+func (s *Shard) Connection(c *Connection) {
+	s.mu.Lock()
+	s.buf = AppendConnection(s.buf, c)
+	s.appended()
+	s.mu.Unlock()
+}
+
+func (s *Shard) appended() {
+	s.rows++
+	switch d := s.w.durability; {
+	case d == Ack && len(s.buf) > ackAtMost:
+		s.drop(errTooMany)
+		s.early = errTooMany
+	case d != Ack && len(s.buf) >= flushAt:
+		s.writeEarly()
+	case d == None && s.rows == 1:
+		s.w.poke()
+	}
+}
+
+// Flush hands over the rows appended since the last Flush. A driver calls it before it writes the replies of a turn.
+//
+//   - None: nothing happens; rows are written within WriterConfig.Every. The error is that of the last write, told once.
+//   - Batch: the rows are in the page cache when it returns, by one write(2): they survive the death of the process.
+//   - Ack: as Batch, and the positive final replies have to wait until notify tells of the ticket, for then the rows are on disk.
+//     notify may be called before Flush has returned. The ticket is 0 when there is nothing to wait for.
+//
+// An error means that rows since the last Flush are not in the file and never will be: they are counted as lost, and their memory is
+// free. For Ack it is all of them. A Flush to which nothing is new says what became of the rows before.
+func (s *Shard) Flush() (Ticket, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.w.durability == None {
+		err := s.early
+		s.early = nil
+		return 0, err
+	}
+	if len(s.buf) == 0 {
+		if s.early != nil {
+			s.failed, s.early = s.early, nil
+		}
+		if s.decided < s.issued {
+			return s.issued, s.failed
+		}
+		return 0, s.failed
+	}
+	if s.w.durability == Ack && s.early != nil { // all or nothing
+		s.drop(s.early)
+		s.failed, s.early = s.early, nil
+		return 0, s.failed
+	}
+	ticket, err := s.write(s.w.durability == Ack)
+	s.failed, s.early = errors.Join(s.early, err), nil
+	return ticket, s.failed
+}
+
+// writeEarly writes before a Flush. s.mu is held.
+func (s *Shard) writeEarly() {
+	if len(s.buf) == 0 {
+		return
+	}
+	if _, err := s.write(false); err != nil {
+		s.early = err
+		s.w.poke()
+	} else if s.early == nil {
+		s.failed = nil
+	}
+}
+
+// write appends the buffer to the file and issues a ticket for it, in one step as far as a failing sync is concerned. s.mu is held.
+func (s *Shard) write(ticket bool) (Ticket, error) {
+	w := s.w
+	w.mu.Lock()
+	err := w.append(s.buf, s.rows)
+	if err != nil || !ticket {
+		ticket = false
+	} else {
+		s.issued++
+		w.pending = append(w.pending, commit{s, s.issued})
+	}
+	w.mu.Unlock()
+	s.empty()
+	if w.durability != None {
+		w.poke()
+	}
+	if !ticket {
+		return 0, err
+	}
+	return s.issued, nil
+}
+
+// drop loses the buffer. s.mu is held.
+func (s *Shard) drop(err error) {
+	s.w.mu.Lock()
+	s.w.lose(s.rows)
+	s.w.stats.Error = err.Error()
+	s.w.mu.Unlock()
+	s.empty()
+}
+
+func (s *Shard) empty() {
+	s.buf, s.rows = s.buf[:0], 0
+	if cap(s.buf) > keepBuffer {
+		s.buf = nil
+	}
+}
+
+// decide tells what became of a ticket.
+func (s *Shard) decide(ticket Ticket, err error) {
+	s.mu.Lock()
+	s.decided = ticket
+	if ticket == s.issued {
+		s.failed = err
+	}
+	s.mu.Unlock()
+	if s.notify != nil {
+		s.notify(ticket, err)
+	}
+}
