@@ -17,12 +17,16 @@ type Purpose uint8
 const (
 	PurposeCode  Purpose = iota // which outcome
 	PurposeDelay                // how long it is held back
+	PurposeRamp                 // whether the rules of a phase with a ramp apply
 )
 
 // String returns the name that goes into the hash.
 func (p Purpose) String() string {
-	if p == PurposeDelay {
+	switch p {
+	case PurposeDelay:
 		return "delay"
+	case PurposeRamp:
+		return "ramp"
 	}
 	return "code"
 }

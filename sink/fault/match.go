@@ -16,14 +16,37 @@ import (
 // itself). Domains and host names compare without regard to ASCII case, local parts exactly (RFC 5321 section 2.4). <> is the
 // null sender.
 type Match struct {
-	Listeners   []string       // names
-	Clients     []netip.Prefix // networks of the client's address
-	Helos       []string       // host.example or *.example, from helo on
-	Senders     []string       // <>, user@domain, *@domain or *.domain, from mail on
-	Recipients  []string       // user@domain, *@domain or *.domain, from rcpt on; at message any accepted recipient, in LMTP that one
-	Attempts    Range          // the (sender, recipient) pair's n-th RCPT, from rcpt on; at message the highest of the accepted recipients
-	Messages    Range          // n-th message of the connection, from mail on
-	Connections Range          // the client's n-th connection
+	Listeners   []string        // names
+	Clients     []netip.Prefix  // networks of the client's address
+	Helos       []string        // host.example or *.example, from helo on
+	Senders     []string        // <>, user@domain, *@domain or *.domain, from mail on
+	Recipients  []string        // user@domain, *@domain or *.domain, from rcpt on; at message any accepted recipient, in LMTP that one
+	Attempts    Range           // the (sender, recipient) pair's n-th RCPT, from rcpt on; at message the highest of the accepted recipients
+	Messages    Range           // n-th message of the connection, from mail on
+	Connections Range           // the client's n-th connection
+	TLS         TLSMatch        // whether the connection is encrypted
+	Headers     []HeaderPattern // fields of the message's header, all of them; only at message
+}
+
+// TLSMatch is a condition on a connection's encryption.
+type TLSMatch uint8
+
+// The conditions.
+const (
+	TLSEither TLSMatch = iota
+	TLSYes             // encrypted
+	TLSNo              // not encrypted
+)
+
+// isZero reports whether there is no condition.
+func (m *Match) isZero() bool {
+	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
+		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0
+}
+
+// needs returns what the conditions need.
+func (m *Match) needs() Needs {
+	return Needs{Connections: !m.Connections.IsZero(), Recipients: !m.Attempts.IsZero(), Headers: len(m.Headers) > 0}
 }
 
 // Range is a range of ordinals, both ends included, counted from 1. The zero value is every ordinal.
@@ -84,6 +107,7 @@ func parseOrdinal(text string) (uint64, error) {
 
 func knowsHelo(s smtp.Stage) bool   { return s != smtp.StageConnect }
 func knowsSender(s smtp.Stage) bool { return scopeOf(s) == scopeTransaction }
+func knowsHeader(s smtp.Stage) bool { return s == smtp.StageMessage }
 
 // validate returns a RuleError's field and cause when a condition isn't known yet at the stage, or is malformed.
 func (m *Match) validate(s smtp.Stage) (field string, err error) {
@@ -98,6 +122,7 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 		{"match.recipient", len(m.Recipients) > 0, knowsRecipients, "rcpt data bdat message"},
 		{"match.attempt", !m.Attempts.IsZero(), knowsRecipients, "rcpt data bdat message"},
 		{"match.message", !m.Messages.IsZero(), knowsSender, "mail rcpt data bdat message"},
+		{"match.header", len(m.Headers) > 0, knowsHeader, "message"},
 	}
 	for _, c := range conditions {
 		if c.present && !c.known(s) {
@@ -137,6 +162,14 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 			return "match.recipient", err
 		}
 	}
+	for i := range m.Headers {
+		if err := m.Headers[i].validate(); err != nil {
+			return "match.header", err
+		}
+	}
+	if m.TLS > TLSNo {
+		return "match.tls", fmt.Errorf("unknown value %d", m.TLS)
+	}
 	return "", nil
 }
 
@@ -147,10 +180,15 @@ type matcher struct {
 	helo, sender, recipient       patternSet
 	clients                       []netip.Prefix
 	attempt, message, connections Range
+	tls                           TLSMatch
+	headers                       []HeaderPattern // lowered
 }
 
 func newMatcher(m *Match) matcher {
-	c := matcher{attempt: m.Attempts, message: m.Messages, connections: m.Connections}
+	c := matcher{attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS}
+	for i := range m.Headers {
+		c.headers = append(c.headers, m.Headers[i].lowered())
+	}
 	if len(m.Listeners) > 0 {
 		c.listeners = map[string]bool{}
 	}
@@ -212,7 +250,41 @@ func (m *matcher) holds(s *subject) bool {
 			return false
 		}
 	}
-	return (m.helo.empty() || m.helo.containsHost(s.helo)) && (m.sender.empty() || m.sender.contains(s.sender))
+	if m.tls != TLSEither && s.TLS != (m.tls == TLSYes) {
+		return false
+	}
+	return (m.helo.empty() || m.helo.containsHost(s.helo)) && (m.sender.empty() || m.sender.contains(s.sender)) &&
+		(m.headers == nil || holdsHeaders(m.headers, s.Headers))
+}
+
+// holdsAll reports whether every condition holds, without an index. It does not allocate for addresses of up to 320 octets.
+func (m *matcher) holdsAll(o *Occurrence) bool {
+	var space [320]byte
+	s := subject{Occurrence: o}
+	if !m.helo.empty() {
+		s.helo = AppendAddress(space[:0], o.Helo)
+		if !m.helo.containsHost(s.helo) {
+			return false
+		}
+	}
+	var senderSpace [320]byte
+	if !m.sender.empty() {
+		s.sender = AppendAddress(senderSpace[:0], o.Sender)
+	}
+	return m.holds(&s) && (m.recipient.empty() || m.holdsRecipient(o))
+}
+
+func (m *matcher) holdsRecipient(o *Occurrence) bool {
+	var space [320]byte
+	if len(o.Recipient) > 0 {
+		return m.recipient.contains(AppendAddress(space[:0], o.Recipient))
+	}
+	for _, recipient := range o.AcceptedRecipients {
+		if m.recipient.contains(AppendAddress(space[:0], recipient)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *matcher) holdsClient(client netip.Addr) bool {

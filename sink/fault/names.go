@@ -2,6 +2,8 @@ package fault
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -22,3 +24,5 @@ func parseName(what, name string, names []string, first int) (int, error) {
 	}
 	return 0, fmt.Errorf("unknown %s %q (valid: %s)", what, name, strings.Join(names[first:], " "))
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

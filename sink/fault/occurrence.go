@@ -15,7 +15,7 @@ type Occurrence struct {
 	Client   netip.Addr // the client's address; invalid for a unix socket
 	ConnN    uint64     // this client's n-th connection, from 1 (Needs.Connections)
 	Helo     []byte     // argument of HELO, EHLO or LHLO, from that stage on
-	TLS      bool       // the connection is encrypted
+	TLS      bool       // the connection is encrypted; known before connect when TLS is implicit
 
 	Sender   []byte // reverse-path without <>, from mail on; empty for the null sender
 	MailN    uint64 // the sender's n-th MAIL, from 1 (Needs.Mails)
@@ -26,18 +26,22 @@ type Occurrence struct {
 
 	RecipientsHash     uint64   // at data, bdat and message: sum of HashRecipient over the accepted recipients (Needs.Recipients)
 	MaxRcptN           uint64   // the highest RcptN of the accepted recipients (Needs.Recipients)
-	Recipients         int      // how many recipients were accepted
+	Recipients         int      // how many recipients were accepted so far, from rcpt on
 	AcceptedRecipients [][]byte // the accepted recipients, for a match on any of them
+
+	Size    int64   // octets of the message: at mail as declared by SIZE (0: not), at message as counted
+	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
 	Nth uint64 // n-th occurrence of this stage in this connection, from 1
 }
 
-// Needs says which counters that connections share a plan's rules draw or match on. A session asks for no other: the plain
-// path touches none.
+// Needs says which counters that connections share, and what else that costs something, a plan's rules draw or match on. A
+// session asks for no other: the plain path touches none.
 type Needs struct {
 	Connections bool // Occurrence.ConnN
 	Mails       bool // Occurrence.MailN
 	Recipients  bool // Occurrence.RcptN, MaxRcptN and RecipientsHash
+	Headers     bool // Occurrence.Headers: the message's header is captured
 }
 
 func (n Needs) or(m Needs) Needs {
@@ -45,6 +49,7 @@ func (n Needs) or(m Needs) Needs {
 		Connections: n.Connections || m.Connections,
 		Mails:       n.Mails || m.Mails,
 		Recipients:  n.Recipients || m.Recipients,
+		Headers:     n.Headers || m.Headers,
 	}
 }
 
@@ -56,12 +61,14 @@ const (
 	CausePlain    Cause = iota // nobody spoke: the plain reply
 	CauseProtocol              // a protocol error (decided by the session, never by a plan)
 	CauseRule                  // a rule of the plan
+	CauseLimit                 // a limit of the plan
+	CauseTrigger               // an address trigger or a header of the message
 )
 
 // NumCauses is the number of causes, for arrays indexed by Cause.
-const NumCauses = int(CauseRule) + 1
+const NumCauses = int(CauseTrigger) + 1
 
-// String returns "plain", "protocol" or "rule".
+// String returns "plain", "protocol", "rule", "limit" or "trigger".
 func (c Cause) String() string {
 	switch c {
 	case CausePlain:
@@ -70,18 +77,24 @@ func (c Cause) String() string {
 		return "protocol"
 	case CauseRule:
 		return "rule"
+	case CauseLimit:
+		return "limit"
+	case CauseTrigger:
+		return "trigger"
 	}
 	return "unknown"
 }
 
 // Decision is the outcome of one stage occurrence.
 //
-// A nil Reply from Plan.Decide means the stage's plain reply, which the session renders itself (a greeting holds its host name,
+// A nil Reply from View.Decide means the stage's plain reply, which the session renders itself (a greeting holds its host name,
 // the EHLO reply its capabilities); see Plain.
 type Decision struct {
 	Cause   Cause
 	Rule    *Rule         // set when Cause is CauseRule
 	Outcome int           // index into Rule.Outcomes
+	Chosen  *Outcome      // that outcome, with its faults, also for CauseTrigger by a mode; nil otherwise
+	Limit   *Limit        // set when Cause is CauseLimit
 	Reply   *smtp.Reply   // shared and never changed
 	Delay   time.Duration // from the moment the reply is known to the moment it is written; 0 to MaxDelay
 }

@@ -2,40 +2,56 @@ package fault
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// Plan is an immutable, validated list of rules. It may be shared by any number of goroutines; the zero value and a plan without
-// rules give every stage its plain reply.
+// Plan is an immutable, validated set of listeners, limits, rules and phases. It may be shared by any number of goroutines; the
+// zero value and a plan without rules give every stage its plain reply.
 type Plan struct {
 	name, description string
 	seed              uint64
-	rules             []*Rule
+	start             Start
+	restart           bool
+	listeners         []Listener
+	rules             []*Rule  // of the plan, then of the phases
+	limits            []*Limit // of the plan, then of the phases
+	own               int      // how many of the rules are the plan's
 	needs             Needs
-	stages            [smtp.NumStages]stageIndex
+	stages            [smtp.NumStages]stageIndex // of the plan's own rules
+	storm             storm
+	base              View // outside of the storm
 }
 
 // NewPlan checks a spec and makes it a plan. Errors are *SpecError. The plan keeps the slices of the spec, which must not be
 // changed afterwards.
 func NewPlan(spec PlanSpec) (*Plan, error) {
-	p := &Plan{name: spec.Name, description: spec.Description, seed: spec.Seed}
-	names := map[string]int{}
-	for i := range spec.Rules {
-		r, field, err := newRule(&spec.Rules[i])
-		if err != nil {
-			return nil, &SpecError{Rule: i, Name: spec.Rules[i].Name, Field: field, Err: err}
-		}
-		if r.Index = i; r.Name == "" {
-			r.Name = fmt.Sprintf("rule %d", i+1)
-		}
-		if first, taken := names[r.Name]; taken {
-			return nil, &SpecError{Rule: i, Name: r.Name, Field: "name", Err: fmt.Errorf("name is taken by rule %d", first+1)}
-		}
-		names[r.Name] = i
-		p.rules = append(p.rules, r)
-		p.needs = p.needs.or(r.Needs())
-		p.stages[r.Stage].add(r)
+	p := &Plan{name: spec.Name, description: spec.Description, seed: spec.Seed, start: spec.Start, restart: spec.Restart}
+	c := planCompiler{plan: p, declared: map[string]int{}, rules: map[string]string{}, limits: map[string]string{}, phases: map[string]string{}}
+	if err := c.listeners(spec.Listeners); err != nil {
+		return nil, err
+	}
+	faults, err := listenerFaultsOf(spec.ListenerFaults, c.declared)
+	if err != nil {
+		return nil, &SpecError{Path: "listener_faults", Err: err}
+	}
+	limits, err := c.limitsOf(spec.Limits, "", "limits")
+	if err != nil {
+		return nil, err
+	}
+	rules, err := c.rulesOf(spec.Rules, "", "rules", &p.stages)
+	if err != nil {
+		return nil, err
+	}
+	p.own = len(rules)
+	p.base = View{plan: p, limits: byStage(limits), listeners: faults}
+	if err := c.storm(spec.Phases); err != nil {
+		return nil, err
+	}
+	if spec.Start != (Start{}) && len(p.storm.spans) == 0 {
+		return nil, &SpecError{Path: "start", Err: fmt.Errorf("there are no phases that it could start")}
 	}
 	return p, nil
 }
@@ -49,24 +65,264 @@ func (p *Plan) Description() string { return p.description }
 // Seed returns the seed of the plan's draws.
 func (p *Plan) Seed() uint64 { return p.seed }
 
-// Needs returns the shared counters that the plan's rules draw or match on.
+// Start returns what starts the storm.
+func (p *Plan) Start() Start { return p.start }
+
+// Restart reports whether the storm starts anew when this plan replaces another; otherwise its clock goes on.
+func (p *Plan) Restart() bool { return p.restart }
+
+// Listeners returns the declared listeners; none when the server's own configuration decides. The slice is the plan's and must
+// not be changed.
+func (p *Plan) Listeners() []Listener { return p.listeners }
+
+// Phases returns the distinct phases in file order; Phase.Index is the position. The slice is the plan's and must not be changed.
+func (p *Plan) Phases() []*Phase { return p.storm.phases }
+
+// Needs returns the shared counters and headers that any rule or limit of the plan draws or matches on.
 func (p *Plan) Needs() Needs { return p.needs }
 
-// Rules returns the rules in file order; Rule.Index is the position. The slice is the plan's and must not be changed.
+// Rules returns all rules in file order, the plan's own before those of its phases; Rule.Index is the position. The slice is the
+// plan's and must not be changed.
 func (p *Plan) Rules() []*Rule { return p.rules }
 
-// At returns the rules of one stage in file order. The slice is the plan's and must not be changed.
+// OwnRules returns the rules that apply in every phase. The slice is the plan's and must not be changed.
+func (p *Plan) OwnRules() []*Rule { return p.rules[:p.own:p.own] }
+
+// AllLimits returns all limits in file order, the plan's own before those of its phases; Limit.Index is the position. The slice is
+// the plan's and must not be changed.
+func (p *Plan) AllLimits() []*Limit { return p.limits }
+
+// Limits returns the plan's own limits at the stage, in file order. The slice is the plan's and must not be changed.
+func (p *Plan) Limits(s smtp.Stage) []*Limit { return p.base.Limits(s) }
+
+// At returns the plan's own rules of one stage in file order. The slice is the plan's and must not be changed.
 func (p *Plan) At(s smtp.Stage) []*Rule { return p.stages[s].rules }
 
-// Decide returns the decision of the first rule that matches the occurrence, or the plain reply. It does not allocate for
-// addresses of usual length, and is safe for concurrent use.
-func (p *Plan) Decide(o *Occurrence) Decision {
-	stage := &p.stages[o.Stage]
-	if len(stage.rules) == 0 {
-		return Decision{}
+// Decide returns the decision of the plan's own rules, as if no phase was in force; see View.Decide.
+func (p *Plan) Decide(o *Occurrence) Decision { return p.base.Decide(o) }
+
+// planCompiler holds what the checks of a plan share: which names are taken, and where.
+type planCompiler struct {
+	plan                  *Plan
+	declared              map[string]int // listeners, by name
+	implicitTLS           bool           // some declared listener has it
+	rules, limits, phases map[string]string
+}
+
+func (c *planCompiler) listeners(listeners []Listener) error {
+	addresses := map[string]string{}
+	for i := range listeners {
+		l := &listeners[i]
+		path := fmt.Sprintf("listeners[%d]", i)
+		if field, err := l.validate(); err != nil {
+			return &SpecError{Path: path, Name: l.Name, Field: field, Err: err}
+		}
+		if first, taken := c.declared[l.Name]; taken {
+			return &SpecError{Path: path, Name: l.Name, Field: "name", Err: fmt.Errorf("name is taken by listener %d", first+1)}
+		}
+		if other, taken := addresses[l.Address]; taken && !anyPort(l.Address) {
+			return &SpecError{Path: path, Name: l.Name, Field: "address", Err: fmt.Errorf("address is taken by listener %q", other)}
+		}
+		c.declared[l.Name], addresses[l.Address] = i, l.Name
+		c.implicitTLS = c.implicitTLS || l.ImplicitTLS
 	}
-	if r := stage.find(o); r != nil {
-		return r.decide(p.seed, o)
+	c.plan.listeners = slices.Clone(listeners)
+	return nil
+}
+
+// rulesOf adds the rules of the plan or of a phase.
+func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *[smtp.NumStages]stageIndex) ([]*Rule, error) {
+	p := c.plan
+	var rules []*Rule
+	for i := range specs {
+		fail := func(field string, err error) error {
+			return &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Rule: i, Name: specs[i].Name, Field: field, Err: err}
+		}
+		r, field, err := newRule(&specs[i])
+		if err != nil {
+			return nil, fail(field, err)
+		}
+		if field, err := c.checkRule(r); err != nil {
+			return nil, fail(field, err)
+		}
+		if r.Index, r.Phase = len(p.rules), phase; r.Name == "" {
+			r.Name = fmt.Sprintf("rule %d", r.Index+1)
+		}
+		if first, taken := c.rules[r.Name]; taken {
+			err := fmt.Errorf("name is taken by %s", first)
+			return nil, &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Rule: i, Name: r.Name, Field: "name", Err: err}
+		}
+		c.rules[r.Name] = fmt.Sprintf("rule %d", r.Index+1)
+		p.rules = append(p.rules, r)
+		p.needs = p.needs.or(r.Needs())
+		stages[r.Stage].add(r)
+		rules = append(rules, r)
 	}
-	return Decision{}
+	return rules, nil
+}
+
+// checkRule checks what a rule can't know alone: the plan's listeners.
+func (c *planCompiler) checkRule(r *Rule) (field string, err error) {
+	if err := c.checkMatch(&r.Match); err != nil {
+		return "match.listener", err
+	}
+	if r.Stage != smtp.StageConnect || len(c.declared) == 0 {
+		return "", nil
+	}
+	for i := range r.Outcomes {
+		if r.Outcomes[i].TLS != TLSNone && !c.meetsImplicitTLS(&r.Match) {
+			return fmt.Sprintf("outcomes[%d].tls", i), fmt.Errorf("no listener that the rule matches has implicit TLS")
+		}
+	}
+	return "", nil
+}
+
+func (c *planCompiler) meetsImplicitTLS(m *Match) bool {
+	if len(m.Listeners) == 0 {
+		return c.implicitTLS
+	}
+	return slices.ContainsFunc(m.Listeners, func(name string) bool { return c.plan.listeners[c.declared[name]].ImplicitTLS })
+}
+
+func (c *planCompiler) checkMatch(m *Match) error {
+	for _, name := range m.Listeners {
+		if err := checkListener(name, c.declared); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// limitsOf adds the limits of the plan or of a phase.
+func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit, error) {
+	var limits []*Limit
+	for i := range specs {
+		fail := func(field string, err error) error {
+			return &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Name: specs[i].Name, Field: field, Err: err}
+		}
+		l, field, err := newLimit(&specs[i])
+		if err != nil {
+			return nil, fail(field, err)
+		}
+		if err := c.checkMatch(&l.Match); err != nil {
+			return nil, fail("match.listener", err)
+		}
+		for j := range l.Except {
+			if err := c.checkMatch(&l.Except[j]); err != nil {
+				return nil, fail(fmt.Sprintf("except[%d].listener", j), err)
+			}
+		}
+		if where, taken := c.limits[l.Name]; taken {
+			return nil, fail("name", fmt.Errorf("name is taken by %s", where))
+		}
+		c.limits[l.Name] = fmt.Sprintf("%s[%d]", path, i)
+		l.Index, l.Phase = len(c.plan.limits), phase
+		c.plan.limits = append(c.plan.limits, l)
+		c.plan.needs = c.plan.needs.or(l.Needs())
+		limits = append(limits, l)
+	}
+	return limits, nil
+}
+
+// storm adds the phases and puts them in order.
+func (c *planCompiler) storm(specs []PhaseSpec) error {
+	for i := range specs {
+		spec, path := &specs[i], fmt.Sprintf("phases[%d]", i)
+		if field, err := spec.validate(false); err != nil {
+			return &SpecError{Path: path, Name: spec.Name, Field: field, Err: err}
+		}
+		members := []*Phase{}
+		if spec.Phases == nil {
+			phase, err := c.phase(spec, path)
+			if err != nil {
+				return err
+			}
+			members = append(members, phase)
+		}
+		for j := range spec.Phases {
+			memberPath := fmt.Sprintf("%s.phases[%d]", path, j)
+			if field, err := spec.Phases[j].validate(true); err != nil {
+				return &SpecError{Path: memberPath, Name: spec.Phases[j].Name, Field: field, Err: err}
+			}
+			phase, err := c.phase(&spec.Phases[j], memberPath)
+			if err != nil {
+				return err
+			}
+			for range max(spec.Phases[j].Repeat, 1) {
+				members = append(members, phase)
+			}
+		}
+		for range max(spec.Repeat, 1) {
+			for _, phase := range members {
+				if err := c.plan.storm.append(phase); err != nil {
+					return &SpecError{Path: path, Name: spec.Name, Field: "repeat", Err: err}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *planCompiler) phase(spec *PhaseSpec, path string) (*Phase, error) {
+	fail := func(field string, err error) error {
+		return &SpecError{Path: path, Name: spec.Name, Field: field, Err: err}
+	}
+	if where, taken := c.phases[spec.Name]; taken {
+		return nil, fail("name", fmt.Errorf("name is taken by %s (to come back to a phase, repeat a group)", where))
+	}
+	c.phases[spec.Name] = path
+	p := c.plan
+	phase := &Phase{Index: len(p.storm.phases), Name: spec.Name, Duration: spec.Duration, Ramp: spec.Ramp}
+	own, err := listenerFaultsOf(spec.Listeners, c.declared)
+	if err != nil {
+		return nil, fail("listener_faults", err)
+	}
+	if phase.Limits, err = c.limitsOf(spec.Limits, spec.Name, path+".limits"); err != nil {
+		return nil, err
+	}
+	if phase.Rules, err = c.rulesOf(spec.Rules, spec.Name, path+".rules", &phase.stages); err != nil {
+		return nil, err
+	}
+	faults := map[string]ListenerFault{}
+	maps.Copy(faults, p.base.listeners)
+	maps.Copy(faults, own)
+	limits := byStage(slices.Concat(p.ownLimits(), phase.Limits))
+	steps := 1
+	if phase.Ramp != nil {
+		steps = rampSteps
+		for _, r := range phase.Rules {
+			p.needs = p.needs.or(keyNeeds(KeyAttempt, r.Stage))
+		}
+	}
+	phase.views = make([]View, steps)
+	for i := range phase.views {
+		v := View{plan: p, phase: phase, always: true, limits: limits, listeners: faults}
+		if phase.Ramp != nil {
+			share := (float64(i) + 0.5) / rampSteps
+			v.below, v.always = threshold(phase.Ramp.From + share*(phase.Ramp.To-phase.Ramp.From))
+		}
+		phase.views[i] = v
+	}
+	p.storm.phases = append(p.storm.phases, phase)
+	return phase, nil
+}
+
+// ownLimits returns the limits that apply in every phase: those that came first.
+func (p *Plan) ownLimits() []*Limit {
+	n := slices.IndexFunc(p.limits, func(l *Limit) bool { return l.Phase != "" })
+	if n < 0 {
+		n = len(p.limits)
+	}
+	return p.limits[:n:n]
+}
+
+func byStage(limits []*Limit) *[smtp.NumStages][]*Limit {
+	if len(limits) == 0 {
+		return nil
+	}
+	stages := new([smtp.NumStages][]*Limit)
+	for _, l := range limits {
+		stages[l.Stage] = append(stages[l.Stage], l)
+	}
+	return stages
 }

@@ -8,8 +8,9 @@ import (
 
 // Rule is a validated rule of a plan. It is immutable and shared.
 type Rule struct {
-	Index    int    // position in the plan, from 0
+	Index    int    // position in Plan.Rules, from 0
 	Name     string // unique within the plan
+	Phase    string // of the phase that it belongs to; empty for the plan's own
 	Stage    smtp.Stage
 	Match    Match
 	Mode     Mode      // the mode that its outcomes come from; ModeNone when they were written out
@@ -27,6 +28,8 @@ type Outcome struct {
 	Reply       *smtp.Reply // nil: the stage's plain reply, see Plain
 	Probability float64     // weight divided by the sum of the rule's weights
 	Delay       Delay
+	Faults
+	Faulty bool // Faults is not zero
 }
 
 // Probabilities returns the probability of each outcome, from the weights. The number of replies planned for an outcome is its
@@ -41,10 +44,7 @@ func (r *Rule) Probabilities() []float64 {
 
 // Needs returns the shared counters that the rule draws or matches on.
 func (r *Rule) Needs() Needs {
-	needs := Needs{
-		Connections: !r.Match.Connections.IsZero(),
-		Recipients:  !r.Match.Attempts.IsZero(),
-	}
+	needs := r.Match.needs()
 	if r.draws {
 		needs = needs.or(keyNeeds(r.Key, r.Stage))
 	}
@@ -55,7 +55,8 @@ func (r *Rule) Needs() Needs {
 func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	d := Decision{Cause: CauseRule, Rule: r}
 	if !r.draws {
-		d.Reply, d.Delay = r.Outcomes[0].Reply, r.Outcomes[0].Delay.At(0)
+		d.Chosen = &r.Outcomes[0]
+		d.Reply, d.Delay = d.Chosen.Reply, d.Chosen.Delay.At(0)
 		return d
 	}
 	var space [400]byte
@@ -64,7 +65,7 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 		d.Outcome = r.table.index(Draw(seed, r.Stage, PurposeCode, key))
 	}
 	outcome := &r.Outcomes[d.Outcome]
-	d.Reply = outcome.Reply
+	d.Chosen, d.Reply = outcome, outcome.Reply
 	if outcome.Delay.random() {
 		d.Delay = outcome.Delay.At(Draw(seed, r.Stage, PurposeDelay, key))
 	} else {
@@ -152,7 +153,7 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 	if err := o.Delay.Validate(); err != nil {
 		return Outcome{}, ".delay", err
 	}
-	outcome = Outcome{Code: o.Code, Delay: spec.Delay}
+	outcome = Outcome{Code: o.Code, Delay: spec.Delay, Faults: o.Faults, Faulty: !o.Faults.IsZero()}
 	if o.NoDelay || !o.Delay.IsZero() {
 		outcome.Delay = o.Delay
 	}
@@ -163,10 +164,11 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 		return Outcome{}, ".reply", fmt.Errorf("enhanced status code or text without a code")
 	case o.Code == 0 || (o.Code == plain && !written):
 		outcome.Code = plain
-		return outcome, "", nil
+	default:
+		if outcome.Reply, err = smtp.NewReply(spec.Stage, o.Code, o.Enhanced, o.Text...); err != nil {
+			return Outcome{}, ".reply", err
+		}
 	}
-	if outcome.Reply, err = smtp.NewReply(spec.Stage, o.Code, o.Enhanced, o.Text...); err != nil {
-		return Outcome{}, ".reply", err
-	}
-	return outcome, "", nil
+	field, err = outcome.validate(spec.Stage, outcome.Code, outcome.Reply, !outcome.Delay.IsZero())
+	return outcome, field, err
 }

@@ -9,10 +9,16 @@ import (
 
 // PlanSpec is a plan as a person wrote it, in flags or in a file. NewPlan checks it and makes it a Plan.
 type PlanSpec struct {
-	Name        string
-	Description string
-	Seed        uint64
-	Rules       []RuleSpec // the first that matches decides
+	Name           string
+	Description    string
+	Seed           uint64
+	Start          Start               // of the first phase
+	Restart        bool                // the storm starts anew when the plan replaces another
+	Listeners      []Listener          // none: the server's own
+	ListenerFaults []ListenerFaultSpec // outside of phases, and in those that say nothing about the listener
+	Limits         []LimitSpec         // the first that refuses decides
+	Rules          []RuleSpec          // in every phase, before the phase's own; the first that matches decides
+	Phases         []PhaseSpec         // the storm, in order
 }
 
 // RuleSpec is one rule of a PlanSpec. It has outcomes or a mode, or neither: then its outcome is the plain reply, which makes
@@ -37,6 +43,7 @@ type OutcomeSpec struct {
 	Text     []string      // reply lines; none: the catalogue's text
 	Delay    Delay         // overrides the rule's
 	NoDelay  bool          // no delay even if the rule has one
+	Faults
 }
 
 // ParseReply parses a reply as flags and plans write it: "450", "550/5.7.1", or "plain" for the stage's plain reply. The weight of the
@@ -59,18 +66,23 @@ func ParseReply(text string) (OutcomeSpec, error) {
 	return o, nil
 }
 
-// SpecError is what NewPlan returns for a broken PlanSpec: it says which rule and which of its fields is wrong.
+// SpecError is what NewPlan returns for a broken PlanSpec: it says which part and which of its fields is wrong.
 type SpecError struct {
-	Rule  int    // index into PlanSpec.Rules
-	Name  string // the rule's name, if it has one
-	Field string // as plan files write it, such as "match.recipient" or "outcomes[2].reply"; empty for the rule as a whole
+	Path  string // the part, as plan files write it, such as "rules[2]" or "phases[1].limits[0]"; empty when only Rule is known
+	Rule  int    // for rules, index into the list that they are in
+	Name  string // the part's name, if it has one
+	Field string // as plan files write it, such as "match.recipient" or "outcomes[2].reply"; empty for the part as a whole
 	Err   error
 }
 
-// Error returns one line: the rule, the field and what is wrong.
+// Error returns one line: the part, the field and what is wrong.
 func (e *SpecError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "rule %d", e.Rule+1)
+	if e.Path == "" || strings.HasPrefix(e.Path, "rules[") {
+		fmt.Fprintf(&b, "rule %d", e.Rule+1)
+	} else {
+		b.WriteString(e.Path)
+	}
 	if e.Name != "" {
 		fmt.Fprintf(&b, " %q", e.Name)
 	}

@@ -1,0 +1,297 @@
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Faults are the edits of an outcome beside its reply and delay. The zero value edits nothing. They are edits of what happens,
+// never of a socket: a session turns them into effects.
+type Faults struct {
+	// Silence sends no reply at all: the connection is held until the client goes away or the session's maximum hold is over,
+	// and then closed with FIN. It leaves nothing for other edits to work on, except Delivery.
+	Silence bool
+	// Dribble sends the reply a few octets at a time.
+	Dribble Dribble
+	// Split sends the reply in several writes, each drained before the next.
+	Split Split
+	// Malformed breaks the reply's syntax.
+	Malformed Malformation
+	// Close ends the connection, instead of the reply or after it.
+	Close Close
+	// Delivery says whether the message counts as delivered. Only at message.
+	Delivery Delivery
+	// Body is what happens in mid-body. Only at data, where the reply must be 354, and bdat.
+	Body BodyFault
+	// Missing are the capabilities, in upper case, that this reply to EHLO leaves out. Only at ehlo, in the plain reply.
+	Missing []string
+	// TLS is what goes wrong with the handshake. Only at starttls, where the reply must be 220, and at connect of listeners with
+	// implicit TLS, before the greeting.
+	TLS TLSFault
+}
+
+// IsZero reports whether nothing is edited.
+func (f *Faults) IsZero() bool {
+	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Malformed == MalformedNone && f.Close == Close{} &&
+		f.Delivery == DeliveryFollow && f.Body == BodyFault{} && len(f.Missing) == 0 && f.TLS == TLSNone
+}
+
+// Unsent reports whether the reply is never sent: Silence, or Close before it.
+func (f *Faults) Unsent() bool {
+	return f.Silence || f.Close.Mode != CloseNone && f.Close.When == CloseBefore
+}
+
+// Limits of the parameters of faults.
+const (
+	MaxDribbleOctets = 512 // octets per tick
+	MaxSplitPackets  = 64
+	MaxBodyAfter     = 1 << 40 // octets
+)
+
+// Dribble sends a reply Octets octets at a time, one piece every Every. The zero value sends it at once.
+type Dribble struct {
+	Octets int           // 1 to MaxDribbleOctets
+	Every  time.Duration // 1 ms to MaxDelay
+}
+
+// Split sends a reply in Packets pieces of about equal length, each drained and followed by Pause. The zero value sends it in one.
+type Split struct {
+	Packets int           // 2 to MaxSplitPackets
+	Pause   time.Duration // 0 to MaxDelay
+}
+
+// Malformation is a way to break the syntax of a reply (RFC 5321 section 4.2).
+type Malformation uint8
+
+// The malformations.
+const (
+	MalformedNone        Malformation = iota
+	MalformedBadCode                  // the code is no number
+	MalformedNoCode                   // the text alone
+	MalformedMissingCRLF              // the last line isn't ended
+	MalformedOverLong                 // a line far above MaxReplyLine
+	MalformedWrongCode                // a code that has no meaning at the stage
+	MalformedMixedCodes               // a multi-line reply whose lines differ in code
+)
+
+var malformations = [...]string{"none", "bad-code", "no-code", "missing-crlf", "over-long", "wrong-code", "mixed-codes"}
+
+// String returns the name as plans write it.
+func (m Malformation) String() string { return nameOf(malformations[:], int(m)) }
+
+// ParseMalformation parses a name; the error names the valid ones.
+func ParseMalformation(name string) (Malformation, error) {
+	i, err := parseName("malformation", name, malformations[:], 0)
+	return Malformation(i), err
+}
+
+// CloseKind is a way to end a connection.
+type CloseKind uint8
+
+// The ways.
+const (
+	CloseNone CloseKind = iota
+	CloseFIN            // in order: FIN, what the client still sends is discarded
+	CloseRST            // abortive: RST
+	CloseHalf           // FIN, and the sink goes on reading
+)
+
+var closeKinds = [...]string{"none", "fin", "rst", "half"}
+
+// String returns the name as plans write it.
+func (c CloseKind) String() string { return nameOf(closeKinds[:], int(c)) }
+
+// ParseCloseKind parses a name; the error names the valid ones.
+func ParseCloseKind(name string) (CloseKind, error) {
+	i, err := parseName("close", name, closeKinds[:], 0)
+	return CloseKind(i), err
+}
+
+// CloseWhen says on which side of the reply a connection is closed.
+type CloseWhen uint8
+
+// The sides.
+const (
+	CloseBefore CloseWhen = iota // the reply is never sent
+	CloseAfter                   // once it was sent, and for CloseRST acknowledged by the client's kernel
+)
+
+var closeWhens = [...]string{"before", "after"}
+
+// String returns "before" or "after".
+func (c CloseWhen) String() string { return nameOf(closeWhens[:], int(c)) }
+
+// ParseCloseWhen parses "before" or "after".
+func ParseCloseWhen(name string) (CloseWhen, error) {
+	i, err := parseName("time to close", name, closeWhens[:], 0)
+	return CloseWhen(i), err
+}
+
+// Close ends a connection around a reply. The zero value doesn't.
+type Close struct {
+	Mode CloseKind
+	When CloseWhen
+}
+
+// Delivery says whether a message counts as delivered, and the ledger's rows with it.
+type Delivery uint8
+
+// The choices.
+const (
+	DeliveryFollow  Delivery = iota // as the reply says that was sent: delivered when it is 2xx
+	DeliveryKeep                    // delivered, whatever the client is told: the lost reply after the final dot
+	DeliveryDiscard                 // not delivered, whatever the client is told: a message that vanishes
+)
+
+var deliveries = [...]string{"follow", "keep", "discard"}
+
+// String returns the name as plans write it.
+func (d Delivery) String() string { return nameOf(deliveries[:], int(d)) }
+
+// ParseDelivery parses a name; the error names the valid ones.
+func ParseDelivery(name string) (Delivery, error) {
+	i, err := parseName("delivery", name, deliveries[:], 0)
+	return Delivery(i), err
+}
+
+// BodyFault is what happens once After octets of the body were read: the connection is closed, or the sink stops reading, so that
+// the client meets a zero window. The zero value is nothing.
+type BodyFault struct {
+	After       int64         // octets of the body, 0 to MaxBodyAfter; at bdat, of the chunk
+	Close       CloseKind     // or StopReading
+	StopReading bool          // or Close
+	For         time.Duration // how long reading stops, 0 to MaxDelay; 0: until the client goes away or the session's maximum hold is over
+}
+
+// TLSFault is what goes wrong with a TLS handshake.
+type TLSFault uint8
+
+// The faults. A refusal is no fault of the handshake: it is the reply 454 to STARTTLS.
+const (
+	TLSNone       TLSFault = iota
+	TLSGarbage             // octets that are no TLS record, instead of the server's hello
+	TLSStall               // the client's hello is never answered
+	TLSReset               // RST during the handshake
+	TLSExpired             // the certificate is expired
+	TLSSelfSigned          // the certificate is its own issuer
+	TLSWrongName           // the certificate is for another host
+)
+
+var tlsFaults = [...]string{"none", "garbage", "stall", "reset", "expired", "self-signed", "wrong-name"}
+
+// String returns the name as plans write it.
+func (f TLSFault) String() string { return nameOf(tlsFaults[:], int(f)) }
+
+// ParseTLSFault parses a name; the error names the valid ones.
+func ParseTLSFault(name string) (TLSFault, error) {
+	i, err := parseName("TLS fault", name, tlsFaults[:], 0)
+	return TLSFault(i), err
+}
+
+// capabilities are the EHLO keywords that a plan may leave out.
+var capabilities = []string{
+	"8BITMIME", "AUTH", "BINARYMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "ETRN", "EXPN", "HELP", "PIPELINING", "SIZE",
+	"SMTPUTF8", "STARTTLS", "VRFY",
+}
+
+// validate checks the faults of an outcome at a stage, with the code and reply that it has; reply is nil for the plain one, and
+// delayed is set when the outcome has a delay. The error has the field's name as plans write it.
+func (f *Faults) validate(s smtp.Stage, code smtp.Code, reply *smtp.Reply, delayed bool) (field string, err error) {
+	for _, c := range [...]struct {
+		field  string
+		given  bool
+		stages []smtp.Stage
+	}{
+		{".delivery", f.Delivery != DeliveryFollow, []smtp.Stage{smtp.StageMessage}},
+		{".body", f.Body != BodyFault{}, []smtp.Stage{smtp.StageData, smtp.StageBdat}},
+		{".missing", len(f.Missing) > 0, []smtp.Stage{smtp.StageEhlo}},
+		{".tls", f.TLS != TLSNone, []smtp.Stage{smtp.StageConnect, smtp.StageStartTLS}},
+	} {
+		if c.given && !slices.Contains(c.stages, s) {
+			return c.field, fmt.Errorf("not valid at stage %v (valid at: %s)", s, stageList(c.stages))
+		}
+	}
+	if field, err := f.validateParameters(); err != nil {
+		return field, err
+	}
+	return f.validateTogether(code, s, reply, delayed)
+}
+
+func (f *Faults) validateParameters() (field string, err error) {
+	if d := f.Dribble; d != (Dribble{}) && (d.Octets < 1 || d.Octets > MaxDribbleOctets || d.Every < time.Millisecond || d.Every > MaxDelay) {
+		return ".dribble", fmt.Errorf("%d octets every %v is out of range (want 1 to %d octets every 1ms to %v)", d.Octets, d.Every, MaxDribbleOctets, MaxDelay)
+	}
+	if p := f.Split; p != (Split{}) && (p.Packets < 2 || p.Packets > MaxSplitPackets || p.Pause < 0 || p.Pause > MaxDelay) {
+		return ".split", fmt.Errorf("%d packets with a pause of %v is out of range (want 2 to %d packets and 0s to %v)", p.Packets, p.Pause, MaxSplitPackets, MaxDelay)
+	}
+	for _, e := range [...]struct {
+		field      string
+		value, max int
+	}{
+		{".malformed", int(f.Malformed), len(malformations)}, {".close", int(f.Close.Mode), len(closeKinds)},
+		{".close", int(f.Close.When), len(closeWhens)}, {".delivery", int(f.Delivery), len(deliveries)},
+		{".body", int(f.Body.Close), len(closeKinds)}, {".tls", int(f.TLS), len(tlsFaults)},
+	} {
+		if e.value >= e.max {
+			return e.field, fmt.Errorf("unknown value %d", e.value)
+		}
+	}
+	if f.Close.When != CloseBefore && f.Close.Mode == CloseNone {
+		return ".close", fmt.Errorf("a time but no mode (want fin, rst or half)")
+	}
+	for _, name := range f.Missing {
+		if !slices.Contains(capabilities, name) {
+			return ".missing", fmt.Errorf("unknown capability %q (valid: %s)", name, strings.Join(capabilities, " "))
+		}
+	}
+	return ".body", f.Body.validate()
+}
+
+func (b *BodyFault) validate() error {
+	switch {
+	case *b == BodyFault{}:
+	case b.After < 0 || b.After > MaxBodyAfter:
+		return fmt.Errorf("after %d octets is out of range (want 0 to %d)", b.After, int64(MaxBodyAfter))
+	case (b.Close != CloseNone) == b.StopReading:
+		return fmt.Errorf("nothing or two things to do after %d octets (want either close or stop_reading)", b.After)
+	case b.For != 0 && !b.StopReading:
+		return fmt.Errorf("a time to stop reading for, but reading does not stop")
+	case b.For < 0 || b.For > MaxDelay:
+		return fmt.Errorf("time %v is out of range (want 0s to %v)", b.For, MaxDelay)
+	}
+	return nil
+}
+
+// validateTogether refuses edits of a reply that is never sent, and those that a reply leaves no room for.
+func (f *Faults) validateTogether(code smtp.Code, s smtp.Stage, reply *smtp.Reply, delayed bool) (field string, err error) {
+	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Malformed != MalformedNone
+	switch {
+	case f.Silence && (reply != nil || delayed || edited || f.Close.Mode != CloseNone || f.Body != BodyFault{} || len(f.Missing) > 0 || f.TLS != TLSNone):
+		return ".silence", fmt.Errorf("no reply is sent: it goes with delivery only")
+	case f.Unsent() && (reply != nil || edited || f.Body != BodyFault{} || len(f.Missing) > 0 || f.TLS != TLSNone):
+		return ".close", fmt.Errorf("closed before the reply, which is never sent: it goes with delay and delivery only (or: when: after)")
+	case f.Dribble != Dribble{} && f.Split != Split{}:
+		return ".dribble", fmt.Errorf("both dribble and split (want one of them)")
+	case f.Body != BodyFault{} && f.Close.Mode != CloseNone:
+		return ".body", fmt.Errorf("the connection is closed before there is a body")
+	case f.Body != BodyFault{} && s == smtp.StageData && code != 354:
+		return ".body", fmt.Errorf("reply %d opens no body (want 354)", code)
+	case len(f.Missing) > 0 && reply != nil:
+		return ".missing", fmt.Errorf("the reply has words of its own, and so no capabilities to leave out (want the plain reply)")
+	case f.TLS != TLSNone && code != 220:
+		return ".tls", fmt.Errorf("reply %d starts no handshake (want 220)", code)
+	}
+	return "", nil
+}
+
+func stageList(stages []smtp.Stage) string {
+	names := make([]string, len(stages))
+	for i, s := range stages {
+		names[i] = s.String()
+	}
+	return strings.Join(names, " ")
+}

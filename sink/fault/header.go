@@ -1,0 +1,115 @@
+package fault
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Headers gives access to the header fields of the message under way, without allocating. A session that captures headers
+// (Needs.Headers) sets Occurrence.Headers at message.
+type Headers interface {
+	// Header returns the body of the first field of that name, which is in lower case, without the blanks around it; folding
+	// (RFC 5322 section 2.2.3) stays as it came. ok is false when there is no such field. The value is valid during the call of
+	// Decide only.
+	Header(name string) (value []byte, ok bool)
+}
+
+// HeaderPattern is a condition on one header field: it holds when the field is there and its value matches any of the globs.
+type HeaderPattern struct {
+	Name  string   // compared without regard to ASCII case
+	Globs []string // * is any text, ? any one octet, everything else itself, without regard to ASCII case; at least one
+}
+
+// maxGlob is the longest glob in octets.
+const maxGlob = 256
+
+func (p *HeaderPattern) validate() error {
+	for _, c := range []byte(p.Name) {
+		if c <= ' ' || c >= 0x7f || c == ':' { // RFC 5322 section 2.2
+			return fmt.Errorf("invalid header field name %q (want for example x-priority)", p.Name)
+		}
+	}
+	if p.Name == "" {
+		return fmt.Errorf("empty header field name (want for example x-priority)")
+	}
+	if len(p.Globs) == 0 {
+		return fmt.Errorf("no pattern for %s (want at least one, such as *)", p.Name)
+	}
+	for _, g := range p.Globs {
+		if g == "" || len(g) > maxGlob {
+			return fmt.Errorf("pattern of %d octets for %s (want 1 to %d)", len(g), p.Name, maxGlob)
+		}
+	}
+	return nil
+}
+
+// lowered returns the pattern in the form that matching compares.
+func (p *HeaderPattern) lowered() HeaderPattern {
+	l := HeaderPattern{Name: strings.ToLower(p.Name)}
+	for _, g := range p.Globs {
+		l.Globs = append(l.Globs, string(lowerASCII([]byte(g))))
+	}
+	return l
+}
+
+// holdsHeaders reports whether every pattern, lowered, holds.
+func holdsHeaders(patterns []HeaderPattern, headers Headers) bool {
+	if headers == nil {
+		return false
+	}
+	for i := range patterns {
+		value, ok := headers.Header(patterns[i].Name)
+		if !ok || !anyGlob(patterns[i].Globs, value) {
+			return false
+		}
+	}
+	return true
+}
+
+func anyGlob(globs []string, value []byte) bool {
+	for _, g := range globs {
+		if globMatches(g, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// globMatches matches a lowered glob. It needs at most len(glob) times len(value) steps: only the last * is ever tried again.
+func globMatches(glob string, value []byte) bool {
+	g, v, star, retry := 0, 0, -1, 0
+	for v < len(value) {
+		switch {
+		case g < len(glob) && glob[g] == '*':
+			star, retry = g, v
+			g++
+		case g < len(glob) && (glob[g] == '?' || glob[g] == lowerOctet(value[v])):
+			g++
+			v++
+		case star >= 0:
+			retry++
+			g, v = star+1, retry
+		default:
+			return false
+		}
+	}
+	for g < len(glob) && glob[g] == '*' {
+		g++
+	}
+	return g == len(glob)
+}
+
+func lowerOctet(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
+
+// lowerASCII lowers b in place and returns it.
+func lowerASCII(b []byte) []byte {
+	for i, c := range b {
+		b[i] = lowerOctet(c)
+	}
+	return b
+}

@@ -1,0 +1,330 @@
+package fault
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// LimitKind is what a limit counts.
+type LimitKind uint8
+
+// The kinds.
+const (
+	LimitRate        LimitKind = iota // a token bucket: Rate tokens a second, at most Burst; each occurrence takes one
+	LimitConcurrency                  // Max open connections
+	LimitMessages                     // Max messages (MAIL) per connection
+	LimitRecipients                   // Max recipients per transaction
+	LimitSize                         // Max octets per message: as declared at mail, as counted at message
+	LimitGreylist                     // (network, sender, recipient) is refused until Delay after it was first seen, see GreylistNetwork
+)
+
+var limitKinds = [...]string{"rate", "concurrency", "messages", "recipients", "size", "greylist"}
+
+// String returns the name as plans write it.
+func (k LimitKind) String() string { return nameOf(limitKinds[:], int(k)) }
+
+// ParseLimitKind parses a name; the error names the valid ones.
+func ParseLimitKind(name string) (LimitKind, error) {
+	i, err := parseName("limit", name, limitKinds[:], 0)
+	return LimitKind(i), err
+}
+
+// LimitScope says who shares a limit's count.
+type LimitScope uint8
+
+// The scopes.
+const (
+	ScopeDefault         LimitScope = iota // the first one that the kind has: client, or connection
+	ScopeClient                            // each client address; for greylist its network
+	ScopeRecipientDomain                   // each domain of recipients
+	ScopeConnection                        // each connection
+	ScopeAll                               // everybody together
+)
+
+var limitScopes = [...]string{"", "client", "recipient-domain", "connection", "all"}
+
+// String returns the name as plans write it; the empty string for ScopeDefault.
+func (s LimitScope) String() string { return nameOf(limitScopes[:], int(s)) }
+
+// ParseLimitScope parses a name; the error names the valid ones.
+func ParseLimitScope(name string) (LimitScope, error) {
+	i, err := parseName("scope", name, limitScopes[:], 1)
+	return LimitScope(i), err
+}
+
+// Limit is a validated limit of a plan: a true count, not odds. It is immutable and shared. What it counts is kept elsewhere
+// (package state) by its name and parameters.
+type Limit struct {
+	Index  int    // position in Plan.AllLimits, from 0
+	Name   string // unique within the plan
+	Phase  string // of the phase that it belongs to; empty for the plan's own
+	Kind   LimitKind
+	Scope  LimitScope // never ScopeDefault
+	Stage  smtp.Stage // at which it is asked
+	Match  Match      // whom it is for
+	Except []Match    // and whom of these it is not for
+	Rate   float64    // tokens per second
+	Burst  float64    // tokens, at least 1
+	Max    int64
+	Delay  time.Duration // of greylist: from the first sight of a triple to the first acceptance
+	Window time.Duration // of greylist: from the first sight to a retry that still counts; and how long an accepted triple is known from its last use on
+	Reply  *smtp.Reply   // 4xx or 5xx
+
+	matcher  matcher
+	excepted []matcher
+}
+
+// LimitSpec is a limit of a PlanSpec, as a person wrote it.
+type LimitSpec struct {
+	Name   string // needed; unique within the plan
+	Kind   LimitKind
+	Scope  LimitScope
+	Stage  smtp.Stage // used if HasStage
+	Match  Match      // whom it is for; everybody by default
+	Except []Match
+	Rate   float64 // tokens per second
+	Burst  float64 // 0: one second's tokens, at least 1
+	Max    int64
+	Delay  time.Duration
+	Window time.Duration
+	// Code, Enhanced and Text are the reply; Code 0 is the kind's usual one.
+	Code     smtp.Code
+	Enhanced smtp.Enhanced
+	Text     []string
+
+	HasStage bool // otherwise the kind's first stage
+}
+
+// Applies reports whether the limit is for this occurrence. It does not allocate.
+func (l *Limit) Applies(o *Occurrence) bool {
+	if !l.matcher.holdsAll(o) {
+		return false
+	}
+	for i := range l.excepted {
+		if l.excepted[i].holdsAll(o) {
+			return false
+		}
+	}
+	return true
+}
+
+// Fits reports whether an occurrence is within a limit that needs no shared count: messages, recipients and size. It is true for
+// the other kinds, and does not look at whom the limit is for.
+func (l *Limit) Fits(o *Occurrence) bool {
+	switch l.Kind {
+	case LimitMessages:
+		return o.MessageN <= uint64(l.Max)
+	case LimitRecipients:
+		return int64(o.Recipients) < l.Max
+	case LimitSize:
+		return o.Size <= l.Max
+	}
+	return true
+}
+
+// Decision returns the refusal of an occurrence that is beyond the limit.
+func (l *Limit) Decision() Decision { return Decision{Cause: CauseLimit, Limit: l, Reply: l.Reply} }
+
+// GreylistNetwork returns the network that greylisting takes for one client: /24 of IPv4, /64 of IPv6. Large senders retry from
+// another host of the same network. It is invalid for a unix socket.
+func GreylistNetwork(client netip.Addr) netip.Prefix {
+	client = client.Unmap().WithZone("")
+	bits := 64
+	if client.Is4() {
+		bits = 24
+	}
+	network, err := client.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return network
+}
+
+// limitRules says what each kind may have. The first scope and stage are the defaults.
+var limitRules = [...]struct {
+	scopes   []LimitScope
+	stages   []smtp.Stage
+	max      bool
+	code     smtp.Code
+	enhanced smtp.Enhanced
+	text     string
+}{
+	LimitRate: {
+		scopes: []LimitScope{ScopeClient, ScopeRecipientDomain, ScopeConnection, ScopeAll},
+		stages: []smtp.Stage{smtp.StageRcpt, smtp.StageConnect, smtp.StageMail, smtp.StageData, smtp.StageMessage},
+		code:   451, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, text: "Rate limit exceeded, try again later",
+	},
+	LimitConcurrency: {
+		scopes: []LimitScope{ScopeClient, ScopeAll}, stages: []smtp.Stage{smtp.StageConnect}, max: true,
+		code: 421, text: "Too many concurrent connections, try again later",
+	},
+	LimitMessages: {
+		scopes: []LimitScope{ScopeConnection}, stages: []smtp.Stage{smtp.StageMail}, max: true,
+		code: 421, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 0}, text: "Too many messages on this connection",
+	},
+	LimitRecipients: {
+		scopes: []LimitScope{ScopeConnection}, stages: []smtp.Stage{smtp.StageRcpt}, max: true,
+		code: 452, enhanced: smtp.Enhanced{Class: 4, Subject: 5, Detail: 3}, text: "Too many recipients",
+	},
+	LimitSize: {
+		scopes: []LimitScope{ScopeConnection}, stages: []smtp.Stage{smtp.StageMessage, smtp.StageMail}, max: true,
+		code: 552, enhanced: smtp.Enhanced{Class: 5, Subject: 3, Detail: 4}, text: "Message is too big",
+	},
+	LimitGreylist: {
+		scopes: []LimitScope{ScopeClient}, stages: []smtp.Stage{smtp.StageRcpt},
+		code: 451, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, text: "Greylisted, try again later",
+	},
+}
+
+// Bounds of the parameters of limits.
+const (
+	MaxLimitRate  = 1e9                  // tokens per second
+	MaxLimitBurst = 1e9                  // tokens
+	MaxLimit      = 1 << 40              // Limit.Max
+	MaxGreylist   = 365 * 24 * time.Hour // Limit.Window
+)
+
+// newLimit validates a spec; the error has no position yet, only field and cause.
+func newLimit(spec *LimitSpec) (l *Limit, field string, err error) {
+	if spec.Name == "" {
+		return nil, "name", fmt.Errorf("missing (want a name, which replies are counted under)")
+	}
+	if int(spec.Kind) >= len(limitKinds) {
+		return nil, "kind", fmt.Errorf("unknown limit %v", spec.Kind)
+	}
+	rules := &limitRules[spec.Kind]
+	l = &Limit{
+		Name: spec.Name, Kind: spec.Kind, Scope: spec.Scope, Stage: spec.Stage, Match: spec.Match, Except: spec.Except,
+		Rate: spec.Rate, Burst: spec.Burst, Max: spec.Max, Delay: spec.Delay, Window: spec.Window,
+	}
+	if !spec.HasStage {
+		l.Stage = rules.stages[0]
+	}
+	if l.Scope == ScopeDefault {
+		l.Scope = rules.scopes[0]
+	}
+	switch {
+	case !slices.Contains(rules.stages, l.Stage):
+		return nil, "stage", fmt.Errorf("%v has no limit %v (valid at: %s)", l.Stage, l.Kind, stageList(rules.stages))
+	case !slices.Contains(rules.scopes, l.Scope):
+		return nil, "scope", fmt.Errorf("limit %v has no scope %v (valid: %s)", l.Kind, l.Scope, scopeList(rules.scopes))
+	case l.Scope == ScopeRecipientDomain && l.Stage != smtp.StageRcpt:
+		return nil, "scope", fmt.Errorf("the recipient's domain is not known at stage %v (known at: rcpt)", l.Stage)
+	case l.Scope == ScopeConnection && l.Stage == smtp.StageConnect:
+		return nil, "scope", fmt.Errorf("a connection has one greeting only (valid at connect: client all)")
+	}
+	if field, err := l.validateParameters(rules.max); err != nil {
+		return nil, field, err
+	}
+	if field, err := l.compileMatches(); err != nil {
+		return nil, field, err
+	}
+	return l, "reply", l.setReply(spec)
+}
+
+func (l *Limit) validateParameters(hasMax bool) (field string, err error) {
+	switch {
+	case !hasMax && l.Max != 0:
+		return "max", fmt.Errorf("limit %v has no max", l.Kind)
+	case hasMax && (l.Max < 1 || l.Max > MaxLimit):
+		return "max", fmt.Errorf("%d is out of range (want 1 to %d)", l.Max, int64(MaxLimit))
+	case l.Kind != LimitRate && l.Rate != 0:
+		return "rate", fmt.Errorf("limit %v has no rate", l.Kind)
+	case l.Kind != LimitRate && l.Burst != 0:
+		return "burst", fmt.Errorf("limit %v has no burst", l.Kind)
+	case l.Kind == LimitRate && !(l.Rate > 0 && l.Rate <= MaxLimitRate):
+		return "rate", fmt.Errorf("%s per second is out of range (want above 0, at most %s)", formatFloat(l.Rate), formatFloat(MaxLimitRate))
+	case l.Kind == LimitRate && l.Burst != 0 && !(l.Burst >= 1 && l.Burst <= MaxLimitBurst):
+		return "burst", fmt.Errorf("%s is out of range (want 1 to %s)", formatFloat(l.Burst), formatFloat(MaxLimitBurst))
+	case l.Kind != LimitGreylist && l.Delay != 0:
+		return "delay", fmt.Errorf("limit %v has no delay", l.Kind)
+	case l.Kind != LimitGreylist && l.Window != 0:
+		return "window", fmt.Errorf("limit %v has no window", l.Kind)
+	case l.Kind == LimitGreylist && (l.Delay <= 0 || l.Delay > MaxGreylist):
+		return "delay", fmt.Errorf("%v is out of range (want above 0s, at most %v)", l.Delay, MaxGreylist)
+	case l.Kind == LimitGreylist && (l.Window <= l.Delay || l.Window > MaxGreylist):
+		return "window", fmt.Errorf("%v is out of range (want above the delay of %v, at most %v)", l.Window, l.Delay, MaxGreylist)
+	}
+	if l.Kind == LimitRate && l.Burst == 0 {
+		l.Burst = max(1, math.Ceil(l.Rate))
+	}
+	return "", nil
+}
+
+func (l *Limit) compileMatches() (field string, err error) {
+	if field, err := l.Match.validate(l.Stage); err != nil {
+		return field, err
+	}
+	l.matcher = newMatcher(&l.Match)
+	for i := range l.Except {
+		if l.Except[i].isZero() {
+			return fmt.Sprintf("except[%d]", i), fmt.Errorf("no condition: nobody would be left for the limit")
+		}
+		if field, err := l.Except[i].validate(l.Stage); err != nil {
+			return fmt.Sprintf("except[%d]%s", i, strings.TrimPrefix(field, "match")), err
+		}
+		l.excepted = append(l.excepted, newMatcher(&l.Except[i]))
+	}
+	return "", nil
+}
+
+func (l *Limit) setReply(spec *LimitSpec) (err error) {
+	rules := &limitRules[l.Kind]
+	code, enhanced, text := spec.Code, spec.Enhanced, spec.Text
+	switch {
+	case code == 0 && (!enhanced.IsZero() || len(text) > 0):
+		return fmt.Errorf("enhanced status code or text without a code")
+	case code == 0:
+		code, enhanced, text = rules.code, rules.enhanced, []string{rules.text}
+	case !code.Temporary() && !code.Permanent():
+		return fmt.Errorf("%d is no refusal (want 400 to 599)", code)
+	}
+	l.Reply, err = smtp.NewReply(l.Stage, code, enhanced, text...)
+	return err
+}
+
+// Needs returns what the limit's conditions need.
+func (l *Limit) Needs() Needs {
+	needs := l.Match.needs()
+	for i := range l.Except {
+		needs = needs.or(l.Except[i].needs())
+	}
+	return needs
+}
+
+// ParseRate parses a rate as plans write it: "20/s", "600/m", "1000/h", or "20" for tokens per second.
+func ParseRate(text string) (perSecond float64, err error) {
+	number, unit, given := strings.Cut(text, "/")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	seconds := 1.0
+	switch strings.TrimSpace(unit) {
+	case "s":
+	case "m":
+		seconds = 60
+	case "h":
+		seconds = 3600
+	default:
+		if given {
+			err = fmt.Errorf("unknown unit %q", unit)
+		}
+	}
+	if err != nil || !(v > 0) || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("invalid rate %q (want for example 20/s, 600/m or 1000/h)", text)
+	}
+	return v / seconds, nil
+}
+
+func scopeList(scopes []LimitScope) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = s.String()
+	}
+	return strings.Join(names, " ")
+}

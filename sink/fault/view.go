@@ -1,0 +1,157 @@
+package fault
+
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// View is a plan at a time: the plan's own rules and limits, and those of the phase in force. It is immutable and shared; a
+// transaction keeps its view from MAIL to its end. A nil View, and one of a plan without rules, gives every stage its plain reply.
+type View struct {
+	plan      *Plan
+	phase     *Phase // nil: before, after or without a storm
+	below     uint64 // the phase's rules apply where the draw is below, or
+	always    bool   // everywhere
+	limits    *[smtp.NumStages][]*Limit
+	listeners map[string]ListenerFault
+}
+
+// View returns the plan at now; start is when its storm began (see Plan.StormStart), the zero time when it hasn't yet. It does
+// not allocate, and is the same pointer for the same phase and, in a phase with a ramp, the same thousandth of the ramp.
+func (p *Plan) View(now, start time.Time) *View {
+	if start.IsZero() || len(p.storm.spans) == 0 {
+		return &p.base
+	}
+	offset := now.Sub(start)
+	begin, current, ok := p.storm.at(offset)
+	if !ok {
+		return &p.base
+	}
+	views := current.phase.views
+	if len(views) == 1 {
+		return &views[0]
+	}
+	passed := float64(offset-begin) / float64(current.phase.Duration)
+	return &views[min(int(passed*float64(len(views))), len(views)-1)]
+}
+
+// StormStart returns when the plan's storm begins: loaded is when the plan came into force, first when the first connection was
+// accepted, or the zero time. The result is the zero time when that is not known yet, or when the plan has no phases.
+func (p *Plan) StormStart(loaded, first time.Time) time.Time {
+	switch {
+	case len(p.storm.spans) == 0:
+		return time.Time{}
+	case p.start.Kind == StartFirstConnection:
+		return first
+	case p.start.At.IsZero():
+		return loaded
+	}
+	return p.start.At
+}
+
+// NextChange returns the next time after now at which a phase begins or ends, or the zero time when none does.
+func (p *Plan) NextChange(now, start time.Time) time.Time {
+	if start.IsZero() || len(p.storm.spans) == 0 {
+		return time.Time{}
+	}
+	offset := now.Sub(start)
+	if offset < 0 {
+		return start
+	}
+	_, current, ok := p.storm.at(offset)
+	if !ok {
+		return time.Time{}
+	}
+	return start.Add(current.end)
+}
+
+// Plan returns the plan; nil for a nil View.
+func (v *View) Plan() *Plan {
+	if v == nil {
+		return nil
+	}
+	return v.plan
+}
+
+// Phase returns the phase in force; nil before, after and without a storm.
+func (v *View) Phase() *Phase {
+	if v == nil {
+		return nil
+	}
+	return v.phase
+}
+
+// PhaseName returns the name of the phase in force; empty before, after and without a storm.
+func (v *View) PhaseName() string {
+	if v == nil || v.phase == nil {
+		return ""
+	}
+	return v.phase.Name
+}
+
+// Needs returns the shared counters and headers that the whole plan needs, whatever the phase: an ordinal that is counted in some
+// phases only would not be one.
+func (v *View) Needs() Needs {
+	if v == nil || v.plan == nil {
+		return Needs{}
+	}
+	return v.plan.needs
+}
+
+// Speaks reports whether any rule may speak at the stage. Where none can, Decide needs no Occurrence.
+func (v *View) Speaks(s smtp.Stage) bool {
+	return v != nil && v.plan != nil && (len(v.plan.stages[s].rules) > 0 || v.phase != nil && len(v.phase.stages[s].rules) > 0)
+}
+
+// Limits returns the limits to ask at the stage, in order; the first that refuses decides. The slice is the plan's and must not
+// be changed.
+func (v *View) Limits(s smtp.Stage) []*Limit {
+	if v == nil || v.limits == nil {
+		return nil
+	}
+	return v.limits[s]
+}
+
+// ListenerFault returns what is wrong with a listener.
+func (v *View) ListenerFault(name string) ListenerFault {
+	if v == nil {
+		return ListenerUp
+	}
+	fault, own := v.listeners[name]
+	if !own {
+		fault = v.listeners[AllListeners]
+	}
+	return fault
+}
+
+// Decide returns the decision of the first rule that matches the occurrence, the plan's own before the phase's, or the plain
+// reply. It does not allocate for addresses of usual length, and is safe for concurrent use.
+func (v *View) Decide(o *Occurrence) Decision {
+	if v == nil || v.plan == nil {
+		return Decision{}
+	}
+	if stage := &v.plan.stages[o.Stage]; len(stage.rules) > 0 {
+		if r := stage.find(o); r != nil {
+			return r.decide(v.plan.seed, o)
+		}
+	}
+	if v.phase == nil {
+		return Decision{}
+	}
+	if stage := &v.phase.stages[o.Stage]; len(stage.rules) > 0 && v.reaches(o) {
+		if r := stage.find(o); r != nil {
+			return r.decide(v.plan.seed, o)
+		}
+	}
+	return Decision{}
+}
+
+// reaches draws whether the phase's rules apply to the occurrence.
+func (v *View) reaches(o *Occurrence) bool {
+	if v.always {
+		return true
+	}
+	var space [400]byte
+	return Draw(v.plan.seed, o.Stage, PurposeRamp, AppendKey(space[:0], KeyAttempt, o)) < v.below
+}
