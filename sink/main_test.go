@@ -14,7 +14,16 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if serveInstead != nil && serveInstead() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// serveInstead, where it is set, makes this process a server for the benchmarks, if the environment says so. The benchmarks need
+// one in another process, so that its CPU time and allocations can be told from the client's.
+var serveInstead func() bool
 
 // patience bounds every wait of these tests; only a broken sink makes one as long.
 const patience = 20 * time.Second

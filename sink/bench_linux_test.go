@@ -1,0 +1,189 @@
+package sink_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/canned"
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+)
+
+// benchServer is the variable that makes a process of this test binary a server: "DRIVER PLAN".
+const benchServer = "SMTPSTORM_BENCH_SERVER"
+
+func init() {
+	serveInstead = func() bool {
+		what := os.Getenv(benchServer)
+		if what == "" {
+			return false
+		}
+		if err := serveBenchmark(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return true
+	}
+}
+
+// serveBenchmark serves until its input ends. It says its address, and answers each line with what it has used so far.
+func serveBenchmark(what string) error {
+	driver, plan, _ := strings.Cut(what, " ")
+	address, stop, err := startBenchmark(driver, plan)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fmt.Println(address)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+			return err
+		}
+		var mem runtime.MemStats
+		runtime.ReadMemStats(&mem)
+		fmt.Println(usage.Utime.Nano()+usage.Stime.Nano(), mem.Mallocs)
+	}
+	return nil
+}
+
+func startBenchmark(driver, plan string) (address string, stop func(), err error) {
+	const local = "127.0.0.1:0"
+	if driver == "canned" {
+		server, err := canned.Listen(local)
+		if err != nil {
+			return "", nil, err
+		}
+		go func() { _ = server.Serve() }()
+		return server.Addr().String(), func() { _ = server.Close() }, nil
+	}
+	cfg := sink.Config{Listeners: []sink.Listener{{Address: local}}}
+	if cfg.Driver, err = sink.ParseDriver(driver); err != nil {
+		return "", nil, err
+	}
+	if plan == "bounce-storm" {
+		spec, err := fault.CompileFlags(stormFlags)
+		if err != nil {
+			return "", nil, err
+		}
+		if cfg.Plan, err = fault.NewPlan(spec); err != nil {
+			return "", nil, err
+		}
+	}
+	server, err := sink.New(cfg)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := server.Start(); err != nil {
+		return "", nil, err
+	}
+	return server.Addr("").String(), func() { _ = server.Close() }, nil
+}
+
+// benchProcess is a server in another process.
+type benchProcess struct {
+	b       *testing.B
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+	address string
+}
+
+func startProcess(b *testing.B, driver, plan string) *benchProcess {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), benchServer+"="+driver+" "+plan)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close() // ends it
+		if err := cmd.Wait(); err != nil {
+			b.Errorf("the server's process: %v", err)
+		}
+	})
+	p := &benchProcess{b: b, cmd: cmd, in: in, out: bufio.NewReader(out)}
+	p.address = p.line()
+	return p
+}
+
+func (p *benchProcess) line() string {
+	p.b.Helper()
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		p.b.Fatalf("the server's process says %q: %v", line, err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// used returns the CPU time of the server, user and system, and the number of its allocations since its start.
+func (p *benchProcess) used() (cpu time.Duration, allocs uint64) {
+	p.b.Helper()
+	if _, err := io.WriteString(p.in, "\n"); err != nil {
+		p.b.Fatal(err)
+	}
+	if _, err := fmt.Sscan(p.line(), &cpu, &allocs); err != nil {
+		p.b.Fatal(err)
+	}
+	return cpu, allocs
+}
+
+// BenchmarkSink delivers messages of 1 KiB over loopback, each with a new recipient, over connections that are kept. An operation is
+// a message, refused ones included. ns/op is wall time for client and server on the same machine; sink-cpu-ns/op and
+// sink-allocs/op are the server's alone. The canned driver is the baseline: see package canned for what it leaves out.
+func BenchmarkSink(b *testing.B) {
+	for _, driver := range []string{"epoll", "net", "canned"} {
+		for _, conns := range []int{1, 100, 1000} {
+			for _, plan := range []string{"calm", "bounce-storm"} {
+				if driver == "canned" && plan != "calm" {
+					continue // it knows no plans
+				}
+				b.Run(fmt.Sprintf("driver=%s/conns=%d/plan=%s", driver, conns, plan), func(b *testing.B) {
+					benchmarkSink(b, driver, conns, plan)
+				})
+			}
+		}
+	}
+}
+
+func benchmarkSink(b *testing.B, driver string, conns int, plan string) {
+	server := startProcess(b, driver, plan)
+	l, err := newLoad(server.address, conns)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.close()
+	if err := l.run(int64(conns) + 1000); err != nil { // fills pools
+		b.Fatal(err)
+	}
+	cpuBefore, allocsBefore := server.used()
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := time.Now()
+	if err := l.run(int64(b.N)); err != nil {
+		b.Fatal(err)
+	}
+	elapsed := time.Since(start)
+	b.StopTimer()
+	cpu, allocs := server.used()
+	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "msgs/s")
+	b.ReportMetric(float64(cpu-cpuBefore)/float64(b.N), "sink-cpu-ns/op")
+	b.ReportMetric(float64(allocs-allocsBefore)/float64(b.N), "sink-allocs/op")
+}
