@@ -21,6 +21,7 @@ type cellKey struct {
 	enhanced smtp.Enhanced
 	rule     *fault.Rule // nil unless the cause is a rule
 	outcome  int
+	limit    *fault.Limit // nil unless the cause is a limit
 }
 
 // Decided counts a reply that an occurrence of its stage got.

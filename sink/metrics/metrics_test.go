@@ -47,6 +47,7 @@ func TestSnapshotMergesShards(t *testing.T) {
 	m.use([]*fault.Rule{rule, silent})
 
 	syntax := &smtp.Reply{Code: 501, Enhanced: enhanced(t, "5.5.4")}
+	busy, throttle := &smtp.Reply{Code: 451, Enhanced: enhanced(t, "4.7.1")}, &fault.Limit{Name: "throttle"}
 	for i := range 2 {
 		s := m.Shard(i)
 		decide(s, smtp.StageConnect, fault.Decision{}, true)
@@ -55,6 +56,8 @@ func TestSnapshotMergesShards(t *testing.T) {
 		decide(s, smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 0}, true)
 		decide(s, smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 1, Reply: rule.Outcomes[1].Reply}, i == 0)
 		decide(s, smtp.StageMessage, fault.Decision{}, true).Unread()
+		decide(s, smtp.StageMessage, fault.Decision{Cause: fault.CauseLimit, Limit: throttle, Reply: busy}, true)
+		decide(s, smtp.StageMessage, fault.Decision{Cause: fault.CauseTrigger, Reply: busy}, true)
 		s.Attempt(Delivered)
 		s.Attempt(Bounced)
 	}
@@ -69,6 +72,8 @@ func TestSnapshotMergesShards(t *testing.T) {
 			{Stage: smtp.StageRcpt, Code: 250, Enhanced: plainRcpt.Enhanced, Cause: "rule:bounces", Count: 2},
 			{Stage: smtp.StageRcpt, Code: 550, Enhanced: enhanced(t, "5.1.1"), Cause: "rule:bounces", Count: 2},
 			{Stage: smtp.StageMessage, Code: 250, Enhanced: plainMessage.Enhanced, Cause: "plain", Count: 2},
+			{Stage: smtp.StageMessage, Code: 451, Enhanced: busy.Enhanced, Cause: "limit:throttle", Count: 2},
+			{Stage: smtp.StageMessage, Code: 451, Enhanced: busy.Enhanced, Cause: "trigger", Count: 2},
 		},
 		Rules: []RuleCount{
 			{Name: "bounces", Stage: smtp.StageRcpt, Occurrences: 4, Outcomes: []OutcomeCount{

@@ -26,7 +26,7 @@ type Shard struct {
 type table struct {
 	byIndex []*ruleCells // of the plan that was announced last, by fault.Rule.Index
 	byRule  map[*fault.Rule]*ruleCells
-	other   map[cellKey]*Cell // protocol errors, and plain replies that are not the stage's usual one
+	other   map[cellKey]*Cell // limits, triggers, protocol errors, and plain replies that are not the stage's usual one
 }
 
 type ruleCells struct {
@@ -60,7 +60,7 @@ func (s *Shard) Cell(stage smtp.Stage, d *fault.Decision) *Cell {
 		s.use([]*fault.Rule{d.Rule}, false)
 		return s.Cell(stage, d)
 	}
-	key := cellKey{stage: stage, cause: d.Cause}
+	key := cellKey{stage: stage, cause: d.Cause, limit: d.Limit}
 	if d.Reply != nil {
 		key.code, key.enhanced = d.Reply.Code, d.Reply.Enhanced
 	} else if plain := fault.Plain(stage); plain != nil {

@@ -47,7 +47,7 @@ type ReplyCount struct {
 	Stage    smtp.Stage    `json:"stage"`
 	Code     smtp.Code     `json:"code"`
 	Enhanced smtp.Enhanced `json:"enhanced,omitzero"` // absent when the reply carries none; clients see it only after EHLO
-	Cause    string        `json:"cause"`             // plain, protocol, or rule:NAME
+	Cause    string        `json:"cause"`             // plain, protocol, trigger, rule:NAME or limit:NAME
 	Count    uint64        `json:"count"`             // decided, whatever became of it
 }
 
@@ -172,13 +172,13 @@ func compareKind(stageA, stageB smtp.Stage, codeA, codeB smtp.Code, a, b smtp.En
 }
 
 func (k cellKey) causeName() string {
-	switch k.cause {
-	case fault.CauseProtocol:
-		return "protocol"
-	case fault.CauseRule:
+	switch {
+	case k.rule != nil:
 		return "rule:" + k.rule.Name
+	case k.limit != nil:
+		return "limit:" + k.limit.Name
 	}
-	return "plain"
+	return k.cause.String()
 }
 
 func (m *Set) merge() map[cellKey]counts {
