@@ -24,7 +24,8 @@ type Observer interface {
 	// Reply is called for every whole, well-formed reply.
 	Reply(phase smtp.Stage, code smtp.Code, enhanced smtp.Enhanced)
 	// Lost is called for every reply that was awaited and will never come, and once for an operation that failed before it
-	// awaited any. err is not nil; err.Phase is phase.
+	// awaited any. It is not called for commands that were pipelined behind one that was answered by 421: that reply says that
+	// they get none (RFC 5321 section 3.8). err is not nil; err.Phase is phase.
 	Lost(phase smtp.Stage, err *Error)
 }
 

@@ -316,11 +316,15 @@ func (c *Conn) arm(phase smtp.Stage) error {
 	return c.guard.set(deadline)
 }
 
-// fail closes the connection and reports every awaited reply as lost. The error's phase is that of the first.
+// fail closes the connection and reports every awaited reply as lost. The error's phase is that of the first. Replies that would
+// have come after a 421 are not lost: the server has said that it gives none.
 func (c *Conn) fail(err error) *Error {
 	err = c.cause(err)
 	c.Close()
 	first := &Error{Phase: c.awaited[0], Err: err}
+	if c.farewell.Code != 0 {
+		c.awaited = c.awaited[:0]
+	}
 	for i, phase := range c.awaited {
 		lost := first
 		if i > 0 {
