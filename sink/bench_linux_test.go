@@ -34,7 +34,8 @@ func init() {
 	}
 }
 
-// serveBenchmark serves until its input ends. It says its address, and answers each line with what it has used so far.
+// serveBenchmark serves until its input ends. It says its address, and answers each line with what it has used so far: CPU time in
+// nanoseconds, allocations, resident memory in octets.
 func serveBenchmark(what string) error {
 	driver, plan, _ := strings.Cut(what, " ")
 	address, stop, err := startBenchmark(driver, plan)
@@ -50,9 +51,26 @@ func serveBenchmark(what string) error {
 		}
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
-		fmt.Println(usage.Utime.Nano()+usage.Stime.Nano(), mem.Mallocs)
+		resident, err := residentMemory()
+		if err != nil {
+			return err
+		}
+		fmt.Println(usage.Utime.Nano()+usage.Stime.Nano(), mem.Mallocs, resident)
 	}
 	return nil
+}
+
+// residentMemory returns the resident set of this process in octets.
+func residentMemory() (int64, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		return 0, err
+	}
+	return pages * int64(os.Getpagesize()), nil
 }
 
 func startBenchmark(driver, plan string) (address string, stop func(), err error) {
@@ -133,16 +151,22 @@ func (p *benchProcess) line() string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// used returns the CPU time of the server, user and system, and the number of its allocations since its start.
-func (p *benchProcess) used() (cpu time.Duration, allocs uint64) {
+// usage is what a server has used since its start.
+type usage struct {
+	cpu      time.Duration // user and system
+	allocs   int64
+	resident int64 // octets now
+}
+
+func (p *benchProcess) used() (u usage) {
 	p.b.Helper()
 	if _, err := io.WriteString(p.in, "\n"); err != nil {
 		p.b.Fatal(err)
 	}
-	if _, err := fmt.Sscan(p.line(), &cpu, &allocs); err != nil {
+	if _, err := fmt.Sscan(p.line(), &u.cpu, &u.allocs, &u.resident); err != nil {
 		p.b.Fatal(err)
 	}
-	return cpu, allocs
+	return u
 }
 
 // BenchmarkSink delivers messages of 1 KiB over loopback, each with a new recipient, over connections that are kept. An operation is
@@ -173,7 +197,7 @@ func benchmarkSink(b *testing.B, driver string, conns int, plan string) {
 	if err := l.run(int64(conns) + 1000); err != nil { // fills pools
 		b.Fatal(err)
 	}
-	cpuBefore, allocsBefore := server.used()
+	before := server.used()
 	b.ReportAllocs()
 	b.ResetTimer()
 	start := time.Now()
@@ -182,8 +206,28 @@ func benchmarkSink(b *testing.B, driver string, conns int, plan string) {
 	}
 	elapsed := time.Since(start)
 	b.StopTimer()
-	cpu, allocs := server.used()
+	after := server.used()
 	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "msgs/s")
-	b.ReportMetric(float64(cpu-cpuBefore)/float64(b.N), "sink-cpu-ns/op")
-	b.ReportMetric(float64(allocs-allocsBefore)/float64(b.N), "sink-allocs/op")
+	b.ReportMetric(float64(after.cpu-before.cpu)/float64(b.N), "sink-cpu-ns/op")
+	b.ReportMetric(float64(after.allocs-before.allocs)/float64(b.N), "sink-allocs/op")
+}
+
+// BenchmarkIdle opens connections that say EHLO and then nothing. An operation is a connection; sink-B/conn is the resident memory
+// that each costs the server, to be read at 10,000 connections and more (-benchtime 15000x).
+func BenchmarkIdle(b *testing.B) {
+	for _, driver := range []string{"epoll", "net", "canned"} {
+		b.Run("driver="+driver, func(b *testing.B) {
+			server := startProcess(b, driver, "calm")
+			before := server.used()
+			b.ResetTimer()
+			l, err := newLoad(server.address, b.N)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			defer l.close()
+			after := server.used()
+			b.ReportMetric(float64(after.resident-before.resident)/float64(b.N), "sink-B/conn")
+		})
+	}
 }

@@ -154,6 +154,44 @@ func TestShutdownCutsOffWhatDoesNotEnd(t *testing.T) {
 	})
 }
 
+func TestCloseEndsAShutdown(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server := sinktest.Start(t, sinktest.WithDriver(kind))
+		idle, busy := greeted(t, server), greeted(t, server)
+		busy.command("MAIL FROM:<a@sender.test>", "250 ")
+		result := make(chan error, 1)
+		go func() { result <- server.Shutdown(context.Background()) }()
+		idle.expect("421 ") // the shutdown is under way
+		if err := server.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		select {
+		case <-result: // with or without an error: what was left is gone
+		case <-time.After(patience):
+			t.Fatal("Shutdown still waits after Close")
+		}
+		if s := server.Stats(); s.Open != 0 {
+			t.Errorf("%d connections are open after Close", s.Open)
+		}
+	})
+}
+
+func TestCloseBeforeStart(t *testing.T) {
+	server, err := sink.New(sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := server.Stats(); s.Connections != 0 || server.Addr("") != nil {
+		t.Errorf("before Start: address %v, counters %+v", server.Addr(""), s)
+	}
+	if err := server.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if err := server.Start(); !errors.Is(err, sink.ErrClosed) {
+		t.Errorf("Start after Close: %v, want %v", err, sink.ErrClosed)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		first := sinktest.Start(t, sinktest.WithDriver(kind))

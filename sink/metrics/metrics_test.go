@@ -104,6 +104,10 @@ func TestSnapshotKeepsRulesOfOlderPlans(t *testing.T) {
 	before, after := twoOutcomes(t, 0, "before"), twoOutcomes(t, 0, "after")
 	m.use([]*fault.Rule{before})
 	m.use([]*fault.Rule{after})
+	m.use([]*fault.Rule{before})
+	if n := len(m.Snapshot().Rules); n != 2 {
+		t.Errorf("%d rules after a plan came back, want 2", n)
+	}
 	late := twoOutcomes(t, 7, "never announced")
 	for _, rule := range []*fault.Rule{before, after, late} {
 		decide(m.Shard(0), smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 0}, true)

@@ -36,7 +36,11 @@ func (m *Set) Use(p *fault.Plan) { m.use(p.Rules()) }
 func (m *Set) use(rules []*fault.Rule) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.rules = append(m.rules, rules...)
+	for _, rule := range rules {
+		if !slices.Contains(m.rules, rule) { // a plan may come back
+			m.rules = append(m.rules, rule)
+		}
+	}
 	for _, s := range m.shards {
 		s.use(rules, true)
 	}

@@ -1,0 +1,54 @@
+package sink
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// starvedListener has no descriptors at first.
+type starvedListener struct {
+	net.Listener
+	failures int
+	calls    []time.Time
+}
+
+func (l *starvedListener) Accept() (net.Conn, error) {
+	l.calls = append(l.calls, time.Now())
+	if len(l.calls) <= l.failures {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return nil, net.ErrClosed
+}
+
+// Without descriptors the net driver neither spins nor gives up, and counts it.
+func TestNetDriverSurvivesEMFILE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, err := New(Config{Driver: DriverNet, Listeners: []Listener{{Address: "127.0.0.1:0"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newNetDriver(server)
+		ln := &starvedListener{failures: 3}
+		d.accept(ln, &boundListener{})
+		for i := 1; i < len(ln.calls); i++ {
+			if pause := ln.calls[i].Sub(ln.calls[i-1]); pause != acceptPause {
+				t.Errorf("pause %d after EMFILE is %v, want %v", i, pause, acceptPause)
+			}
+		}
+		if c := d.counters(); c.AcceptPauses != 3 || c.AcceptErrors != 3 || c.Accepted != 0 {
+			t.Errorf("counters: %+v, want 3 pauses", c)
+		}
+	})
+}
+
+func TestIsOutOfResources(t *testing.T) {
+	for err, want := range map[error]bool{syscall.EMFILE: true, syscall.ENFILE: true, syscall.ENOMEM: true, syscall.ECONNABORTED: false, errors.New("EMFILE"): false} {
+		if got := isOutOfResources(&net.OpError{Op: "accept", Err: err}); got != want {
+			t.Errorf("isOutOfResources(%v) = %t, want %t", err, got, want)
+		}
+	}
+}
