@@ -67,7 +67,10 @@ func fakeK6(how string, args []string) int {
 			return 1
 		}
 	}
-	if err := c.record(status).Write(record); err != nil {
+	r := c.record(status)
+	r.Load.RatePerSecond, _ = strconv.ParseFloat(env["RATE"], 64)
+	r.Load.VUs, _ = strconv.Atoi(env["VUS"])
+	if err := r.Write(record); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -1,12 +1,14 @@
 package run
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // The bundled scripts and plans, below the scripts directory.
@@ -58,6 +60,24 @@ func findScripts(given, program string) (string, error) {
 		}
 	}
 	return "", inputErrorf("no %s in %s: run from the project's directory, or name its scripts with --scripts", calmScript, strings.Join(places, " or "))
+}
+
+// checkout returns the commit of the project's checkout that holds the scripts, for builds that don't carry it. It is empty when
+// there is no git or no such checkout.
+func checkout(ctx context.Context, scripts string) (commit string, dirty bool) {
+	root := filepath.Dir(scripts)
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if scripts == "" || err != nil || !strings.HasPrefix(string(mod), "module github.com/smtpstorm/xk6-smtp\n") {
+		return "", false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	head, err := exec.CommandContext(ctx, "git", "-C", root, "rev-parse", "HEAD").Output()
+	if err != nil {
+		return "", false
+	}
+	changes, err := exec.CommandContext(ctx, "git", "-C", root, "status", "--porcelain").Output()
+	return strings.TrimSpace(string(head)), err != nil || len(changes) > 0
 }
 
 // readable returns why a regular file can't be read, or nil.

@@ -2,10 +2,7 @@ package run
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -42,24 +39,6 @@ func (l load) env(host, port string, more []string) []string {
 		env = append(env, fmt.Sprintf("VUS=%d", l.vus), fmt.Sprintf("RATE=%.0f", l.rate), "DURATION="+l.duration().String())
 	}
 	return append(env, more...)
-}
-
-// describe completes the load part of a k6 record.
-func (l load) describe(into *result.Load, status int) error {
-	text, err := os.ReadFile(l.script)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(text)
-	into.Script, into.ScriptSHA256 = filepath.Base(l.script), hex.EncodeToString(sum[:])
-	into.ProbeRatePerSecond = l.probed
-	into.ExitStatus = &status
-	if l.rate > 0 && !l.own {
-		into.VUs = max(into.VUs, l.vus)
-		into.RatePerSecond, into.DurationSeconds = l.rate, l.duration().Seconds()
-		into.IterationsPlanned = uint64(l.rate * l.duration().Seconds())
-	}
-	return nil
 }
 
 // job returns the k6 run of a leg.
@@ -119,8 +98,10 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
 	}
 	generator.Label = label
-	if err := l.describe(&generator.Load, e.status); err != nil {
-		return nil, err
+	generator.Load.ProbeRatePerSecond = l.probed
+	generator.Load.ExitStatus = &e.status
+	if p := &generator.Provenance; p.Commit == "" {
+		p.Commit, p.Dirty = r.commit, r.dirty
 	}
 	if generator.Client != nil && generator.Client.Process == nil {
 		generator.Client.Process = &result.Process{CPUSeconds: e.cpu.Seconds(), WallSeconds: e.wall.Seconds()}

@@ -8,10 +8,13 @@ const vus = Number(__ENV.VUS);
 export const options = {
   scenarios: {
     mta: {
-      executor: 'constant-arrival-rate',
-      rate: Number(__ENV.RATE),
+      executor: 'ramping-arrival-rate',
+      startRate: 10,
       timeUnit: '1s',
-      duration: __ENV.DURATION,
+      stages: [
+        { duration: '3s', target: Number(__ENV.RATE) }, // an agent starts its processes one by one
+        { duration: __ENV.DURATION, target: Number(__ENV.RATE) },
+      ],
       preAllocatedVUs: vus,
       maxVUs: 4 * vus,
     },

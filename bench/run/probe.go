@@ -10,6 +10,7 @@ import (
 
 // The probe: a closed loop, in which every client sends its next message as soon as the last one was answered.
 const (
+	probeVUs      = 50
 	probeDuration = 4 * time.Second
 	probeWarmUp   = time.Second // connections are set up, the script is compiled in every client
 )
@@ -63,8 +64,8 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 		stdout: filepath.Join(r.scratch, "probe.out"),
 		stderr: filepath.Join(r.scratch, "probe.log"),
 		// The flags replace the script's scenario, which must be valid nevertheless.
-		env:   load{vus: r.o.VUs, messages: 1, rate: 1}.env(host, port, r.o.Env),
-		args:  []string{"--vus", fmt.Sprint(r.o.VUs), "--duration", probeDuration.String(), "--no-thresholds"},
+		env:   load{vus: probeVUs, messages: 1, rate: 1}.env(host, port, r.o.Env),
+		args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},
 		limit: probeDuration + time.Minute,
 	}, r.o.Stop, func() {
 		messages := sink.server.Stats().Messages

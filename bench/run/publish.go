@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,14 +39,18 @@ func (r *runner) report(outcome *Outcome) error {
 		return err
 	}
 	var text strings.Builder
-	for _, records := range [][]*result.Record{direct, through} {
-		if len(records) == 0 {
+	for _, part := range []struct {
+		records []*result.Record
+		phases  []string
+	}{{direct, comparedPhases}, {through, throughPhases}} {
+		if len(part.records) == 0 {
 			continue
 		}
-		part := full
-		part.Legs = records
-		part.Title = titleOf(records)
-		if err := report.Text(&text, part); err != nil {
+		table := report.Report{Title: titleOf(part.records), Generated: now, Intervals: full.Intervals}
+		for _, record := range part.records {
+			table.Legs = append(table.Legs, condensed(record, part.phases))
+		}
+		if err := report.Text(&text, table); err != nil {
 			return err
 		}
 		text.WriteByte('\n')
@@ -73,6 +78,32 @@ func (r *runner) report(outcome *Outcome) error {
 	fmt.Fprintf(r.o.Console, "\n%s", text.String())
 	r.conclude(outcome, problems)
 	return nil
+}
+
+// The trends that the tables show; the page has all of them. A trend of the script's own is always shown.
+var (
+	comparedPhases = []string{"smtp_msg_duration", "smtp_msg_blocked", "smtp_msg_mail", "smtp_msg_rcpt", "smtp_msg_data", "smtp_msg_waiting"}
+	throughPhases  = []string{"smtp_msg_duration"}
+)
+
+// condensed returns a record without k6's and our other trends. It shares everything else with the given one.
+func condensed(r *result.Record, phases []string) *result.Record {
+	if r.Client == nil {
+		return r
+	}
+	client := *r.Client
+	client.Series = slices.Clone(client.Series)
+	for i := range client.Series {
+		s := &client.Series[i]
+		ours := strings.HasPrefix(s.Metric, "smtp_") || s.Metric == "iteration_duration"
+		if s.Histogram != nil && ours && !slices.Contains(phases, s.Metric) {
+			summary := s.Histogram.Summary()
+			s.Histogram, s.Stats, s.Type = nil, &summary, result.Counter // its index must stay, windows refer to it
+		}
+	}
+	out := *r
+	out.Client = &client
+	return &out
 }
 
 // writePage writes the report and its charts.

@@ -31,10 +31,12 @@ type runner struct {
 	scratch  string // directory of files that nobody keeps
 	out      *output
 	progress *progress
+	commit   string // of the checkout, where there is one
+	dirty    bool   // it has changes beside the commit
 }
 
 // maxDefaultRate caps the rate that follows from the probe: at a thousand messages a second each leg takes some twenty seconds,
-// and fifty clients suffice for the delays of the shipped storm.
+// and the delays of the shipped storm keep some thirty clients busy.
 const maxDefaultRate = 1000
 
 // Run does the main job, or what the options ask for instead, and writes its results to Options.Out. The error is an *InputError
@@ -142,7 +144,7 @@ func (r *runner) chooseRate(ctx context.Context, script string) (rate, probed fl
 		return 0, 0, err
 	}
 	rate = min(halfOf(probed), maxDefaultRate)
-	r.progress.say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %.0f/s for %.0f s", probed, r.o.VUs, rate, lasting(r.o.Messages, rate).Seconds())
+	r.progress.say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %.0f/s for %.0f s", probed, probeVUs, rate, lasting(r.o.Messages, rate).Seconds())
 	return rate, probed, nil
 }
 
@@ -153,6 +155,7 @@ func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(r.scratch)
+	r.commit, r.dirty = checkout(ctx, r.scripts)
 	outcome := &Outcome{Dir: r.out.final}
 	for _, step := range steps {
 		leg, err := step(ctx)

@@ -85,7 +85,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if p := storm.Provenance; p.Seed != 3 || p.Plan.Name != "bad weather" || p.SinkMode != result.SinkEmbedded || p.Plan.SHA256 == "" {
 		t.Errorf("provenance of the storm: %+v", p)
 	}
-	if l := storm.Load; l.RatePerSecond != 100 || l.Script != stormScript || l.ExitStatus == nil || *l.ExitStatus != 0 || l.VUs != MinVUs {
+	if l := storm.Load; l.RatePerSecond != 100 || l.VUs != DefaultVUs || l.ExitStatus == nil || *l.ExitStatus != 0 {
 		t.Errorf("load of the storm: %+v", l)
 	}
 	c := result.Reconcile(storm.Client, storm.Sink)

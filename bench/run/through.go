@@ -170,6 +170,9 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	if err != nil {
 		return nil, err
 	}
+	if !l.own {
+		leg.Record.Load.RatePerSecond, leg.Record.Load.DurationSeconds = l.rate, l.duration().Seconds()
+	}
 	w.account(leg.Record, sent, accepted, watched)
 	d := leg.Record.Delivery
 	r.progress.say("%-8s %s messages accepted in %.0f s, %s delivered once, %s duplicated, %s bounced, %s open after %.0f s more", name,
