@@ -42,13 +42,21 @@ func decode(name string, data []byte) (spec fault.PlanSpec, root *yaml.Node, err
 		{"name", func(n *yaml.Node, path string) error { return d.text(n, path, &spec.Name) }},
 		{"description", func(n *yaml.Node, path string) error { return d.text(n, path, &spec.Description) }},
 		{"seed", func(n *yaml.Node, path string) error { return d.unsigned(n, path, &spec.Seed) }},
-		{"rules", func(n *yaml.Node, path string) error {
+		{"start", func(n *yaml.Node, path string) error {
+			return parsed(d, n, path, "first-connection, clock or a time", fault.ParseStart, &spec.Start)
+		}},
+		{"restart", func(n *yaml.Node, path string) error { return d.boolean(n, path, &spec.Restart) }},
+		{"listeners", func(n *yaml.Node, path string) error {
 			return d.sequence(n, path, func(n *yaml.Node, path string) error {
-				rule, err := d.rule(n, path)
-				spec.Rules = append(spec.Rules, rule)
+				listener, err := d.listener(n, path)
+				spec.Listeners = append(spec.Listeners, listener)
 				return err
 			})
 		}},
+		{"listener_faults", func(n *yaml.Node, path string) error { return d.listenerFaults(n, path, &spec.ListenerFaults) }},
+		{"limits", func(n *yaml.Node, path string) error { return d.limits(n, path, &spec.Limits) }},
+		{"rules", func(n *yaml.Node, path string) error { return d.rules(n, path, &spec.Rules) }},
+		{"phases", func(n *yaml.Node, path string) error { return d.phases(n, path, &spec.Phases) }},
 	})
 	if err == nil && version == 0 {
 		err = d.errorf(root, "version", "missing (want version: %d)", Version)
@@ -194,10 +202,13 @@ func locate(file string, root *yaml.Node, err error) error {
 	if !errors.As(err, &spec) {
 		return &Error{File: file, Err: err}
 	}
-	e := &Error{File: file, Key: fmt.Sprintf("rules[%d]", spec.Rule), Err: spec.Err}
-	at := child(child(root, "rules"), fmt.Sprint(spec.Rule))
+	e := &Error{File: file, Key: spec.Path, Err: spec.Err}
+	at := root
+	for _, part := range parts(spec.Path) {
+		at = child(at, strings.Trim(part, "[]"))
+	}
 	// A rule's own reply is its outcomes[0].reply: parts of the field that the file doesn't have are passed over.
-	for _, part := range strings.Split(strings.ReplaceAll(spec.Field, "[", ".["), ".") {
+	for _, part := range parts(spec.Field) {
 		name := strings.Trim(part, "[]")
 		next := child(at, name)
 		if next == nil {
@@ -213,6 +224,11 @@ func locate(file string, root *yaml.Node, err error) error {
 		e.Line, e.Column = at.Line, at.Column
 	}
 	return e
+}
+
+// parts splits "rules[2].match" into rules, [2] and match.
+func parts(path string) []string {
+	return strings.FieldsFunc(strings.ReplaceAll(path, "[", ".["), func(r rune) bool { return r == '.' })
 }
 
 // child returns a mapping's value, or a list's element by its decimal position, or nil.

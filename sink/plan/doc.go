@@ -7,7 +7,27 @@
 //	name: bad-weather                # optional, as is everything but version
 //	description: one line or many
 //	seed: 7
-//	rules:                           # the first that matches decides
+//	start: first-connection          # of the phases: this (the default), clock, or a time such as 2026-03-01T08:00:00Z
+//	restart: false                   # true: the storm starts anew when this plan replaces another
+//	listeners:                       # none: the server's own
+//	  - {name: mx1, address: "127.0.0.1:2525", protocol: smtp, tls: none}
+//	  - {name: mx2, address: "[::1]:2465", tls: implicit}
+//	  - {name: store, address: "unix:/run/lmtp.sock", protocol: lmtp}
+//	listener_faults: {store: none}   # none, refused, unaccepted or no-banner; "*" is every other listener
+//	limits:                          # asked before all rules; the first that refuses decides
+//	  - name: pace
+//	    kind: rate                   # or concurrency, messages, recipients, size, greylist
+//	    scope: recipient-domain      # client, recipient-domain, connection or all, as the kind allows
+//	    stage: rcpt                  # as the kind allows
+//	    match: {listener: mx1}       # whom it is for
+//	    except: {sender: "<>"}       # or a list: whom of these it is not for
+//	    rate: 20/s                   # kind rate: tokens per s, m or h
+//	    burst: 40                    # kind rate; default: one second's tokens
+//	    reply: {code: 451, enhanced: 4.7.1, text: Slow down}
+//	  - {name: crowd, kind: concurrency, scope: client, max: 10}
+//	  - {name: size, kind: size, stage: message, max: 10MiB}
+//	  - {name: grey, kind: greylist, delay: 25s, window: 4h}
+//	rules:                           # in every phase, before the phase's own; the first that matches decides
 //	  - name: no bounces for bounces # default: rule N
 //	    stage: rcpt
 //	    match:                       # every key optional; all that are there must hold; lists hold if any member does
@@ -19,6 +39,7 @@
 //	      attempt: 1-3               # of the (sender, recipient) pair; 3, 1-3 or 4-
 //	      message: 21-               # of the connection
 //	      connection: 1              # of the client
+//	      tls: true
 //	    reply: plain                 # or reply, or mode, or outcomes, or none: the plain reply
 //	  - stage: rcpt
 //	    outcomes:
@@ -30,6 +51,31 @@
 //	  - stage: message
 //	    mode: bounce                 # or {name: random, accept: 0.9, weights: {451: 5}}
 //	    strict: false                # with mode only: keep its table whole
+//	phases:                          # a storm; afterwards only the plan's own rules and limits are left
+//	  - name: brownout
+//	    duration: 90s
+//	    ramp: {from: 0, to: 1}       # share of the occurrences that the phase's rules apply to
+//	    repeat: 1
+//	    listener_faults: {mx1: no-banner}
+//	    limits: [{name: batch, kind: recipients, max: 100}]
+//	    rules:                       # with faults, of the rule itself or of one of its outcomes:
+//	      - {stage: connect, match: {listener: mx2}, tls: expired}
+//	      - {stage: ehlo, missing: [STARTTLS, PIPELINING]}
+//	      - {stage: mail, reply: 451, dribble: {octets: 1, every: 1s}}
+//	      - {stage: rcpt, reply: 450, malformed: missing-crlf}
+//	      - {stage: data, body: {after: 1MiB, stop_reading: true, for: 30s}}
+//	      - stage: message
+//	        match: {header: {x-priority: "1*"}}
+//	        outcomes:
+//	          - {weight: 90}
+//	          - {weight: 4, close: fin, delivery: keep}
+//	          - {weight: 3, close: {mode: rst, when: after}}
+//	          - {weight: 2, split: {packets: 3, pause: 200ms}}
+//	          - {weight: 1, silence: true}
+//	  - repeat: 4                    # a group: its phases in turn, four times
+//	    phases:
+//	      - {name: bad, duration: 20s, rules: [{stage: data, body: {after: 64KiB, close: rst}}]}
+//	      - {name: good, duration: 10s}
 //
 // Later versions of this program add keys; a file of version 1 keeps its meaning. The package leaves out what rules mean (package
 // fault) and writes no files.

@@ -31,7 +31,7 @@ func TestEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the example of the package comment: %v", err)
 	}
-	rules := f.Plan.Rules()
+	rules := f.Plan.OwnRules()
 	if len(rules) != 3 || f.Plan.Name() != "bad-weather" || f.Plan.Seed() != 7 || f.Plan.Description() != "one line or many" {
 		t.Fatalf("%d rules, name %q, seed %d, description %q", len(rules), f.Plan.Name(), f.Plan.Seed(), f.Plan.Description())
 	}
@@ -109,18 +109,18 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "test.yaml: "},
-		{"[]", "test.yaml:1:1: a list (want a mapping with the keys: version name description seed rules)"},
+		{"[]", "test.yaml:1:1: a list (want a mapping with the keys: version name description seed start restart listeners listener_faults limits rules phases)"},
 		{"name: x", "test.yaml:1:1: version: missing (want version: 1)"},
 		{"version: 2", `test.yaml:1:10: version: unknown format version "2" (valid: 1)`},
 		{"version: 1\n---\nversion: 1", "test.yaml"},
 		{"version: 1\nrules: [", "test.yaml:3:1: while parsing a flow node: "},
 		{"version: 1\nversion: 1", "test.yaml:2:1: version: key is given twice"},
-		{"version: 1\nweather: bad", `test.yaml:2:1: unknown key "weather" (valid: version name description seed rules)`},
+		{"version: 1\nweather: bad", `test.yaml:2:1: unknown key "weather" (valid: version name`},
 		{"version: 1\nseed: -1", `test.yaml:2:7: seed: invalid number "-1"`},
 		{"version: 1\nseed:", "test.yaml:2:6: seed: empty (want a whole number)"},
 		{"version: 1\nname: [a]", "test.yaml:2:7: name: a list (want text)"},
 		{"version: 1\nrules: {stage: rcpt}", "test.yaml:2:8: rules: a mapping (want a list)"},
-		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match reply mode outcomes delay key strict)`},
+		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match reply mode outcomes delay key strict silence dribble split malformed close delivery body missing tls)`},
 		{rules("{reply: 450}"), "test.yaml:3:5: rules[0].stage: missing"},
 		{rules("{stage: lunch}"), `test.yaml:3:13: rules[0].stage: unknown stage "lunch" (valid: connect helo`},
 		{rules("{stage: rcpt, reply: 450, mode: bounce}"), "test.yaml:3:5: rules[0]: more than one of reply, mode and outcomes"},
@@ -134,7 +134,7 @@ func TestParseErrors(t *testing.T) {
 		{rules("{stage: rcpt}", "{stage: rcpt, outcomes: [{weight: 1}, {weight: 2, reply: 450/5.1.1}]}"), "test.yaml:4:62: rules[1].outcomes[1].reply: enhanced status code 5.1.1 contradicts"},
 		{rules("{stage: rcpt, outcomes: [{weight: 0}]}"), "test.yaml:3:29: rules[0].outcomes: the weights sum to 0"},
 		{rules("{stage: rcpt, outcomes: [{weight: many}]}"), `test.yaml:3:39: rules[0].outcomes[0].weight: invalid number "many"`},
-		{rules("{stage: rcpt, outcomes: [{wait: 1}]}"), `test.yaml:3:31: rules[0].outcomes[0]: unknown key "wait" (valid: weight reply delay)`},
+		{rules("{stage: rcpt, outcomes: [{wait: 1}]}"), `test.yaml:3:31: rules[0].outcomes[0]: unknown key "wait" (valid: weight reply delay silence`},
 		{rules("{stage: rcpt, mode: angry}"), `test.yaml:3:25: rules[0].mode: unknown mode "angry" (valid: accept bounce offline unavailable random)`},
 		{rules("{stage: data, mode: offline}"), "test.yaml:3:25: rules[0].mode: mode offline has no code that stage data allows (valid there: accept bounce unavailable random"},
 		{rules("{stage: rcpt, mode: {weights: {450: 1}}}"), "test.yaml:3:25: rules[0].mode.name: missing"},
@@ -153,7 +153,7 @@ func TestParseErrors(t *testing.T) {
 		{rules("{stage: rcpt, match: {client: [192.0.2.1/24]}}"), `test.yaml:3:36: rules[0].match.client[0]: network "192.0.2.1/24" has bits set behind its mask (want 192.0.2.0/24)`},
 		{rules("{stage: rcpt, match: {client: here}}"), `test.yaml:3:35: rules[0].match.client: invalid network "here"`},
 		{rules("{stage: rcpt, match: {listener: []}}"), "test.yaml:3:37: rules[0].match.listener: empty list"},
-		{rules("{stage: rcpt, match: {tls: true}}"), `test.yaml:3:27: rules[0].match: unknown key "tls" (valid: listener client helo sender recipient attempt message connection)`},
+		{rules("{stage: rcpt, match: {size: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "size" (valid: listener client helo sender recipient attempt message connection tls header)`},
 		{rules("{stage: rcpt, name: a}", "{stage: rcpt, name: a}"), "test.yaml:4:25: rules[1].name: name is taken by rule 1"},
 		{rules("{stage: rcpt, <<: {reply: 450}}"), `test.yaml:3:19: rules[0]: unknown key "<<"`},
 	} {

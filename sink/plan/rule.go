@@ -16,6 +16,8 @@ import (
 func (d *decoder) rule(n *yaml.Node, path string) (fault.RuleSpec, error) {
 	var rule fault.RuleSpec
 	var given [4]string // stage, and which of reply, mode and outcomes decides
+	var own string      // the first fault that the rule itself has
+	single := fault.OutcomeSpec{Weight: 1}
 	strict := true
 	mark := func(i int, read func(n *yaml.Node, path string) error) func(n *yaml.Node, path string) error {
 		return func(n *yaml.Node, path string) error {
@@ -24,18 +26,13 @@ func (d *decoder) rule(n *yaml.Node, path string) (fault.RuleSpec, error) {
 		}
 	}
 	var strictNode *yaml.Node
-	err := d.mapping(n, path, []field{
+	fields := []field{
 		{"name", func(n *yaml.Node, path string) error { return d.text(n, path, &rule.Name) }},
 		{"stage", mark(0, func(n *yaml.Node, path string) error {
 			return parsed(d, n, path, "a stage", smtp.ParseStage, &rule.Stage)
 		})},
 		{"match", func(n *yaml.Node, path string) error { return d.match(n, path, &rule.Match) }},
-		{"reply", mark(1, func(n *yaml.Node, path string) error {
-			outcome := fault.OutcomeSpec{Weight: 1}
-			err := d.reply(n, path, &outcome)
-			rule.Outcomes = []fault.OutcomeSpec{outcome}
-			return err
-		})},
+		{"reply", mark(1, func(n *yaml.Node, path string) error { return d.reply(n, path, &single) })},
 		{"mode", mark(2, func(n *yaml.Node, path string) error { return d.mode(n, path, &rule.Mode) })},
 		{"outcomes", mark(3, func(n *yaml.Node, path string) error {
 			rule.Outcomes = nil
@@ -53,8 +50,13 @@ func (d *decoder) rule(n *yaml.Node, path string) (fault.RuleSpec, error) {
 			strictNode = n
 			return d.boolean(n, path, &strict)
 		}},
-	})
-	if err != nil {
+	}
+	fields = append(fields, d.faultFields(&single.Faults, func(path string) {
+		if own == "" {
+			own = path
+		}
+	})...)
+	if err := d.mapping(n, path, fields); err != nil {
 		return rule, err
 	}
 	deciders := 0
@@ -72,6 +74,10 @@ func (d *decoder) rule(n *yaml.Node, path string) (fault.RuleSpec, error) {
 		return rule, d.errorf(n, given[3], "no outcomes (want at least one)")
 	case strictNode != nil && given[2] == "":
 		return rule, d.errorf(strictNode, join(path, "strict"), "there is no mode that it could apply to")
+	case own != "" && (given[2] != "" || given[3] != ""):
+		return rule, d.errorf(n, own, "not beside mode or outcomes (want it in an element of outcomes)")
+	case own != "" || given[1] != "":
+		rule.Outcomes = []fault.OutcomeSpec{single}
 	}
 	rule.Mode.Loose = !strict
 	return rule, nil
@@ -102,6 +108,15 @@ func (d *decoder) match(n *yaml.Node, path string, m *fault.Match) error {
 		{"attempt", ordinals(&m.Attempts)},
 		{"message", ordinals(&m.Messages)},
 		{"connection", ordinals(&m.Connections)},
+		{"tls", func(n *yaml.Node, path string) error {
+			var encrypted bool
+			err := d.boolean(n, path, &encrypted)
+			if m.TLS = fault.TLSNo; encrypted {
+				m.TLS = fault.TLSYes
+			}
+			return err
+		}},
+		{"header", func(n *yaml.Node, path string) error { return d.headers(n, path, &m.Headers) }},
 	})
 }
 
@@ -122,7 +137,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 
 func (d *decoder) outcome(n *yaml.Node, path string) (fault.OutcomeSpec, error) {
 	o := fault.OutcomeSpec{Weight: 1}
-	err := d.mapping(n, path, []field{
+	fields := []field{
 		{"weight", func(n *yaml.Node, path string) error { return d.number(n, path, &o.Weight) }},
 		{"reply", func(n *yaml.Node, path string) error { return d.reply(n, path, &o) }},
 		{"delay", func(n *yaml.Node, path string) error {
@@ -130,7 +145,8 @@ func (d *decoder) outcome(n *yaml.Node, path string) (fault.OutcomeSpec, error) 
 			o.NoDelay = o.Delay.IsZero()
 			return err
 		}},
-	})
+	}
+	err := d.mapping(n, path, append(fields, d.faultFields(&o.Faults, func(string) {})...))
 	return o, err
 }
 
