@@ -22,7 +22,9 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
@@ -36,6 +38,33 @@ func TestK6(t *testing.T) {
 	t.Run("the record equals k6's own points and the sink's counts", func(t *testing.T) { testRecord(t, binary) })
 	t.Run("connections are closed at the end of the test", func(t *testing.T) { testTestEnd(t, binary) })
 	t.Run("an interrupted run leaves a record", func(t *testing.T) { testInterrupt(t, binary) })
+	t.Run("calm.js passes its thresholds", func(t *testing.T) { testScript(t, binary, "calm") })
+	t.Run("bounce-storm.js passes its thresholds", func(t *testing.T) { testScript(t, binary, "bounce-storm") })
+}
+
+// TestXK6 builds k6 the user's way, with the pinned xk6, and holds it to the same run as the project's own build.
+func TestXK6(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: xk6 builds k6 for a minute")
+	}
+	binary := filepath.Join(t.TempDir(), "k6")
+	build := exec.Command("go", "tool", "-modfile=scripts/tools/go.mod", "xk6", "build", "--k6-version", k6Version(t),
+		"--with", "github.com/smtpstorm/xk6-smtp=.", "--output", binary)
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("xk6 build: %v: %s", err, out)
+	}
+	testRecord(t, binary)
+}
+
+// k6Version is the version of k6 that go.mod requires.
+func k6Version(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "go.k6.io/k6/v2").Output()
+	if err != nil {
+		t.Fatalf("go list -m: %v", err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // k6 prepares a call of k6 that phones nobody.
@@ -327,5 +356,37 @@ func testInterrupt(t *testing.T, binary string) {
 	}
 	if len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "interrupt") {
 		t.Errorf("notes %q", got.Notes)
+	}
+}
+
+// testScript runs a script of the project as a person would, against the plan of the same name.
+func testScript(t *testing.T, binary, name string) {
+	p, err := plan.Load(filepath.Join("..", "scripts", "plans", name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := sinktest.Start(t, sinktest.With(func(cfg *sink.Config) { cfg.Plan = p.Plan }))
+	host, port, err := net.SplitHostPort(server.Addr("").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := filepath.Join(t.TempDir(), "run.json")
+	cmd, out := k6(t, binary, "run", "--no-color", "--env", "SMTP_HOST="+host, "--env", "SMTP_PORT="+port, "--env", "RATE=50", "--env", "DURATION=2s",
+		"-o", "smtpstorm="+record, filepath.Join("..", "scripts", name+".js"))
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	got, err := result.Read(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// k6 may start one iteration more than rate times duration.
+	if n := got.Client.Sum("smtp_messages", nil); n < 100 || n > 101 || n != float64(got.Load.IterationsComplete) {
+		t.Errorf("%v messages in %d iterations, expected 50 a second for 2 s", n, got.Load.IterationsComplete)
+	}
+	for _, s := range got.Client.Find("checks", nil) {
+		if s.Fails > 0 {
+			t.Errorf("check %q failed %d times", s.Tags["check"], s.Fails)
+		}
 	}
 }
