@@ -99,7 +99,9 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	}
 	generator.Label = label
 	generator.Load.ProbeRatePerSecond = l.probed
-	generator.Load.ExitStatus = &e.status
+	if !e.interrupted && !e.overran {
+		generator.Load.ExitStatus = &e.status
+	}
 	if p := &generator.Provenance; p.Commit == "" {
 		p.Commit, p.Dirty = r.commit, r.dirty
 	}
@@ -121,10 +123,10 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
 	switch {
 	case e.interrupted:
-		record.Warn("interrupted after %.0f s", e.wall.Seconds())
+		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.wall.Seconds(), e.status)
 	case e.overran:
 		leg.Interrupted = true
-		record.Warn("ended after %.0f s, the most that a leg may take (--max-time)", e.wall.Seconds())
+		record.Warn("ended after %.0f s, the most that a leg may take (--max-time; k6's exit status %d)", e.wall.Seconds(), e.status)
 	}
 	return leg, nil
 }

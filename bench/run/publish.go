@@ -158,8 +158,7 @@ func problems(outcome *Outcome, summary *report.Summary) []string {
 	var out []string
 	for i, leg := range outcome.Legs {
 		for _, check := range summary.Legs[i].Checks {
-			// A leg that was interrupted ends with k6's own status for that.
-			if check.Status == report.Fail && !(leg.Interrupted && strings.HasPrefix(check.Name, "k6 exit")) {
+			if check.Status == report.Fail {
 				out = append(out, fmt.Sprintf("%s: %s: %s", leg.Name, check.Name, check.Text))
 			}
 		}

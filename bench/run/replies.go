@@ -82,12 +82,14 @@ func writeDelivery(w io.Writer, legs []*Leg) {
 		if d == nil {
 			continue
 		}
-		fmt.Fprintf(w, "\ndelivery through %s\n", leg.Record.Label)
+		fmt.Fprintf(w, "\ndelivery: %s\n", leg.Record.Label)
 		var attempts []string
 		for _, a := range d.Attempts {
 			attempts = append(attempts, fmt.Sprintf("%d: %s", a.Attempts, count(a.Messages)))
 		}
-		fmt.Fprintf(w, "attempts at the sink per message    %s\n", strings.Join(attempts, ", "))
+		if len(attempts) > 0 {
+			fmt.Fprintf(w, "messages by attempts at the sink    %s\n", strings.Join(attempts, ", "))
+		}
 		if h := d.Latency; h != nil {
 			fmt.Fprintf(w, "begin of sending to the sink's 250  p50 %.0f ms, p90 %.0f ms, p99 %.0f ms, max %.0f ms\n",
 				h.Quantile(0.5), h.Quantile(0.9), h.Quantile(0.99), h.Quantile(1))
