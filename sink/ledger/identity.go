@@ -1,0 +1,42 @@
+package ledger
+
+// Identities are compared in a normal form: without the angle brackets of a path or a Message-ID, and with the part after the last @ in
+// lower case, since domains have no case (RFC 5321 section 2.4) and MTAs rewrite them.
+
+// normalID returns the normal form.
+func normalID(id string) string { return string(appendNormal(nil, []byte(id))) }
+
+func appendNormal(dst, id []byte) []byte {
+	if n := len(id); n >= 2 && id[0] == '<' && id[n-1] == '>' {
+		id = id[1 : n-1]
+	}
+	domain := len(id)
+	for i, c := range id {
+		if c == '@' {
+			domain = i
+		}
+	}
+	dst = append(dst, id[:domain]...)
+	for _, c := range id[domain:] {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// keyBuffer makes normal forms without allocating.
+type keyBuffer struct{ idBuf, recipientBuf []byte }
+
+// id returns the normal form, valid until the next call of id.
+func (k *keyBuffer) id(id []byte) []byte {
+	k.idBuf = appendNormal(k.idBuf[:0], id)
+	return k.idBuf
+}
+
+// recipient returns the normal form, valid until the next call of recipient.
+func (k *keyBuffer) recipient(address []byte) []byte {
+	k.recipientBuf = appendNormal(k.recipientBuf[:0], address)
+	return k.recipientBuf
+}
