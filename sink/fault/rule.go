@@ -26,10 +26,12 @@ type Rule struct {
 type Outcome struct {
 	Code        smtp.Code   // the reply's code, also where Reply is nil
 	Reply       *smtp.Reply // nil: the stage's plain reply, see Plain
+	Written     bool        // the code was written out or comes from a mode; otherwise the outcome leaves the reply to the session
 	Probability float64     // weight divided by the sum of the rule's weights
 	Delay       Delay
 	Faults
-	Faulty bool // Faults is not zero
+	Faulty bool   // Faults is not zero
+	Fault  string // Faults.Names
 }
 
 // Probabilities returns the probability of each outcome, from the weights. The number of replies planned for an outcome is its
@@ -153,7 +155,9 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 	if err := o.Delay.Validate(); err != nil {
 		return Outcome{}, ".delay", err
 	}
-	outcome = Outcome{Code: o.Code, Delay: spec.Delay, Faults: o.Faults, Faulty: !o.Faults.IsZero()}
+	outcome = Outcome{
+		Code: o.Code, Written: o.Code != 0, Delay: spec.Delay, Faults: o.Faults, Faulty: !o.Faults.IsZero(), Fault: o.Faults.Names(),
+	}
 	if o.NoDelay || !o.Delay.IsZero() {
 		outcome.Delay = o.Delay
 	}

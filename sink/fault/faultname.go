@@ -1,0 +1,26 @@
+package fault
+
+import "strings"
+
+// Names says what the faults do, for ledgers and messages to people: words joined by "+", such as "rst-before+keep"; empty when they
+// do nothing. The words are silence, dribble, split, malformed-KIND, KIND-before and KIND-after (close), keep and discard (delivery),
+// body-KIND and body-stop, missing, and tls-KIND.
+func (f *Faults) Names() string {
+	var words []string
+	add := func(is bool, word string) {
+		if is {
+			words = append(words, word)
+		}
+	}
+	add(f.Silence, "silence")
+	add(f.Dribble != Dribble{}, "dribble")
+	add(f.Split != Split{}, "split")
+	add(f.Malformed != MalformedNone, "malformed-"+f.Malformed.String())
+	add(f.Close.Mode != CloseNone, f.Close.Mode.String()+"-"+f.Close.When.String())
+	add(f.Body.Close != CloseNone, "body-"+f.Body.Close.String())
+	add(f.Body.StopReading, "body-stop")
+	add(len(f.Missing) > 0, "missing")
+	add(f.TLS != TLSNone, "tls-"+f.TLS.String())
+	add(f.Delivery != DeliveryFollow, f.Delivery.String())
+	return strings.Join(words, "+")
+}
