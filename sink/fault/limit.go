@@ -264,7 +264,7 @@ func (l *Limit) compileMatches() (field string, err error) {
 	}
 	l.matcher = newMatcher(&l.Match)
 	for i := range l.Except {
-		if l.Except[i].isZero() {
+		if l.Except[i].IsZero() {
 			return fmt.Sprintf("except[%d]", i), fmt.Errorf("no condition: nobody would be left for the limit")
 		}
 		if field, err := l.Except[i].validate(l.Stage); err != nil {

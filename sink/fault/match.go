@@ -38,8 +38,8 @@ const (
 	TLSNo              // not encrypted
 )
 
-// isZero reports whether there is no condition.
-func (m *Match) isZero() bool {
+// IsZero reports whether there is no condition.
+func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
 		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0
 }

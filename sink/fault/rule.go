@@ -44,6 +44,9 @@ func (r *Rule) Probabilities() []float64 {
 	return p
 }
 
+// Draws reports whether the rule's decisions depend on a draw, and so on its key.
+func (r *Rule) Draws() bool { return r.draws }
+
 // Needs returns the shared counters that the rule draws or matches on.
 func (r *Rule) Needs() Needs {
 	needs := r.Match.needs()

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"slices"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -28,12 +29,7 @@ func (p *Plan) View(now, start time.Time) *View {
 	if !ok {
 		return &p.base
 	}
-	views := current.phase.views
-	if len(views) == 1 {
-		return &views[0]
-	}
-	passed := float64(offset-begin) / float64(current.phase.Duration)
-	return &views[min(int(passed*float64(len(views))), len(views)-1)]
+	return current.phase.View(float64(offset-begin) / float64(current.phase.Duration))
 }
 
 // StormStart returns when the plan's storm begins: loaded is when the plan came into force, first when the first connection was
@@ -154,4 +150,17 @@ func (v *View) reaches(o *Occurrence) bool {
 	}
 	var space [400]byte
 	return Draw(v.plan.seed, o.Stage, PurposeRamp, AppendKey(space[:0], KeyAttempt, o)) < v.below
+}
+
+// FaultyListeners returns the names of the listeners with a fault, sorted; AllListeners stands for the others.
+func (v *View) FaultyListeners() []string {
+	if v == nil {
+		return nil
+	}
+	return slices.DeleteFunc(sortedKeys(v.listeners), func(name string) bool { return v.listeners[name] == ListenerUp })
+}
+
+// View returns the plan in this phase at a share of its duration that has passed, 0 to 1.
+func (p *Phase) View(passed float64) *View {
+	return &p.views[min(int(passed*float64(len(p.views))), len(p.views)-1)]
 }

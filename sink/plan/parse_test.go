@@ -15,8 +15,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// TestEveryKey reads the file of the package comment, which has every key that there is.
-func TestEveryKey(t *testing.T) {
+// exampleOfDoc returns the plan in the package comment.
+func exampleOfDoc(t testing.TB) string {
+	t.Helper()
 	source, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +28,12 @@ func TestEveryKey(t *testing.T) {
 			text.WriteString(yaml)
 		}
 	}
-	f, err := plan.Parse("doc.yaml", []byte(text.String()))
+	return text.String()
+}
+
+// TestEveryKey reads the file of the package comment, which has every key that there is.
+func TestEveryKey(t *testing.T) {
+	f, err := plan.Parse("doc.yaml", []byte(exampleOfDoc(t)))
 	if err != nil {
 		t.Fatalf("the example of the package comment: %v", err)
 	}

@@ -1,0 +1,265 @@
+package plan
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// recipientCounts are the sizes of message that Explain computes the fate of.
+var recipientCounts = [...]int{1, 5, 50}
+
+// Explain writes a plan in words: its listeners and limits; for the time outside of phases and for each phase the rules of each
+// stage, the resulting probabilities per reply code, and the compounded chance that a message with 1, 5 or 50 recipients is
+// accepted, deferred or bounced at its first attempt; what breaks replay; and what looks like a mistake. Errors are those of w.
+func Explain(w io.Writer, f *File) error {
+	e := explainer{plan: f.Plan}
+	e.head(f)
+	if len(f.Plan.Phases()) == 0 {
+		e.period("always", nil)
+	} else {
+		for _, phase := range f.Plan.Phases() {
+			e.period(phaseWords(phase), phase)
+		}
+		e.period("outside of these phases", nil)
+	}
+	e.assumptions()
+	e.list("replay", e.replay(), "the same mail meets the same outcomes again, however many connections it comes over")
+	e.list("warnings", e.warnings(), "none")
+	_, err := w.Write(e.text.Bytes())
+	return err
+}
+
+type explainer struct {
+	plan *fault.Plan
+	text bytes.Buffer
+}
+
+func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.text, format, args...) }
+
+func (e *explainer) head(f *File) {
+	name := f.Plan.Name()
+	if name == "" {
+		name = "(without a name)"
+	}
+	e.printf("plan %s, from %s, seed %d\n", name, f.Name, f.Plan.Seed())
+	if d := f.Plan.Description(); d != "" {
+		e.printf("  %s\n", strings.Join(strings.Fields(d), " "))
+	}
+	for _, l := range f.Plan.Listeners() {
+		protocol, tls := "SMTP", ""
+		if l.LMTP {
+			protocol = "LMTP"
+		}
+		if l.ImplicitTLS {
+			tls = " with implicit TLS"
+		}
+		e.printf("listener %s: %s on %s%s\n", l.Name, protocol, l.Address, tls)
+	}
+	if phases := f.Plan.Phases(); len(phases) > 0 {
+		e.printf("storm: starts by %s", map[bool]string{true: "the first connection", false: "the clock"}[f.Plan.Start().Kind == fault.StartFirstConnection])
+		if at := f.Plan.Start().At; !at.IsZero() {
+			e.printf(" at %s", f.Plan.Start())
+		}
+		if f.Plan.Restart() {
+			e.printf(", anew when this plan replaces another")
+		}
+		e.printf("\n")
+	}
+}
+
+func phaseWords(p *fault.Phase) string {
+	words := fmt.Sprintf("phase %q, %v", p.Name, p.Duration)
+	if p.Times > 1 {
+		words += fmt.Sprintf(", %d times", p.Times)
+	}
+	if p.Ramp != nil {
+		words += fmt.Sprintf(", its rules apply to %s of the occurrences at its beginning and to %s at its end", percent(p.Ramp.From), percent(p.Ramp.To))
+	}
+	return words
+}
+
+// period explains a phase, or the time outside of phases.
+func (e *explainer) period(title string, phase *fault.Phase) {
+	e.printf("\n%s\n", title)
+	limits, rules, faults := e.plan.AllLimits(), e.plan.OwnRules(), e.plan.View(zeroTime, zeroTime)
+	limits = slices.DeleteFunc(slices.Clone(limits), func(l *fault.Limit) bool {
+		return l.Phase != "" && (phase == nil || l.Phase != phase.Name)
+	})
+	if phase != nil {
+		rules = slices.Concat(rules, phase.Rules)
+		faults = phase.View(0)
+	}
+	for _, name := range faults.FaultyListeners() {
+		e.printf("  listener %s: %v\n", name, faults.ListenerFault(name))
+	}
+	for _, l := range limits {
+		e.limit(l)
+	}
+	for s := range smtp.NumStages {
+		e.stage(smtp.Stage(s), rules)
+	}
+	if len(limits) == 0 && len(rules) == 0 {
+		e.printf("  every stage gives its plain reply\n")
+	}
+	down := faults.ListenerFault(fault.AllListeners) != fault.ListenerUp
+	for _, match := range classes(rules) {
+		e.traffic(&traffic{plan: e.plan, phase: phase, match: match, share: 1, down: down})
+	}
+}
+
+func (e *explainer) limit(l *fault.Limit) {
+	e.printf("  limit %q: %s; beyond: %s", l.Name, limitWords(l), codeWords(l.Reply))
+	if !l.Match.IsZero() {
+		e.printf("; for %s", matchWords(&l.Match))
+	}
+	for i := range l.Except {
+		e.printf("; not for %s", matchWords(&l.Except[i]))
+	}
+	e.printf("\n")
+}
+
+// stage explains the rules of one stage.
+func (e *explainer) stage(s smtp.Stage, rules []*fault.Rule) {
+	titled := false
+	for _, r := range rules {
+		if r.Stage != s {
+			continue
+		}
+		if !titled {
+			e.printf("  %v\n", s)
+			titled = true
+		}
+		e.rule(r)
+	}
+}
+
+func (e *explainer) rule(r *fault.Rule) {
+	who := "everybody"
+	if !r.Match.IsZero() {
+		who = matchWords(&r.Match)
+	}
+	delay := &r.Outcomes[0].Delay
+	shared := len(r.Outcomes) > 1 && !delay.IsZero()
+	for i := range r.Outcomes {
+		shared = shared && reflect.DeepEqual(r.Outcomes[i].Delay, *delay)
+	}
+	var outcomes []string
+	for i := range r.Outcomes {
+		words := outcomeWords(&r.Outcomes[i], shared)
+		if len(r.Outcomes) > 1 {
+			words = percent(r.Outcomes[i].Probability) + " " + words
+		}
+		outcomes = append(outcomes, words)
+	}
+	e.printf("    %q for %s: %s", r.Name, who, strings.Join(outcomes, "; "))
+	if shared {
+		e.printf("; each late by %v", *delay)
+	}
+	if r.Key != fault.KeyAttempt {
+		e.printf("; one draw per %v", r.Key)
+	}
+	e.printf("\n")
+}
+
+// classes returns the kinds of mail that are told apart: without any condition, and one for each condition of a rule that does
+// something else than letting mail pass.
+func classes(rules []*fault.Rule) []fault.Match {
+	list := []fault.Match{{}}
+	for _, r := range rules {
+		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
+		known := slices.ContainsFunc(list, func(m fault.Match) bool { return reflect.DeepEqual(m, r.Match) })
+		if !exempts && !known && slices.Contains(path[:], r.Stage) {
+			list = append(list, r.Match)
+		}
+	}
+	return list
+}
+
+// traffic explains what one kind of mail meets.
+func (e *explainer) traffic(t *traffic) {
+	title := "mail that no condition names"
+	if !t.match.IsZero() {
+		title = "mail with " + matchWords(&t.match)
+	}
+	if t.phase == nil || t.phase.Ramp == nil {
+		e.fates(title, t)
+		return
+	}
+	t.share = t.phase.Ramp.From
+	e.fates(title+", at the beginning", t)
+	t.share = t.phase.Ramp.To
+	e.fates(title+", at the end", t)
+}
+
+func (e *explainer) fates(title string, t *traffic) {
+	e.printf("  %s\n", title)
+	table := tabwriter.NewWriter(&e.text, 0, 0, 2, ' ', 0)
+	for s := range smtp.NumStages {
+		if codes := t.codes(smtp.Stage(s)); codes != "" {
+			fmt.Fprintf(table, "    %v\t%s\n", smtp.Stage(s), codes)
+		}
+	}
+	_ = table.Flush() // into memory
+	fmt.Fprintf(table, "    recipients\taccepted by all\tdeferred\tbounced by any\n")
+	for _, n := range recipientCounts {
+		f := t.of(n)
+		fmt.Fprintf(table, "    %d\t%s\t%s\t%s\n", n, percent(f.accepted), percent(f.deferred), percent(f.bounced))
+	}
+	_ = table.Flush()
+}
+
+// codes says the probability of each reply code at a stage; empty when no rule speaks.
+func (t *traffic) codes(s smtp.Stage) string {
+	r, share := t.ruleAt(s)
+	if r == nil {
+		return ""
+	}
+	odds := map[string]float64{}
+	var names []string
+	add := func(name string, p float64) {
+		if _, known := odds[name]; !known {
+			names = append(names, name)
+		}
+		odds[name] += p
+	}
+	if share < 1 {
+		add(fmt.Sprint(uint16(fault.PlainCode(s))), 1-share)
+	}
+	for i := range r.Outcomes {
+		o := &r.Outcomes[i]
+		name := fmt.Sprint(uint16(o.Code))
+		if o.Unsent() {
+			name = "no reply"
+		}
+		add(name, share*o.Probability)
+	}
+	slices.Sort(names)
+	names = slices.DeleteFunc(names, func(name string) bool { return odds[name] == 0 })
+	return strings.Join(texts(names, func(name string) string { return percent(odds[name]) + " " + name }), ", ")
+}
+
+func (e *explainer) assumptions() {
+	e.printf(`
+These chances are exact for a first attempt of one message alone on a connection without TLS and AUTH, whose recipients are drawn
+independently (or together, where a rule says so). A lost connection, a reply that is missing or malformed, and 421 count as
+deferred. Rules with conditions count only for mail that meets exactly these; limits, triggers and retries are not in the chances.
+`)
+}
+
+func (e *explainer) list(title string, lines []string, none string) {
+	e.printf("\n%s\n", title)
+	if len(lines) == 0 {
+		lines = []string{none}
+	}
+	for _, line := range lines {
+		e.printf("  %s\n", line)
+	}
+}

@@ -1,0 +1,129 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// zeroTime is before every storm.
+var zeroTime time.Time
+
+// replay returns what keeps a second run from meeting the outcomes of the first.
+func (e *explainer) replay() (lines []string) {
+	for _, l := range e.plan.AllLimits() {
+		if l.Kind != fault.LimitSize || l.Phase != "" { // a message keeps its size
+			lines = append(lines, fmt.Sprintf("limit %q breaks it: what it counts depends on time and order", l.Name))
+		}
+	}
+	for _, r := range e.plan.Rules() {
+		if reasons := replayReasons(r); len(reasons) > 0 {
+			lines = append(lines, fmt.Sprintf("rule %q breaks it: %s", r.Name, strings.Join(reasons, "; ")))
+		}
+	}
+	for _, p := range e.plan.Phases() {
+		if len(p.Rules) == 0 && len(p.Limits) == 0 {
+			lines = append(lines, fmt.Sprintf("phase %q comes and goes by the clock", p.Name))
+		}
+	}
+	return lines
+}
+
+func replayReasons(r *fault.Rule) (reasons []string) {
+	if r.Phase != "" {
+		reasons = append(reasons, fmt.Sprintf("phase %q comes and goes by the clock", r.Phase))
+	}
+	needs := r.Needs()
+	switch {
+	case !r.Match.Connections.IsZero():
+		reasons = append(reasons, "it asks for the client's n-th connection")
+	case r.Draws() && needs.Connections:
+		reasons = append(reasons, "it draws by the client's n-th connection")
+	case r.Draws() && needs.Mails:
+		reasons = append(reasons, "it draws by the sender's n-th MAIL (it holds where every message has a sender of its own)")
+	}
+	if !r.Match.Messages.IsZero() {
+		reasons = append(reasons, "it asks for the n-th message of a connection")
+	}
+	return reasons
+}
+
+// warnings returns what is valid, and probably a mistake.
+func (e *explainer) warnings() (lines []string) {
+	for i, r := range e.plan.Rules() {
+		var odd []string
+		for j := range r.Outcomes {
+			if o := &r.Outcomes[j]; o.Reply != nil && !fault.Allowed(r.Stage, o.Code) {
+				odd = append(odd, fmt.Sprint(uint16(o.Code)))
+			}
+		}
+		if len(odd) > 0 {
+			lines = append(lines, fmt.Sprintf("rule %q: the RFCs don't allow %s at %v", r.Name, strings.Join(odd, " "), r.Stage))
+		}
+		if hides := e.hides(r, e.plan.Rules()[:i]); hides != nil {
+			lines = append(lines, fmt.Sprintf("rule %q never speaks: %q before it speaks for everybody", r.Name, hides.Name))
+		}
+	}
+	for _, l := range e.plan.AllLimits() {
+		if !fault.Allowed(l.Stage, l.Reply.Code) {
+			lines = append(lines, fmt.Sprintf("limit %q: the RFCs don't allow %d at %v", l.Name, l.Reply.Code, l.Stage))
+		}
+	}
+	if f := e.firstFault(); f != fault.ListenerUp {
+		lines = append(lines, fmt.Sprintf("the storm waits for a first connection, but every listener is %v until then", f))
+	}
+	for s := range smtp.NumStages {
+		lines = append(lines, e.refusesDSNs(smtp.Stage(s))...)
+	}
+	return lines
+}
+
+// hides returns the earlier rule after which a rule is never asked.
+func (e *explainer) hides(r *fault.Rule, earlier []*fault.Rule) *fault.Rule {
+	for _, before := range earlier {
+		if before.Stage == r.Stage && before.Match.IsZero() && (before.Phase == "" || before.Phase == r.Phase) {
+			return before
+		}
+	}
+	return nil
+}
+
+// firstFault returns the fault of all listeners before a storm that starts by the first connection.
+func (e *explainer) firstFault() fault.ListenerFault {
+	if len(e.plan.Phases()) == 0 || e.plan.Start().Kind != fault.StartFirstConnection {
+		return fault.ListenerUp
+	}
+	f := e.plan.View(zeroTime, zeroTime).ListenerFault(fault.AllListeners)
+	if f == fault.ListenerNoBanner { // connections are accepted
+		return fault.ListenerUp
+	}
+	return f
+}
+
+// refusesDSNs warns of rules from MAIL on that the null sender meets: bounces would be lost with the mail.
+func (e *explainer) refusesDSNs(s smtp.Stage) (lines []string) {
+	switch s {
+	case smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage:
+	default:
+		return nil
+	}
+	for _, r := range e.plan.Rules() {
+		if r.Stage != s {
+			continue
+		}
+		if len(r.Match.Senders) == 1 && r.Match.Senders[0] == "<>" && len(r.Match.Recipients) == 0 {
+			return nil
+		}
+		refuses := false
+		for i := range r.Outcomes {
+			refuses = refuses || effectOf(s, &r.Outcomes[i]) != passes && r.Outcomes[i].Probability > 0
+		}
+		if refuses && len(r.Match.Senders) == 0 {
+			return []string{fmt.Sprintf("rule %q speaks to the null sender too: DSNs may not come home", r.Name)}
+		}
+	}
+	return nil
+}

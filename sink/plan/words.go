@@ -1,0 +1,168 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// matchWords says a match's conditions.
+func matchWords(m *fault.Match) string {
+	var words []string
+	list := func(name string, values []string) {
+		if len(values) > 0 {
+			words = append(words, name+" "+strings.Join(values, " or "))
+		}
+	}
+	list("listener", m.Listeners)
+	list("client", texts(m.Clients, netip.Prefix.String))
+	list("helo", m.Helos)
+	list("sender", m.Senders)
+	list("recipient", m.Recipients)
+	for _, r := range [...]struct {
+		name string
+		r    fault.Range
+	}{{"attempt", m.Attempts}, {"message", m.Messages}, {"connection", m.Connections}} {
+		if !r.r.IsZero() {
+			words = append(words, r.name+" "+r.r.String())
+		}
+	}
+	switch m.TLS {
+	case fault.TLSYes:
+		words = append(words, "with TLS")
+	case fault.TLSNo:
+		words = append(words, "without TLS")
+	}
+	for _, h := range m.Headers {
+		list("header "+h.Name+":", h.Globs)
+	}
+	return strings.Join(words, ", ")
+}
+
+func texts[T any](values []T, text func(T) string) []string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = text(v)
+	}
+	return words
+}
+
+// outcomeWords says what an outcome does, without its probability and without a delay that all of the rule's outcomes share.
+func outcomeWords(o *fault.Outcome, shared bool) string {
+	words := []string{replyWords(o)}
+	if !o.Delay.IsZero() && !shared {
+		words = append(words, "late by "+o.Delay.String())
+	}
+	f := &o.Faults
+	if f.Dribble.Octets > 0 {
+		words = append(words, fmt.Sprintf("dribbled, %d octets every %v", f.Dribble.Octets, f.Dribble.Every))
+	}
+	if f.Split.Packets > 0 {
+		words = append(words, fmt.Sprintf("split over %d packets with a pause of %v", f.Split.Packets, f.Split.Pause))
+	}
+	if f.Malformed != fault.MalformedNone {
+		words = append(words, "malformed: "+f.Malformed.String())
+	}
+	if f.Close.Mode != fault.CloseNone {
+		words = append(words, closeWords(f.Close.Mode)+" "+f.Close.When.String()+" the reply")
+	}
+	if f.Body != (fault.BodyFault{}) {
+		words = append(words, bodyWords(&f.Body))
+	}
+	if len(f.Missing) > 0 {
+		words = append(words, "without "+strings.Join(f.Missing, " "))
+	}
+	if f.TLS != fault.TLSNone {
+		words = append(words, "TLS "+f.TLS.String())
+	}
+	switch f.Delivery {
+	case fault.DeliveryKeep:
+		words = append(words, "the message is kept")
+	case fault.DeliveryDiscard:
+		words = append(words, "the message is discarded")
+	}
+	return strings.Join(words, ", ")
+}
+
+func replyWords(o *fault.Outcome) string {
+	switch {
+	case o.Silence:
+		return "silence"
+	case o.Unsent():
+		return "no reply"
+	case o.Reply == nil:
+		return fmt.Sprintf("plain %d", o.Code)
+	}
+	return codeWords(o.Reply)
+}
+
+func codeWords(r *smtp.Reply) string {
+	if r.Enhanced.IsZero() {
+		return fmt.Sprint(uint16(r.Code))
+	}
+	return fmt.Sprintf("%d %v", r.Code, r.Enhanced)
+}
+
+func closeWords(c fault.CloseKind) string {
+	return map[fault.CloseKind]string{fault.CloseFIN: "closed by FIN", fault.CloseRST: "closed by RST", fault.CloseHalf: "half-closed"}[c]
+}
+
+func bodyWords(b *fault.BodyFault) string {
+	what := closeWords(b.Close)
+	if b.StopReading {
+		what = "reading stops"
+		if b.For > 0 {
+			what += fmt.Sprintf(" for %v", b.For)
+		}
+	}
+	return fmt.Sprintf("after %d octets of the body %s", b.After, what)
+}
+
+// limitWords says what a limit allows.
+func limitWords(l *fault.Limit) string {
+	var what string
+	switch l.Kind {
+	case fault.LimitRate:
+		what = fmt.Sprintf("%s a second, at most %s at once, at %v", number(l.Rate), number(l.Burst), l.Stage)
+	case fault.LimitConcurrency:
+		what = fmt.Sprintf("%d open connections", l.Max)
+	case fault.LimitMessages:
+		what = fmt.Sprintf("%d messages", l.Max)
+	case fault.LimitRecipients:
+		what = fmt.Sprintf("%d recipients in a transaction", l.Max)
+	case fault.LimitSize:
+		what = fmt.Sprintf("%d octets in a message, at %v", l.Max, l.Stage)
+	case fault.LimitGreylist:
+		return fmt.Sprintf("each (network, sender, recipient) waits %v, and is known for %v", l.Delay, l.Window)
+	}
+	if l.Kind == fault.LimitRecipients || l.Kind == fault.LimitSize {
+		return what
+	}
+	return what + " " + map[fault.LimitScope]string{
+		fault.ScopeClient: "per client", fault.ScopeRecipientDomain: "per recipient domain",
+		fault.ScopeConnection: "per connection", fault.ScopeAll: "in all",
+	}[l.Scope]
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+
+// percent writes a probability with four digits. It rounds to certainty only what floating point can hardly tell from it.
+func percent(p float64) string {
+	switch v := 100 * p; {
+	case p <= 0:
+		return "0%"
+	case v < 0.0001:
+		return "<0.0001%"
+	case p < 1 && v > 99.99 && 1-p > 1e-12:
+		return ">99.99%"
+	default:
+		digits := max(0, 3-int(math.Floor(math.Log10(v)+1e-9)))
+		scale := math.Pow(10, float64(digits))
+		return strconv.FormatFloat(math.Round(v*scale)/scale, 'f', -1, 64) + "%"
+	}
+}
