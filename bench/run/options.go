@@ -31,7 +31,7 @@ func inputErrorf(format string, args ...any) error {
 
 // Bounds of the options, and the figures that the main job promises.
 const (
-	DefaultVUs      = 200    // clients at the same time in each leg of the main job: so many that slow replies leave one free
+	DefaultVUs      = 500    // clients at the same time in each leg of the main job: so many that slow replies leave one free
 	DefaultMessages = 20_000 // messages in each leg of the main job
 	maxVUs          = 10_000
 	maxRate         = 1_000_000.0
@@ -54,7 +54,7 @@ type Options struct {
 	Out     string   // directory of the results; replaced as a whole at the end
 
 	Messages int           // messages a leg of the bundled scripts; 0: 20,000 (1,500 in a leg through an MTA)
-	VUs      int           // clients at the same time; 0: 200 (20 in a leg through an MTA)
+	VUs      int           // clients at the same time; 0: 500 (20 in a leg through an MTA)
 	Rate     float64       // messages per second; 0: half of the capacity that a probe measures (150 in a leg through an MTA)
 	MaxTime  time.Duration // bound on each leg; 0: an hour for the user's own script, planned time plus a minute for bundled ones
 
