@@ -14,41 +14,43 @@ const DefaultMaxEntries = 1 << 20
 // Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair. All methods
 // are safe for concurrent use; none keeps a slice that it was given; none allocates once its table has grown to its load.
 type Attempts struct {
-	connections, mails, recipients *counters
+	connections, mails, recipients *table[uint64]
 }
 
 // NewAttempts returns empty counters. maxEntries caps the distinct keys of each table; 0 means DefaultMaxEntries. Beyond the cap
 // the keys that were not used lately are forgotten, and start again at 1 when they come back.
 func NewAttempts(maxEntries int) *Attempts {
-	if maxEntries <= 0 {
-		maxEntries = DefaultMaxEntries
-	}
 	return &Attempts{
-		connections: newCounters(maxEntries),
-		mails:       newCounters(maxEntries),
-		recipients:  newCounters(maxEntries),
+		connections: newTable[uint64](maxEntries),
+		mails:       newTable[uint64](maxEntries),
+		recipients:  newTable[uint64](maxEntries),
 	}
 }
 
 // Connection returns the ordinal, from 1, of a connection that the client opens now. The zero Addr (a unix socket) is a client
 // like any other.
 func (a *Attempts) Connection(client netip.Addr) uint64 {
-	octets := client.As16() // 192.0.2.1 and ::ffff:192.0.2.1 are one client
-	valid := [1]byte{}
+	octets := clientOctets(client)
+	return next(a.connections, fingerprintOf(octets[:], nil))
+}
+
+// clientOctets returns what tells a client from others: 192.0.2.1 and ::ffff:192.0.2.1 are one, a unix socket is one of its own.
+func clientOctets(client netip.Addr) (octets [17]byte) {
+	*(*[16]byte)(octets[:]) = client.As16()
 	if client.IsValid() {
-		valid[0] = 1
+		octets[16] = 1
 	}
-	return a.connections.next(fingerprintOf(octets[:], valid[:]))
+	return octets
 }
 
 // Mail returns the ordinal, from 1, of a MAIL command of the sender. The null sender is the empty slice.
 func (a *Attempts) Mail(sender []byte) uint64 {
-	return a.mails.next(fingerprintOf(sender, nil))
+	return next(a.mails, fingerprintOf(sender, nil))
 }
 
 // Recipient returns the ordinal, from 1, of a RCPT command for the recipient in a transaction of the sender.
 func (a *Attempts) Recipient(sender, recipient []byte) uint64 {
-	return a.recipients.next(fingerprintOf(sender, recipient))
+	return next(a.recipients, fingerprintOf(sender, recipient))
 }
 
 // Stats says how full the tables are. Evictions other than 0 mean that ordinals started again, and so that a replay of the same
@@ -72,16 +74,23 @@ func (a *Attempts) Stats() Stats {
 
 // fingerprintOf hashes two fields with the length of the first before them, so that ("ab", "c") is not ("a", "bc").
 func fingerprintOf(first, second []byte) fingerprint {
-	return fingerprint{hash(0, first, second), hash(0x9e3779b97f4a7c15, first, second)}
+	return fingerprint{hash(0, first, second), hash(otherSeed, first, second)}
 }
+
+// otherSeed makes the second half of a fingerprint independent of the first.
+const otherSeed = 0x9e3779b97f4a7c15
 
 func hash(seed uint64, first, second []byte) uint64 {
 	var d xxhash.Digest
 	d.ResetWithSeed(seed)
-	var length [8]byte
-	binary.LittleEndian.PutUint64(length[:], uint64(len(first)))
-	_, _ = d.Write(length[:])
+	writeLength(&d, len(first))
 	_, _ = d.Write(first)
 	_, _ = d.Write(second)
 	return d.Sum64()
+}
+
+func writeLength(d *xxhash.Digest, n int) {
+	var length [8]byte
+	binary.LittleEndian.PutUint64(length[:], uint64(n))
+	_, _ = d.Write(length[:])
 }

@@ -1,0 +1,232 @@
+package state
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Limits keeps what the limits of a plan count across connections: token buckets, open connections and greylists. All methods are
+// safe for concurrent use; none keeps a slice that it was given, and none allocates once its tables have grown to their load.
+//
+// Nothing here names a plan: a bucket is known by the name and parameters of its limit, a count of connections by its limit's name
+// and scope, and a greylisted triple by itself. So a swap of plans keeps what is still meant.
+type Limits struct {
+	buckets *table[bucket]
+	grey    *table[sightings]
+	open    [shardCount]openShard
+}
+
+// bucket is a token bucket; its zero value is a full one that was never asked.
+type bucket struct {
+	tokens float64
+	at     int64 // of tokens: Unix time in nanoseconds
+}
+
+// sightings are the first and the last RCPT of a triple, in Unix nanoseconds.
+type sightings struct{ first, last int64 }
+
+// openShard counts open connections. It needs no cap: an entry goes when its last connection has gone.
+type openShard struct {
+	mu     sync.Mutex
+	counts map[fingerprint]int64
+	_      [48]byte
+}
+
+// NewLimits returns empty counts. maxEntries caps the buckets and the greylisted triples, each; 0 means DefaultMaxEntries. Beyond the
+// cap those that were not used lately are forgotten: a bucket is full when it comes back, and a triple is new.
+func NewLimits(maxEntries int) *Limits {
+	l := &Limits{buckets: newTable[bucket](maxEntries), grey: newTable[sightings](maxEntries)}
+	for i := range l.open {
+		l.open[i].counts = make(map[fingerprint]int64)
+	}
+	return l
+}
+
+// Admit counts the occurrence and reports whether it is within the limit. It is for limits of the kinds rate (of any scope but
+// connection), concurrency and greylist; those of other kinds admit. A time before an earlier one counts as that.
+func (l *Limits) Admit(now time.Time, limit *fault.Limit, o *fault.Occurrence) bool {
+	switch limit.Kind {
+	case fault.LimitRate:
+		return l.takeToken(now.UnixNano(), limit, o)
+	case fault.LimitConcurrency:
+		return l.enter(limit, o.Client)
+	case fault.LimitGreylist:
+		return l.sight(now.UnixNano(), limit, o.Client, o.Sender, o.Recipient)
+	}
+	return true
+}
+
+// Release gives back what Admit granted of a concurrency limit; what was never granted it ignores.
+func (l *Limits) Release(limit *fault.Limit, client netip.Addr) {
+	if limit.Kind != fault.LimitConcurrency {
+		return
+	}
+	key := openKey(limit, client)
+	s := &l.open[key.hi%shardCount]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.counts[key]; n > 1 {
+		s.counts[key] = n - 1
+	} else {
+		delete(s.counts, key)
+	}
+}
+
+// Sighted tells of a RCPT in the past, as a ledger has it: what Admit would have kept of it. limit is the greylist that is to go
+// on, or nil when there is none now and one may come with another plan.
+func (l *Limits) Sighted(at time.Time, limit *fault.Limit, client netip.Addr, sender, recipient []byte) {
+	if limit == nil {
+		limit = &anyGreylist
+	}
+	l.sight(at.UnixNano(), limit, client, sender, recipient)
+}
+
+// anyGreylist keeps the first sight of each triple, however long ago.
+var anyGreylist = fault.Limit{Kind: fault.LimitGreylist, Delay: math.MaxInt64, Window: math.MaxInt64}
+
+// LimitStats says how full the tables are. Evictions other than 0 mean that limits were more generous, or greylists stricter, than
+// planned.
+type LimitStats struct {
+	Buckets   uint64 `json:"buckets,omitempty"`   // token buckets now
+	Open      uint64 `json:"open,omitempty"`      // clients (or limits for all) with open connections that a limit counts
+	Greylist  uint64 `json:"greylist,omitempty"`  // triples now
+	Evictions uint64 `json:"evictions,omitempty"` // forgotten because a table was full, since the start
+}
+
+// Stats returns the figures without stopping anyone for long: they may be apart by the calls that are under way.
+func (l *Limits) Stats() LimitStats {
+	s := LimitStats{
+		Buckets:   uint64(l.buckets.entries.Load()),
+		Greylist:  uint64(l.grey.entries.Load()),
+		Evictions: l.buckets.evictions.Load() + l.grey.evictions.Load(),
+	}
+	for i := range l.open {
+		shard := &l.open[i]
+		shard.mu.Lock()
+		s.Open += uint64(len(shard.counts))
+		shard.mu.Unlock()
+	}
+	return s
+}
+
+// roundoff forgives what the sums of a bucket lose: a token that is due is there.
+const roundoff = 1e-9
+
+func (l *Limits) takeToken(now int64, limit *fault.Limit, o *fault.Occurrence) bool {
+	b, fresh, shard := l.buckets.acquire(bucketKey(limit, o))
+	defer shard.mu.Unlock()
+	if fresh {
+		*b = bucket{tokens: limit.Burst, at: now}
+	} else if now > b.at {
+		b.tokens = min(limit.Burst, b.tokens+limit.Rate*time.Duration(now-b.at).Seconds())
+		b.at = now
+	}
+	if b.tokens < 1-roundoff {
+		return false
+	}
+	b.tokens = max(0, b.tokens-1)
+	return true
+}
+
+func (l *Limits) enter(limit *fault.Limit, client netip.Addr) bool {
+	key := openKey(limit, client)
+	s := &l.open[key.hi%shardCount]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.counts[key]
+	if n >= limit.Max {
+		return false
+	}
+	s.counts[key] = n + 1
+	return true
+}
+
+// sight notes a RCPT of a triple. The window runs from the first sight until the delay is over, and from the last one after that:
+// no flag says that a triple was let through, so that what a ledger holds is enough to go on.
+func (l *Limits) sight(now int64, limit *fault.Limit, client netip.Addr, sender, recipient []byte) bool {
+	s, fresh, shard := l.grey.acquire(greyKey(client, sender, recipient))
+	defer shard.mu.Unlock()
+	if fresh {
+		*s = sightings{first: now, last: now}
+		return false
+	}
+	now = max(now, s.last)
+	from := s.first
+	if time.Duration(s.last-s.first) >= limit.Delay {
+		from = s.last
+	}
+	if time.Duration(now-from) > limit.Window {
+		*s = sightings{first: now, last: now}
+		return false
+	}
+	s.last = now
+	return time.Duration(now-s.first) >= limit.Delay
+}
+
+// bucketKey names a bucket: the limit's name and all that shapes the bucket, and whose it is.
+func bucketKey(limit *fault.Limit, o *fault.Occurrence) fingerprint {
+	var shape [18]byte
+	binary.LittleEndian.PutUint64(shape[0:], math.Float64bits(limit.Rate))
+	binary.LittleEndian.PutUint64(shape[8:], math.Float64bits(limit.Burst))
+	shape[16], shape[17] = byte(limit.Scope), byte(limit.Stage)
+	switch limit.Scope {
+	case fault.ScopeClient:
+		client := clientOctets(o.Client)
+		return limitKey(limit.Name, shape[:], client[:])
+	case fault.ScopeRecipientDomain:
+		var space [320]byte
+		return limitKey(limit.Name, shape[:], smtp.DomainOf(fault.AppendAddress(space[:0], o.Recipient)))
+	}
+	return limitKey(limit.Name, shape[:], nil)
+}
+
+func openKey(limit *fault.Limit, client netip.Addr) fingerprint {
+	scope := [1]byte{byte(limit.Scope)}
+	if limit.Scope == fault.ScopeClient {
+		octets := clientOctets(client)
+		return limitKey(limit.Name, scope[:], octets[:])
+	}
+	return limitKey(limit.Name, scope[:], nil)
+}
+
+func limitKey(name string, shape, whose []byte) fingerprint {
+	return fingerprint{hashLimit(0, name, shape, whose), hashLimit(otherSeed, name, shape, whose)}
+}
+
+func hashLimit(seed uint64, name string, shape, whose []byte) uint64 {
+	var d xxhash.Digest
+	d.ResetWithSeed(seed)
+	writeLength(&d, len(name))
+	_, _ = d.WriteString(name)
+	_, _ = d.Write(shape) // its length is the same for all keys of a table
+	_, _ = d.Write(whose)
+	return d.Sum64()
+}
+
+// greyKey names a triple. Addresses are compared as rules compare them.
+func greyKey(client netip.Addr, sender, recipient []byte) fingerprint {
+	network := fault.GreylistNetwork(client)
+	octets := clientOctets(network.Addr())
+	var senderSpace, recipientSpace [320]byte
+	sender = fault.AppendAddress(senderSpace[:0], sender)
+	recipient = fault.AppendAddress(recipientSpace[:0], recipient)
+	return fingerprint{hashTriple(0, &octets, sender, recipient), hashTriple(otherSeed, &octets, sender, recipient)}
+}
+
+func hashTriple(seed uint64, network *[17]byte, sender, recipient []byte) uint64 {
+	var d xxhash.Digest
+	d.ResetWithSeed(seed)
+	_, _ = d.Write(network[:])
+	writeLength(&d, len(sender))
+	_, _ = d.Write(sender)
+	_, _ = d.Write(recipient)
+	return d.Sum64()
+}
