@@ -1,0 +1,187 @@
+package plan_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/invopop/jsonschema"
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
+)
+
+const schemaPath = "../../docs/plan.schema.json"
+
+// generated returns the JSON Schema of the plan format.
+func generated(t testing.TB) string {
+	t.Helper()
+	r := &jsonschema.Reflector{Anonymous: true, ExpandedStruct: true}
+	s := r.Reflect(&document{})
+	s.Title = "smtpstorm plan, format version 1"
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + "\n"
+}
+
+// TestSchemaIsPublished compares the schema in docs/ with the one that the format's types give.
+func TestSchemaIsPublished(t *testing.T) {
+	golden(t, schemaPath, generated(t))
+}
+
+func compiled(t testing.TB) *validator.Schema {
+	t.Helper()
+	document, err := validator.UnmarshalJSON(strings.NewReader(generated(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := validator.NewCompiler()
+	if err := c.AddResource("plan.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("plan.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// asJSON returns YAML as the validator wants it.
+func asJSON(t testing.TB, text string) any {
+	t.Helper()
+	var v any
+	if err := yaml.Load([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	return plainJSON(v)
+}
+
+func plainJSON(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := map[string]any{}
+		for k, value := range v {
+			m[k] = plainJSON(value)
+		}
+		return m
+	case map[any]any:
+		m := map[string]any{}
+		for k, value := range v {
+			m[fmt.Sprint(k)] = plainJSON(value)
+		}
+		return m
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = plainJSON(v[i])
+		}
+		return list
+	case time.Time:
+		return v.Format(time.RFC3339)
+	case int:
+		return json.Number(fmt.Sprint(v))
+	case float64:
+		return json.Number(fmt.Sprint(v))
+	}
+	return v
+}
+
+// TestSchemaAcceptsPlans checks every shipped plan, and the one of the package comment.
+func TestSchemaAcceptsPlans(t *testing.T) {
+	s := compiled(t)
+	plans := map[string]string{"doc.go": exampleOfDoc(t)}
+	paths, err := filepath.Glob("../../scripts/plans/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no plans", err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans[path] = string(text)
+	}
+	for name, text := range plans {
+		if err := s.Validate(asJSON(t, text)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSchemaRefusesWhatTheDecoderRefuses: the mistakes that an editor should show while typing.
+func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
+	s := compiled(t)
+	for _, text := range []string{
+		"name: no version", "version: 2", "version: 1\nweather: bad", "version: 1\nstart: soon",
+		rules("{reply: 450}"), rules("{stage: lunch}"), rules("{stage: rcpt, reply: 600}"), rules("{stage: rcpt, reply: 550/1.1.1}"),
+		rules("{stage: rcpt, outcomes: []}"), rules("{stage: rcpt, outcomes: [{weight: -1}]}"), rules("{stage: rcpt, mode: angry}"),
+		rules("{stage: rcpt, delay: soon}"), rules("{stage: rcpt, key: house}"), rules("{stage: rcpt, match: {attempt: 0}}"),
+		rules("{stage: rcpt, close: bang}"), rules("{stage: rcpt, close: {when: after}}"), rules("{stage: rcpt, dribble: {octets: 0, every: 1s}}"),
+		rules("{stage: rcpt, split: {packets: 1}}"), rules("{stage: rcpt, malformed: much}"), rules("{stage: message, delivery: lose}"),
+		rules("{stage: starttls, tls: weak}"), rules("{stage: data, body: {after: -1, close: fin}}"),
+		"version: 1\nlimits: [{name: l}]", "version: 1\nlimits: [{name: l, kind: size, max: big}]", "version: 1\nlimits: [{name: l, kind: rate, rate: 1/d}]",
+		"version: 1\nlimits: [{name: l, kind: size, max: 1, reply: 250}]", "version: 1\nlisteners: [{name: a}]",
+		"version: 1\nlistener_faults: {a: tired}", "version: 1\nphases: [{name: p, duration: long}]", "version: 1\nphases: [{phases: []}]",
+		"version: 1\nphases: [{name: p, duration: 1s, ramp: {from: 2}, rules: [{stage: rcpt}]}]",
+	} {
+		if _, err := plan.Parse("x.yaml", []byte(text)); err == nil {
+			t.Errorf("%q: the decoder takes it", text)
+		}
+		if s.Validate(asJSON(t, text)) == nil {
+			t.Errorf("%q: the schema takes it", text)
+		}
+	}
+}
+
+// TestSchemaHasTheDecodersKeys asks the decoder for its keys, by one that it doesn't know, and compares them with the schema's.
+func TestSchemaHasTheDecodersKeys(t *testing.T) {
+	valid := regexp.MustCompile(`unknown key "zzz" \(valid: (.*)\)`)
+	for _, c := range []struct {
+		text string
+		of   any
+	}{
+		{"zzz: 1", document{}},
+		{"listeners: [{zzz: 1}]", listener{}},
+		{"limits: [{zzz: 1}]", limit{}},
+		{"phases: [{zzz: 1}]", phase{}},
+		{"phases: [{ramp: {zzz: 1}}]", ramp{}},
+		{"rules: [{zzz: 1}]", rule{}},
+		{"rules: [{match: {zzz: 1}}]", match{}},
+		{"rules: [{outcomes: [{zzz: 1}]}]", outcome{}},
+		{"rules: [{dribble: {zzz: 1}}]", dribble{}},
+		{"rules: [{split: {zzz: 1}}]", split{}},
+		{"rules: [{body: {zzz: 1}}]", body{}},
+	} {
+		_, err := plan.Parse("x.yaml", []byte(c.text))
+		found := valid.FindStringSubmatch(fmt.Sprint(err))
+		if found == nil {
+			t.Errorf("%s: error is %v, want the valid keys", c.text, err)
+			continue
+		}
+		if want := strings.Join(keysOf(reflect.TypeOf(c.of)), " "); found[1] != want {
+			t.Errorf("%s: the decoder has the keys\n %s, the schema\n %s", c.text, found[1], want)
+		}
+	}
+}
+
+func keysOf(t reflect.Type) (keys []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			keys = append(keys, keysOf(f.Type)...)
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		keys = append(keys, name)
+	}
+	return keys
+}
