@@ -162,6 +162,9 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestReplayInBoundedMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	var text bytes.Buffer
 	text.Write(AppendHeader(nil, &Header{Time: epoch}))
 	row := goldenRows[6].line + "\n"

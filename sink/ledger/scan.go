@@ -188,7 +188,7 @@ func (s *scanner) value() (value, error) {
 		}
 		text := s.rest[:n:n]
 		s.rest = s.rest[n:]
-		if !json.Valid(text) {
+		if !wholeNumber(text) && !json.Valid(text) {
 			return value{}, fmt.Errorf("%q is no number", text)
 		}
 		return value{shapeNumber, text}, nil
@@ -202,6 +202,16 @@ func (s *scanner) value() (value, error) {
 		return value{shapeBool, text}, nil
 	}
 	return s.other()
+}
+
+// wholeNumber reports whether the text is a number of digits alone, as nearly all are.
+func wholeNumber(text []byte) bool {
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return text[0] != '0' || len(text) == 1
 }
 
 // other skips a value that no known key has.
