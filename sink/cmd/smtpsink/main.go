@@ -89,7 +89,7 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
 		return &usageError{err}
 	})
 	o.addFlags(root.Flags())
-	root.AddCommand(newCatalogueCommand(stdout), newVersionCommand(stdout))
+	root.AddCommand(newCatalogueCommand(stdout), newLedgerCommand(stdout), newVersionCommand(stdout))
 	return root
 }
 
