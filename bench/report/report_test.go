@@ -337,6 +337,21 @@ func TestAnMTALegIsNotReconciled(t *testing.T) {
 	}
 }
 
+// What an MTA answers is not compared with what the sink answers.
+func TestAnMTALegIsNotComparedWithTheSink(t *testing.T) {
+	r := example()
+	s, err := Summarize(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, leg := range r.Legs {
+		compared := s.Latency[0].Legs[i].differences != nil
+		if want := i > 0 && leg.Provenance.MTA == nil; compared != want {
+			t.Errorf("%s: compared with the first run: %v, want %v", leg.Label, compared, want)
+		}
+	}
+}
+
 func TestJSONSummary(t *testing.T) {
 	text := render(t, func(b *bytes.Buffer) error { return JSON(b, example()) })
 	var s Summary

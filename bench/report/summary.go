@@ -83,7 +83,7 @@ type LegLatency struct {
 	Figures []Figure `json:"percentiles"`
 
 	percentiles []stat.Percentile
-	differences []stat.Difference // nil for the first run
+	differences []stat.Difference // nil for the first run, and for one that is not alike
 }
 
 // Figure is one percentile; absent values are unknown or unbounded.
@@ -108,7 +108,7 @@ func Summarize(r Report) (*Summary, error) {
 	s := &Summary{Schema: SummarySchema, Title: r.Title, Generated: r.Generated, OK: true}
 	for i, rec := range r.Legs {
 		leg := newLeg(rec, i)
-		if i > 0 {
+		if i > 0 && alike(r.Legs[0], rec) {
 			leg.Failed.compare(s.Legs[0].Failed)
 		}
 		for _, c := range leg.Checks {
@@ -154,6 +154,10 @@ func (f *Failures) compare(first Failures) {
 	}
 }
 
+// alike reports whether the clients of both runs spoke to the same kind of server: a difference between an answer of the sink and an
+// answer of an MTA would say nothing about the storm.
+func alike(a, b *result.Record) bool { return (a.Provenance.MTA == nil) == (b.Provenance.MTA == nil) }
+
 func newPhase(p phase, legs []*result.Record, o stat.Options) Phase {
 	out := Phase{Metric: p.metric, Name: p.name, meaning: p.meaning}
 	first := stat.Of(legs[0], p.metric, nil)
@@ -164,7 +168,7 @@ func newPhase(p phase, legs []*result.Record, o stat.Options) Phase {
 		}
 		l := LegLatency{Count: d.Total.Count(), Mean: d.Total.Summary().Mean()}
 		var method stat.Method
-		if i == 0 {
+		if i == 0 || !alike(legs[0], rec) {
 			l.percentiles, method = d.Percentiles(quantiles[:], o)
 		} else {
 			l.differences, method = stat.Differences(first, d, quantiles[:], o)

@@ -18,7 +18,8 @@ type Delivery struct {
 	CutoffSeconds float64 `json:"cutoff_s,omitempty"`
 	// Attempts says how many messages took how many attempts at the sink.
 	Attempts []AttemptCount `json:"attempts,omitempty"`
-	// Latency is from the agent's acceptance to the sink's, in milliseconds.
+	// Latency is from the begin of sending to the sink's first acceptance, in
+	// milliseconds.
 	Latency *Histogram `json:"latency,omitempty"`
 	// Series is what was watched over time, in ascending order of Time.
 	Series []DeliverySample `json:"series,omitempty"`

@@ -1,0 +1,61 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+// TestPageInABrowser opens the page from a file in a real browser that has no network, and looks at the document that results:
+// every section is there with its charts, no script or style was refused, and nothing is wider than the page.
+func TestPageInABrowser(t *testing.T) {
+	chromium := sinktest.RequireTool(t, "chromium", "chromium")
+	dir := t.TempDir()
+	page := filepath.Join(dir, "report.html")
+	var b bytes.Buffer
+	if err := HTML(&b, example()); err != nil {
+		t.Fatal(err)
+	}
+	// The probe stands in this copy only: the report itself needs no script.
+	probe := `<script>addEventListener('load', () => { const e = document.documentElement; document.title =
+		'width ' + (e.scrollWidth <= e.clientWidth ? 'fits' : e.scrollWidth + ' of ' + e.clientWidth) +
+		', charts ' + [...document.querySelectorAll('svg')].filter(s => s.getBoundingClientRect().height > 50).length +
+		', dead links ' + [...document.querySelectorAll('a[href^="#"]')].filter(a => !document.getElementById(a.hash.slice(1))).length; });</script></body>`
+	text := strings.Replace(b.String(), "</body>", probe, 1)
+	if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+		"--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND",
+		"--user-data-dir="+filepath.Join(dir, "profile"), "--window-size=1280,2000", "--enable-logging=stderr", "--dump-dom", "file://"+page)
+	var dom, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &dom, &log
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	_, title, _ := strings.Cut(dom.String(), "<title>")
+	title, _, _ = strings.Cut(title, "</title>")
+	charts := strings.Count(b.String(), "<svg")
+	if want := "width fits, charts "; !strings.HasPrefix(title, want) || !strings.HasSuffix(title, "dead links 0") || charts == 0 {
+		t.Errorf("the browser says %q", title)
+	}
+	for _, line := range strings.Split(log.String(), "\n") {
+		if strings.Contains(line, "CONSOLE") {
+			t.Errorf("the browser complains: %s", line)
+		}
+	}
+	for _, section := range []string{"Verdict", "Latency per phase", "Reply codes per stage", "Provenance", "Glossary"} {
+		if !strings.Contains(dom.String(), section+"</h2>") {
+			t.Errorf("no section %q on the page", section)
+		}
+	}
+}
