@@ -24,10 +24,12 @@ func (s *Server) newRecorder(shard int) *recorder {
 }
 
 // Decided implements session.Recorder.
-func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision) { r.shard.Cell(stage, d).Decided() }
+func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
+	r.shard.Cell(stage, d).Decided()
+}
 
 // Replied implements session.Recorder.
-func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision) {
+func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
 	c := r.shard.Cell(stage, d)
 	c.Replied()
 	r.peer.unread.add(c)

@@ -91,7 +91,13 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Current implements session.Plans.
-func (s *Server) Current() *fault.Plan { return s.plan.Load() }
+func (s *Server) Current(now time.Time) *fault.View {
+	p := s.plan.Load()
+	if p == nil {
+		return nil
+	}
+	return p.View(now, time.Time{})
+}
 
 // Swap puts another plan into force; nil means none. Transactions that are under way keep the plan that they began with, and the
 // attempt counters go on.

@@ -19,8 +19,8 @@ var stormFlags = []string{"--seed", "7", "--reply", "mail=250:98,451:2", "--repl
 // tally is a Recorder that only counts.
 type tally struct{ decided, replied, attempts, delivered, rest int }
 
-func (c *tally) Decided(smtp.Stage, *fault.Decision) { c.decided++ }
-func (c *tally) Replied(smtp.Stage, *fault.Decision) { c.replied++ }
+func (c *tally) Decided(smtp.Stage, *fault.Decision, *fault.View) { c.decided++ }
+func (c *tally) Replied(smtp.Stage, *fault.Decision, *fault.View) { c.replied++ }
 func (c *tally) Attempt(a *session.Attempt) {
 	c.attempts++
 	if a.Delivered {

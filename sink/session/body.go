@@ -25,20 +25,26 @@ func (s *Session) data(args []byte) {
 	}
 }
 
-// dataWithoutRecipients refuses, unless a rule that knows 354 speaks: that rule then decides alone, so that its odds hold.
+// dataWithoutRecipients refuses, unless a rule speaks in which 354 is written out: that rule then decides alone, so that its odds hold.
 func (s *Session) dataWithoutRecipients() {
-	s.decide(smtp.StageData)
-	if d := &s.work.decision; d.Cause == fault.CauseRule && canOpenBody(d.Rule) {
-		s.work.opensBody = true
-		s.deliver(smtp.StageData)
-		return
+	w := s.work
+	if s.view.Speaks(smtp.StageData) {
+		s.describe(smtp.StageData, 1)
+		if d := s.view.Decide(&w.occurrence); d.Cause == fault.CauseRule && opensBody(d.Rule) {
+			if w.decision, w.plain = d, d.Reply == nil; w.plain {
+				w.decision.Reply = fault.Plain(smtp.StageData)
+			}
+			w.opensBody = true
+			s.deliver(smtp.StageData)
+			return
+		}
 	}
 	s.refuse(smtp.StageData, s.noRecipients())
 }
 
-func canOpenBody(r *fault.Rule) bool {
+func opensBody(r *fault.Rule) bool {
 	for i := range r.Outcomes {
-		if r.Outcomes[i].Code == 354 {
+		if o := &r.Outcomes[i]; o.Code == 354 && o.Written {
 			return true
 		}
 	}
@@ -59,16 +65,25 @@ func (s *Session) settleData(r *smtp.Reply) {
 	case r.Code == 354 && s.work.opensBody:
 		s.tx.scanner.Reset()
 		s.state = stateData
+		s.capture()
+		if f := s.work.faults; f != nil {
+			s.lieInWait(&f.Body, s.verdict())
+		}
 	case s.tx != nil:
-		s.tx.refusal, s.tx.refusedAt = r, smtp.StageData
+		s.tx.refuse(smtp.StageData, r, s.verdict())
 	}
 }
 
 // feedData takes octets of the body of DATA.
 func (s *Session) feedData(p []byte) int {
-	n, done := s.tx.scanner.Scan(p)
+	tx := s.tx
+	p = tx.ambush.limit(p)
+	n, done := tx.scanner.Scan(p)
+	tx.header.add(p[:n])
 	if done {
 		s.endBody()
+	} else {
+		s.advanceBody(n)
 	}
 	return n
 }
@@ -79,6 +94,7 @@ func (s *Session) endBody() {
 	if tx.scanner.EightBit() && tx.body != smtp.Body8BitMIME && !tx.smtputf8 {
 		s.undeclared8Bit++
 	}
+	tx.ambush.set = false
 	s.state = stateCommand
 	if s.cfg.LMTP && len(tx.recipients) > 0 {
 		s.state = stateReplies // proceed goes on
@@ -119,7 +135,7 @@ func (s *Session) tooBig(octets int64) bool {
 func (s *Session) settleMessage(r *smtp.Reply) {
 	tx := s.tx
 	if s.state == stateReplies {
-		s.recordRecipient(tx.next, smtp.StageMessage, r)
+		s.recordMessage(tx.next, r, s.commitment())
 		tx.next++
 		if tx.next < len(tx.recipients) {
 			return
@@ -127,7 +143,7 @@ func (s *Session) settleMessage(r *smtp.Reply) {
 		s.state = stateCommand
 	}
 	for ; tx.next < len(tx.recipients); tx.next++ {
-		s.recordRecipient(tx.next, smtp.StageMessage, r)
+		s.recordMessage(tx.next, r, s.commitment())
 	}
 	s.dropTransaction()
 }
@@ -142,7 +158,8 @@ func (s *Session) bdat(args []byte) {
 		s.refuse(smtp.StageBdat, syntaxReply(err)) // nobody knows how much would follow
 		return
 	}
-	s.chunkLeft, s.chunkLast = size, last
+	x := s.more()
+	x.chunkLeft, x.chunkLast = size, last
 	if s.tx != nil {
 		s.tx.chunk = size
 	}
@@ -152,7 +169,13 @@ func (s *Session) bdat(args []byte) {
 		return
 	}
 	s.state = stateChunk
-	if size == 0 {
+	if !refused {
+		if s.tx.size == 0 {
+			s.capture()
+		}
+		s.lieInWaitForChunk()
+	}
+	if size == 0 && s.state == stateChunk && !s.paused() {
 		s.endChunk()
 	}
 }
@@ -175,13 +198,17 @@ func (s *Session) chunkError() *smtp.Reply {
 
 // feedChunk takes octets of a chunk.
 func (s *Session) feedChunk(p []byte) int {
-	n := int(min(s.chunkLeft, int64(len(p))))
-	s.chunkLeft -= int64(n)
-	if s.tx != nil && !s.tx.doomed {
-		s.tx.size += int64(n)
+	x := s.extra
+	n := int(min(x.chunkLeft, int64(len(p))))
+	if tx := s.tx; tx != nil && !tx.doomed {
+		n = len(tx.ambush.limit(p[:n]))
+		tx.size += int64(n)
+		tx.header.add(p[:n])
 	}
-	if s.chunkLeft == 0 {
+	if x.chunkLeft -= int64(n); x.chunkLeft == 0 {
 		s.endChunk()
+	} else if s.tx != nil {
+		s.advanceBody(n)
 	}
 	return n
 }
@@ -191,12 +218,12 @@ func (s *Session) endChunk() {
 	s.state = stateCommand
 	err := s.chunkError()
 	if s.tx != nil {
-		s.tx.chunked = true
+		s.tx.chunked, s.tx.ambush.set = true, false
 	}
 	switch {
 	case err != nil:
 		s.refuse(smtp.StageBdat, err)
-	case s.chunkLast:
+	case s.extra.chunkLast:
 		s.endBody()
 	case s.tooBig(s.tx.size):
 		s.refuse(smtp.StageBdat, &replyTooBig)
@@ -209,7 +236,7 @@ func (s *Session) endChunk() {
 func (s *Session) settleChunk(r *smtp.Reply) {
 	if tx := s.tx; tx != nil && r.Code.Class() != 2 {
 		if !tx.doomed {
-			tx.refusal, tx.refusedAt = r, smtp.StageBdat
+			tx.refuse(smtp.StageBdat, r, s.verdict())
 		}
 		tx.doomed, tx.chunked = true, true
 	}

@@ -44,10 +44,3 @@ func (s *Session) releaseOutput() {
 		s.out = nil
 	}
 }
-
-func (s *Session) releaseLine() {
-	if s.line != nil {
-		putBuffer(&linePool, s.line)
-		s.line = nil
-	}
-}

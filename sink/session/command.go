@@ -1,14 +1,12 @@
 package session
 
-import (
-	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
-)
+import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 
 // command handles one command line without its CRLF.
 func (s *Session) command(line []byte) {
 	w := s.work
 	w.opened, w.opensBody, w.candidate, w.recipient = false, false, false, nil
+	w.faults, w.withheld, w.committed = nil, false, false
 	if s.state == stateAuth {
 		s.authResponse(line)
 		return
@@ -26,8 +24,8 @@ func (s *Session) command(line []byte) {
 		s.rcpt(c.Args)
 		return
 	}
-	if s.refused {
-		s.refuse(stage, &replyOnlyQuit)
+	if r := s.barred(c.Verb); r != nil {
+		s.refuse(stage, r)
 		return
 	}
 	switch c.Verb {
@@ -48,6 +46,26 @@ func (s *Session) command(line []byte) {
 	default: // HELP and NOOP take any argument; TURN and the unknown are refused with any
 		s.answer(stage)
 	}
+}
+
+// barred returns why a command is refused whatever it says, or nil.
+func (s *Session) barred(v smtp.Verb) *smtp.Reply {
+	switch {
+	case s.refused:
+		return &replyOnlyQuit
+	case s.cfg.RequireTLS && !s.secure && s.cfg.TLS == TLSStart:
+		switch v { // RFC 3207 section 4
+		case smtp.VerbNoop, smtp.VerbEhlo, smtp.VerbLhlo, smtp.VerbStartTLS:
+			return nil
+		}
+		return &replySecureFirst
+	case s.cfg.RequireAuth && !s.authenticated && s.env.Auth != nil:
+		switch v { // RFC 4954 section 6
+		case smtp.VerbMail, smtp.VerbSend, smtp.VerbSoml, smtp.VerbSaml, smtp.VerbVrfy, smtp.VerbExpn, smtp.VerbEtrn, smtp.VerbData:
+			return &replyAuthFirst
+		}
+	}
+	return nil
 }
 
 // answerUnless gives the protocol error if wrong, and otherwise what the plan decides.
@@ -71,41 +89,4 @@ func (s *Session) hello(c smtp.Command) {
 		s.work.helo = append(s.work.helo[:0], c.Args...)
 		s.answer(stage)
 	}
-}
-
-// startTLS handles STARTTLS, which this session does not offer (RFC 3207 section 4).
-func (s *Session) startTLS(args []byte) {
-	switch {
-	case len(args) > 0:
-		s.refuse(smtp.StageStartTLS, &replyNoArguments)
-	case s.tx != nil:
-		s.refuse(smtp.StageStartTLS, &replyInTransaction)
-	default:
-		s.answer(smtp.StageStartTLS)
-	}
-}
-
-// auth handles AUTH, which this session does not offer (RFC 4954 section 4).
-func (s *Session) auth(args []byte) {
-	switch {
-	case len(args) == 0:
-		s.refuse(smtp.StageAuth, &replyArgumentMissing)
-	case s.tx != nil:
-		s.refuse(smtp.StageAuth, &replyInTransaction)
-	default:
-		s.answer(smtp.StageAuth)
-	}
-}
-
-// authResponse handles the line that answers a 334 which a rule forced.
-func (s *Session) authResponse(line []byte) {
-	if string(line) == "*" {
-		s.refuse(smtp.StageAuth, &replyAuthCancelled)
-		return
-	}
-	s.decide(smtp.StageAuth)
-	if s.work.decision.Cause == fault.CausePlain {
-		s.work.decision.Reply = &replyAuthFailed
-	}
-	s.deliver(smtp.StageAuth)
 }

@@ -12,6 +12,7 @@ const (
 	DefaultMaxRecipients = 1000            // RFC 5321 section 4.5.3.1.8 asks for at least 100
 	DefaultMaxDiscard    = 64 << 20        // octets
 	DefaultIdleTimeout   = 5 * time.Minute // RFC 5321 section 4.5.3.2.7
+	DefaultMaxHold       = 10 * time.Minute
 )
 
 // Config is what the sessions of a listener have in common. It must not be changed while a session uses it.
@@ -38,8 +39,66 @@ type Config struct {
 	// BareLF says what a CR or LF that stands alone in the body of DATA leads to.
 	BareLF BareLF
 
+	// MaxHold is how long a fault may hold a connection: silence, a half-closed connection, a body that is not read on, a TLS
+	// handshake that stalls. Then the session closes it. 0 means DefaultMaxHold.
+	MaxHold time.Duration
+
 	// LMTP makes the listener speak LMTP (RFC 2033): LHLO, and a reply per recipient after the body.
 	LMTP bool
+
+	// TLS says whether the driver can do handshakes, and when.
+	TLS TLSMode
+
+	// RequireTLS refuses what RFC 3207 section 4 allows to refuse until there is TLS: 530 5.7.0.
+	RequireTLS bool
+
+	// AuthNeedsTLS announces AUTH only once there is TLS, and refuses it before with 538 5.7.11.
+	AuthNeedsTLS bool
+
+	// RequireAuth refuses mail until the client is authenticated: 530 5.7.0 (RFC 4954 section 6).
+	RequireAuth bool
+
+	// Triggers lets recipients' addresses and messages' headers ask for replies and delays; see fault.AddressTrigger and
+	// fault.HeaderSwitch.
+	Triggers bool
+
+	// CaptureHeaders gives Attempt.StormID and Attempt.MessageID, which costs a copy of each message's header.
+	CaptureHeaders bool
+
+	// Commit holds each positive reply after a body back until its rows are on disk: see EffectCommit. When they can't be put
+	// there, the reply is 451 4.3.0.
+	Commit bool
+}
+
+// TLSMode says when a listener does TLS.
+type TLSMode uint8
+
+// The modes.
+const (
+	TLSNever    TLSMode = iota // STARTTLS is not offered
+	TLSStart                   // STARTTLS is announced (RFC 3207)
+	TLSImplicit                // from the first octet on (RFC 8314 section 3.3)
+)
+
+// String returns "never", "starttls" or "implicit".
+func (m TLSMode) String() string {
+	switch m {
+	case TLSNever:
+		return "never"
+	case TLSStart:
+		return "starttls"
+	case TLSImplicit:
+		return "implicit"
+	}
+	return "unknown"
+}
+
+// TLSInfo is what is known of a TLS connection after its handshake.
+type TLSInfo struct {
+	Version    string // such as "TLS 1.3"
+	Cipher     string // name of the cipher suite
+	ServerName string // what the client asked for by SNI; empty when it did not
+	Resumed    bool   // the handshake resumed an earlier session
 }
 
 // BareLF is the policy for a CR or LF that stands alone in the body of DATA. Neither ever ends the body.
@@ -111,6 +170,13 @@ func (c *Config) idleTimeout() time.Duration {
 		return 0
 	}
 	return c.IdleTimeout
+}
+
+func (c *Config) maxHold() time.Duration {
+	if c.MaxHold <= 0 {
+		return DefaultMaxHold
+	}
+	return c.MaxHold
 }
 
 // ConnInfo is what is known of a connection when it is accepted.

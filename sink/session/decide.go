@@ -10,10 +10,10 @@ import (
 // numCommandStages is how many stages can occur any number of times outside a transaction, from RSET to unknown commands.
 const numCommandStages = int(smtp.StageUnknown-smtp.StageRset) + 1
 
-// readPlan takes the plan that is in force now.
-func (s *Session) readPlan() {
+// readView takes the plan that is in force now, with its phase.
+func (s *Session) readView() {
 	if s.env.Plans != nil {
-		s.plan = s.env.Plans.Current()
+		s.view = s.env.Plans.Current(s.at(s.work.now))
 	}
 }
 
@@ -31,22 +31,42 @@ func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 	s.deliver(stage)
 }
 
-// decide asks the plan, and falls back on the plain reply.
+// decide asks whoever may speak, in this order: limits, the switches of a tester, rules; and falls back on the plain reply.
 func (s *Session) decide(stage smtp.Stage) {
 	nth := s.countOccurrence(stage)
 	w := s.work
-	if s.hasRules() {
+	w.decision = fault.Decision{}
+	limits := s.view.Limits(stage)
+	ask := s.switchFor(stage)
+	if len(limits) > 0 || ask != nil || s.view.Speaks(stage) {
 		s.describe(stage, nth)
-		w.decision = s.plan.Decide(&w.occurrence)
-	} else {
-		w.decision = fault.Decision{}
+		switch refusing := s.refusing(limits); {
+		case refusing != nil:
+			w.decision = refusing.Decision()
+		case ask != nil:
+			w.decision = ask.Decide(s.view, &w.occurrence)
+		default:
+			w.decision = s.view.Decide(&w.occurrence)
+		}
 	}
 	if w.plain = w.decision.Reply == nil; w.plain {
-		w.decision.Reply = plainReply(stage, w.decision.Cause)
+		w.decision.Reply = fault.Plain(stage)
+		s.refuseUnoffered(stage)
 	}
 }
 
-func (s *Session) hasRules() bool { return s.plan != nil && len(s.plan.Rules()) > 0 }
+// refuseUnoffered makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written
+// out says what it says: a client is told to go on where nobody does.
+func (s *Session) refuseUnoffered(stage smtp.Stage) {
+	w := s.work
+	if c := w.decision.Chosen; c != nil && c.Written {
+		return
+	}
+	switch {
+	case stage == smtp.StageStartTLS && !s.offersTLS(), stage == smtp.StageAuth && s.env.Auth == nil:
+		w.plain, w.decision.Reply = false, &replyNotOffered
+	}
+}
 
 // countOccurrence returns the ordinal of this occurrence of the stage in the connection, for stages that can occur outside a
 // transaction any number of times; 1 for the others, which have better keys.
@@ -61,16 +81,16 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 	return uint64(*n)
 }
 
-// describe fills in what is known at this occurrence. Shared counters are asked only when the plan needs them.
+// describe tells the plan what is known at this stage.
 func (s *Session) describe(stage smtp.Stage, nth uint64) {
-	if s.connN == 0 && s.env.Attempts != nil && s.plan.Needs().Connections {
-		s.connN = uint32(min(s.env.Attempts.Connection(s.client.Addr()), math.MaxUint32))
-	}
 	w := s.work
+	if s.connN == 0 && s.env.Attempts != nil && s.view.Needs().Connections {
+		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr()))
+	}
 	o := &w.occurrence
 	*o = fault.Occurrence{
 		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
-		MessageN: uint64(s.messages), Nth: nth,
+		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
 	}
 	tx := s.tx
 	switch stage {
@@ -87,12 +107,18 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	}
 	o.Sender, o.MailN = tx.sender(), tx.mailN
 	switch stage {
+	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
+		o.Size = max(w.mail.Size, 0)
 	case smtp.StageRcpt:
-		o.Recipient, o.RcptN = w.recipient, w.rcptN
+		o.Recipient, o.RcptN, o.Recipients = w.recipient, w.rcptN, len(tx.recipients)
 	case smtp.StageMessage:
+		o.Size = tx.octets()
+		if tx.header.captured() {
+			o.Headers = &tx.header
+		}
 		if s.state == stateReplies {
 			r := &tx.recipients[tx.next]
-			o.Recipient, o.RcptN = tx.bytes(r.address), r.n
+			o.Recipient, o.RcptN, o.Recipients = tx.bytes(r.address), r.n, len(tx.recipients)
 			return
 		}
 		fallthrough
@@ -102,29 +128,20 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	}
 }
 
-// deliver gives the reply that was decided, at once or after its delay.
-func (s *Session) deliver(stage smtp.Stage) {
-	w := s.work
-	w.stage = stage
-	if r := s.env.Recorder; r != nil {
-		r.Decided(stage, &w.decision)
+// verdict says who made the decision under way.
+func (s *Session) verdict() Verdict {
+	d := &s.work.decision
+	v := Verdict{Cause: d.Cause}
+	switch {
+	case d.Limit != nil:
+		v.By = d.Limit.Name
+	case d.Rule != nil:
+		v.By = d.Rule.Name
 	}
-	if w.decision.Delay > 0 {
-		s.delayed = true
-		s.due = w.now + w.decision.Delay
-		return
+	if d.Chosen != nil {
+		v.Fault = d.Chosen.Fault
 	}
-	s.reply()
-}
-
-// reply sends the reply that was decided, and does what follows from it.
-func (s *Session) reply() {
-	w := s.work
-	s.write(w.stage, w.decision.Reply, w.plain)
-	if r := s.env.Recorder; r != nil {
-		r.Replied(w.stage, &w.decision)
-	}
-	s.settle(w.stage, w.decision.Reply)
+	return v
 }
 
 // settle makes the state follow from the reply that was sent, whoever decided it.
@@ -137,17 +154,13 @@ func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
 		if positive {
 			s.endTransaction(EndAbandoned, stage)
 			s.greeted, s.extended = true, stage == smtp.StageEhlo
+			s.enhanced = s.extended && !s.missing(capEnhanced)
 			s.helo = append(s.helo[:0], s.work.helo...)
 		}
 	case smtp.StageStartTLS:
-		if r.Code == 220 {
-			s.state = stateDiscard
-		}
+		s.settleStartTLS(r)
 	case smtp.StageAuth:
-		s.state = stateCommand
-		if r.Code == 334 {
-			s.state = stateAuth
-		}
+		s.settleAuth(r)
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
 		s.settleMail(stage, r)
 	case smtp.StageRcpt:
@@ -163,14 +176,30 @@ func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
 			s.endTransaction(EndAbandoned, stage)
 		}
 	}
+	s.settleClose(stage, r)
+}
+
+// settleClose ends the connection after the reply, when the reply, the stage or a fault has it so.
+func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
+	kind := fault.CloseNone
+	if f := s.work.faults; f != nil {
+		kind = f.Close.Mode
+	}
+	reason := ClosedByReply
 	switch {
 	case stage == smtp.StageQuit:
 		s.endTransaction(EndAbandoned, stage)
-		s.close(CloseFIN, ClosedByQuit)
+		reason = ClosedByQuit
 	case r.Code == 421:
 		if s.tx != nil {
-			s.tx.refusal, s.tx.refusedAt = r, stage
+			s.tx.refuse(stage, r, s.verdict())
 		}
-		s.close(CloseFIN, ClosedByReply)
+	case kind == fault.CloseNone:
+		return
 	}
+	if kind != fault.CloseNone {
+		s.closeByFault(kind, s.verdict())
+		return
+	}
+	s.close(CloseFIN, reason)
 }

@@ -1,5 +1,7 @@
 package session
 
+import "github.com/smtpstorm/xk6-smtp/sink/fault"
+
 // EffectKind says what a driver shall do.
 type EffectKind uint8
 
@@ -13,8 +15,19 @@ const (
 	EffectResume
 	// EffectAwaitDrain: call Drained as soon as the kernel has taken all output written so far. It follows a pause.
 	EffectAwaitDrain
-	// EffectClose: close the connection as Effect.Close says, after the output was written.
+	// EffectClose: close the connection as Effect.Close says, after the output was written. After CloseHalf the session goes on: it
+	// takes input, which it discards, and asks to close again at its end.
 	EffectClose
+	// EffectStopReading: as EffectPause, and for real: nothing may be read from the connection until EffectResume, not even to learn
+	// that the client has gone, so that the kernel's receive buffer fills up and the client meets a zero window.
+	EffectStopReading
+	// EffectStartTLS: after the output was written, do a TLS handshake as Effect.TLS says, then call TLSDone. Input that was
+	// read before this effect and that Feed did not take is plaintext: offer it to Feed, which throws it away and counts it, or
+	// forget it; it is no part of the handshake. After TLSDone without an error, input and output are those of the TLS connection.
+	EffectStartTLS
+	// EffectCommit: put the rows that the Recorder was given as CommitPending on disk, then call Committed with Effect.Ticket. It
+	// follows a pause.
+	EffectCommit
 	// EffectDone: the session is over; calls have no effect any more and the driver may forget it.
 	EffectDone
 )
@@ -32,6 +45,12 @@ func (k EffectKind) String() string {
 		return "await drain"
 	case EffectClose:
 		return "close"
+	case EffectStopReading:
+		return "stop reading"
+	case EffectStartTLS:
+		return "start TLS"
+	case EffectCommit:
+		return "commit"
 	case EffectDone:
 		return "done"
 	}
@@ -46,9 +65,9 @@ const (
 	// CloseFIN: write all output, shut the sending side down, then read and discard until the client closes, for a bounded time:
 	// a plain close with unread input would send RST and destroy the last reply.
 	CloseFIN CloseMode = iota
-	// CloseRST: reset the connection at once.
+	// CloseRST: write all output, wait for a bounded time until the client's kernel has acknowledged it, then reset the connection.
 	CloseRST
-	// CloseHalf: shut the sending side down and go on reading.
+	// CloseHalf: write all output, shut the sending side down and go on reading. Another close follows.
 	CloseHalf
 )
 
@@ -67,9 +86,11 @@ func (m CloseMode) String() string {
 
 // Effect is one thing that a driver shall do.
 type Effect struct {
-	Kind  EffectKind
-	Data  []byte    // of EffectWrite: the session's, valid until the next call
-	Close CloseMode // of EffectClose
+	Kind   EffectKind
+	Data   []byte         // of EffectWrite: the session's, valid until the next call
+	Close  CloseMode      // of EffectClose
+	TLS    fault.TLSFault // of EffectStartTLS: what goes wrong with the handshake
+	Ticket uint64         // of EffectCommit: unlike that of any other commit of the session
 }
 
 // Next returns the next thing that the driver shall do, and false when there is nothing left to do now. Call it until then after
@@ -79,6 +100,11 @@ func (s *Session) Next() (Effect, bool) {
 	if s.out != nil && len(s.out.B) > 0 {
 		s.written = true
 		return Effect{Kind: EffectWrite, Data: s.out.B}, true
+	}
+	x := s.extra
+	if x != nil && x.half && !x.halfTold {
+		x.halfTold = true
+		return Effect{Kind: EffectClose, Close: CloseHalf}, true
 	}
 	if s.state == stateClosed {
 		switch {
@@ -91,18 +117,40 @@ func (s *Session) Next() (Effect, bool) {
 		}
 		return Effect{}, false
 	}
-	if paused := s.delayed || s.draining; paused != s.pauseTold {
-		s.pauseTold = paused
-		if paused {
-			return Effect{Kind: EffectPause}, true
-		}
-		return Effect{Kind: EffectResume}, true
+	if e, ok := s.nextReading(); ok {
+		return e, true
 	}
-	if s.draining && !s.drainTold {
-		s.drainTold = true
-		return Effect{Kind: EffectAwaitDrain}, true
+	if x != nil && x.handshake {
+		x.handshake = false
+		return Effect{Kind: EffectStartTLS, TLS: x.tlsFault}, true
+	}
+	if !s.waitTold {
+		switch s.wait {
+		case waitDrain, waitTaken:
+			s.waitTold = true
+			return Effect{Kind: EffectAwaitDrain}, true
+		case waitCommit:
+			s.waitTold = true
+			return Effect{Kind: EffectCommit, Ticket: s.ticket()}, true
+		}
 	}
 	return Effect{}, false
+}
+
+// nextReading tells the driver whether to read, when that has changed.
+func (s *Session) nextReading() (Effect, bool) {
+	told, kind := toldRead, EffectResume
+	switch {
+	case s.wait == waitReading:
+		told, kind = toldStop, EffectStopReading
+	case s.paused():
+		told, kind = toldPause, EffectPause
+	}
+	if told == s.readTold {
+		return Effect{}, false
+	}
+	s.readTold = told
+	return Effect{Kind: kind}, true
 }
 
 // releaseWritten gives the output that the driver has taken back to the pool.

@@ -175,7 +175,7 @@ func TestShutdownWaitsForDelays(t *testing.T) {
 // swap is a session.Plans whose plan changes.
 type swap struct{ plan *fault.Plan }
 
-func (s *swap) Current() *fault.Plan { return s.plan }
+func (s *swap) Current(now time.Time) *fault.View { return s.plan.View(now, sinktest.Epoch) }
 
 // TestPlanSwap: a session reads the plan at connect and at each MAIL; a transaction keeps it to its end.
 func TestPlanSwap(t *testing.T) {

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
@@ -9,20 +11,57 @@ import (
 // Env is what a session shares with others: any of its members, and Env itself, may serve many sessions. It must not be changed
 // while a session uses it.
 type Env struct {
-	Plans    Plans    // nil: no rules, every reply is plain
-	Attempts Attempts // nil: every ordinal is 0
-	Recorder Recorder // nil: nobody counts
+	Plans    Plans         // nil: no rules, every reply is plain
+	Attempts Attempts      // nil: every ordinal is 0
+	Limits   Limits        // nil: limits that connections share admit everything
+	Auth     Authenticator // nil: AUTH is not offered
+	Recorder Recorder      // nil: nobody counts
 }
 
-// Plans tells the plan that is in force now. A session asks at connect and at each MAIL: a transaction keeps its plan to its end.
+// Plans tells the plan that is in force, and its phase. A session asks at connect, after a TLS handshake and at each MAIL: a transaction
+// keeps its view to its end.
 type Plans interface {
-	Current() *fault.Plan // nil: no rules
+	Current(now time.Time) *fault.View // nil: no rules
 }
 
 // Attempts counts what connections share. Each call counts one more and returns the ordinal, from 1. A session asks only for what
-// Plan.Needs says. The slices are valid during the call only.
+// View.Needs says. The slices are valid during the call only.
 type Attempts interface {
 	Connection(client netip.Addr) uint64
 	Mail(sender []byte) uint64
 	Recipient(sender, recipient []byte) uint64
 }
+
+// Limits keeps the counts of limits that connections share: rates (but those of scope connection), concurrency and greylists. The
+// others a session keeps itself.
+type Limits interface {
+	// Admit counts the occurrence and reports whether it is within the limit. It is asked only for those whom the limit is for
+	// (Limit.Applies). o is valid during the call only.
+	Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool
+	// Release gives back what Admit granted of a concurrency limit. It is called once for each such grant, when the connection ends.
+	Release(l *fault.Limit, client netip.Addr)
+}
+
+// Authenticator has the mechanisms of AUTH (RFC 4954). It must be safe for concurrent use if its sessions are driven by several
+// goroutines.
+type Authenticator interface {
+	// Mechanisms returns the names of all mechanisms, in upper case and in the order in which EHLO announces them. The slice is never
+	// changed.
+	Mechanisms() []string
+	// Start begins an exchange with one of Mechanisms. An error means that it can't begin now.
+	Start(mechanism string) (Exchange, error)
+}
+
+// Exchange is one authentication under way. It belongs to one session.
+type Exchange interface {
+	// Next takes the client's response, decoded, and returns the next challenge, not encoded. A nil response means that the client
+	// has sent no initial response. done means that the client is authenticated. An error ends the exchange: one that wraps
+	// ErrMalformedResponse says that the response can't be parsed, any other that the credentials are wrong. The response is valid
+	// during the call only.
+	Next(response []byte) (challenge []byte, done bool, err error)
+	// User returns the authenticated name.
+	User() string
+}
+
+// ErrMalformedResponse says that the response of a client in an exchange can't be parsed.
+var ErrMalformedResponse = errors.New("malformed response")

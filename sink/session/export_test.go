@@ -6,16 +6,25 @@ func (s *Session) Held() int {
 	if s.out != nil {
 		n += cap(s.out.B)
 	}
-	if s.line != nil {
-		n += cap(s.line.B)
+	if x := s.extra; x != nil {
+		if x.line != nil {
+			n += cap(x.line.B)
+		}
+		if x.reply != nil {
+			n += cap(x.reply.B)
+		}
+		n += cap(x.response)
 	}
 	if s.tx != nil {
 		n += cap(s.tx.arena)
+		if s.tx.header.buffer != nil {
+			n += cap(s.tx.header.buffer.B)
+		}
 	}
 	return n
 }
 
 // AtRest reports whether the session owns nothing that an idle connection should not pay for.
 func (s *Session) AtRest() bool {
-	return s.out == nil && s.line == nil && s.tx == nil && s.work == nil
+	return s.out == nil && s.extra == nil && s.tx == nil && s.work == nil
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"bytes"
 
+	"github.com/valyala/bytebufferpool"
+
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -18,25 +20,29 @@ func (s *Session) feedLine(p []byte) int {
 	if ended {
 		p = p[:end+1]
 	}
-	if s.discarded > 0 {
+	x := s.extra
+	if x != nil && x.discarded > 0 {
 		return s.skipLine(p, ended)
 	}
 	line := p
-	if !ended || s.line != nil {
-		if s.line == nil {
-			s.line = getBuffer(&linePool, lineCapacity)
+	if !ended || x != nil && x.line != nil {
+		x = s.more()
+		if x.line == nil {
+			x.line = getBuffer(&linePool, lineCapacity)
 		}
-		s.line.B = append(s.line.B, p...)
-		line = s.line.B
+		x.line.B = append(x.line.B, p...)
+		line = x.line.B
 	}
 	if len(line) > s.lineLimit(line) {
-		s.discarded = uint32(len(line) - len(p))
+		s.more().discarded = uint32(len(line) - len(p))
 		s.releaseLine()
 		return s.skipLine(p, ended)
 	}
 	if ended {
-		kept := s.line
-		s.line = nil
+		var kept *bytebufferpool.ByteBuffer
+		if x != nil {
+			kept, x.line = x.line, nil
+		}
 		s.takeLine(line)
 		if kept != nil {
 			putBuffer(&linePool, kept)
@@ -49,7 +55,7 @@ func (s *Session) feedLine(p []byte) int {
 func (s *Session) takeLine(line []byte) {
 	text, ok := bytes.CutSuffix(line, crlf)
 	if !ok || bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, 0) >= 0 {
-		s.state = stateCommand // whoever sends this does not go on with AUTH
+		s.leaveExchange() // whoever sends this does not go on with AUTH
 		s.refuse(smtp.StageUnknown, &replyBadLine)
 		return
 	}
@@ -58,16 +64,17 @@ func (s *Session) takeLine(line []byte) {
 
 // skipLine throws away a line, or part of one, that is too long, and answers once: at its end, or when it does not end.
 func (s *Session) skipLine(p []byte, ended bool) int {
-	room := maxEndlessLine - int(s.discarded)
+	x := s.more()
+	room := maxEndlessLine - int(x.discarded)
 	if len(p) > room || len(p) == room && !ended {
 		s.refuse(smtp.StageUnknown, &replyLineTooLong)
 		s.close(CloseFIN, ClosedByAbuse)
 		return room
 	}
-	s.discarded += uint32(len(p))
+	x.discarded += uint32(len(p))
 	if ended {
-		s.discarded = 0
-		s.state = stateCommand
+		x.discarded = 0
+		s.leaveExchange()
 		s.refuse(smtp.StageUnknown, &replyLineTooLong)
 	}
 	return len(p)

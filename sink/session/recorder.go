@@ -11,11 +11,13 @@ import (
 // Recorder is told what happens in a session, on the goroutine that drives the session. What it is given is valid during the call
 // only. An occurrence that was Decided but not yet Replied is in flight: its reply is delayed, or its connection died first.
 type Recorder interface {
-	// Decided tells that an occurrence of the stage got its outcome. d.Reply is never nil: it is the reply that will be sent.
-	Decided(s smtp.Stage, d *fault.Decision)
-	// Replied tells that this reply was handed to the driver for writing: it is part of the next write effect.
-	Replied(s smtp.Stage, d *fault.Decision)
-	// Attempt is called exactly once for each RCPT command, when its fate is known.
+	// Decided tells that an occurrence of the stage got its outcome, in view v, which is nil without a plan. d.Reply is never nil: it
+	// is the reply that will be sent, or, when the outcome has a fault that keeps it (fault.Faults.Unsent), the one that will not.
+	Decided(s smtp.Stage, d *fault.Decision, v *fault.View)
+	// Replied tells that this reply was handed to the driver for writing: its end is part of the next write effect.
+	Replied(s smtp.Stage, d *fault.Decision, v *fault.View)
+	// Attempt is called exactly once for each RCPT command, when its fate is known; with Config.Commit, delivered ones come once more
+	// before: see Attempt.Commit.
 	Attempt(a *Attempt)
 	// Transaction is called once for each transaction that ended without any RCPT command, such as a refused MAIL.
 	Transaction(t *Transaction)
@@ -30,7 +32,7 @@ type Ending uint8
 const (
 	EndReply     Ending = iota // a reply decided: Stage and Code tell which
 	EndAbandoned               // the client gave the transaction up: by RSET, HELO, EHLO or QUIT, which Stage tells
-	EndLost                    // the connection ended; Stage tells which reply the client would have got next
+	EndLost                    // the connection ended or fell silent; Stage tells which reply the client would have got next
 	EndTimeout                 // the client was silent for too long; Stage as for EndLost
 )
 
@@ -62,15 +64,38 @@ type Attempt struct {
 	Recipient []byte // forward-path without <>; empty when it could not be parsed
 	N         uint64 // that pair's n-th RCPT, from 1; 0 when the plan's rules need no such counter or the command was refused before
 	Token     []byte // what identifies the message: ENVID of the MAIL command, else the sender
+	StormID   []byte // X-Storm-Id of the message, if headers were captured and it has one; folding as it came
+	MessageID []byte // Message-ID, likewise
+	Message   uint64 // the connection's n-th MAIL, from 1; 0 outside a transaction
+	Phase     string // of the storm, at MAIL; outside a transaction, as the session knows it; empty without one
 
 	Ending    Ending
 	Stage     smtp.Stage    // where it ended
 	Code      smtp.Code     // of the reply that decided, also of one that was decided but not sent; 0 when none did
 	Enhanced  smtp.Enhanced // of the same reply, whether or not the client asked for such codes by EHLO
-	Delivered bool          // the message was accepted for this recipient: 2xx after the body
+	Verdict                 // who decided that reply, or ended the connection by a fault; zero when neither was so
+	Delivered bool          // the message counts as accepted for this recipient: 2xx after the body, unless a fault has it otherwise
 	ReplySent bool          // the deciding reply was handed to the driver
 	Size      int64         // octets of the body read so far, dots unstuffed, without the final dot
+	Commit    Commit
 }
+
+// Verdict says who decided, and what was done besides the reply and its delay.
+type Verdict struct {
+	Cause fault.Cause
+	By    string // name of the rule or limit; empty for other causes
+	Fault string // as fault.Faults.Names has it; empty when nothing was done
+}
+
+// Commit says for whom the row of an attempt is, when Config.Commit is set.
+type Commit uint8
+
+// The values of Commit.
+const (
+	CommitNone    Commit = iota // for everybody: nothing was committed before
+	CommitPending               // for the ledger only: EffectCommit follows, and then another row
+	CommitDone                  // for everybody but the ledger, which had it as CommitPending
+)
 
 // Transaction is the row of a transaction that died before RCPT. Its slices are valid during Recorder.Transaction only.
 type Transaction struct {
@@ -85,10 +110,14 @@ type Transaction struct {
 	N      uint64 // the sender's n-th MAIL, from 1; 0 when the plan's rules need no such counter
 	Token  []byte // as in Attempt
 
+	Message uint64 // the connection's n-th MAIL, from 1
+	Phase   string // of the storm, at MAIL; empty without one
+
 	Ending    Ending
 	Stage     smtp.Stage
 	Code      smtp.Code
 	Enhanced  smtp.Enhanced
+	Verdict   // as in Attempt
 	ReplySent bool
 }
 
@@ -109,8 +138,15 @@ type Connection struct {
 	OctetsIn       uint64
 	OctetsOut      uint64
 	Undeclared8Bit uint64 // bodies that held 8-bit octets though MAIL said neither BODY=8BITMIME nor BINARYMIME nor SMTPUTF8
+	Phase          string // of the storm, as the session knew it last; empty without one
+	TLS            bool   // the handshake was done
+	TLSInfo        TLSInfo
+	User           string // whom AUTH authenticated; empty when it did not
+	Injections     uint64 // STARTTLS commands with plaintext behind them, which was thrown away
+	BadSwitches    uint64 // address triggers and header switches that could not be read
+	Fault          string // what ended the connection, if a fault did, as fault.Faults.Names has it
 	Reason         CloseReason
-	Err            error // what the driver passed to Closed
+	Err            error // what the driver passed to Closed or TLSDone
 }
 
 // CloseReason says why a connection ended.
@@ -125,9 +161,11 @@ const (
 	ClosedByShutdown                    // the sink is shutting down
 	ClosedByAbuse                       // a command line without end, or a refused chunk that is too large
 	ClosedByError                       // the driver lost the connection or gave it up, see Connection.Err
+	ClosedByFault                       // as planned, see Connection.Fault
+	ClosedByTLS                         // the TLS handshake failed, see Connection.Err
 )
 
-// String returns "quit", "eof", "reply", "timeout", "shutdown", "abuse" or "error".
+// String returns "quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault" or "tls".
 func (r CloseReason) String() string {
 	if int(r) < len(closeReasons) {
 		return closeReasons[r]
@@ -135,4 +173,4 @@ func (r CloseReason) String() string {
 	return "unknown"
 }
 
-var closeReasons = [...]string{"quit", "eof", "reply", "timeout", "shutdown", "abuse", "error"}
+var closeReasons = [...]string{"quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls"}

@@ -20,12 +20,12 @@ type recording struct {
 	inFlight int
 }
 
-func (r *recording) Decided(s smtp.Stage, d *fault.Decision) {
+func (r *recording) Decided(s smtp.Stage, d *fault.Decision, _ *fault.View) {
 	r.inFlight++
 	r.replies = append(r.replies, fmt.Sprintf("decided %v %d %v", s, d.Reply.Code, d.Cause))
 }
 
-func (r *recording) Replied(s smtp.Stage, d *fault.Decision) {
+func (r *recording) Replied(s smtp.Stage, d *fault.Decision, _ *fault.View) {
 	r.inFlight--
 	r.replies = append(r.replies, fmt.Sprintf("replied %v %d %v", s, d.Reply.Code, d.Cause))
 }

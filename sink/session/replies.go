@@ -2,9 +2,9 @@ package session
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
-	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -32,8 +32,19 @@ var (
 	replyBareLF            = protocolReply(554, 6, 0, "Message holds bare CR or bare LF")
 	replyChunkTooBig       = protocolReply(421, 3, 4, "Chunk too big, closing transmission channel")
 	replyNotOffered        = protocolReply(502, 5, 1, "Command not implemented")
+	replySecureAlready     = protocolReply(503, 5, 1, "Bad sequence of commands: TLS is active")
+	replySecureFirst       = protocolReply(530, 7, 0, "Must issue a STARTTLS command first")
+	replyAuthFirst         = protocolReply(530, 7, 0, "Authentication required")
+	replyAuthTwice         = protocolReply(503, 5, 1, "Bad sequence of commands: authenticated already")
+	replyAuthNeedsTLS      = protocolReply(538, 7, 11, "Encryption required for requested authentication mechanism")
+	replyAuthUnavailable   = protocolReply(454, 7, 0, "Temporary authentication failure")
 	replyAuthCancelled     = protocolReply(501, 7, 0, "Authentication cancelled")
+	replyAuthenticated     = protocolReply(235, 7, 0, "Authentication succeeded")
 	replyAuthFailed        = protocolReply(535, 7, 8, "Authentication credentials invalid")
+	replyUnknownMechanism  = protocolReply(504, 5, 4, "Unrecognized authentication type")
+	replyNotBase64         = protocolReply(501, 5, 2, "Cannot decode the response: not base64")
+	replyBadResponse       = protocolReply(501, 5, 2, "Cannot decode the response")
+	replyNotCommitted      = protocolReply(451, 3, 0, "Message could not be stored, try again later")
 	replyIdle              = protocolReply(421, 4, 2, "Idle timeout, closing transmission channel")
 	replyShutdown          = protocolReply(421, 3, 2, "Service shutting down, closing transmission channel")
 )
@@ -55,15 +66,6 @@ func syntaxReply(err error) *smtp.Reply {
 	return &replyArgumentMissing
 }
 
-// plainReply returns the reply of a stage when no rule chose one. STARTTLS and AUTH, which are not offered, are refused unless a
-// rule speaks: the plain reply of its outcome then is the positive one.
-func plainReply(stage smtp.Stage, cause fault.Cause) *smtp.Reply {
-	if cause == fault.CausePlain && (stage == smtp.StageStartTLS || stage == smtp.StageAuth) {
-		return &replyNotOffered
-	}
-	return fault.Plain(stage)
-}
-
 // write appends a reply to the output. Enhanced status codes appear once EHLO was said, but never in the greeting and in replies
 // to HELO and EHLO.
 func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
@@ -79,7 +81,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 	case stage == smtp.StageEhlo && r.Code.Class() == 2 && len(r.Lines) <= 1:
 		out.B = s.appendEhlo(out.B, r, plain)
 	default:
-		withEnhanced := s.extended && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
+		withEnhanced := s.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
 		out.B = r.Append(out.B, withEnhanced)
 	}
 	s.octetsOut += uint64(len(out.B) - before)
@@ -95,16 +97,16 @@ func (s *Session) serviceName() string {
 // appendChunkReply appends the positive reply to a chunk, as the examples of RFC 3030 have it.
 func (s *Session) appendChunkReply(dst []byte, r *smtp.Reply) []byte {
 	dst = append(dst, "250 "...)
-	if s.extended {
+	if s.enhanced {
 		dst = append(r.Enhanced.Append(dst), ' ')
 	}
 	return append(strconv.AppendInt(dst, s.tx.chunk, 10), " octets received\r\n"...)
 }
 
 // appendEhlo appends the positive reply to EHLO or LHLO: the host name (or the text that a rule chose; a rule whose text has
-// several lines is sent as it is), then one line for each extension, always in this order: PIPELINING (RFC 2920), SIZE
-// (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), ENHANCEDSTATUSCODES
-// (RFC 2034), HELP (RFC 5321).
+// several lines is sent as it is), then one line for each extension, but for those that a fault leaves out, always in this order:
+// PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), DSN
+// (RFC 3461), ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207) and AUTH (RFC 4954) while they are offered, HELP (RFC 5321).
 func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 	text := ""
 	switch {
@@ -113,18 +115,56 @@ func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 	case len(r.Lines) == 1:
 		text = r.Lines[0]
 	}
+	last := len(dst)
 	dst = append(append(appendContinued(dst, r.Code), text...), crlf...)
-	dst = append(appendContinued(dst, r.Code), "PIPELINING\r\n"...)
-	dst = append(appendContinued(dst, r.Code), "SIZE "...)
-	dst = append(strconv.AppendInt(dst, s.cfg.maxSize(), 10), crlf...)
 	for _, keyword := range extensions {
-		dst = append(append(appendContinued(dst, r.Code), keyword...), crlf...)
+		if s.missing(keyword) || !s.offers(keyword) {
+			continue
+		}
+		last = len(dst)
+		dst = append(appendContinued(dst, r.Code), keyword...)
+		switch keyword {
+		case capSize:
+			dst = strconv.AppendInt(append(dst, ' '), s.cfg.maxSize(), 10)
+		case capAuth:
+			for _, mechanism := range s.env.Auth.Mechanisms() {
+				dst = append(append(dst, ' '), mechanism...)
+			}
+		}
+		dst = append(dst, crlf...)
 	}
-	dst = strconv.AppendUint(dst, uint64(r.Code), 10)
-	return append(dst, " HELP\r\n"...)
+	dst[last+len("250")] = ' '
+	return dst
 }
 
-var extensions = [...]string{"8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "ENHANCEDSTATUSCODES"}
+// The extensions that are treated in a way of their own.
+const (
+	capSize     = "SIZE"
+	capEnhanced = "ENHANCEDSTATUSCODES"
+	capStartTLS = "STARTTLS"
+	capAuth     = "AUTH"
+)
+
+var extensions = [...]string{
+	"PIPELINING", capSize, "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capStartTLS, capAuth, "HELP",
+}
+
+// offers reports whether an extension is offered now.
+func (s *Session) offers(keyword string) bool {
+	switch keyword {
+	case capStartTLS:
+		return s.offersTLS()
+	case capAuth:
+		return s.offersAuth()
+	}
+	return true
+}
+
+// missing reports whether a fault leaves the extension out of the reply to EHLO that was decided.
+func (s *Session) missing(keyword string) bool {
+	f := s.work.faults
+	return f != nil && slices.Contains(f.Missing, keyword)
+}
 
 func appendContinued(dst []byte, code smtp.Code) []byte {
 	return append(strconv.AppendUint(dst, uint64(code), 10), '-')

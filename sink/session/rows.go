@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -12,9 +13,13 @@ func (s *Session) at(d time.Duration) time.Time { return s.started.Add(d) }
 // newAttempt returns a row with what is the same for all attempts of the transaction under way, if there is one.
 func (s *Session) newAttempt() *Attempt {
 	a := &s.work.attempt
-	*a = Attempt{Conn: s.id, Listener: s.listener, Client: s.client, End: s.at(s.work.now)}
+	*a = Attempt{Conn: s.id, Listener: s.listener, Client: s.client, End: s.at(s.work.now), Phase: s.view.PhaseName()}
 	if tx := s.tx; tx != nil {
-		a.Sender, a.Token, a.Size = tx.sender(), tx.token(), tx.octets()
+		a.Sender, a.Token, a.Size, a.Message = tx.sender(), tx.token(), tx.octets(), uint64(s.messages)
+		if tx.header.captured() {
+			a.StormID, _ = tx.header.Header("x-storm-id")
+			a.MessageID, _ = tx.header.Header("message-id")
+		}
 	}
 	return a
 }
@@ -28,12 +33,57 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 	a := s.newAttempt()
 	a.Time, a.Recipient, a.N = s.at(w.read), w.recipient, w.rcptN
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = ending, smtp.StageRcpt, r.Code, r.Enhanced, sent
+	a.Verdict = s.verdict()
 	s.env.Recorder.Attempt(a)
 }
 
-// recordRecipient writes the final row of an accepted recipient whom a reply decided.
-func (s *Session) recordRecipient(i int, stage smtp.Stage, r *smtp.Reply) {
-	delivered := stage == smtp.StageMessage && r.Code.Class() == 2
+// recordMessage writes the row of a recipient whom the reply after the body decides.
+func (s *Session) recordMessage(i int, r *smtp.Reply, c Commit) {
+	delivered := s.delivers(r)
+	if delivered && c != CommitPending {
+		s.delivered++
+	}
+	if s.env.Recorder == nil {
+		return
+	}
+	a := s.recipientRow(i)
+	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, r.Enhanced, true
+	a.Verdict, a.Delivered, a.Commit = s.verdict(), delivered, c
+	s.env.Recorder.Attempt(a)
+}
+
+// delivers reports whether the message counts as delivered after this reply.
+func (s *Session) delivers(r *smtp.Reply) bool {
+	if f := s.work.faults; f != nil && f.Delivery != fault.DeliveryFollow {
+		return f.Delivery == fault.DeliveryKeep
+	}
+	return r.Code.Class() == 2
+}
+
+// commitment returns for whom the rows are that the reply under way decides.
+func (s *Session) commitment() Commit {
+	if s.work.committed {
+		return CommitDone
+	}
+	return CommitNone
+}
+
+// recordRefused writes the final row of an accepted recipient of a transaction that was refused before its end.
+func (s *Session) recordRefused(i int) {
+	if s.env.Recorder == nil {
+		return
+	}
+	a, refusal := s.recipientRow(i), &s.tx.refusal
+	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, refusal.stage, refusal.code, refusal.enhanced, true
+	a.Verdict = refusal.by
+	s.env.Recorder.Attempt(a)
+}
+
+// recordLost writes the final row of an accepted recipient whom no reply decided, or one that was not sent: unsent, if it isn't nil.
+func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smtp.Reply) {
+	w := s.work
+	pending := s.wait == waitCommit && unsent != nil
+	delivered := unsent != nil && stage == smtp.StageMessage && (pending && s.delivers(unsent) || w.withheld && w.faults.Delivery == fault.DeliveryKeep)
 	if delivered {
 		s.delivered++
 	}
@@ -41,20 +91,12 @@ func (s *Session) recordRecipient(i int, stage smtp.Stage, r *smtp.Reply) {
 		return
 	}
 	a := s.recipientRow(i)
-	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, stage, r.Code, r.Enhanced, true
-	a.Delivered = delivered
-	s.env.Recorder.Attempt(a)
-}
-
-// recordLost writes the final row of an accepted recipient whom no reply decided, or one that was not sent.
-func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smtp.Reply) {
-	if s.env.Recorder == nil {
-		return
-	}
-	a := s.recipientRow(i)
-	a.Ending, a.Stage = ending, stage
+	a.Ending, a.Stage, a.Verdict, a.Delivered = ending, stage, w.by, delivered
 	if unsent != nil {
-		a.Code, a.Enhanced = unsent.Code, unsent.Enhanced
+		a.Code, a.Enhanced, a.Verdict = unsent.Code, unsent.Enhanced, s.verdict()
+	}
+	if pending {
+		a.Commit = CommitDone
 	}
 	s.env.Recorder.Attempt(a)
 }
@@ -72,11 +114,11 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 	if tx == nil {
 		return
 	}
-	var unsent *smtp.Reply // a final reply that was decided and is still delayed
-	if s.delayed && (w.stage == smtp.StageMessage || w.stage == smtp.StageRcpt || w.stage == smtp.StageMail) {
+	var unsent *smtp.Reply // a final reply that was decided and that the client has not got
+	if s.unsent() && (w.stage == smtp.StageMessage || w.stage == smtp.StageRcpt || w.stage == smtp.StageMail) {
 		unsent = w.decision.Reply
 	}
-	if s.delayed && w.stage == smtp.StageRcpt {
+	if unsent != nil && w.stage == smtp.StageRcpt {
 		s.recordRcpt(ending, unsent, false)
 		unsent = nil
 	}
@@ -90,8 +132,8 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 			if s.state == stateReplies {
 				unsent = nil // the others' replies were not decided yet
 			}
-		case tx.refusal != nil:
-			s.recordRecipient(tx.next, tx.refusedAt, tx.refusal)
+		case tx.refusal.code != 0:
+			s.recordRefused(tx.next)
 		default:
 			s.recordLost(tx.next, ending, stage, nil)
 		}
@@ -114,14 +156,15 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	t := &s.work.transaction
 	*t = Transaction{
 		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.at(tx.started), End: s.at(s.work.now),
-		Sender: tx.sender(), N: tx.mailN, Token: tx.token(), Ending: ending, Stage: stage,
+		Sender: tx.sender(), N: tx.mailN, Token: tx.token(), Message: uint64(s.messages), Phase: s.view.PhaseName(),
+		Ending: ending, Stage: stage, Verdict: s.work.by,
 	}
-	switch {
+	switch r := &tx.refusal; {
 	case unsent != nil:
-		t.Code, t.Enhanced = unsent.Code, unsent.Enhanced
-	case tx.refusal != nil:
-		t.Ending, t.Stage, t.ReplySent = EndReply, tx.refusedAt, true
-		t.Code, t.Enhanced = tx.refusal.Code, tx.refusal.Enhanced
+		t.Code, t.Enhanced, t.Verdict = unsent.Code, unsent.Enhanced, s.verdict()
+	case r.code != 0:
+		t.Ending, t.Stage, t.ReplySent = EndReply, r.stage, true
+		t.Code, t.Enhanced, t.Verdict = r.code, r.enhanced, r.by
 	}
 	s.env.Recorder.Transaction(t)
 }
@@ -137,7 +180,13 @@ func (s *Session) recordConnection() {
 		Helo: s.helo, Extended: s.extended,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
 		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut, Undeclared8Bit: uint64(s.undeclared8Bit),
-		Reason: s.reason, Err: c.Err,
+		Phase: s.view.PhaseName(), TLS: s.secure, Fault: s.work.by.Fault, Reason: s.reason, Err: c.Err,
+	}
+	if x := s.extra; x != nil {
+		c.TLSInfo, c.User, c.Injections, c.BadSwitches = x.tls, x.user, uint64(x.injections), uint64(x.badSwitches)
+		if c.Fault == "" {
+			c.Fault = x.fault
+		}
 	}
 	s.env.Recorder.Connection(c)
 	*c = Connection{}

@@ -17,24 +17,22 @@ import (
 type Session struct {
 	cfg  *Config
 	env  *Env
-	plan *fault.Plan // read at connect and at each MAIL
+	view *fault.View // read at connect, after TLS and at each MAIL
 
-	tx   *transaction               // from MAIL to its end
-	work *work                      // while a call is under way or a reply is delayed
-	out  *bytebufferpool.ByteBuffer // output that no write effect has handed over
-	line *bytebufferpool.ByteBuffer // a command line whose end is still to come
+	tx    *transaction               // from MAIL to its end
+	work  *work                      // while a call is under way or a decided reply waits
+	extra *extra                     // while there is anything in it
+	out   *bytebufferpool.ByteBuffer // output that no write effect has handed over
 
 	id       uint64
 	listener string
 	client   netip.AddrPort
 	started  time.Time
-	due      time.Duration // since started: when the delayed reply is due, or else when the client has been silent for too long
+	due      time.Duration // since started: when what is waited for is due, or else when the client has been silent for too long
 	helo     []byte        // of the last greeting that was accepted
 
 	octetsIn  uint64
 	octetsOut uint64
-	chunkLeft int64  // octets of the BDAT chunk under way that are still to come
-	discarded uint32 // octets of the command line under way, once it is too long
 	messages  uint32
 	connN     uint32 // this client's n-th connection; 0 until a plan needs it
 	attempts  uint32
@@ -43,22 +41,23 @@ type Session struct {
 
 	undeclared8Bit uint16
 	state          state
-	chunkLast      bool // that chunk is the last
+	wait           wait
 	closeMode      CloseMode
 	reason         CloseReason
 
-	refused      bool // the greeting was negative: only QUIT is left
-	greeted      bool // HELO, EHLO or LHLO was accepted
-	extended     bool // and it was EHLO or LHLO: enhanced status codes appear
-	shuttingDown bool
-	eof          bool // nothing will follow what was fed
-	gone         bool // the driver has lost the connection
+	refused       bool // the greeting was negative: only QUIT is left
+	greeted       bool // HELO, EHLO or LHLO was accepted
+	extended      bool // and it was EHLO or LHLO
+	enhanced      bool // and its reply announced enhanced status codes
+	secure        bool // the TLS handshake was done
+	authenticated bool
+	shuttingDown  bool
+	eof           bool // nothing will follow what was fed
+	gone          bool // the driver has lost the connection
 
-	delayed   bool // a decided reply waits for its time
-	draining  bool // too much output: waiting for Drained
 	written   bool // out was handed to the driver
-	pauseTold bool // the driver knows of a pause
-	drainTold bool
+	readTold  readTold
+	waitTold  bool // the driver knows what the session waits for
 	closeTold bool
 	doneTold  bool
 	recorded  bool // the row of the connection is written
@@ -68,13 +67,38 @@ type Session struct {
 type state uint8
 
 const (
-	stateCommand state = iota // a command line
-	stateAuth                 // the answer to a forced 334 (RFC 4954)
-	stateData                 // the body of DATA
-	stateChunk                // the octets of a BDAT chunk
-	stateReplies              // nothing is read: the replies of LMTP, one per recipient, are under way
-	stateDiscard              // nothing: a forced 220 to STARTTLS made the client begin a handshake that nobody answers
-	stateClosed               // nothing
+	stateCommand   state = iota // a command line
+	stateAuth                   // the answer to 334 (RFC 4954)
+	stateData                   // the body of DATA
+	stateChunk                  // the octets of a BDAT chunk
+	stateReplies                // nothing is read: the replies of LMTP, one per recipient, are under way
+	stateHandshake              // nothing: plaintext behind STARTTLS
+	stateDiscard                // nothing: a forced 220 to STARTTLS made the client begin a handshake that nobody answers
+	stateHeld                   // nothing: a fault silenced the session or closed its side
+	stateClosed                 // nothing
+)
+
+// wait is what keeps the session from taking input.
+type wait uint8
+
+const (
+	waitNone     wait = iota
+	waitDelay         // a decided reply waits for its time
+	waitPiece         // the next piece of a reply waits for its time
+	waitTaken         // it waits for the kernel to take the piece before
+	waitCommit        // a positive reply waits for its rows
+	waitGreeting      // the greeting waits for a TLS handshake; input is taken, and thrown away
+	waitDrain         // too much output: the client shall take some
+	waitReading       // a fault has stopped reading in mid-body
+)
+
+// readTold is what the driver knows of reading.
+type readTold uint8
+
+const (
+	toldRead readTold = iota
+	toldPause
+	toldStop
 )
 
 // outputMark is how many octets of output may gather before the session waits for the client to take them: the replies to what
@@ -94,6 +118,12 @@ type work struct {
 	helo []byte // argument of the greeting under way; a copy
 
 	plain     bool          // the reply is the stage's plain one
+	faults    *fault.Faults // of the outcome; nil when it has none
+	withheld  bool          // the reply that was decided will never be sent
+	committed bool          // its rows are on disk
+	by        Verdict       // who ends the connection, when a fault does
+	wrong     smtp.Reply    // a reply made for this occurrence
+	ask       fault.Switch  // what this RCPT's recipient asks for
 	opened    bool          // this MAIL opened the transaction
 	opensBody bool          // a 354 to this DATA opens the body
 	candidate bool          // this RCPT's recipient will be accepted unless the reply says no
@@ -112,9 +142,14 @@ var workPool = sync.Pool{New: func() any { return new(work) }}
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
 	s.enter(now)
-	s.readPlan()
+	s.readView()
 	s.touch()
-	s.answer(smtp.StageConnect)
+	s.decide(smtp.StageConnect)
+	if cfg.TLS == TLSImplicit {
+		s.greetSecurely()
+	} else {
+		s.deliver(smtp.StageConnect)
+	}
 	s.leave()
 	return s
 }
@@ -150,6 +185,8 @@ func (s *Session) consume(p []byte) int {
 		return s.feedData(p)
 	case stateChunk:
 		return s.feedChunk(p)
+	case stateHandshake:
+		s.noteInjection()
 	}
 	return len(p)
 }
@@ -163,12 +200,18 @@ func (s *Session) proceed() {
 		return
 	}
 	switch {
+	case s.state == stateHeld:
+		if s.eof || s.shuttingDown {
+			s.close(CloseFIN, ClosedByFault)
+		}
+	case s.shuttingDown && s.state == stateHandshake:
+		s.close(CloseFIN, ClosedByShutdown)
 	case s.shuttingDown && s.tx == nil:
 		s.closeWith(&replyShutdown, ClosedByShutdown)
 	case s.eof:
 		s.close(CloseFIN, ClosedByEOF)
 	case s.out != nil && len(s.out.B) >= outputMark:
-		s.draining = true
+		s.wait, s.waitTold = waitDrain, false
 	}
 }
 
@@ -187,19 +230,24 @@ func (s *Session) Advance(now time.Time) {
 		return
 	}
 	s.enter(now)
-	if s.delayed {
-		s.delayed = false
-		s.touch()
+	switch s.wait {
+	case waitDelay:
+		s.resume()
 		s.reply()
-		s.proceed()
-	} else {
+	case waitPiece:
+		s.resume()
+		s.sendPiece()
+	case waitReading:
+		s.readOn()
+	default:
 		s.timeout()
 	}
+	s.proceed()
 	s.leave()
 }
 
-// Deadline returns when Advance wants to be called: when a delayed reply is due, or when the client has been silent for too long.
-// The zero time means never.
+// Deadline returns when Advance wants to be called: when a delayed reply, or a piece of one, is due, or when the client has been
+// silent, or was held, for too long. The zero time means never.
 func (s *Session) Deadline() time.Time {
 	if s.state == stateClosed || s.due == 0 {
 		return time.Time{}
@@ -230,24 +278,43 @@ func (s *Session) Closed(now time.Time, err error) {
 	s.enter(now)
 	s.gone = true
 	s.work.connection.Err = err
-	s.close(CloseRST, ClosedByError)
+	reason := ClosedByError
+	if s.state == stateHeld {
+		reason = ClosedByFault
+	}
+	s.close(CloseRST, reason)
 	s.leave()
 }
 
 // Drained tells that the kernel has taken all output. It has an effect only after EffectAwaitDrain.
 func (s *Session) Drained(now time.Time) {
-	if s.state == stateClosed || !s.draining {
+	if s.wait != waitDrain && s.wait != waitTaken {
 		return
 	}
 	s.enter(now)
-	s.draining, s.drainTold = false, false
-	s.touch()
+	taken := s.wait == waitTaken
+	s.resume()
+	if taken {
+		s.pieceTaken()
+	}
 	s.proceed()
 	s.leave()
 }
 
 // paused reports whether the session takes no input now.
-func (s *Session) paused() bool { return s.delayed || s.draining }
+func (s *Session) paused() bool { return s.wait != waitNone && s.wait != waitGreeting }
+
+// replying reports whether a reply was decided and is not sent, or not as a whole, but will be.
+func (s *Session) replying() bool { return waitDelay <= s.wait && s.wait <= waitGreeting }
+
+// unsent reports whether a reply was decided that the client has not got.
+func (s *Session) unsent() bool { return s.replying() || s.work.withheld }
+
+// resume ends a wait.
+func (s *Session) resume() {
+	s.wait = waitNone
+	s.touch()
+}
 
 // enter begins a call.
 func (s *Session) enter(now time.Time) {
@@ -264,17 +331,19 @@ func (s *Session) leave() {
 		s.recorded = true
 		s.recordConnection()
 	}
-	if !s.delayed {
+	if !s.replying() {
 		w := s.work
 		s.work = nil
 		w.occurrence = fault.Occurrence{}
+		w.by, w.faults, w.withheld, w.committed = Verdict{}, nil, false, false
 		workPool.Put(w)
 	}
+	s.releaseExtra()
 }
 
 // touch notes that the client, or the session itself, has done something: the time of silence starts again.
 func (s *Session) touch() {
-	if s.delayed {
+	if s.wait != waitNone || s.state == stateHeld || s.state == stateHandshake {
 		return
 	}
 	if timeout := s.cfg.idleTimeout(); timeout > 0 {

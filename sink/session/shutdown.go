@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -14,6 +15,9 @@ func (s *Session) Shutdown(now time.Time) {
 	}
 	s.enter(now)
 	s.shuttingDown = true
+	if s.wait == waitReading {
+		s.close(CloseFIN, ClosedByShutdown)
+	}
 	s.proceed()
 	s.leave()
 }
@@ -21,9 +25,14 @@ func (s *Session) Shutdown(now time.Time) {
 // timeout ends the session of a client that was silent for too long (RFC 5321 section 4.5.3.2.7).
 func (s *Session) timeout() {
 	switch {
-	case s.draining: // it takes no replies either
+	case s.wait == waitDrain, s.wait == waitTaken: // it takes no replies either
 		s.close(CloseRST, ClosedByTimeout)
-	case s.state == stateDiscard: // it waits for a handshake and would not understand
+	case s.state == stateHeld:
+		s.close(CloseFIN, ClosedByFault)
+	case s.state == stateHandshake && s.extra.tlsFault != fault.TLSNone:
+		s.work.by.Fault = (&fault.Faults{TLS: s.extra.tlsFault}).Names()
+		s.close(CloseFIN, ClosedByFault)
+	case s.state == stateDiscard, s.state == stateHandshake: // it waits for a handshake and would not understand
 		s.close(CloseFIN, ClosedByTimeout)
 	default:
 		s.closeWith(&replyIdle, ClosedByTimeout)
@@ -47,9 +56,9 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 		ending = EndTimeout
 	}
 	s.endTransaction(ending, s.awaited())
+	s.releaseLimits()
 	s.closeMode, s.reason = mode, reason
-	s.state = stateClosed
-	s.delayed, s.draining = false, false
+	s.state, s.wait = stateClosed, waitNone
 	s.releaseLine()
 	if s.gone {
 		s.releaseOutput()
@@ -59,9 +68,9 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 // awaited returns the stage whose reply a client in a transaction would get next.
 func (s *Session) awaited() smtp.Stage {
 	switch {
-	case s.delayed:
+	case s.unsent():
 		return s.work.stage
-	case s.state == stateData, s.state == stateReplies, s.state == stateChunk && s.chunkLast:
+	case s.state == stateData, s.state == stateReplies, s.state == stateChunk && s.extra.chunkLast:
 		return smtp.StageMessage
 	case s.state == stateChunk:
 		return smtp.StageBdat

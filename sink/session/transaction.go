@@ -31,8 +31,25 @@ type transaction struct {
 	size     int64 // octets of the chunks of BDAT
 	chunk    int64 // octets of the last of them
 
-	refusal   *smtp.Reply // the last negative reply after RCPT
-	refusedAt smtp.Stage
+	refusal refusal // the last negative reply after RCPT
+	ambush  ambush  // what happens in mid-body
+
+	header  header
+	ask     *fault.Switch // what the header asks for; nil: nothing
+	askRead bool
+}
+
+// refusal is a negative reply that decides a transaction.
+type refusal struct {
+	code     smtp.Code // 0: there was none
+	enhanced smtp.Enhanced
+	stage    smtp.Stage
+	by       Verdict
+}
+
+// refuse notes a negative reply. r is not kept.
+func (tx *transaction) refuse(stage smtp.Stage, r *smtp.Reply, by Verdict) {
+	tx.refusal = refusal{code: r.Code, enhanced: r.Enhanced, stage: stage, by: by}
 }
 
 // span is a slice of an arena that may still grow.
@@ -51,6 +68,7 @@ const maxPooledArena = 64 << 10
 var transactionPool = sync.Pool{New: func() any { return new(transaction) }}
 
 func (tx *transaction) release() {
+	tx.header.release()
 	if cap(tx.arena) > maxPooledArena {
 		return
 	}
@@ -112,7 +130,7 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 		s.refuse(stage, syntaxReply(err))
 		return
 	}
-	s.readPlan()
+	s.readView()
 	s.messages++
 	tx := transactionPool.Get().(*transaction)
 	tx.started = w.now
@@ -123,7 +141,7 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 		s.refuse(stage, &replyTooBig) // RFC 1870 section 6.1
 		return
 	}
-	if s.env.Attempts != nil && s.plan != nil && s.plan.Needs().Mails {
+	if s.env.Attempts != nil && s.view.Needs().Mails {
 		tx.mailN = s.env.Attempts.Mail(tx.sender())
 	}
 	s.answer(stage)
@@ -134,7 +152,7 @@ func (s *Session) settleMail(stage smtp.Stage, r *smtp.Reply) {
 	if !s.work.opened || r.Code.Class() == 2 {
 		return
 	}
-	s.tx.refusal, s.tx.refusedAt = r, stage
+	s.tx.refuse(stage, r, s.verdict())
 	s.endTransaction(EndReply, stage)
 }
 
@@ -179,7 +197,7 @@ func (s *Session) rcpt(args []byte) {
 }
 
 func (s *Session) needsRecipients() bool {
-	return s.env.Attempts != nil && s.plan != nil && s.plan.Needs().Recipients
+	return s.env.Attempts != nil && s.view.Needs().Recipients
 }
 
 // settleRcpt accepts the recipient, or writes its final row.

@@ -34,8 +34,10 @@ type SessionPeer struct {
 // FixedPlan is a session.Plans whose plan never changes.
 type FixedPlan struct{ Plan *fault.Plan }
 
-// Current returns the plan.
-func (p FixedPlan) Current() *fault.Plan { return p.Plan }
+// Current returns the plan's view; its storm starts at Epoch.
+func (p FixedPlan) Current(now time.Time) *fault.View {
+	return p.Plan.View(now, p.Plan.StormStart(Epoch, Epoch))
+}
 
 // NewSessionPeer starts a session at Epoch, as connection 1 from 192.0.2.1 to the listener "test". env may be nil; its plan is that
 // of the setup unless it has one.

@@ -1,0 +1,162 @@
+package session
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// offersAuth reports whether AUTH is offered now.
+func (s *Session) offersAuth() bool {
+	return s.env.Auth != nil && !s.authenticated && (!s.cfg.AuthNeedsTLS || s.secure)
+}
+
+// auth handles AUTH (RFC 4954 section 4).
+func (s *Session) auth(args []byte) {
+	name, rest, initial := bytes.Cut(args, []byte{' '})
+	switch {
+	case len(name) == 0:
+		s.refuse(smtp.StageAuth, &replyArgumentMissing)
+	case s.tx != nil:
+		s.refuse(smtp.StageAuth, &replyInTransaction)
+	case s.authenticated:
+		s.refuse(smtp.StageAuth, &replyAuthTwice)
+	case s.env.Auth == nil:
+		s.answer(smtp.StageAuth)
+	case !s.extended:
+		s.refuse(smtp.StageAuth, &replyHelloFirst)
+	case s.cfg.AuthNeedsTLS && !s.secure:
+		s.refuse(smtp.StageAuth, &replyAuthNeedsTLS)
+	default:
+		s.beginExchange(name, bytes.TrimLeft(rest, " "), initial)
+	}
+}
+
+// beginExchange starts an exchange, unless the plan has another reply to the command.
+func (s *Session) beginExchange(name, initial []byte, hasInitial bool) {
+	mechanism := ""
+	for _, m := range s.env.Auth.Mechanisms() {
+		if strings.EqualFold(m, string(name)) {
+			mechanism = m
+		}
+	}
+	if mechanism == "" {
+		s.refuse(smtp.StageAuth, &replyUnknownMechanism)
+		return
+	}
+	s.decide(smtp.StageAuth)
+	if s.forced() && s.work.decision.Reply.Code != replyAuthFailed.Code {
+		s.deliver(smtp.StageAuth)
+		return
+	}
+	exchange, err := s.env.Auth.Start(mechanism)
+	if err != nil {
+		s.work.decision.Reply, s.work.plain = &replyAuthUnavailable, false
+		s.deliver(smtp.StageAuth)
+		return
+	}
+	x := s.more()
+	x.exchange = exchange
+	switch {
+	case !hasInitial:
+		s.exchange(nil)
+	case string(initial) == "=": // an empty one (RFC 4954 section 4)
+		s.exchange([]byte{})
+	default:
+		s.decodeAndExchange(initial)
+	}
+}
+
+// forced reports whether the reply that was decided at auth is not the exchange's to give: its code was written out in a plan, or
+// a limit decided.
+func (s *Session) forced() bool {
+	d := &s.work.decision
+	return d.Cause == fault.CauseLimit || d.Chosen != nil && d.Chosen.Written
+}
+
+// authResponse handles the line that answers a 334.
+func (s *Session) authResponse(line []byte) {
+	x := s.extra
+	if string(line) == "*" {
+		s.refuse(smtp.StageAuth, &replyAuthCancelled)
+		return
+	}
+	s.decide(smtp.StageAuth)
+	w := s.work
+	switch {
+	case x == nil || x.exchange == nil: // a plan said 334 where there is nothing to exchange
+		if !s.forced() {
+			w.decision.Reply, w.plain = &replyAuthFailed, false
+		}
+		s.deliver(smtp.StageAuth)
+	case s.forced() && w.decision.Reply.Code != replyAuthFailed.Code:
+		s.deliver(smtp.StageAuth)
+	default:
+		s.decodeAndExchange(line)
+	}
+}
+
+// decodeAndExchange goes on with a response in base64.
+func (s *Session) decodeAndExchange(text []byte) {
+	x := s.extra
+	var err error
+	x.response, err = base64.StdEncoding.AppendDecode(x.response[:0], text)
+	if err != nil {
+		s.refuse(smtp.StageAuth, &replyNotBase64)
+		return
+	}
+	s.exchange(x.response)
+}
+
+// exchange lets the mechanism answer. Where the plan has a delay or a fault but no reply of its own, they are for each reply of the
+// exchange. A planned 535 takes the place of the last: real servers say it when they have seen the credentials.
+func (s *Session) exchange(response []byte) {
+	x, w := s.extra, s.work
+	challenge, done, err := x.exchange.Next(response)
+	switch {
+	case err == nil && !done:
+		w.wrong = smtp.Reply{Code: 334, Lines: []string{base64.StdEncoding.EncodeToString(challenge)}}
+		if s.forced() {
+			w.decision = fault.Decision{}
+		}
+		w.decision.Reply, w.plain = &w.wrong, false
+	case s.forced():
+	case err == nil:
+		w.decision.Reply, w.plain = &replyAuthenticated, false
+	case errors.Is(err, ErrMalformedResponse):
+		w.decision.Reply, w.plain = &replyBadResponse, false
+	default:
+		w.decision.Reply, w.plain = &replyAuthFailed, false
+	}
+	if d := &w.decision; d.Cause == fault.CausePlain && !d.Reply.Code.Positive() {
+		d.Cause = fault.CauseProtocol
+	}
+	s.deliver(smtp.StageAuth)
+}
+
+// settleAuth goes on with an exchange after 334, and ends it after anything else.
+func (s *Session) settleAuth(r *smtp.Reply) {
+	if r.Code == 334 {
+		s.state = stateAuth
+		return
+	}
+	if r.Code.Class() == 2 {
+		s.authenticated = true
+		if x := s.extra; x != nil && x.exchange != nil {
+			s.lasting().user = x.exchange.User()
+		}
+	}
+	s.leaveExchange()
+}
+
+// leaveExchange ends an exchange, if one is under way: commands follow.
+func (s *Session) leaveExchange() {
+	s.state = stateCommand
+	if s.extra != nil {
+		s.extra.exchange = nil
+	}
+}

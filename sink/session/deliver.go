@@ -1,0 +1,165 @@
+package session
+
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// deliver gives the reply that was decided, at once or after its delay.
+func (s *Session) deliver(stage smtp.Stage) {
+	w := s.work
+	w.stage, w.faults = stage, nil
+	if c := w.decision.Chosen; c != nil && c.Faulty {
+		w.faults = &c.Faults
+		s.misspeak(stage)
+	}
+	if r := s.env.Recorder; r != nil {
+		r.Decided(stage, &w.decision, s.view)
+	}
+	if w.decision.Delay > 0 {
+		s.wait = waitDelay
+		s.due = w.now + w.decision.Delay
+		return
+	}
+	s.reply()
+}
+
+// reply sends the reply that was decided, or doesn't, and does what follows from it.
+func (s *Session) reply() {
+	switch f := s.work.faults; {
+	case f != nil && f.Unsent():
+		s.withhold(f)
+	case s.cfg.Commit && s.needsCommit():
+		s.commit()
+	default:
+		s.send()
+	}
+}
+
+// send sends the reply that was decided, perhaps in pieces.
+func (s *Session) send() {
+	w := s.work
+	before := len(s.output().B)
+	s.write(w.stage, w.decision.Reply, w.plain)
+	if w.faults != nil && s.edit(before) {
+		s.sendPiece()
+		return
+	}
+	s.replied()
+}
+
+// replied does what follows from a reply that was sent.
+func (s *Session) replied() {
+	w := s.work
+	if r := s.env.Recorder; r != nil {
+		r.Replied(w.stage, &w.decision, s.view)
+	}
+	s.settle(w.stage, w.decision.Reply)
+}
+
+// withhold never sends the reply that was decided: the session falls silent, or closes instead.
+func (s *Session) withhold(f *fault.Faults) {
+	s.work.withheld = true
+	if f.Silence {
+		s.work.by = s.verdict()
+		s.hold(false)
+		return
+	}
+	s.closeByFault(f.Close.Mode, s.verdict())
+}
+
+// closeByFault ends the connection as planned.
+func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
+	s.work.by = by
+	switch kind {
+	case fault.CloseRST:
+		s.close(CloseRST, ClosedByFault)
+	case fault.CloseHalf:
+		s.hold(true)
+	default:
+		s.close(CloseFIN, ClosedByFault)
+	}
+}
+
+// hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. half closes the sending
+// side. What comes is thrown away: were nothing read, nobody would learn that the client has gone.
+func (s *Session) hold(half bool) {
+	x := s.more()
+	x.fault, x.half, x.handshake = s.work.by.Fault, half, false
+	s.endTransaction(EndLost, s.awaited())
+	s.state, s.wait = stateHeld, waitNone
+	s.due = s.work.now + s.cfg.maxHold()
+	s.releaseLine()
+}
+
+// sendPiece sends the next piece of a reply that goes out in pieces, and waits before the one after it.
+func (s *Session) sendPiece() {
+	w, x := s.work, s.extra
+	n := min(x.piece, len(x.reply.B)-x.sent)
+	out := s.output()
+	out.B = append(out.B, x.reply.B[x.sent:x.sent+n]...)
+	s.octetsOut += uint64(n)
+	x.sent += n
+	if x.sent == len(x.reply.B) {
+		putBuffer(&outputPool, x.reply)
+		x.reply = nil
+		s.replied()
+		return
+	}
+	if d := w.faults.Dribble; d.Octets > 0 {
+		s.wait, s.due = waitPiece, w.now+d.Every
+		return
+	}
+	s.touch() // a client that takes nothing is as good as silent
+	s.wait, s.waitTold = waitTaken, false
+}
+
+// pieceTaken goes on with a reply whose last piece the kernel has taken.
+func (s *Session) pieceTaken() {
+	if pause := s.work.faults.Split.Pause; pause > 0 {
+		s.wait, s.due = waitPiece, s.work.now+pause
+		return
+	}
+	s.sendPiece()
+}
+
+// needsCommit reports whether the reply that was decided says of a message that it was accepted.
+func (s *Session) needsCommit() bool {
+	w := s.work
+	return w.stage == smtp.StageMessage && w.decision.Reply.Code.Class() == 2 && !w.committed && len(s.tx.recipients) > 0
+}
+
+// commit holds the reply back until its rows are on disk.
+func (s *Session) commit() {
+	tx := s.tx
+	end := len(tx.recipients)
+	if s.state == stateReplies {
+		end = tx.next + 1
+	}
+	for i := tx.next; i < end; i++ {
+		s.recordMessage(i, s.work.decision.Reply, CommitPending)
+	}
+	s.wait, s.waitTold, s.due = waitCommit, false, 0
+}
+
+// ticket names the commit under way. No two replies after a body have the same.
+func (s *Session) ticket() uint64 { return uint64(s.messages)<<32 | uint64(s.tx.next) }
+
+// Committed tells what became of the rows of an EffectCommit: err is nil once they are on disk.
+func (s *Session) Committed(now time.Time, ticket uint64, err error) {
+	if s.wait != waitCommit || s.ticket() != ticket {
+		return
+	}
+	s.enter(now)
+	s.resume()
+	if w := s.work; err == nil {
+		w.committed = true
+		s.send()
+	} else {
+		s.refuse(smtp.StageMessage, &replyNotCommitted)
+	}
+	s.proceed()
+	s.leave()
+}

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// overLong is how many octets the last line of an over-long reply has: more than any client must take (RFC 5321 section 4.5.3.1.5 has
+// 512), and more than those take who are generous.
+const overLong = 16 << 10
+
+// misspeak replaces the code of a reply by one that has no meaning at the stage, if a fault has it so. The state then follows from
+// the code that is sent.
+func (s *Session) misspeak(stage smtp.Stage) {
+	w := s.work
+	if w.faults.Malformed != fault.MalformedWrongCode {
+		return
+	}
+	w.wrong = smtp.Reply{Code: 354, Lines: w.decision.Reply.Lines}
+	if stage == smtp.StageData {
+		w.wrong.Code = 220
+	}
+	w.plain, w.decision.Reply = false, &w.wrong
+}
+
+// edit does to the reply at the end of the output, from before on, what the outcome's faults have done to it. It reports whether the
+// reply goes out in pieces; it is then taken from the output.
+func (s *Session) edit(before int) (pieces bool) {
+	f, out := s.work.faults, s.out
+	if f.Malformed != fault.MalformedNone {
+		s.octetsOut -= uint64(len(out.B) - before)
+		out.B = malform(out.B, before, f.Malformed)
+		s.octetsOut += uint64(len(out.B) - before)
+	}
+	n := len(out.B) - before
+	switch {
+	case f.Dribble.Octets > 0:
+		s.more().piece = f.Dribble.Octets
+	case f.Split.Packets > 0:
+		s.more().piece = max((n+f.Split.Packets-1)/f.Split.Packets, 1)
+	default:
+		return false
+	}
+	x := s.extra
+	x.reply, x.sent = getBuffer(&outputPool, outputCapacity), 0
+	x.reply.B = append(x.reply.B, out.B[before:]...)
+	out.B = out.B[:before]
+	s.octetsOut -= uint64(n)
+	return true
+}
+
+// malform breaks the syntax of the reply at the end of b, from reply on (RFC 5321 section 4.2).
+func malform(b []byte, reply int, how fault.Malformation) []byte {
+	switch how {
+	case fault.MalformedBadCode:
+		for line := reply; line < len(b); line += lineLength(b[line:]) {
+			b[line+1], b[line+2] = 'x', 'x'
+		}
+	case fault.MalformedNoCode:
+		to := reply
+		for line := reply; line < len(b); {
+			n := lineLength(b[line:])
+			to += copy(b[to:], b[line+len("250 "):line+n])
+			line += n
+		}
+		b = b[:to]
+	case fault.MalformedMissingCRLF:
+		b = b[:len(b)-len(crlf)]
+	case fault.MalformedOverLong:
+		b = b[:len(b)-len(crlf)]
+		last := bytes.LastIndexByte(b[reply:], '\n') + 1 + reply
+		for len(b)-last < overLong-len(crlf) {
+			b = append(b, 'x')
+		}
+		b = append(b, crlf...)
+	case fault.MalformedMixedCodes:
+		b = mixCodes(b, reply)
+	}
+	return b
+}
+
+// mixCodes gives the first line of a reply another code than the last, which alone says what happened. A reply of one line gets a line
+// before it.
+func mixCodes(b []byte, reply int) []byte {
+	if n := lineLength(b[reply:]); reply+n == len(b) {
+		b = append(b, b[reply:]...)
+		b[reply+len("250")] = '-'
+	}
+	if b[reply] == '4' {
+		b[reply] = '5'
+	} else {
+		b[reply] = '4'
+	}
+	return b
+}
+
+func lineLength(b []byte) int { return bytes.IndexByte(b, '\n') + 1 }

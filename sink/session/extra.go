@@ -1,0 +1,90 @@
+package session
+
+import (
+	"sync"
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+)
+
+// extra is the state that most sessions lack most of the time, so that those at rest don't pay for it.
+type extra struct {
+	line      *bytebufferpool.ByteBuffer // a command line whose end is still to come
+	discarded uint32                     // octets of that line, once it is too long
+
+	chunkLeft int64 // octets of the BDAT chunk under way that are still to come
+	chunkLast bool  // that chunk is the last
+
+	reply *bytebufferpool.ByteBuffer // what is left to send of a reply that goes out in pieces
+	sent  int                        // octets of it that were sent
+	piece int                        // octets of each further piece
+
+	half        bool           // the sending side shall be closed
+	halfTold    bool           // and the driver knows
+	handshake   bool           // a TLS handshake shall begin
+	tlsFault    fault.TLSFault // with this
+	injected    bool           // plaintext came behind the STARTTLS under way
+	exchange    Exchange       // the authentication under way
+	response    []byte         // scratch space for it
+	tls         TLSInfo
+	user        string
+	injections  uint32
+	badSwitches uint32
+	fault       string         // what ended the connection
+	granted     []*fault.Limit // of concurrency: to be released
+	buckets     []bucket       // of the rates of this connection
+	whole       bool           // nothing above may be forgotten before the connection's end
+}
+
+// bucket is the token bucket of a limit that each connection has for itself.
+type bucket struct {
+	limit  *fault.Limit
+	tokens float64
+	at     time.Duration // since the session's start: when tokens was right
+}
+
+var extraPool = sync.Pool{New: func() any { return new(extra) }}
+
+// more returns the rare state, to be changed.
+func (s *Session) more() *extra {
+	if s.extra == nil {
+		s.extra = extraPool.Get().(*extra)
+	}
+	return s.extra
+}
+
+// lasting returns the rare state to put something in that lasts as long as the connection.
+func (s *Session) lasting() *extra {
+	x := s.more()
+	x.whole = true
+	return x
+}
+
+// releaseExtra forgets the rare state when there is nothing in it, or nobody to ask for it.
+func (s *Session) releaseExtra() {
+	x := s.extra
+	if x == nil {
+		return
+	}
+	if s.state != stateClosed && (x.whole || x.line != nil || x.discarded > 0 || x.reply != nil || x.exchange != nil ||
+		s.state == stateChunk || s.state == stateHandshake || s.state == stateHeld) {
+		return
+	}
+	if x.reply != nil {
+		putBuffer(&outputPool, x.reply)
+	}
+	clear(x.granted)
+	*x = extra{granted: x.granted[:0], buckets: x.buckets[:0], response: x.response[:0]}
+	s.extra = nil
+	extraPool.Put(x)
+}
+
+// releaseLine forgets the command line under way.
+func (s *Session) releaseLine() {
+	if x := s.extra; x != nil && x.line != nil {
+		putBuffer(&linePool, x.line)
+		x.line = nil
+	}
+}

@@ -1,0 +1,64 @@
+package session
+
+import "github.com/smtpstorm/xk6-smtp/sink/fault"
+
+// refusing returns the first limit that the occurrence under way is beyond, or nil. Those that admit it have counted it.
+func (s *Session) refusing(limits []*fault.Limit) *fault.Limit {
+	o := &s.work.occurrence
+	for _, l := range limits {
+		if l.Applies(o) && !s.admit(l, o) {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *Session) admit(l *fault.Limit, o *fault.Occurrence) bool {
+	switch {
+	case l.Kind == fault.LimitMessages, l.Kind == fault.LimitRecipients, l.Kind == fault.LimitSize:
+		return l.Fits(o)
+	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection:
+		return s.takeToken(l)
+	case s.env.Limits == nil:
+		return true
+	}
+	granted := s.env.Limits.Admit(s.at(s.work.now), l, o)
+	if granted && l.Kind == fault.LimitConcurrency {
+		x := s.lasting()
+		x.granted = append(x.granted, l)
+	}
+	return granted
+}
+
+// takeToken takes a token from this connection's own bucket, if there is one in it.
+func (s *Session) takeToken(l *fault.Limit) bool {
+	x := s.lasting()
+	var b *bucket
+	for i := range x.buckets {
+		if x.buckets[i].limit == l {
+			b = &x.buckets[i]
+		}
+	}
+	if b == nil {
+		x.buckets = append(x.buckets, bucket{limit: l, tokens: l.Burst, at: s.work.now})
+		b = &x.buckets[len(x.buckets)-1]
+	}
+	b.tokens = min(l.Burst, b.tokens+(s.work.now-b.at).Seconds()*l.Rate)
+	b.at = s.work.now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// releaseLimits gives back what limits of concurrency have granted.
+func (s *Session) releaseLimits() {
+	if s.extra == nil {
+		return
+	}
+	for _, l := range s.extra.granted {
+		s.env.Limits.Release(l, s.client.Addr())
+	}
+	s.extra.granted = s.extra.granted[:0]
+}

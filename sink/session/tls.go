@@ -1,0 +1,100 @@
+package session
+
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// offersTLS reports whether STARTTLS is offered now.
+func (s *Session) offersTLS() bool { return s.cfg.TLS == TLSStart && !s.secure }
+
+// startTLS handles STARTTLS (RFC 3207 section 4).
+func (s *Session) startTLS(args []byte) {
+	switch {
+	case len(args) > 0:
+		s.refuse(smtp.StageStartTLS, &replyNoArguments)
+	case s.secure:
+		s.refuse(smtp.StageStartTLS, &replySecureAlready)
+	case s.tx != nil:
+		s.refuse(smtp.StageStartTLS, &replyInTransaction)
+	default:
+		s.answer(smtp.StageStartTLS)
+	}
+}
+
+// settleStartTLS begins the handshake. Without TLS, a forced 220 leaves a client that nobody answers.
+func (s *Session) settleStartTLS(r *smtp.Reply) {
+	switch {
+	case r.Code != 220:
+	case s.offersTLS():
+		s.beginHandshake()
+	default:
+		s.state = stateDiscard
+	}
+}
+
+// greetSecurely begins the handshake that comes before the greeting, which is decided already.
+func (s *Session) greetSecurely() {
+	w := s.work
+	w.stage = smtp.StageConnect
+	if c := w.decision.Chosen; c != nil && c.Faulty {
+		w.faults = &c.Faults
+	}
+	s.wait = waitGreeting
+	s.beginHandshake()
+}
+
+func (s *Session) beginHandshake() {
+	x := s.more()
+	x.handshake, x.injected, x.tlsFault = true, false, fault.TLSNone
+	if f := s.work.faults; f != nil {
+		x.tlsFault = f.TLS
+	}
+	s.state = stateHandshake
+	s.due = s.work.now + s.cfg.maxHold()
+	if timeout := s.cfg.idleTimeout(); timeout > 0 && x.tlsFault != fault.TLSStall {
+		s.due = s.work.now + timeout
+	}
+}
+
+// noteInjection counts plaintext behind STARTTLS: a command that somebody else may have put there (RFC 3207 section 6).
+func (s *Session) noteInjection() {
+	if x := s.lasting(); !x.injected {
+		x.injected = true
+		x.injections++
+	}
+}
+
+// TLSDone tells what became of the handshake that EffectStartTLS asked for. After a good one the session starts again before EHLO, and
+// forgets what the client has said (RFC 3207 section 4.2); after a failed one it closes.
+func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
+	if s.state != stateHandshake {
+		return
+	}
+	s.enter(now)
+	if err != nil {
+		s.work.connection.Err = err
+		if f := s.extra.tlsFault; f != fault.TLSNone {
+			s.work.by.Fault = (&fault.Faults{TLS: f}).Names()
+		}
+		s.close(CloseFIN, ClosedByTLS)
+		s.leave()
+		return
+	}
+	s.lasting().tls = info
+	s.secure, s.greeted, s.extended, s.enhanced, s.authenticated = true, false, false, false, false
+	s.extra.user = ""
+	s.helo = s.helo[:0]
+	s.state = stateCommand
+	greet := s.wait == waitGreeting
+	s.resume()
+	if greet {
+		s.deliver(smtp.StageConnect)
+	} else {
+		s.readView()
+	}
+	s.proceed()
+	s.leave()
+}
