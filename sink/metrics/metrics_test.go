@@ -186,3 +186,53 @@ func BenchmarkCell(b *testing.B) {
 		c.Replied()
 	}
 }
+
+// Each phase has its own counts, beside those of all.
+func TestPhasesCountApart(t *testing.T) {
+	plan, err := fault.NewPlan(fault.PlanSpec{Phases: []fault.PhaseSpec{
+		{Name: "outage", Duration: time.Minute, Rules: []fault.RuleSpec{{Name: "down", Stage: smtp.StageRcpt, Outcomes: []fault.OutcomeSpec{{Weight: 1, Code: 450}}}}},
+		{Name: "recovery", Duration: time.Minute},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewSet(2)
+	m.Use(plan)
+	m.Use(plan) // it may come back
+	down := plan.Phases()[0].Rules[0]
+	for i := range 2 {
+		s := m.Shard(i)
+		refusal := fault.Decision{Cause: fault.CauseRule, Rule: down, Reply: down.Outcomes[0].Reply}
+		decide(s, smtp.StageRcpt, refusal, true)
+		s.Phase(plan.Phases()[0]).Decided(smtp.StageRcpt, &refusal)
+		for range 2 {
+			decide(s, smtp.StageRcpt, fault.Decision{}, true)
+			s.Phase(plan.Phases()[1]).Decided(smtp.StageRcpt, &fault.Decision{})
+		}
+		decide(s, smtp.StageRcpt, fault.Decision{}, true) // outside
+	}
+	got := m.Snapshot()
+	want := []PhaseCount{
+		{Name: "outage", Replies: []ReplyCount{{Stage: smtp.StageRcpt, Code: 450, Enhanced: enhanced(t, "4.2.0"), Cause: "rule:down", Count: 2}}},
+		{Name: "recovery", Recipients: 4, Replies: []ReplyCount{{Stage: smtp.StageRcpt, Code: 250, Enhanced: enhanced(t, "2.1.5"), Cause: "plain", Count: 4}}},
+	}
+	if !reflect.DeepEqual(got.Phases, want) {
+		t.Errorf("phases %+v, want %+v", got.Phases, want)
+	}
+	if got.Recipients != 6 || len(got.Rules) != 1 || got.Rules[0].Occurrences != 2 || got.Rules[0].Phase != "outage" {
+		t.Errorf("in all: %d recipients, rules %+v; want 6, and rule down of phase outage twice", got.Recipients, got.Rules)
+	}
+}
+
+// A rule's reply that became another one on its way is counted as what it was, and for the rule.
+func TestReplyThatIsNotTheOutcomesOwn(t *testing.T) {
+	m := NewSet(1)
+	rule := twoOutcomes(t, 0, "bounces")
+	m.use([]*fault.Rule{rule})
+	wrong := &smtp.Reply{Code: 354}
+	decide(m.Shard(0), smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 1, Reply: wrong}, true)
+	got := m.Snapshot()
+	if len(got.Replies) != 1 || got.Replies[0].Code != 354 || got.Replies[0].Cause != "rule:bounces" || got.Rules[0].Outcomes[1].Injected != 1 {
+		t.Errorf("replies %+v, rules %+v; want one 354 of rule:bounces", got.Replies, got.Rules)
+	}
+}

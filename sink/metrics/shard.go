@@ -14,19 +14,25 @@ import (
 // counters of two shards never share a cache line, those of one do.
 type Shard struct {
 	_        [64]byte
-	plain    [smtp.NumStages]Cell
-	table    atomic.Pointer[table]
+	cells                                            // whatever the phase
+	phases   atomic.Pointer[map[*fault.Phase]*cells] // replaced, never changed
 	attempts [numEnds]atomic.Uint64
 	lateness Histogram
-	mu       sync.Mutex // held to replace the table
 	_        [64]byte
+}
+
+// cells holds a counter for each kind of reply.
+type cells struct {
+	plain [smtp.NumStages]Cell
+	table atomic.Pointer[table]
+	mu    sync.Mutex // held to replace what is replaced
 }
 
 // table finds cells without a lock: it is replaced, never changed.
 type table struct {
 	byIndex []*ruleCells // of the plan that was announced last, by fault.Rule.Index
 	byRule  map[*fault.Rule]*ruleCells
-	other   map[cellKey]*Cell // limits, triggers, protocol errors, and plain replies that are not the stage's usual one
+	other   map[cellKey]*Cell // limits, triggers, protocol errors, and replies that are not the usual one of their stage or outcome
 }
 
 type ruleCells struct {
@@ -36,6 +42,12 @@ type ruleCells struct {
 
 func newShard() *Shard {
 	s := &Shard{}
+	s.cells.init()
+	s.phases.Store(&map[*fault.Phase]*cells{})
+	return s
+}
+
+func (s *cells) init() {
 	for i := range s.plain {
 		stage := smtp.Stage(i)
 		s.plain[i].key = cellKey{stage: stage, cause: fault.CausePlain}
@@ -44,21 +56,54 @@ func newShard() *Shard {
 		}
 	}
 	s.table.Store(&table{})
-	return s
 }
 
+// Phase returns the counters of a storm's phase. What it counts is counted without its phase, too. It allocates only when a phase is
+// met for the first time.
+func (s *Shard) Phase(p *fault.Phase) *Phase {
+	if c, ok := (*s.phases.Load())[p]; ok {
+		return (*Phase)(c)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := *s.phases.Load()
+	if c, ok := known[p]; ok {
+		return (*Phase)(c)
+	}
+	phases := make(map[*fault.Phase]*cells, len(known)+1)
+	maps.Copy(phases, known)
+	c := &cells{}
+	c.init()
+	phases[p] = c
+	s.phases.Store(&phases)
+	return (*Phase)(c)
+}
+
+// Phase is one phase's part of a Shard.
+type Phase cells
+
+// Decided counts a reply that an occurrence of its stage got in this phase.
+func (p *Phase) Decided(stage smtp.Stage, d *fault.Decision) { (*cells)(p).Cell(stage, d).Decided() }
+
 // Cell returns the counters of the decision's reply at a stage. It allocates only when a kind of reply is met for the first time.
-func (s *Shard) Cell(stage smtp.Stage, d *fault.Decision) *Cell {
+func (s *cells) Cell(stage smtp.Stage, d *fault.Decision) *Cell {
 	t := s.table.Load()
 	if d.Rule != nil {
+		var cell *Cell
 		if i := d.Rule.Index; i >= 0 && i < len(t.byIndex) && t.byIndex[i].rule == d.Rule {
-			return &t.byIndex[i].cells[d.Outcome]
+			cell = &t.byIndex[i].cells[d.Outcome]
+		} else if cells, ok := t.byRule[d.Rule]; ok {
+			cell = &cells.cells[d.Outcome]
+		} else {
+			s.use([]*fault.Rule{d.Rule}, false)
+			return s.Cell(stage, d)
 		}
-		if cells, ok := t.byRule[d.Rule]; ok {
-			return &cells.cells[d.Outcome]
+		if d.Reply == nil || d.Reply.Code == cell.key.code {
+			return cell
 		}
-		s.use([]*fault.Rule{d.Rule}, false)
-		return s.Cell(stage, d)
+		return s.otherCell(t, cellKey{
+			stage: stage, cause: d.Cause, code: d.Reply.Code, enhanced: d.Reply.Enhanced, rule: d.Rule, outcome: d.Outcome,
+		})
 	}
 	key := cellKey{stage: stage, cause: d.Cause, limit: d.Limit}
 	if d.Reply != nil {
@@ -69,13 +114,17 @@ func (s *Shard) Cell(stage smtp.Stage, d *fault.Decision) *Cell {
 	if plain := &s.plain[stage]; plain.key == key {
 		return plain
 	}
+	return s.otherCell(t, key)
+}
+
+func (s *cells) otherCell(t *table, key cellKey) *Cell {
 	if cell, ok := t.other[key]; ok {
 		return cell
 	}
 	return s.addCell(key)
 }
 
-func (s *Shard) addCell(key cellKey) *Cell {
+func (s *cells) addCell(key cellKey) *Cell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := *s.table.Load()
@@ -92,7 +141,7 @@ func (s *Shard) addCell(key cellKey) *Cell {
 }
 
 // use makes room for rules. When they are a plan's, they are found by their index from then on.
-func (s *Shard) use(rules []*fault.Rule, plan bool) {
+func (s *cells) use(rules []*fault.Rule, plan bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := *s.table.Load()

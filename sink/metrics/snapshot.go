@@ -14,7 +14,8 @@ import (
 type Set struct {
 	shards []*Shard
 	mu     sync.Mutex
-	rules  []*fault.Rule // of all plans that were announced, in that order
+	rules  []*fault.Rule  // of all plans that were announced, in that order
+	phases []*fault.Phase // likewise
 }
 
 // NewSet returns a set of n shards, n at least 1.
@@ -31,7 +32,16 @@ func (m *Set) Shard(i int) *Shard { return m.shards[i%len(m.shards)] }
 
 // Use announces a plan before sessions see it: its rules then appear in snapshots even when they never speak, and are counted at
 // the least cost.
-func (m *Set) Use(p *fault.Plan) { m.use(p.Rules()) }
+func (m *Set) Use(p *fault.Plan) {
+	m.use(p.Rules())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, phase := range p.Phases() {
+		if !slices.Contains(m.phases, phase) {
+			m.phases = append(m.phases, phase)
+		}
+	}
+}
 
 func (m *Set) use(rules []*fault.Rule) {
 	m.mu.Lock()
@@ -59,16 +69,27 @@ type ReplyCount struct {
 type RuleCount struct {
 	Name        string         `json:"name"`
 	Stage       smtp.Stage     `json:"stage"`
-	Occurrences uint64         `json:"occurrences"` // times the rule spoke: the sum of Injected
+	Phase       string         `json:"phase,omitempty"` // whose rule it is; empty for the plan's own
+	Occurrences uint64         `json:"occurrences"`     // times the rule spoke: the sum of Injected
 	Outcomes    []OutcomeCount `json:"outcomes"`
 }
 
 // OutcomeCount is one outcome of a rule.
 type OutcomeCount struct {
-	Code        smtp.Code     `json:"code"`
+	Code        smtp.Code     `json:"code"` // 0 when the reply is never sent
 	Enhanced    smtp.Enhanced `json:"enhanced,omitzero"`
+	Fault       string        `json:"fault,omitempty"` // what is done besides the reply and its delay
 	Probability float64       `json:"probability"`
 	Injected    uint64        `json:"injected"` // decided, whatever became of it
+}
+
+// PhaseCount is what was decided in one phase of a storm, whatever became of it.
+type PhaseCount struct {
+	Name         string       `json:"name"`
+	Transactions uint64       `json:"transactions"` // positive replies to MAIL
+	Recipients   uint64       `json:"recipients"`   // positive replies to RCPT
+	Messages     uint64       `json:"messages"`     // positive replies after the final dot, or BDAT LAST
+	Replies      []ReplyCount `json:"replies"`      // ordered by stage, code, enhanced code, cause
 }
 
 // InFlightCount counts the replies of one kind of which the sink can't say that the client read them. They are among the
@@ -96,6 +117,7 @@ type AttemptCounts struct {
 type Snapshot struct {
 	Replies      []ReplyCount    `json:"replies"`             // ordered by stage, code, enhanced code, cause
 	Rules        []RuleCount     `json:"rules,omitempty"`     // in the order of the plans and of their files
+	Phases       []PhaseCount    `json:"phases,omitempty"`    // of storms, in the order of the plans and of their files; the rest happened outside of any
 	InFlight     []InFlightCount `json:"in_flight,omitempty"` // ordered like the replies
 	Transactions uint64          `json:"transactions"`        // positive replies to MAIL
 	Recipients   uint64          `json:"recipients"`          // positive replies to RCPT
@@ -107,35 +129,17 @@ type Snapshot struct {
 // Snapshot merges all shards. It stops nobody.
 func (m *Set) Snapshot() *Snapshot {
 	cells := m.merge()
-	out := &Snapshot{}
-	replies := map[ReplyCount]uint64{} // keyed with Count 0
+	out := &Snapshot{Replies: countReplies(cells)}
 	inFlight := map[InFlightCount]counts{}
 	for key, n := range cells {
 		if n.decided == 0 && n.replied == 0 {
 			continue
 		}
-		replies[ReplyCount{Stage: key.stage, Code: key.code, Enhanced: key.enhanced, Cause: key.causeName()}] += n.decided
 		k := InFlightCount{Stage: key.stage, Code: key.code, Enhanced: key.enhanced}
 		f := inFlight[k]
 		inFlight[k] = counts{f.decided + n.decided, f.replied + n.replied, f.unread + n.unread}
-		if key.code.Class() == 2 {
-			switch key.stage {
-			case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
-				out.Transactions += n.replied
-			case smtp.StageRcpt:
-				out.Recipients += n.replied
-			case smtp.StageMessage:
-				out.Messages += n.replied
-			}
-		}
+		key.countPositive(n.replied, &out.Transactions, &out.Recipients, &out.Messages)
 	}
-	for r, n := range replies {
-		r.Count = n
-		out.Replies = append(out.Replies, r)
-	}
-	slices.SortFunc(out.Replies, func(a, b ReplyCount) int {
-		return cmp.Or(compareKind(a.Stage, b.Stage, a.Code, b.Code, a.Enhanced, b.Enhanced), cmp.Compare(a.Cause, b.Cause))
-	})
 	for k, n := range inFlight {
 		k.Unwritten, k.Unread = n.decided-min(n.decided, n.replied), n.unread
 		if k.Unwritten > 0 || k.Unread > 0 {
@@ -146,26 +150,88 @@ func (m *Set) Snapshot() *Snapshot {
 		return compareKind(a.Stage, b.Stage, a.Code, b.Code, a.Enhanced, b.Enhanced)
 	})
 	m.mu.Lock()
-	rules := slices.Clone(m.rules)
+	rules, phases := slices.Clone(m.rules), slices.Clone(m.phases)
 	m.mu.Unlock()
+	drawn := map[ruleOutcome]uint64{}
+	for key, n := range cells {
+		if key.rule != nil {
+			drawn[ruleOutcome{key.rule, key.outcome}] += n.decided
+		}
+	}
 	for _, rule := range rules {
-		out.Rules = append(out.Rules, countRule(rule, cells))
+		out.Rules = append(out.Rules, countRule(rule, drawn))
+	}
+	for _, phase := range phases {
+		out.Phases = append(out.Phases, m.countPhase(phase))
 	}
 	out.Attempts = m.attempts()
 	out.Lateness = m.lateness()
 	return out
 }
 
-func countRule(rule *fault.Rule, cells map[cellKey]counts) RuleCount {
-	r := RuleCount{Name: rule.Name, Stage: rule.Stage}
+func countReplies(cells map[cellKey]counts) (replies []ReplyCount) {
+	merged := map[ReplyCount]uint64{} // keyed with Count 0
+	for key, n := range cells {
+		if n.decided > 0 || n.replied > 0 {
+			merged[ReplyCount{Stage: key.stage, Code: key.code, Enhanced: key.enhanced, Cause: key.causeName()}] += n.decided
+		}
+	}
+	for r, n := range merged {
+		r.Count = n
+		replies = append(replies, r)
+	}
+	slices.SortFunc(replies, func(a, b ReplyCount) int {
+		return cmp.Or(compareKind(a.Stage, b.Stage, a.Code, b.Code, a.Enhanced, b.Enhanced), cmp.Compare(a.Cause, b.Cause))
+	})
+	return replies
+}
+
+// countPositive adds n replies of this kind where they belong.
+func (k cellKey) countPositive(n uint64, transactions, recipients, messages *uint64) {
+	if k.code.Class() != 2 {
+		return
+	}
+	switch k.stage {
+	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
+		*transactions += n
+	case smtp.StageRcpt:
+		*recipients += n
+	case smtp.StageMessage:
+		*messages += n
+	}
+}
+
+func (m *Set) countPhase(phase *fault.Phase) PhaseCount {
+	merged := map[cellKey]counts{}
+	for _, s := range m.shards {
+		if c := (*s.phases.Load())[phase]; c != nil {
+			c.addTo(merged)
+		}
+	}
+	out := PhaseCount{Name: phase.Name, Replies: countReplies(merged)}
+	for key, n := range merged {
+		key.countPositive(n.decided, &out.Transactions, &out.Recipients, &out.Messages)
+	}
+	return out
+}
+
+type ruleOutcome struct {
+	rule    *fault.Rule
+	outcome int
+}
+
+func countRule(rule *fault.Rule, drawn map[ruleOutcome]uint64) RuleCount {
+	r := RuleCount{Name: rule.Name, Stage: rule.Stage, Phase: rule.Phase}
 	fresh := newRuleCells(rule)
 	for i := range rule.Outcomes {
-		key := fresh.cells[i].key
-		n := cells[key].decided
+		o := &rule.Outcomes[i]
+		n := drawn[ruleOutcome{rule, i}]
 		r.Occurrences += n
-		r.Outcomes = append(r.Outcomes, OutcomeCount{
-			Code: key.code, Enhanced: key.enhanced, Probability: rule.Outcomes[i].Probability, Injected: n,
-		})
+		c := OutcomeCount{Code: fresh.cells[i].key.code, Enhanced: fresh.cells[i].key.enhanced, Fault: o.Fault, Probability: o.Probability, Injected: n}
+		if o.Unsent() {
+			c.Code, c.Enhanced = 0, smtp.Enhanced{}
+		}
+		r.Outcomes = append(r.Outcomes, c)
 	}
 	return r
 }
@@ -187,26 +253,30 @@ func (k cellKey) causeName() string {
 
 func (m *Set) merge() map[cellKey]counts {
 	merged := map[cellKey]counts{}
+	for _, s := range m.shards {
+		s.addTo(merged)
+	}
+	return merged
+}
+
+func (s *cells) addTo(merged map[cellKey]counts) {
 	add := func(c *Cell) {
 		n := merged[c.key]
 		n.add(c)
 		merged[c.key] = n
 	}
-	for _, s := range m.shards {
-		for i := range s.plain {
-			add(&s.plain[i])
-		}
-		t := s.table.Load()
-		for cell := range maps.Values(t.other) {
-			add(cell)
-		}
-		for rule := range maps.Values(t.byRule) {
-			for i := range rule.cells {
-				add(&rule.cells[i])
-			}
+	for i := range s.plain {
+		add(&s.plain[i])
+	}
+	t := s.table.Load()
+	for cell := range maps.Values(t.other) {
+		add(cell)
+	}
+	for rule := range maps.Values(t.byRule) {
+		for i := range rule.cells {
+			add(&rule.cells[i])
 		}
 	}
-	return merged
 }
 
 func (m *Set) attempts() AttemptCounts {
