@@ -6,7 +6,11 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
+
+var _ Counters = (*state.Attempts)(nil)
 
 // countedCalls writes down what a Restorer counts.
 type countedCalls struct {

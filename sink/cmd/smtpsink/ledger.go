@@ -54,7 +54,7 @@ func newReconcileCommand(stdout io.Writer) *cobra.Command {
 		Short: "put every recipient of every message that a sender claims to have sent into exactly one class",
 		Long: `reconcile compares a ledger with what a sender says it sent, still holds (--queue) and was told (--dsn), each a file of JSON Lines. Every
 (token, recipient) of --sent falls into exactly one class: accepted-once, duplicated-ambiguous, duplicated-unexplained, bounced, open,
-expired, lost; without --queue the last but two are open-or-lost. The classes and the files are described in docs/ledger.md.
+expired, lost. Without --queue nobody can tell open from lost: the class is open-or-lost. docs/ledger.md describes classes and files.
 
 The exit status is 0 when nothing is lost and every duplicate is explained by the sink, 1 when not, 2 when an input is bad.`,
 		Example: "  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl --queue queue.jsonl --dsn dsn.jsonl",
