@@ -1,0 +1,196 @@
+package sasl_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/xdg-go/scram"
+
+	"github.com/smtpstorm/xk6-smtp/sink/sasl"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+func provider() *sasl.Provider {
+	return &sasl.Provider{
+		Accounts: sasl.Users{"ann": "secret", "bob": ""},
+		Hostname: "sink.test",
+		Random:   rand.NewChaCha8([32]byte{1}),
+	}
+}
+
+func start(t *testing.T, m sasl.Mechanism) session.Exchange {
+	t.Helper()
+	x, err := provider().Start(string(m))
+	if err != nil {
+		t.Fatalf("start %s: %v", m, err)
+	}
+	return x
+}
+
+// step is one turn of a dialogue: what the client sends (nil: no initial response) and what must come back.
+type step struct {
+	response  []byte
+	challenge string
+	done      bool
+	err       error
+}
+
+func b(s string) []byte { return []byte(s) }
+
+func TestPasswordMechanisms(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		mechanism sasl.Mechanism
+		steps     []step
+		user      string
+	}{
+		{"plain, initial response", sasl.Plain, []step{{b("\x00ann\x00secret"), "", true, nil}}, "ann"},
+		{"plain, after an empty challenge", sasl.Plain, []step{{nil, "", false, nil}, {b("\x00ann\x00secret"), "", true, nil}}, "ann"},
+		{"plain, same authorization identity", sasl.Plain, []step{{b("ann\x00ann\x00secret"), "", true, nil}}, "ann"},
+		{"plain, other authorization identity", sasl.Plain, []step{{b("bob\x00ann\x00secret"), "", false, sasl.ErrCredentials}}, "ann"},
+		{"plain, wrong password", sasl.Plain, []step{{b("\x00ann\x00wrong"), "", false, sasl.ErrCredentials}}, "ann"},
+		{"plain, unknown user with an empty password", sasl.Plain, []step{{b("\x00eve\x00"), "", false, sasl.ErrCredentials}}, "eve"},
+		{"plain, no separators", sasl.Plain, []step{{b("ann"), "", false, sasl.ErrSyntax}}, ""},
+		{"login, prompts", sasl.Login, []step{{nil, "Username:", false, nil}, {b("ann"), "Password:", false, nil}, {b("secret"), "", true, nil}}, "ann"},
+		{"login, initial response", sasl.Login, []step{{b("ann"), "Password:", false, nil}, {b("secret"), "", true, nil}}, "ann"},
+		{"login, wrong password", sasl.Login, []step{{b("ann"), "Password:", false, nil}, {b("x"), "", false, sasl.ErrCredentials}}, "ann"},
+		{"login, empty password", sasl.Login, []step{{b("bob"), "Password:", false, nil}, {b(""), "", true, nil}}, "bob"},
+		{"cram-md5, initial response", sasl.CramMD5, []step{{b("ann 00"), "", false, sasl.ErrSyntax}}, ""},
+		{"xoauth2", sasl.XOAuth2, []step{{b("user=ann\x01auth=Bearer secret\x01\x01"), "", true, nil}}, "ann"},
+		{"xoauth2, wrong token", sasl.XOAuth2, []step{
+			{b("user=ann\x01auth=Bearer no\x01\x01"), `{"status":"401","schemes":"bearer","scope":"https://mail.example/"}`, false, nil},
+			{b(""), "", false, sasl.ErrCredentials},
+		}, "ann"},
+		{"xoauth2, not OAuth", sasl.XOAuth2, []step{{b("ann"), "", false, sasl.ErrSyntax}}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			x := start(t, tc.mechanism)
+			for i, s := range tc.steps {
+				challenge, done, err := x.Next(s.response)
+				if string(challenge) != s.challenge || done != s.done || !errors.Is(err, s.err) {
+					t.Fatalf("step %d, client sent %q: challenge %q, done %v, error %v; want %q, %v, %v", i+1, s.response, challenge, done, err, s.challenge, s.done, s.err)
+				}
+			}
+			if x.User() != tc.user {
+				t.Errorf("user %q, want %q", x.User(), tc.user)
+			}
+		})
+	}
+}
+
+func TestCramMD5(t *testing.T) {
+	answer := func(challenge []byte, user, password string) []byte {
+		mac := hmac.New(md5.New, []byte(password))
+		mac.Write(challenge)
+		return fmt.Appendf(nil, "%s %x", user, mac.Sum(nil))
+	}
+	for _, tc := range []struct {
+		user, password string
+		want           error
+	}{{"ann", "secret", nil}, {"ann", "wrong", sasl.ErrCredentials}, {"eve", "", sasl.ErrCredentials}} {
+		x := start(t, sasl.CramMD5)
+		challenge, _, err := x.Next(nil)
+		if err != nil || !bytes.HasSuffix(challenge, []byte("@sink.test>")) {
+			t.Fatalf("challenge %q, error %v", challenge, err)
+		}
+		_, done, err := x.Next(answer(challenge, tc.user, tc.password))
+		if !errors.Is(err, tc.want) || done != (tc.want == nil) {
+			t.Errorf("user %s, password %s: done %v, error %v; want error %v", tc.user, tc.password, done, err, tc.want)
+		}
+	}
+	other := start(t, sasl.CramMD5)
+	if _, _, err := other.Next(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.Next(b("no-digest")); !errors.Is(err, sasl.ErrSyntax) {
+		t.Errorf("response without a digest: error %v, want %v", err, sasl.ErrSyntax)
+	}
+}
+
+// TestCramMD5Vector is the example of RFC 2195 section 2.
+func TestCramMD5Vector(t *testing.T) {
+	mac := hmac.New(md5.New, b("tanstaaftanstaaf"))
+	mac.Write(b("<1896.697170952@postoffice.reston.mci.net>"))
+	if got := fmt.Sprintf("%x", mac.Sum(nil)); got != "b913a602c7eda7a495b4e6e7334d3890" {
+		t.Errorf("digest %s", got)
+	}
+}
+
+func TestScramSHA256(t *testing.T) {
+	for _, tc := range []struct {
+		user, password string
+		want           error
+	}{{"ann", "secret", nil}, {"ann", "wrong", sasl.ErrCredentials}, {"eve", "x", sasl.ErrCredentials}} {
+		client, err := scram.SHA256.NewClient(tc.user, tc.password, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conversation := client.NewConversation()
+		message, err := conversation.Step("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := start(t, sasl.ScramSHA256)
+		done := false
+		for i := 0; err == nil && !done && i < 4; i++ {
+			var challenge []byte
+			challenge, done, err = x.Next([]byte(message))
+			if err == nil && !done && !conversation.Done() {
+				if message, err = conversation.Step(string(challenge)); err != nil {
+					t.Fatalf("the client rejects %q: %v", challenge, err)
+				}
+			}
+		}
+		if !errors.Is(err, tc.want) || done != (tc.want == nil) || x.User() != tc.user {
+			t.Errorf("user %s, password %s: user %q, done %v, error %v; want error %v", tc.user, tc.password, x.User(), done, err, tc.want)
+		}
+		if tc.want == nil && !conversation.Valid() {
+			t.Error("the client did not accept the server's signature")
+		}
+	}
+	if _, _, err := start(t, sasl.ScramSHA256).Next(b("garbage")); !errors.Is(err, sasl.ErrSyntax) {
+		t.Errorf("garbage: error %v, want %v", err, sasl.ErrSyntax)
+	}
+}
+
+func TestParseMechanism(t *testing.T) {
+	for _, m := range sasl.Mechanisms() {
+		if got, err := sasl.ParseMechanism(string(m)); got != m || err != nil {
+			t.Errorf("%s: %v, %v", m, got, err)
+		}
+	}
+	if _, err := sasl.ParseMechanism("NTLM"); err == nil {
+		t.Error("NTLM was accepted")
+	}
+}
+
+// FuzzExchange: no response, of any mechanism, at any step, panics or authenticates without the password.
+func FuzzExchange(f *testing.F) {
+	f.Add(uint8(0), b("n,,n=ann,r=x"), b("c=biws,r=x,p=AAAA"))
+	f.Add(uint8(2), b("\x00ann\x00x"), b(""))
+	f.Fuzz(func(t *testing.T, which uint8, first, second []byte) {
+		p := provider()
+		p.Accounts = sasl.Users{}
+		x, err := p.Start(p.Mechanisms()[int(which)%len(p.Mechanisms())])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, response := range [][]byte{first, second, nil} {
+			_, done, err := x.Next(response)
+			if done {
+				t.Fatalf("authenticated as %q with %q, %q", x.User(), first, second)
+			}
+			if err != nil {
+				if !errors.Is(err, sasl.ErrCredentials) && !errors.Is(err, sasl.ErrSyntax) {
+					t.Fatalf("error of no class: %v", err)
+				}
+				return
+			}
+		}
+	})
+}
