@@ -411,11 +411,11 @@ func TestEveryAwaitedReplyIsCountedOnce(t *testing.T) {
 		finals       []string
 		observed     []string
 	}{
-		{"closed before MAIL's reply", greeted + "C: MAIL FROM:<a@src.test>\nclose", []string{"mail 0", "mail 0"}, []string{"mail lost: " + closed}},
+		{"closed before MAIL's reply", greeted + "C: MAIL FROM:<a@src.test>\n+1ms\nclose", []string{"mail 0", "mail 0"}, []string{"mail lost: " + closed}},
 		{"silence after MAIL", greeted + "C: MAIL FROM:<a@src.test>\nhang", []string{"mail 0", "mail 0"}, []string{"mail lost: timeout"}},
 		{"pipelined, closed at once", piped + commands + "close", []string{"mail 0", "mail 0"},
 			[]string{"mail lost: " + closed, "rcpt lost: " + closed, "rcpt lost: " + closed, "data lost: " + closed}},
-		{"pipelined, closed in the middle", piped + commands + "S: 250 ok\nS: 550 no\nS~ 250 o\nclose", []string{"rcpt 550", "rcpt 0"},
+		{"pipelined, closed in the middle", piped + commands + "S: 250 ok\nS: 550 no\nS~ 250 o\n+1ms\nclose", []string{"rcpt 550", "rcpt 0"},
 			[]string{"mail 250", "rcpt 550", "rcpt lost: " + closed, "data lost: " + closed}},
 		{"pipelined, silence in the middle", piped + commands + "S: 250 ok\nhang", []string{"rcpt 0", "rcpt 0"},
 			[]string{"mail 250", "rcpt lost: timeout", "rcpt lost: timeout", "data lost: timeout"}},
@@ -423,11 +423,11 @@ func TestEveryAwaitedReplyIsCountedOnce(t *testing.T) {
 			[]string{"mail 250", "rcpt 250",
 				`rcpt lost: malformed reply: line does not start with a reply code from 200 to 599: "999 what"`,
 				`data lost: malformed reply: line does not start with a reply code from 200 to 599: "999 what"`}},
-		{"pipelined, 421 in the middle ends the session", piped + commands + "S: 250 ok\nS: 250 ok\nS: 421 4.3.2 bye\nclose", []string{"rcpt 421", "rcpt 421"},
+		{"pipelined, 421 in the middle ends the session", piped + commands + "S: 250 ok\nS: 250 ok\nS: 421 4.3.2 bye\n+1ms\nclose", []string{"rcpt 421", "rcpt 421"},
 			[]string{"mail 250", "rcpt 250", "rcpt 421 4.3.2"}},
-		{"no reply to the message", piped + commands + "S: 250 ok\nS: 250 ok\nS: 450 no\nS: 354 go\nC. 3\nclose", []string{"message 0", "rcpt 450"},
+		{"no reply to the message", piped + commands + "S: 250 ok\nS: 250 ok\nS: 450 no\nS: 354 go\nC. 3\n+1ms\nclose", []string{"message 0", "rcpt 450"},
 			[]string{"mail 250", "rcpt 250", "rcpt 450", "data 354", "message lost: " + closed}},
-		{"421 to the message", greeted + "C: MAIL FROM:<a@src.test>\nS: 250 ok\nC: RCPT TO:<b@x.test>\nS: 250 ok\nC: RCPT TO:<c@x.test>\nS: 250 ok\nC: DATA\nS: 354 go\nC. 3\nS: 421 bye\nclose",
+		{"421 to the message", greeted + "C: MAIL FROM:<a@src.test>\nS: 250 ok\nC: RCPT TO:<b@x.test>\nS: 250 ok\nC: RCPT TO:<c@x.test>\nS: 250 ok\nC: DATA\nS: 354 go\nC. 3\nS: 421 bye\n+1ms\nclose",
 			[]string{"message 421", "message 421"}, []string{"mail 250", "rcpt 250", "rcpt 250", "data 354", "message 421"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
