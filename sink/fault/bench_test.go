@@ -48,3 +48,75 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// largePlan has 500 rules at rcpt over 1,000 recipient domains, each with faults, beside limits and a phase with a ramp.
+func largePlan(tb testing.TB) *Plan {
+	tb.Helper()
+	spec := PlanSpec{Seed: 7, Limits: []LimitSpec{
+		{Name: "pace", Kind: LimitRate, Rate: 20, Scope: ScopeRecipientDomain, Except: []Match{{Senders: []string{"<>"}}}},
+		{Name: "wide", Kind: LimitRecipients, Max: 100},
+	}}
+	rules := func(from, to int) (rules []RuleSpec) {
+		for i := from; i < to; i++ {
+			rules = append(rules, RuleSpec{
+				Stage: smtp.StageRcpt,
+				Match: Match{Recipients: []string{fmt.Sprintf("*@d%d.example", 2*i), fmt.Sprintf("*@d%d.example", 2*i+1)}},
+				Outcomes: []OutcomeSpec{
+					{Weight: 90}, {Weight: 4, Code: 450, Faults: Faults{Dribble: Dribble{1, 1e6}}}, {Weight: 3, Faults: Faults{Close: Close{Mode: CloseRST}}},
+					{Weight: 3, Code: 550, Faults: Faults{Malformed: MalformedMixedCodes}},
+				},
+			})
+		}
+		return rules
+	}
+	spec.Rules = rules(0, 250)
+	spec.Phases = []PhaseSpec{{Name: "p", Duration: 1e9, Ramp: &Ramp{0.5, 1}, Rules: rules(250, 500)}}
+	return mustPlan(tb, spec)
+}
+
+// BenchmarkLargePlan decides at rcpt for recipients of 1,000 domains in turn; "plain" is the same without rules. It counts what a
+// session asks of a plan: the view, the limits that apply, and the decision.
+func BenchmarkLargePlan(b *testing.B) {
+	var recipients [1000][]byte
+	for i := range recipients {
+		recipients[i] = fmt.Appendf(nil, "somebody@d%d.example", i)
+	}
+	for name, p := range map[string]*Plan{"plain": new(Plan), "rules=500,domains=1000": largePlan(b)} {
+		b.Run(name, func(b *testing.B) {
+			o := golden(smtp.StageRcpt)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				o.Recipient, o.RcptN = recipients[i%len(recipients)], uint64(i)
+				v := p.View(stormStart.Add(5e8), stormStart)
+				for _, l := range v.Limits(smtp.StageRcpt) {
+					l.Applies(o)
+				}
+				v.Decide(o)
+			}
+		})
+	}
+}
+
+func TestViewDoesNotAllocate(t *testing.T) {
+	p := largePlan(t)
+	met := map[Cause]int{}
+	for i, domain := range []string{"d0.example", "d998.example", "d7777.example"} {
+		o := golden(smtp.StageRcpt)
+		o.Recipient = []byte("somebody@" + domain)
+		for n := range uint64(50) {
+			o.RcptN = n
+			if got := testing.AllocsPerRun(1, func() {
+				v := p.View(stormStart.Add(5e8), stormStart)
+				for _, l := range v.Limits(smtp.StageRcpt) {
+					l.Applies(o)
+				}
+				met[v.Decide(o).Cause]++
+			}); got != 0 {
+				t.Fatalf("domain %d: a decision allocates %v times, want 0", i, got)
+			}
+		}
+	}
+	if met[CauseRule] == 0 || met[CausePlain] == 0 {
+		t.Errorf("causes are %v, want rules and plain replies", met)
+	}
+}

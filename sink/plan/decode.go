@@ -207,11 +207,16 @@ func locate(file string, root *yaml.Node, err error) error {
 	for _, part := range parts(spec.Path) {
 		at = child(at, strings.Trim(part, "[]"))
 	}
-	// A rule's own reply is its outcomes[0].reply: parts of the field that the file doesn't have are passed over.
-	for _, part := range parts(spec.Field) {
+	// A rule's own reply is its outcomes[0].reply: parts of the field that the file doesn't have are passed over, but for a key
+	// that is missing.
+	field := parts(spec.Field)
+	for i, part := range field {
 		name := strings.Trim(part, "[]")
 		next := child(at, name)
 		if next == nil {
+			if i == len(field)-1 && name == part && name != "outcomes" {
+				e.Key = join(e.Key, part)
+			}
 			continue
 		}
 		if at = next; name != part {

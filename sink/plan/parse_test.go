@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -222,6 +223,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Add([]byte(rules("{stage: rcpt, match: {client: 192.0.2.1, attempt: 1-3}, mode: {name: random, accept: 0.5, weights: {450: 2}}, strict: false}")))
+	f.Add([]byte(exampleOfDoc(f)))
 	f.Add([]byte(rules("&a {stage: rcpt, outcomes: [*a]}")))
 	f.Add([]byte("version: 1\nrules: &r [*r]"))
 	f.Add([]byte("? [version]\n: 1"))
@@ -233,8 +235,20 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		start := time.Unix(0, 0)
 		for s := range smtp.NumStages {
-			file.Plan.Decide(&fault.Occurrence{Stage: smtp.Stage(s), Recipient: []byte("r@example.org"), AcceptedRecipients: [][]byte{[]byte("r@example.org")}})
+			o := &fault.Occurrence{Stage: smtp.Stage(s), Recipient: []byte("r@example.org"), AcceptedRecipients: [][]byte{[]byte("r@example.org")}}
+			file.Plan.Decide(o)
+			for at := range 3 {
+				v := file.Plan.View(start.Add(time.Duration(at)*time.Second), start)
+				v.Decide(o)
+				for _, l := range v.Limits(o.Stage) {
+					l.Applies(o)
+				}
+			}
+		}
+		if err := plan.Explain(io.Discard, file); err != nil {
+			t.Error(err)
 		}
 	})
 }
