@@ -1,9 +1,11 @@
 package plan_test
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,4 +83,29 @@ func phaseBegin(p *fault.Plan, i int) (begin time.Duration) {
 		begin += earlier.Duration
 	}
 	return begin
+}
+
+// TestReferencePage reads every plan in docs/plans.md.
+func TestReferencePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/plans.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := compiled(t)
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	if len(blocks) == 0 {
+		t.Error("no plan on the page")
+	}
+	for i, block := range blocks {
+		text, _, closed := strings.Cut(block, "```\n")
+		if !closed {
+			t.Fatalf("plan %d has no end", i+1)
+		}
+		if _, err := plan.Parse("plans.md", []byte(text)); err != nil {
+			t.Errorf("plan %d: %v", i+1, err)
+		}
+		if err := s.Validate(asJSON(t, text)); err != nil {
+			t.Errorf("plan %d: %v", i+1, err)
+		}
+	}
 }
