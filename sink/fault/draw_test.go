@@ -36,6 +36,7 @@ func TestGoldenDraws(t *testing.T) {
 		{"attempt at rcpt", smtp.StageRcpt, PurposeCode, KeyAttempt, 0xf2ce8170e3e0c9d4},
 		{"the default is attempt", smtp.StageRcpt, PurposeCode, KeyDefault, 0xf2ce8170e3e0c9d4},
 		{"delay at rcpt", smtp.StageRcpt, PurposeDelay, KeyAttempt, 0xed7d98fe099174bc},
+		{"ramp at rcpt", smtp.StageRcpt, PurposeRamp, KeyAttempt, 0x5f8f4bad5725a445},
 		{"recipient at rcpt", smtp.StageRcpt, PurposeCode, KeyRecipient, 0xebc5e817d8a64482},
 		{"attempt at mail", smtp.StageMail, PurposeCode, KeyAttempt, 0xe2e1f10d61bccf46},
 		{"message at mail", smtp.StageMail, PurposeCode, KeyMessage, 0xe2e1f10d61bccf46},
