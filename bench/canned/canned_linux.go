@@ -18,7 +18,7 @@ type Server struct {
 	fd, epfd, wakefd int
 	addr             *net.TCPAddr
 	messages         atomic.Uint64
-	conns            []state // by descriptor
+	conns            []conn // by descriptor
 	in               [64 << 10]byte
 	out              []byte
 
@@ -26,6 +26,11 @@ type Server struct {
 	serving bool
 	closed  bool
 	done    chan struct{}
+}
+
+type conn struct {
+	Dialogue
+	open bool
 }
 
 // Listen binds addr (host:port, port 0 for any).
@@ -185,10 +190,10 @@ func (s *Server) accept() {
 		}
 		fd := int(r)
 		if fd >= len(s.conns) {
-			s.conns = append(s.conns, make([]state, max(fd+1, 2*len(s.conns))-len(s.conns))...)
+			s.conns = append(s.conns, make([]conn, max(fd+1, 2*len(s.conns))-len(s.conns))...)
 		}
-		s.conns[fd] = state{open: true}
-		s.out = append(s.out[:0], greeting...)
+		s.conns[fd] = conn{open: true}
+		s.out = append(s.out[:0], Greeting...)
 		if !s.send(fd) || s.add(fd) != nil {
 			s.close(fd)
 		}
@@ -206,7 +211,7 @@ func (s *Server) serve(fd int) {
 	}
 	c := &s.conns[fd]
 	var messages int
-	s.out, messages = c.answer(s.out[:0], s.in[:n])
+	s.out, messages = c.Answer(s.out[:0], s.in[:n])
 	if messages > 0 {
 		s.messages.Add(uint64(messages))
 	}
@@ -221,6 +226,6 @@ func (s *Server) send(fd int) bool {
 }
 
 func (s *Server) close(fd int) {
-	s.conns[fd] = state{}
+	s.conns[fd] = conn{}
 	_ = unix.Close(fd)
 }

@@ -51,13 +51,13 @@ var dialogues = []struct {
 func TestDialogues(t *testing.T) {
 	for _, d := range dialogues {
 		for size := 1; size <= len(d.client); size++ {
-			var s state
+			var s Dialogue
 			var out []byte
 			messages := 0
 			for p := []byte(d.client); len(p) > 0; {
 				n := min(size, len(p))
 				var m int
-				out, m = s.answer(out, p[:n])
+				out, m = s.Answer(out, p[:n])
 				messages += m
 				p = p[n:]
 			}
@@ -88,8 +88,8 @@ func TestServer(t *testing.T) {
 				p = p[n:]
 			}
 			got, err := io.ReadAll(nc)
-			if err != nil || string(got) != greeting+d.server {
-				t.Errorf("%s: %q, error %v; expected %q", d.name, got, err, greeting+d.server)
+			if err != nil || string(got) != Greeting+d.server {
+				t.Errorf("%s: %q, error %v; expected %q", d.name, got, err, Greeting+d.server)
 			}
 			_ = nc.Close()
 			want += d.messages
@@ -104,7 +104,7 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = nc.Close() }()
-	if _, err := io.ReadFull(nc, make([]byte, len(greeting))); err != nil {
+	if _, err := io.ReadFull(nc, make([]byte, len(Greeting))); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -121,12 +121,12 @@ func TestServer(t *testing.T) {
 // cannedHandler gives the same replies on the reactor: the difference is the reactor's price.
 type cannedHandler struct {
 	c *reactor.Conn
-	s state
+	s Dialogue
 	b *[]byte
 }
 
 func (h *cannedHandler) Data(_ time.Time, p []byte) int {
-	*h.b, _ = h.s.answer((*h.b)[:0], p)
+	*h.b, _ = h.s.Answer((*h.b)[:0], p)
 	if len(*h.b) > 0 {
 		h.c.Write(*h.b)
 	}
@@ -144,7 +144,7 @@ func startReactor(b *testing.B) net.Addr {
 	b.Helper()
 	var out []byte // of the only loop
 	r, err := reactor.New(reactor.Config{NewHandler: func(_ int, c *reactor.Conn, now time.Time) reactor.Handler {
-		c.Write([]byte(greeting))
+		c.Write([]byte(Greeting))
 		c.SetDeadline(now.Add(5 * time.Minute))
 		return &cannedHandler{c: c, b: &out}
 	}})

@@ -2,16 +2,18 @@ package canned
 
 import "bytes"
 
+// Greeting is what the server says first.
+const Greeting = "220 canned ESMTP\r\n"
+
 const (
-	greeting  = "220 canned ESMTP\r\n"
 	okReply   = "250 ok\r\n"
 	dataReply = "354 go on\r\n"
 	quitReply = "221 bye\r\n"
 )
 
-// state is all that is remembered of a connection between two reads.
-type state struct {
-	open bool
+// Dialogue is all that is remembered of a connection between two reads. The zero value is a new connection. Other event
+// libraries are measured with the same replies by way of it.
+type Dialogue struct {
 	quit bool  // QUIT was answered
 	data bool  // in a message
 	dot  uint8 // how much of endOfData was seen
@@ -20,8 +22,11 @@ type state struct {
 
 const endOfData = "\r\n.\r\n"
 
-// answer appends the replies to p to out, and returns how many messages ended.
-func (s *state) answer(out, p []byte) (_ []byte, messages int) {
+// Quit says that the client has said QUIT: the connection is to be closed once the replies are out.
+func (s *Dialogue) Quit() bool { return s.quit }
+
+// Answer appends the replies to p to out, and returns how many messages ended. It keeps neither slice.
+func (s *Dialogue) Answer(out, p []byte) (_ []byte, messages int) {
 	for len(p) > 0 {
 		if s.data {
 			n, done := s.skipBody(p)
@@ -57,7 +62,7 @@ func (s *state) answer(out, p []byte) (_ []byte, messages int) {
 }
 
 // skipBody returns how much of p belongs to the message, its end included.
-func (s *state) skipBody(p []byte) (n int, done bool) {
+func (s *Dialogue) skipBody(p []byte) (n int, done bool) {
 	for n < len(p) && s.dot > 0 {
 		if s.dot = next(s.dot, p[n]); s.dot == uint8(len(endOfData)) {
 			return n + 1, true
