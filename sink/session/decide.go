@@ -51,20 +51,22 @@ func (s *Session) decide(stage smtp.Stage) {
 	}
 	if w.plain = w.decision.Reply == nil; w.plain {
 		w.decision.Reply = fault.Plain(stage)
-		s.refuseUnoffered(stage)
+		s.rephrasePlain(stage)
 	}
 }
 
-// refuseUnoffered makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written
+// rephrasePlain makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written
 // out says what it says: a client is told to go on where nobody does.
-func (s *Session) refuseUnoffered(stage smtp.Stage) {
+func (s *Session) rephrasePlain(stage smtp.Stage) {
 	w := s.work
-	if c := w.decision.Chosen; c != nil && c.Written {
-		return
-	}
+	c := w.decision.Chosen
+	written := c != nil && c.Written
 	switch {
-	case stage == smtp.StageStartTLS && !s.offersTLS(), stage == smtp.StageAuth && s.env.Auth == nil:
-		w.plain, w.decision.Reply = false, &replyNotOffered
+	case stage == smtp.StageStartTLS && s.offersTLS():
+		w.decision.Reply = &replyReadyForTLS
+	case written:
+	case stage == smtp.StageStartTLS, stage == smtp.StageAuth && s.env.Auth == nil:
+		w.decision.Reply = &replyNotOffered
 	}
 }
 

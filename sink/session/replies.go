@@ -32,6 +32,7 @@ var (
 	replyBareLF            = protocolReply(554, 6, 0, "Message holds bare CR or bare LF")
 	replyChunkTooBig       = protocolReply(421, 3, 4, "Chunk too big, closing transmission channel")
 	replyNotOffered        = protocolReply(502, 5, 1, "Command not implemented")
+	replyReadyForTLS       = protocolReply(220, 0, 0, "Ready to start TLS")
 	replySecureAlready     = protocolReply(503, 5, 1, "Bad sequence of commands: TLS is active")
 	replySecureFirst       = protocolReply(530, 7, 0, "Must issue a STARTTLS command first")
 	replyAuthFirst         = protocolReply(530, 7, 0, "Authentication required")

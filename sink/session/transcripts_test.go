@@ -19,3 +19,20 @@ func TestTranscripts(t *testing.T) {
 		})
 	}
 }
+
+// TestFaultTranscripts does the same for faults, TLS and AUTH.
+func TestFaultTranscripts(t *testing.T) {
+	scripts := sinktest.FaultScripts(t)
+	if len(scripts) < 60 {
+		t.Errorf("there are %d transcripts, want at least 60", len(scripts))
+	}
+	for _, s := range scripts {
+		t.Run(s.Name, func(t *testing.T) {
+			p := sinktest.NewSessionPeer(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}})
+			sinktest.Run(t, s, p)
+			if p.Closed() && !p.Session.AtRest() {
+				t.Error("the session has ended and still owns something")
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
 // ConnPeer is a server at the other end of a network connection. It is a Peer whose time is real.
@@ -55,6 +58,8 @@ func (p *ConnPeer) ReadLine() (string, error) {
 		return "", fmt.Errorf("%w within %v, after %q", ErrSilent, p.timeout, line)
 	case err == io.EOF && line != "":
 		return "", fmt.Errorf("the server closed the connection within the line %q", line)
+	case errors.Is(err, syscall.ECONNRESET):
+		return "", ErrReset
 	case err != nil:
 		return "", err
 	}
@@ -63,6 +68,48 @@ func (p *ConnPeer) ReadLine() (string, error) {
 		return "", fmt.Errorf("the line %q does not end in CRLF", line)
 	}
 	return text, nil
+}
+
+// Read reads the next octets.
+func (p *ConnPeer) Read(n int) ([]byte, error) {
+	if err := p.conn.SetReadDeadline(time.Now().Add(p.timeout)); err != nil {
+		return nil, err
+	}
+	got := make([]byte, n)
+	n, err := io.ReadFull(p.reader, got)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("%w within %v", ErrSilent, p.timeout)
+	case errors.Is(err, syscall.ECONNRESET):
+		err = ErrReset
+	}
+	return got[:n], err
+}
+
+// Half does not know: a network shows the end of the server's output only.
+func (p *ConnPeer) Half() (half, known bool) { return false, false }
+
+// StartTLS does a handshake as a client that trusts anybody, or, with a fault, nobody: that must fail.
+func (p *ConnPeer) StartTLS(f fault.TLSFault) error {
+	if p.reader.Buffered() > 0 {
+		return fmt.Errorf("the server said more before the handshake")
+	}
+	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
+		return err
+	}
+	conn := tls.Client(p.conn, &tls.Config{ServerName: Hostname, InsecureSkipVerify: f == fault.TLSNone}) //nolint:gosec // the test is the server's
+	err := conn.Handshake()
+	if f != fault.TLSNone {
+		if err == nil {
+			return fmt.Errorf("the handshake succeeded, want the fault %v", f)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	p.conn, p.reader = conn, bufio.NewReaderSize(conn, 64<<10)
+	return nil
 }
 
 // Pass waits; it is an error when anything comes before nine tenths of the time have passed, since timers may be coarse.

@@ -12,7 +12,7 @@ import (
 // TestParseErrors: a broken script is an error that names its line.
 func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"S 220":                       `test:1: line "S 220": unknown mark (want S: C: C! C* C< +time EOF CLOSED or -- comment)`,
+		"S 220":                       `test:1: line "S 220": unknown mark (want S: S< S~ C: C! C* C< +time SILENCE EOF CLOSED HALF RST TLS or -- comment)`,
 		"-- comment\n\nC! hello":      `test:3: line "C! hello": not a Go string literal`,
 		"C< 0g":                       `test:1: line "C< 0g": encoding/hex: invalid byte: U+0067 'g'`,
 		`C* many "x"`:                 `test:1: line "C* many \"x\"": strconv.Atoi: parsing "many": invalid syntax`,
@@ -25,6 +25,15 @@ func TestParseErrors(t *testing.T) {
 		"flags: --max-size big":       `test: flags: --max-size: strconv.ParseInt: parsing "big": invalid syntax`,
 		"flags: --bare-lf maybe":      `test: flags: --bare-lf: unknown bare LF policy "maybe" (valid: reject accept)`,
 		`flags: --hostname "a b`:      `test:1: a double quote is missing`,
+		"S< text":                     `test:1: line "S< text": not a Go string literal`,
+		`S~ 0 1s "a"`:                 `test:1: line "S~ 0 1s \"a\"": invalid number of octets "0"`,
+		`S~ 1 soon "a"`:               `test:1: line "S~ 1 soon \"a\"": invalid time "soon"`,
+		"SILENCE":                     `test:1: invalid time "SILENCE" (want one like SILENCE 5s)`,
+		"SILENCE 0s":                  `test:1: invalid time "SILENCE 0s" (want one like SILENCE 5s)`,
+		"TLS later":                   `test:1: unknown TLS fault "later" (valid: none garbage`,
+		"plan: version: 2":            `test: plan: test:1:`,
+		"flags: --tls maybe":          `test: flags: --tls: unknown mode "maybe" (valid: never starttls implicit)`,
+		"flags: --auth ann":           `test: flags: --auth: invalid account "ann" (want user:password)`,
 		"flags: --mode bounce --at x": `test: flags: --at: unknown stage "x" (valid: `,
 	} {
 		_, err := Parse("test", text)
@@ -36,7 +45,7 @@ func TestParseErrors(t *testing.T) {
 
 // TestParse: client lines that follow each other are one segment; comments and empty lines don't part them.
 func TestParse(t *testing.T) {
-	s, err := Parse("test", "flags: --hostname \"h x\" --seed 3\nC: A\n-- comment\n\nC! \"B\\n\"\nC* 3 \"c\"\nC< 00 ff\nS: 250 text \n+1m30s\nEOF\nCLOSED\n")
+	s, err := Parse("test", "flags: --hostname \"h x\" --seed 3\nC: A\n-- comment\n\nC! \"B\\n\"\nC* 3 \"c\"\nC< 00 ff\nS: 250 text \n+1m30s\nS~ 2 1s \"abcde\"\nS< \"x\\r\"\nSILENCE 1m\nTLS\nTLS reset\nEOF\nHALF\nRST\nCLOSED\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,10 +53,10 @@ func TestParse(t *testing.T) {
 	for _, step := range s.Steps {
 		got = append(got, step.String())
 	}
-	if got, want := strings.Join(got, "|"), `C! "A\r\nB\nccc\x00\xff"|S: 250 text |+1m30s|EOF|CLOSED`; got != want {
+	if got, want := strings.Join(got, "|"), `C! "A\r\nB\nccc\x00\xff"|S: 250 text |+1m30s|S~ 2 1s "abcde"|S< "x\r"|SILENCE 1m0s|TLS|TLS reset|EOF|HALF|RST|CLOSED`; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	if s.Setup.Config.Hostname != "h x" || s.Setup.Plan.Seed() != 3 || s.Duration() != 90*time.Second {
+	if s.Setup.Config.Hostname != "h x" || s.Setup.Plan.Seed() != 3 || s.Duration() != 152*time.Second {
 		t.Errorf("hostname %q, seed %d, duration %v", s.Setup.Config.Hostname, s.Setup.Plan.Seed(), s.Duration())
 	}
 }
@@ -64,6 +73,15 @@ func TestFailures(t *testing.T) {
 		{"not closed", "start: helo\nCLOSED", `line 2: want the connection closed: the server says nothing`, ""},
 		{"a reply instead of closing", "start: helo\nC: NOOP\nCLOSED", `line 3: want the connection closed, got "250 OK"`, ""},
 		{"too early", "flags: --delay noop=1s\nstart: helo\nC: NOOP\n+2s\nS: 250 OK", `line 4: the server said "250 OK" after 1s already`, ""},
+		{"an end of another kind", "plan: version: 1\nplan: rules: [{stage: noop, close: rst}]\nstart: helo\nC: NOOP\nCLOSED", "line 5: want the connection closed: the server reset the connection", ""},
+		{"half an end", "plan: version: 1\nplan: rules: [{stage: noop, close: half}]\nstart: helo\nC: NOOP\nCLOSED", "line 5: want the connection closed: half-closed is true", ""},
+		{"no reset", "start: helo\nC: QUIT\nS: 221 Service closing transmission channel\nRST", "line 4: want the connection reset: EOF", ""},
+		{"no silence", "start: helo\nC: NOOP\nS: 250 OK\nSILENCE 5m", `line 4: want silence, got "421 Idle timeout, closing transmission channel"`, ""},
+		{"wrong octets", "start: helo\nC: NOOP\nS< \"250-\"", "line 3: \n got S< \"250 \"\nwant S< \"250-\"", ""},
+		{"too few octets", "start: helo\nC: NOOP\nS< \"250 OK\\r\\n2\"", `line 3: want "250 OK\r\n2", got "250 OK\r\n": the server says nothing`, ""},
+		{"all at once", "start: helo\nC: NOOP\nS~ 2 1s \"250 OK\\r\\n\"", `line 3: the server said "0 OK" before 1s had passed`, ""},
+		{"no handshake", "start: helo\nTLS", "line 2: the server wants no handshake", ""},
+		{"another fault", "flags: --tls starttls\nstart: ehlo\nC: STARTTLS\nS: 220 2.0.0 Ready to start TLS\nTLS reset", "line 5: the server wants a handshake with the fault none, want reset", ""},
 		{"too late", "flags: --delay noop=2s\nstart: helo\nC: NOOP\n+1s\nS: 250 OK", `line 5: want "250 OK", got none: the server says nothing`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

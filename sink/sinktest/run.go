@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
 // Peer is a server that a script talks to, seen from the client.
@@ -16,13 +18,22 @@ type Peer interface {
 	// CloseWrite closes the sending side.
 	CloseWrite() error
 	// ReadLine returns the next line of the server without its CRLF. The error is io.EOF when the server has closed the connection,
-	// and ErrSilent when there is no line although one might be expected by now.
+	// ErrReset when it has reset it, and ErrSilent when there is no line although one might be expected by now.
 	ReadLine() (string, error)
+	// Read returns the next n octets of the server, or fewer with an error as of ReadLine.
+	Read(n int) ([]byte, error)
+	// Half reports whether the server has closed its sending side only. known is false where that can't be seen.
+	Half() (half, known bool)
+	// StartTLS does a handshake, which fails for the reason that f names.
+	StartTLS(f fault.TLSFault) error
 	// Pass lets time pass.
 	Pass(d time.Duration) error
 	// Unread returns the lines that the server has said and nobody has read, as far as that is known without waiting.
 	Unread() []string
 }
+
+// ErrReset is what Peer.ReadLine returns when the server has reset the connection.
+var ErrReset = errors.New("the server reset the connection")
 
 // ErrSilent is what Peer.ReadLine returns when the server says nothing.
 var ErrSilent = errors.New("the server says nothing")
@@ -40,7 +51,7 @@ func Run(t testing.TB, s *Script, p Peer) {
 func Play(s *Script, p Peer) (dialogue string, err error) {
 	var seen strings.Builder
 	for _, step := range s.Steps {
-		if step.Kind != StepServer && step.Kind != StepClosed {
+		if step.Kind == StepClient || step.Kind == StepTime || step.Kind == StepSilence || step.Kind == StepEOF || step.Kind == StepTLS {
 			if lines := p.Unread(); len(lines) > 0 {
 				for _, line := range lines {
 					fmt.Fprintf(&seen, "  S: %s\n", line)
@@ -71,14 +82,21 @@ func play(step Step, p Peer, seen *strings.Builder) error {
 			return fmt.Errorf("\n got S: %s\nwant S: %s", line, step.Text)
 		}
 		return nil
+	case StepOctets:
+		return playOctets(step.Octets, p, seen)
+	case StepPieces:
+		return playPieces(step, p, seen)
 	case StepClosed:
-		line, err := p.ReadLine()
-		if err == nil {
-			fmt.Fprintf(seen, "  S: %s\n", line)
-			return fmt.Errorf("want the connection closed, got %q", line)
+		if err := playEnd("closed", io.EOF, false, p, seen); err != nil {
+			return err
 		}
-		if !errors.Is(err, io.EOF) {
-			return fmt.Errorf("want the connection closed: %w", err)
+	case StepHalf:
+		if err := playEnd("half-closed", io.EOF, true, p, seen); err != nil {
+			return err
+		}
+	case StepReset:
+		if err := playEnd("reset", ErrReset, false, p, seen); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintf(seen, "  %s\n", abbreviate(step.String()))
@@ -87,8 +105,65 @@ func play(step Step, p Peer, seen *strings.Builder) error {
 		return p.Send(step.Octets)
 	case StepTime:
 		return p.Pass(step.Duration)
+	case StepSilence:
+		if err := p.Pass(step.Duration); err != nil {
+			return err
+		}
+		if lines := p.Unread(); len(lines) > 0 {
+			return fmt.Errorf("want silence, got %q", lines[0])
+		}
 	case StepEOF:
 		return p.CloseWrite()
+	case StepTLS:
+		return p.StartTLS(step.TLS)
+	}
+	return nil
+}
+
+// playEnd waits for the end of the connection.
+func playEnd(what string, want error, half bool, p Peer, seen *strings.Builder) error {
+	line, err := p.ReadLine()
+	if err == nil {
+		fmt.Fprintf(seen, "  S: %s\n", line)
+		return fmt.Errorf("want the connection %s, got %q", what, line)
+	}
+	if !errors.Is(err, want) {
+		return fmt.Errorf("want the connection %s: %w", what, err)
+	}
+	if got, known := p.Half(); known && got != half {
+		return fmt.Errorf("want the connection %s: half-closed is %v", what, got)
+	}
+	return nil
+}
+
+func playOctets(want []byte, p Peer, seen *strings.Builder) error {
+	got, err := p.Read(len(want))
+	fmt.Fprintf(seen, "  S< %s\n", abbreviate(fmt.Sprintf("%q", got)))
+	if err != nil {
+		return fmt.Errorf("want %s, got %s: %w", abbreviate(fmt.Sprintf("%q", want)), abbreviate(fmt.Sprintf("%q", got)), err)
+	}
+	if string(got) != string(want) {
+		return fmt.Errorf("\n got S< %s\nwant S< %s", abbreviate(fmt.Sprintf("%q", got)), abbreviate(fmt.Sprintf("%q", want)))
+	}
+	return nil
+}
+
+// playPieces waits for octets that come in pieces: the first now, each other after its time, and none before.
+func playPieces(step Step, p Peer, seen *strings.Builder) error {
+	for rest := step.Octets; len(rest) > 0; {
+		n := min(step.Piece, len(rest))
+		if err := playOctets(rest[:n], p, seen); err != nil {
+			return err
+		}
+		if rest = rest[n:]; len(rest) == 0 || step.Duration == 0 {
+			continue
+		}
+		if lines := p.Unread(); len(lines) > 0 {
+			return fmt.Errorf("the server said %q before %v had passed", lines[0], step.Duration)
+		}
+		if err := p.Pass(step.Duration); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -22,11 +22,20 @@ type SessionPeer struct {
 	Close   session.CloseMode // how the session asked to close, once it did
 	Writes  int               // write effects so far
 
+	// Drains and Commits, when set, are called instead of answering at once that the output was taken, or that the rows are on disk.
+	Drains  func()
+	Commits func(ticket uint64)
+
+	Stopped bool // the session wants nothing read
+
 	output []byte // what the server said and nobody has read
 	input  []byte // what the session did not take
 	paused bool
-	eof    bool // the client has closed its sending side
-	closed bool // the session asked to close
+	half   bool           // the session closed its side
+	tls    bool           // the session waits for a handshake
+	fault  fault.TLSFault // in which this goes wrong
+	eof    bool           // the client has closed its sending side
+	closed bool           // the session asked to close
 	done   bool
 	err    error // a breach of the contract between session and driver
 }
@@ -45,11 +54,14 @@ func NewSessionPeer(setup Setup, env *session.Env) *SessionPeer {
 	if env == nil {
 		env = &session.Env{}
 	}
-	if env.Plans == nil {
-		withPlan := *env
-		withPlan.Plans = FixedPlan{setup.Plan}
-		env = &withPlan
+	whole := *env
+	if whole.Plans == nil {
+		whole.Plans = FixedPlan{setup.Plan}
 	}
+	if whole.Auth == nil {
+		whole.Auth = setup.Auth
+	}
+	env = &whole
 	p := &SessionPeer{Now: Epoch}
 	p.Session = session.New(&setup.Config, env, session.ConnInfo{
 		ID: 1, Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000"),
@@ -67,19 +79,43 @@ func (p *SessionPeer) obey() {
 		}
 		switch effect.Kind {
 		case session.EffectWrite:
-			if p.closed {
+			if p.closed || p.half {
 				p.fail("a write effect after the close effect")
+			}
+			if p.tls {
+				p.fail("a write effect during the handshake")
 			}
 			p.Writes++
 			p.output = append(p.output, effect.Data...)
 		case session.EffectPause:
-			p.paused = true
+			p.paused, p.Stopped = true, false
+		case session.EffectStopReading:
+			p.paused, p.Stopped = true, true
 		case session.EffectResume:
-			p.paused = false
+			p.paused, p.Stopped = false, false
 			p.feed()
 		case session.EffectAwaitDrain:
-			p.Session.Drained(p.Now)
+			if p.Drains != nil {
+				p.Drains()
+			} else {
+				p.Session.Drained(p.Now)
+			}
+		case session.EffectCommit:
+			if p.Commits != nil {
+				p.Commits(effect.Ticket)
+			} else {
+				p.Session.Committed(p.Now, effect.Ticket, nil)
+			}
+		case session.EffectStartTLS:
+			p.tls, p.fault = true, effect.TLS
 		case session.EffectClose:
+			if effect.Close == session.CloseHalf {
+				if p.half || p.closed {
+					p.fail("a half-close after a close")
+				}
+				p.half = true
+				continue
+			}
 			p.closed, p.Close = true, effect.Close
 		case session.EffectDone:
 			p.done = true
@@ -121,6 +157,9 @@ func (p *SessionPeer) feed() {
 func (p *SessionPeer) Send(octets []byte) error {
 	if p.closed {
 		return p.err // as TCP: the server reads and discards
+	}
+	if p.tls {
+		return fmt.Errorf("the script sends plaintext to a server that waits for a handshake")
 	}
 	p.input = append(p.input, octets...)
 	if !p.paused {
@@ -167,17 +206,58 @@ func (p *SessionPeer) ReadLine() (string, error) {
 		return "", p.err
 	}
 	if len(p.output) == 0 {
-		if p.closed {
-			if !p.done {
-				return "", fmt.Errorf("the session closed without being done")
-			}
-			return "", io.EOF
-		}
-		return "", ErrSilent
+		return "", p.ended()
 	}
 	line := firstLine(p.output)
 	p.output = p.output[min(len(line)+2, len(p.output)):]
 	return line, nil
+}
+
+// ended returns why there is no output.
+func (p *SessionPeer) ended() error {
+	switch {
+	case p.closed && !p.done:
+		return fmt.Errorf("the session closed without being done")
+	case p.closed && p.Close == session.CloseRST:
+		return ErrReset
+	case p.closed, p.half:
+		return io.EOF
+	}
+	return ErrSilent
+}
+
+// Read returns the next octets that the session wrote.
+func (p *SessionPeer) Read(n int) ([]byte, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	got := p.output[:min(n, len(p.output))]
+	p.output = p.output[len(got):]
+	if len(got) < n {
+		return got, p.ended()
+	}
+	return got, nil
+}
+
+// Half reports whether the session has closed its sending side only.
+func (p *SessionPeer) Half() (half, known bool) { return p.half && !p.closed, true }
+
+// StartTLS tells the session that the handshake it waits for is done, or has failed for the reason that it wanted.
+func (p *SessionPeer) StartTLS(f fault.TLSFault) error {
+	switch {
+	case !p.tls:
+		return fmt.Errorf("the server wants no handshake")
+	case f != p.fault:
+		return fmt.Errorf("the server wants a handshake with the fault %v, want %v", p.fault, f)
+	}
+	p.tls = false
+	var err error
+	if f != fault.TLSNone {
+		err = fmt.Errorf("handshake: %v", f)
+	}
+	p.Session.TLSDone(p.Now, session.TLSInfo{Version: "TLS 1.3"}, err)
+	p.obey()
+	return p.err
 }
 
 // Unread returns the lines that the session wrote and nobody has read.

@@ -2,18 +2,21 @@ package sinktest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
 // Setup is how the server of a script is set up.
 type Setup struct {
 	Config session.Config
-	Plan   *fault.Plan // never nil
+	Plan   *fault.Plan           // never nil
+	Auth   session.Authenticator // nil: no AUTH
 }
 
 // Hostname is the name of the server in scripts.
@@ -22,15 +25,22 @@ const Hostname = "sink.example"
 // ParseFlags parses the flags of a script's head, which are those of smtpsink as far as they concern a session:
 //
 //	--mode MODE --at STAGE --weight CODE:WEIGHT --random-accept P --seed N --reply STAGE=... --delay STAGE=...
-//	--hostname NAME --max-size OCTETS --max-recipients N --max-discard OCTETS --idle-timeout DURATION --bare-lf POLICY --lmtp
+//	--hostname NAME --max-size OCTETS --max-recipients N --max-discard OCTETS --idle-timeout DURATION --max-hold DURATION
+//	--bare-lf POLICY --lmtp --tls starttls --require-tls --auth USER:PASSWORD --auth-needs-tls --require-auth --triggers
+//	--capture-headers --commit
 func ParseFlags(words []string) (Setup, error) {
 	setup := Setup{Config: session.Config{Hostname: Hostname}}
+	switches := map[string]*bool{
+		"--lmtp": &setup.Config.LMTP, "--require-tls": &setup.Config.RequireTLS, "--require-auth": &setup.Config.RequireAuth,
+		"--auth-needs-tls": &setup.Config.AuthNeedsTLS, "--triggers": &setup.Config.Triggers,
+		"--capture-headers": &setup.Config.CaptureHeaders, "--commit": &setup.Config.Commit,
+	}
 	var flags fault.Flags
 	for len(words) > 0 {
 		flag := words[0]
 		words = words[1:]
-		if flag == "--lmtp" {
-			setup.Config.LMTP = true
+		if on := switches[flag]; on != nil {
+			*on = true
 			continue
 		}
 		if len(words) == 0 {
@@ -75,12 +85,38 @@ func (s *Setup) set(flags *fault.Flags, flag, value string) (err error) {
 		s.Config.MaxDiscard, err = strconv.ParseInt(value, 10, 64)
 	case "--idle-timeout":
 		s.Config.IdleTimeout, err = time.ParseDuration(value)
+	case "--max-hold":
+		s.Config.MaxHold, err = time.ParseDuration(value)
+	case "--tls":
+		err = s.setTLS(value)
+	case "--auth":
+		err = s.setAuth(value)
 	case "--bare-lf":
 		s.Config.BareLF, err = session.ParseBareLF(value)
 	default:
 		err = fmt.Errorf("unknown flag")
 	}
 	return err
+}
+
+func (s *Setup) setTLS(value string) error {
+	for _, mode := range []session.TLSMode{session.TLSNever, session.TLSStart, session.TLSImplicit} {
+		if mode.String() == value {
+			s.Config.TLS = mode
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown mode %q (valid: never starttls implicit)", value)
+}
+
+// setAuth lets one user in. The challenges are the same in each run.
+func (s *Setup) setAuth(value string) error {
+	user, password, ok := strings.Cut(value, ":")
+	if !ok {
+		return fmt.Errorf("invalid account %q (want user:password)", value)
+	}
+	s.Auth = &sasl.Provider{Accounts: sasl.Users{user: password}, Hostname: Hostname, Random: rand.NewChaCha8([32]byte{})}
+	return nil
 }
 
 // splitWords splits at blanks, but not within double quotes, which it drops.
