@@ -6,7 +6,6 @@ import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 func (s *Session) command(line []byte) {
 	w := s.work
 	w.opened, w.opensBody, w.candidate, w.recipient = false, false, false, nil
-	w.faults, w.withheld, w.committed = nil, false, false
 	if s.state == stateAuth {
 		s.authResponse(line)
 		return

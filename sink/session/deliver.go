@@ -10,7 +10,7 @@ import (
 // deliver gives the reply that was decided, at once or after its delay.
 func (s *Session) deliver(stage smtp.Stage) {
 	w := s.work
-	w.stage, w.faults = stage, nil
+	w.stage, w.faults, w.withheld, w.committed = stage, nil, false, false
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults
 		s.misspeak(stage)

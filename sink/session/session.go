@@ -335,7 +335,7 @@ func (s *Session) leave() {
 		w := s.work
 		s.work = nil
 		w.occurrence = fault.Occurrence{}
-		w.by, w.faults, w.withheld, w.committed = Verdict{}, nil, false, false
+		w.by, w.faults, w.withheld = Verdict{}, nil, false
 		workPool.Put(w)
 	}
 	s.releaseExtra()
