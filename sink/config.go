@@ -1,14 +1,18 @@
 package sink
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
@@ -63,6 +67,8 @@ type Listener struct {
 	Network string // "tcp" (the default), "tcp4", "tcp6" or "unix"
 	Address string // host:port, where port 0 means any free one; the path of a unix socket
 	LMTP    bool   // speak LMTP (RFC 2033)
+
+	ImplicitTLS bool // TLS from the first octet on (RFC 8314 section 3.3)
 }
 
 // ParseListener parses what a flag says: [name=]host:port or [name=]unix:/path.
@@ -118,10 +124,13 @@ func (l *Listener) validate() error {
 	return nil
 }
 
-// Config is all that a Server is told at its start. Only Listeners must be set.
+// Config is all that a Server is told at its start. Only Listeners must be set, unless the plan has some.
 type Config struct {
+	// Listeners are where the sink listens, beside those that the plan declares. One that has the name of a planned one gives it another
+	// address.
 	Listeners []Listener
 	Plan      *fault.Plan // nil: every reply is the plain one
+	PlanHash  string      // identifies the plan's text in the ledger
 	Driver    DriverKind
 
 	// Loops is the number of event loops of the epoll driver; 0 means one. The net driver spreads its counters over as many
@@ -135,7 +144,18 @@ type Config struct {
 	IdleTimeout   time.Duration  // 0 means session.DefaultIdleTimeout, negative none
 	BareLF        session.BareLF // what a CR or LF that stands alone in a body leads to
 
-	// MaxCounters caps the distinct keys of each table of attempt counters; 0 means state.DefaultMaxEntries.
+	// MaxHold is how long a fault may hold a connection: silence, a handshake that stalls, a listener that never greets. 0 means
+	// session.DefaultMaxHold.
+	MaxHold time.Duration
+
+	TLS    TLSConfig
+	Auth   AuthConfig
+	Ledger LedgerConfig
+
+	// NoTriggers leaves addresses and headers that ask for something (fault.AddressTrigger, fault.HeaderSwitch) without effect.
+	NoTriggers bool
+
+	// MaxCounters caps the entries of each table of attempt counters, token buckets and greylists; 0 means state.DefaultMaxEntries.
 	MaxCounters int
 
 	// Now is the clock; nil means time.Now. It must keep pace with real time.
@@ -146,6 +166,53 @@ type Config struct {
 	Observer Observer
 }
 
+// TLSConfig says when TLS is offered, and by which certificate.
+type TLSConfig struct {
+	// Offer says whether STARTTLS is announced. Listeners with implicit TLS don't depend on it.
+	Offer TLSOffer
+	// Require refuses mail until there is TLS: 530 5.7.0 (RFC 3207 section 4).
+	Require bool
+	// Certificate is shown in handshakes; nil means one that is made at the start, see Server.Authority.
+	Certificate *tls.Certificate
+}
+
+// TLSOffer says when STARTTLS is offered.
+type TLSOffer uint8
+
+// The choices.
+const (
+	TLSOfferAuto TLSOffer = iota // when the plan has a TLS fault or a condition on TLS, or a certificate is given
+	TLSOfferAlways
+	TLSOfferNever
+)
+
+var tlsOffers = [...]string{"auto", "always", "never"}
+
+// String returns the choice as flags write it.
+func (o TLSOffer) String() string {
+	if int(o) < len(tlsOffers) {
+		return tlsOffers[o]
+	}
+	return "unknown"
+}
+
+// ParseTLSOffer parses a choice. The error names the valid ones.
+func ParseTLSOffer(name string) (TLSOffer, error) {
+	for i, n := range tlsOffers {
+		if n == name {
+			return TLSOffer(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown choice %q (valid: %s)", name, strings.Join(tlsOffers[:], " "))
+}
+
+// AuthConfig says who may authenticate.
+type AuthConfig struct {
+	Accounts sasl.Accounts // nil: AUTH is not offered
+	Require  bool          // refuse mail until the client is authenticated: 530 5.7.0 (RFC 4954 section 6)
+	NeedsTLS bool          // announce AUTH only once there is TLS, and refuse it before: 538 5.7.11
+}
+
 // Observer is told what became of RCPT commands, one by one.
 type Observer interface{ Attempt(a *session.Attempt) }
 
@@ -153,12 +220,30 @@ type Observer interface{ Attempt(a *session.Attempt) }
 const maxLoops = 1024
 
 func (c *Config) validate() error {
-	if len(c.Listeners) == 0 {
+	listeners := c.listenersFor(c.Plan)
+	if len(listeners) == 0 {
 		return errors.New("no listener: name at least one address to listen on")
 	}
+	if err := checkListeners(listeners); err != nil {
+		return err
+	}
+	switch {
+	case c.Loops < 0 || c.Loops > maxLoops:
+		return fmt.Errorf("invalid number of loops %d (want 0 to %d)", c.Loops, maxLoops)
+	case c.MaxRecipients < 0:
+		return fmt.Errorf("invalid number of recipients %d (want 1 or more)", c.MaxRecipients)
+	case c.Auth.Accounts == nil && (c.Auth.Require || c.Auth.NeedsTLS):
+		return errors.New("authentication is asked for, but there are no accounts")
+	case c.TLS.Offer == TLSOfferNever && c.TLS.Require:
+		return errors.New("TLS is required, but never offered")
+	}
+	return nil
+}
+
+func checkListeners(listeners []Listener) error {
 	names := make(map[string]bool)
-	for i := range c.Listeners {
-		l := &c.Listeners[i]
+	for i := range listeners {
+		l := &listeners[i]
 		if err := l.validate(); err != nil {
 			return err
 		}
@@ -168,24 +253,71 @@ func (c *Config) validate() error {
 		}
 		names[l.name()] = true
 	}
-	if c.Loops < 0 || c.Loops > maxLoops {
-		return fmt.Errorf("invalid number of loops %d (want 0 to %d)", c.Loops, maxLoops)
-	}
-	if c.MaxRecipients < 0 {
-		return fmt.Errorf("invalid number of recipients %d (want 1 or more)", c.MaxRecipients)
-	}
 	return nil
 }
 
-// sessionConfig returns what the sessions of a listener have in common.
-func (c *Config) sessionConfig(l *Listener) *session.Config {
-	return &session.Config{
-		Hostname:      c.Hostname,
-		MaxSize:       c.MaxSize,
-		MaxRecipients: c.MaxRecipients,
-		MaxDiscard:    c.MaxDiscard,
-		IdleTimeout:   c.IdleTimeout,
-		BareLF:        c.BareLF,
-		LMTP:          l.LMTP,
+// listenersFor returns where to listen under a plan.
+func (c *Config) listenersFor(plan *fault.Plan) []Listener {
+	out := slices.Clone(c.Listeners)
+	for _, planned := range ListenersOf(plan) {
+		at := slices.IndexFunc(out, func(l Listener) bool { return l.name() == planned.Name })
+		if at < 0 {
+			out = append(out, planned)
+			continue
+		}
+		out[at].LMTP, out[at].ImplicitTLS = planned.LMTP, planned.ImplicitTLS
 	}
+	return out
+}
+
+func (c *Config) hostname() string {
+	if c.Hostname == "" {
+		return "localhost"
+	}
+	return c.Hostname
+}
+
+func (s *Server) maxHold() time.Duration {
+	if s.cfg.MaxHold <= 0 {
+		return session.DefaultMaxHold
+	}
+	return s.cfg.MaxHold
+}
+
+// sessionConfig returns what the sessions of a listener have in common under a plan.
+func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
+	c := &s.cfg
+	cfg := &session.Config{
+		Hostname:       c.Hostname,
+		MaxSize:        c.MaxSize,
+		MaxRecipients:  c.MaxRecipients,
+		MaxDiscard:     c.MaxDiscard,
+		IdleTimeout:    c.IdleTimeout,
+		BareLF:         c.BareLF,
+		MaxHold:        c.MaxHold,
+		LMTP:           l.LMTP,
+		RequireTLS:     c.TLS.Require,
+		AuthNeedsTLS:   c.Auth.NeedsTLS,
+		RequireAuth:    c.Auth.Require,
+		Triggers:       !c.NoTriggers,
+		CaptureHeaders: c.Ledger.wanted(),
+		Commit:         c.Ledger.wanted() && c.Ledger.Durability == ledger.Ack,
+	}
+	switch {
+	case l.ImplicitTLS:
+		cfg.TLS = session.TLSImplicit
+	case c.TLS.Offer == TLSOfferAlways, c.TLS.Require,
+		c.TLS.Offer == TLSOfferAuto && (c.TLS.Certificate != nil || speaksOfTLS(plan)):
+		cfg.TLS = session.TLSStart
+	}
+	return cfg
+}
+
+// Authority returns the certificate, in PEM, that a client has to trust to find nothing wrong with the sink's own, or nil when the sink
+// was given a certificate.
+func (s *Server) Authority() []byte {
+	if s.cfg.TLS.Certificate != nil {
+		return nil
+	}
+	return s.certificates.authorityPEM()
 }

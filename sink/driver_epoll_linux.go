@@ -2,9 +2,11 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/reactor"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -19,43 +21,64 @@ func (s *Server) newDriver() (driver, error) {
 	return newEpollDriver(s)
 }
 
-// epollDriver carries connections on the loops of a reactor.
+// epollDriver carries connections on the loops of a reactor. Those that want TLS go to goroutines of their own.
 type epollDriver struct {
+	server  *Server
 	reactor *reactor.Reactor
 	loops   []epollLoop
+	tls     *netDriver
 }
 
 // epollLoop is what the connections of one loop share; only that loop touches it.
 type epollLoop struct {
+	driver   *epollDriver
 	recorder *recorder
 	now      func() time.Time
 	lastID   uint64
 	conns    []*epollConn // in no order
+	silent   []*epollMute // likewise
 	leaving  bool         // the sessions know of the shutdown
 	_        [64]byte
 }
 
 func newEpollDriver(s *Server) (*epollDriver, error) {
-	d := &epollDriver{loops: make([]epollLoop, s.cfg.Loops)}
+	d := &epollDriver{server: s, loops: make([]epollLoop, s.cfg.Loops), tls: newNetDriver(s)}
 	for i := range d.loops {
 		// The loops number their connections without sharing a counter: 1, 1+n, 1+2n, ... for the first of n.
-		d.loops[i] = epollLoop{recorder: s.newRecorder(i), now: s.now, lastID: uint64(i+1) - uint64(s.cfg.Loops)}
+		d.loops[i] = epollLoop{driver: d, recorder: s.newRecorder(i), now: s.now, lastID: uint64(i+1) - uint64(s.cfg.Loops)}
 	}
 	var err error
 	d.reactor, err = reactor.New(reactor.Config{Loops: s.cfg.Loops, NewHandler: d.newConn, Now: s.cfg.Now})
 	return d, err
 }
 
-func (d *epollDriver) listen(l *boundListener) (net.Addr, error) {
-	ln, err := d.reactor.Listen(reactor.ListenConfig{Network: l.network(), Address: l.Address, Tag: l})
+func (d *epollDriver) listen(l *boundListener, address string, receiveBuffer int) (openListener, error) {
+	ln, err := d.reactor.Listen(reactor.ListenConfig{Network: l.network(), Address: address, ReceiveBuffer: receiveBuffer, Tag: l})
 	if err != nil {
 		return nil, err
 	}
-	return ln.Addr(), nil
+	return epollListener{ln}, nil
+}
+
+// epollListener is an open listener.
+type epollListener struct{ *reactor.Listener }
+
+func (ln epollListener) setReceiveBuffer(octets int) { ln.SetReceiveBuffer(octets) }
+func (ln epollListener) close()                      { _ = ln.Close() }
+
+func (ln epollListener) setAccepting(accepting bool) {
+	if accepting {
+		ln.SetBacklog(0)
+		ln.Resume()
+	} else {
+		ln.Pause()
+		ln.SetBacklog(shutBacklog)
+	}
 }
 
 func (d *epollDriver) shutdown(ctx context.Context) error {
-	return d.reactor.Shutdown(ctx, func(c *reactor.Conn, now time.Time) {
+	d.tls.tell()
+	err := d.reactor.Shutdown(ctx, func(c *reactor.Conn, now time.Time) {
 		// The reactor knows its connections, not their owners, which the loop lists itself: the first call is for all of them.
 		l := &d.loops[c.Loop()]
 		if l.leaving {
@@ -63,19 +86,30 @@ func (d *epollDriver) shutdown(ctx context.Context) error {
 		}
 		l.leaving = true
 		for _, conn := range l.conns {
-			conn.peer.shutdown(l.recorder, conn, now)
-			conn.arm()
+			if !conn.leaves {
+				conn.peer.shutdown(l.recorder, conn, now)
+				conn.arm()
+			}
+		}
+		for _, mute := range l.silent {
+			mute.conn.Close(reactor.CloseFIN)
 		}
 	})
+	return errors.Join(err, d.tls.shutdown(ctx))
 }
 
-func (d *epollDriver) close() error { return d.reactor.Close() }
+func (d *epollDriver) close() error {
+	err := d.reactor.Close()
+	return errors.Join(err, d.tls.close())
+}
 
 func (d *epollDriver) counters() DriverCounters {
 	st := d.reactor.TotalStats()
+	tls := d.tls.counters()
 	return DriverCounters{
-		Accepted: st.Accepted, Open: st.Open, Closed: st.Closed, Failed: st.Failed,
-		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Reads: st.Reads, Writes: st.Writes, Waits: st.Waits,
+		Accepted: st.Accepted, Open: st.Open + tls.Open, Closed: st.Closed + tls.Closed, Failed: st.Failed + tls.Failed,
+		BytesIn: st.BytesIn + tls.BytesIn, BytesOut: st.BytesOut + tls.BytesOut, Reads: st.Reads + tls.Reads, Writes: st.Writes + tls.Writes,
+		Waits:        st.Waits,
 		AcceptPauses: st.AcceptPauses, AcceptErrors: st.AcceptErrors, HighWater: st.HighWater, Pending: st.Pending,
 		LagP99Micros: uint64(st.Lag.Quantile(0.99) / time.Microsecond), LagMaxMicros: uint64(st.Lag.Max / time.Microsecond),
 	}
@@ -83,21 +117,25 @@ func (d *epollDriver) counters() DriverCounters {
 
 // epollConn is a connection of the epoll driver: the owner of a reactor's connection, and its session's transport.
 type epollConn struct {
-	peer peer
-	conn *reactor.Conn
-	loop *epollLoop
-	slot int32 // index in loop.conns
-	read int32 // the limit that the reactor knows
+	peer   peer
+	conn   *reactor.Conn
+	loop   *epollLoop
+	slot   int32 // index in loop.conns
+	read   int32 // the limit that the reactor knows
+	leaves bool  // for a goroutine, as soon as its output is written
 }
 
 func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor.Handler {
 	l := &d.loops[loop]
 	l.lastID += uint64(len(d.loops))
-	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))}
-	l.conns = append(l.conns, c)
 	listener := rc.Tag().(*boundListener)
 	info := session.ConnInfo{ID: l.lastID, Listener: listener.name, Client: rc.RemoteAddr()}
-	c.peer.greet(l.recorder, c, listener.session, info, now)
+	if listener.ungreeting() {
+		return l.newMute(rc, info, now)
+	}
+	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))}
+	l.conns = append(l.conns, c)
+	c.peer.greet(l.recorder, c, listener.session.Load(), info, now)
 	c.arm()
 	return c
 }
@@ -141,6 +179,10 @@ func (c *epollConn) Drained(now time.Time) {
 // Closed implements reactor.Handler.
 func (c *epollConn) Closed(now time.Time, err error) {
 	c.peer.closed(c.loop.recorder, c, now, err)
+	c.forget()
+}
+
+func (c *epollConn) forget() {
 	l := c.loop
 	last := l.conns[len(l.conns)-1]
 	l.conns[c.slot], last.slot = last, c.slot
@@ -153,6 +195,21 @@ func (c *epollConn) pause()         { c.conn.Pause() }
 func (c *epollConn) resume()        { c.conn.Resume() }
 func (c *epollConn) awaitDrain()    { c.conn.AwaitDrain(reactor.DrainKernel) }
 
+func (c *epollConn) startTLS(f fault.TLSFault) {
+	c.leaves = true
+	c.conn.Detach(func(_ time.Time, nc net.Conn, leftover []byte) {
+		c.forget()
+		c.loop.driver.tls.adopt(nc, &c.peer, c.conn.Loop(), f, leftover)
+	})
+}
+
+func (c *epollConn) committed(ticket uint64, err error) {
+	c.conn.Post(func(now time.Time) {
+		c.peer.committed(c.loop.recorder, c, now, ticket, err)
+		c.arm()
+	})
+}
+
 func (c *epollConn) close(mode session.CloseMode) {
 	switch mode {
 	case session.CloseFIN:
@@ -162,4 +219,46 @@ func (c *epollConn) close(mode session.CloseMode) {
 	case session.CloseHalf:
 		c.conn.Close(reactor.CloseHalf)
 	}
+}
+
+// epollMute is a connection that is never greeted.
+type epollMute struct {
+	conn   *reactor.Conn
+	loop   *epollLoop
+	slot   int
+	info   session.ConnInfo
+	began  time.Time
+	octets uint64
+}
+
+func (l *epollLoop) newMute(rc *reactor.Conn, info session.ConnInfo, now time.Time) *epollMute {
+	m := &epollMute{conn: rc, loop: l, slot: len(l.silent), info: info, began: now}
+	l.silent = append(l.silent, m)
+	rc.SetDeadline(now.Add(l.driver.server.maxHold()))
+	return m
+}
+
+// Data implements reactor.Handler.
+func (m *epollMute) Data(_ time.Time, p []byte) int {
+	m.octets += uint64(len(p))
+	return len(p)
+}
+
+// EOF implements reactor.Handler.
+func (m *epollMute) EOF(time.Time) { m.conn.Close(reactor.CloseFIN) }
+
+// Timer implements reactor.Handler.
+func (m *epollMute) Timer(time.Time) { m.conn.Close(reactor.CloseFIN) }
+
+// Drained implements reactor.Handler.
+func (m *epollMute) Drained(time.Time) {}
+
+// Closed implements reactor.Handler.
+func (m *epollMute) Closed(now time.Time, err error) {
+	l := m.loop
+	l.recorder.ungreeted(&m.info, m.began, now, m.octets, err)
+	last := l.silent[len(l.silent)-1]
+	l.silent[m.slot], last.slot = last, m.slot
+	l.silent[len(l.silent)-1] = nil
+	l.silent = l.silent[:len(l.silent)-1]
 }

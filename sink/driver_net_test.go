@@ -33,7 +33,9 @@ func TestNetDriverSurvivesEMFILE(t *testing.T) {
 		}
 		d := newNetDriver(server)
 		ln := &starvedListener{failures: 3}
-		d.accept(ln, &boundListener{})
+		gate := make(chan struct{})
+		close(gate)
+		d.accept(&netListener{Listener: ln, driver: d, done: make(chan struct{}), gate: gate}, &boundListener{})
 		for i := 1; i < len(ln.calls); i++ {
 			if pause := ln.calls[i].Sub(ln.calls[i-1]); pause != acceptPause {
 				t.Errorf("pause %d after EMFILE is %v, want %v", i, pause, acceptPause)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +37,14 @@ func eachDriver(t *testing.T, test func(t *testing.T, kind sink.DriverKind)) {
 			continue // no epoll here
 		}
 		t.Run("driver="+kind.String(), func(t *testing.T) { test(t, kind) })
+	}
+}
+
+// swap puts a plan into force.
+func swap(t testing.TB, server *sink.Server, plan *fault.Plan) {
+	t.Helper()
+	if err := server.Swap(plan, ""); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestEveryPairCanBeForced(t *testing.T) {
 func forcePair(t *testing.T, server *sink.Server, stage smtp.Stage, code smtp.Code) {
 	t.Helper()
 	flag := fmt.Sprintf("%v=%d", stage, code)
-	server.Swap(sinktest.Plan(t, fault.Flags{Replies: []string{flag}}))
+	swap(t, server, sinktest.Plan(t, fault.Flags{Replies: []string{flag}}))
 	c := dial(t, server, "")
 	provoke[stage](c)
 	if got, want := c.reply(), wantedReply(t, stage, code); got != want {

@@ -3,6 +3,7 @@ package sink
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -14,6 +15,8 @@ type transport interface {
 	resume()
 	awaitDrain() // the driver then calls peer.drained once
 	close(mode session.CloseMode)
+	startTLS(f fault.TLSFault) // the driver then calls peer.tlsDone once
+	committer
 }
 
 // peer is the part of a connection that the drivers share: its session, and the replies of which nobody knows yet whether the
@@ -61,7 +64,7 @@ func (u *unread) count() {
 func (p *peer) greet(r *recorder, t transport, cfg *session.Config, info session.ConnInfo, now time.Time) {
 	r.peer = p
 	p.session = session.New(cfg, &r.env, info, now)
-	p.pump(t)
+	p.pump(r, t, now)
 }
 
 // feed offers input and returns how much of it was taken; the rest is to be offered again after a resume, alone.
@@ -72,7 +75,7 @@ func (p *peer) feed(r *recorder, t transport, now time.Time, data []byte) int {
 	}
 	n := p.session.Feed(now, data)
 	p.kept = n < len(data)
-	p.pump(t)
+	p.pump(r, t, now)
 	return n
 }
 
@@ -82,7 +85,7 @@ func (p *peer) advance(r *recorder, t transport, now time.Time) (due time.Time, 
 	r.replied = false
 	due = p.session.Deadline()
 	p.session.Advance(now)
-	p.pump(t)
+	p.pump(r, t, now)
 	return due, r.replied
 }
 
@@ -93,21 +96,40 @@ func (p *peer) eof(r *recorder, t transport, now time.Time) {
 	// after it had read the last replies.
 	p.unread.count()
 	p.session.EOF(now)
-	p.pump(t)
+	p.pump(r, t, now)
 }
 
 // drained tells the session that the kernel has taken all output.
 func (p *peer) drained(r *recorder, t transport, now time.Time) {
 	r.peer = p
 	p.session.Drained(now)
-	p.pump(t)
+	p.pump(r, t, now)
+}
+
+// tlsDone tells the session what became of the handshake.
+func (p *peer) tlsDone(r *recorder, t transport, now time.Time, info session.TLSInfo, err error) {
+	r.peer = p
+	if err == nil { // then the client has read the reply to STARTTLS
+		p.unread.clear()
+	} else {
+		p.unread.count()
+	}
+	p.session.TLSDone(now, info, err)
+	p.pump(r, t, now)
+}
+
+// committed tells the session what became of its rows.
+func (p *peer) committed(r *recorder, t transport, now time.Time, ticket uint64, err error) {
+	r.peer = p
+	p.session.Committed(now, ticket, err)
+	p.pump(r, t, now)
 }
 
 // shutdown tells the session that the sink is going away.
 func (p *peer) shutdown(r *recorder, t transport, now time.Time) {
 	r.peer = p
 	p.session.Shutdown(now)
-	p.pump(t)
+	p.pump(r, t, now)
 }
 
 // closed tells the session that the connection is gone; err is nil when it ended as the session had asked.
@@ -117,20 +139,22 @@ func (p *peer) closed(r *recorder, t transport, now time.Time, err error) {
 		p.unread.count()
 	}
 	p.session.Closed(now, err)
-	p.pump(t)
+	p.pump(r, t, now)
 }
 
-// pump carries out what the session wants done.
-func (p *peer) pump(t transport) {
+// pump carries out what the session wants done. Rows go before the replies that they are about.
+func (p *peer) pump(r *recorder, t transport, now time.Time) {
 	for {
 		e, ok := p.session.Next()
 		if !ok {
+			r.flush()
 			return
 		}
 		switch e.Kind {
 		case session.EffectWrite:
+			r.flush()
 			t.write(e.Data)
-		case session.EffectPause:
+		case session.EffectPause, session.EffectStopReading: // in a pause, no driver reads
 			t.pause()
 		case session.EffectResume:
 			t.resume()
@@ -138,6 +162,13 @@ func (p *peer) pump(t transport) {
 			t.awaitDrain()
 		case session.EffectClose:
 			t.close(e.Close)
+		case session.EffectStartTLS:
+			t.startTLS(e.TLS)
+		case session.EffectCommit:
+			r.unsaved = false
+			if err, decided := r.books.commit(e.Ticket, t); decided {
+				p.session.Committed(now, e.Ticket, err)
+			}
 		case session.EffectDone:
 		}
 	}

@@ -1,17 +1,21 @@
 package sink
 
 import (
+	"time"
+
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// recorder passes on what sessions tell: to the counters of its shard, to the peer whose session is being driven, and to the
-// observer. It belongs to one goroutine: there is one per event loop, or one per connection.
+// recorder passes on what sessions tell: to the counters of its shard, to the peer whose session is being driven, to the ledger and to
+// the observer. It belongs to one goroutine: there is one per event loop, or one per connection.
 type recorder struct {
 	env      session.Env // names this recorder
 	shard    *metrics.Shard
+	books    *books // nil without a ledger
+	unsaved  bool   // rows were appended since the last flush
 	observer Observer
 	peer     *peer // whose session is being driven
 	replied  bool  // a reply was handed over since this was cleared
@@ -19,13 +23,22 @@ type recorder struct {
 
 func (s *Server) newRecorder(shard int) *recorder {
 	r := &recorder{shard: s.metrics.Shard(shard), observer: s.cfg.Observer}
-	r.env = session.Env{Plans: s, Attempts: s.attempts, Recorder: r}
+	if s.ledger != nil {
+		r.books = s.ledger.books(shard)
+	}
+	r.env = session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Recorder: r}
+	if s.auth != nil {
+		r.env.Auth = s.auth
+	}
 	return r
 }
 
 // Decided implements session.Recorder.
-func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, v *fault.View) {
 	r.shard.Cell(stage, d).Decided()
+	if p := v.Phase(); p != nil {
+		r.shard.Phase(p).Decided(stage, d)
+	}
 }
 
 // Replied implements session.Recorder.
@@ -38,10 +51,17 @@ func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
 
 // Attempt implements session.Recorder.
 func (r *recorder) Attempt(a *session.Attempt) {
+	if r.books != nil && a.Commit != session.CommitDone {
+		r.books.attempt(a)
+		r.unsaved = true
+	}
+	if a.Commit == session.CommitPending {
+		return // another row follows when the client has been told
+	}
 	end := metrics.Unanswered
 	switch {
 	case a.Ending != session.EndReply || !a.ReplySent:
-	case a.Delivered:
+	case a.Code.Class() == 2 && a.Stage == smtp.StageMessage:
 		end = metrics.Delivered
 	case a.Code.Temporary():
 		end = metrics.Deferred
@@ -55,7 +75,38 @@ func (r *recorder) Attempt(a *session.Attempt) {
 }
 
 // Transaction implements session.Recorder.
-func (r *recorder) Transaction(*session.Transaction) {}
+func (r *recorder) Transaction(t *session.Transaction) {
+	if r.books != nil {
+		r.books.transaction(t)
+		r.unsaved = true
+	}
+}
 
 // Connection implements session.Recorder.
-func (r *recorder) Connection(*session.Connection) {}
+func (r *recorder) Connection(c *session.Connection) {
+	if r.books != nil {
+		r.books.connection(c)
+		r.unsaved = true
+	}
+}
+
+// flush hands over the rows that were appended since the last flush: before the replies go out that they are about.
+func (r *recorder) flush() {
+	if r.unsaved {
+		r.unsaved = false
+		r.books.flush()
+	}
+}
+
+// ungreeted records a connection that no session has seen.
+func (r *recorder) ungreeted(info *session.ConnInfo, began, now time.Time, octets uint64, err error) {
+	r.shard.Ungreeted()
+	if r.books == nil {
+		return
+	}
+	r.books.connection(&session.Connection{
+		Conn: info.ID, Listener: info.Listener, Client: info.Client, Time: began, End: now, OctetsIn: octets,
+		Fault: fault.ListenerNoBanner.String(), Reason: session.ClosedByFault, Err: err,
+	})
+	r.books.flush()
+}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
-	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
@@ -29,28 +30,38 @@ const (
 
 // Server is a sink. Its methods are safe for concurrent use.
 type Server struct {
-	cfg      Config
-	kind     DriverKind
-	now      func() time.Time
-	plan     atomic.Pointer[fault.Plan]
-	attempts *state.Attempts
-	metrics  *metrics.Set
+	cfg          Config
+	kind         DriverKind
+	now          func() time.Time
+	force        atomic.Pointer[force]
+	attempts     *state.Attempts
+	limits       *state.Limits
+	metrics      *metrics.Set
+	certificates *certificates
+	auth         *sasl.Provider // nil: AUTH is not offered
 
-	mu        sync.Mutex // guards what follows
-	driver    driver     // nil before Start
-	listeners []*boundListener
-	series    *metrics.Series
-	start     time.Time
-	end       time.Time // when the last connection was gone; zero before
-	closed    bool
-	stop      chan struct{} // ends the sampler
-	done      chan struct{} // the sampler has ended
+	changed        chan struct{} // the listeners may have to change
+	reopenFailures atomic.Uint64
+
+	mu         sync.Mutex // guards what follows
+	driver     driver     // nil before Start
+	ledger     *account   // nil without one, and before Start
+	listeners  []*boundListener
+	series     *metrics.Series
+	start      time.Time
+	end        time.Time // when the last connection was gone; zero before
+	closed     bool
+	quit       chan struct{} // ends the supervisor
+	supervised chan struct{} // the supervisor has ended
+	stop       chan struct{} // ends the sampler
+	done       chan struct{} // the sampler has ended
 }
 
 // driver carries connections. All its methods are safe for concurrent use.
 type driver interface {
-	// listen opens a listener; connections may arrive before it returns.
-	listen(l *boundListener) (net.Addr, error)
+	// listen opens a listener at an address of its network; connections may arrive before it returns. receiveBuffer is that of the
+	// connections; 0 leaves it to the kernel.
+	listen(l *boundListener, address string, receiveBuffer int) (openListener, error)
 	// shutdown closes the listeners, tells every session, and waits until all connections have gone or ctx is done; then it
 	// closes. The error is ctx's when connections were left.
 	shutdown(ctx context.Context) error
@@ -58,14 +69,6 @@ type driver interface {
 	close() error
 	// counters may be called at any time, also after close.
 	counters() DriverCounters
-}
-
-// boundListener is a listener as its connections need it.
-type boundListener struct {
-	Listener
-	name    string
-	session *session.Config
-	addr    net.Addr // set by Start
 }
 
 // New returns a server that does not listen yet. The error names what is wrong with the configuration.
@@ -83,33 +86,64 @@ func New(cfg Config) (*Server, error) {
 	cfg.Loops = max(cfg.Loops, 1)
 	s := &Server{
 		cfg: cfg, kind: kind, now: cfg.Now,
-		attempts: state.NewAttempts(cfg.MaxCounters),
-		metrics:  metrics.NewSet(cfg.Loops),
+		attempts: state.NewAttempts(cfg.MaxCounters), limits: state.NewLimits(cfg.MaxCounters),
+		metrics: metrics.NewSet(cfg.Loops),
+		changed: make(chan struct{}, 1),
 	}
-	s.Swap(cfg.Plan)
+	if s.certificates, err = newCertificates(cfg.Hostname, cfg.TLS.Certificate, cfg.Now); err != nil {
+		return nil, fmt.Errorf("sink: cannot make a certificate: %w", err)
+	}
+	if cfg.Auth.Accounts != nil {
+		s.auth = &sasl.Provider{Accounts: cfg.Auth.Accounts, Hostname: cfg.hostname(), Random: rand.Reader}
+	}
+	s.put((*force)(nil).after(cfg.Plan, cfg.PlanHash, s.now()))
 	return s, nil
 }
 
-// Current implements session.Plans.
-func (s *Server) Current(now time.Time) *fault.View {
-	p := s.plan.Load()
-	if p == nil {
-		return nil
+// put puts a plan into force.
+func (s *Server) put(f *force) {
+	if old := s.force.Load(); f.plan != nil && (old == nil || old.plan != f.plan) {
+		s.metrics.Use(f.plan)
 	}
-	return p.View(now, time.Time{})
+	s.force.Store(f)
 }
 
-// Swap puts another plan into force; nil means none. Transactions that are under way keep the plan that they began with, and the
-// attempt counters go on.
-func (s *Server) Swap(plan *fault.Plan) {
-	if plan != nil && plan != s.plan.Load() {
-		s.metrics.Use(plan)
+// Swap puts another plan into force; nil means none, and hash identifies its text in the ledger. Transactions that are under way keep
+// the plan that they began with. Attempt counters and greylists go on, and so do the counts of limits that both plans have, and the
+// clock of a storm unless the new plan restarts it. When the new plan's listeners can't be opened, the old plan stays in force.
+func (s *Server) Swap(plan *fault.Plan, hash string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var dropped []*boundListener
+	if s.driver != nil && !s.closed {
+		var err error
+		if dropped, err = s.arrange(plan); err != nil {
+			return fmt.Errorf("sink: %w", err)
+		}
 	}
-	s.plan.Store(plan)
+	old, now := s.force.Load(), s.now()
+	f := old.after(plan, hash, now)
+	s.put(f)
+	for _, l := range s.listeners {
+		l.session.Store(s.sessionConfig(&l.Listener, plan))
+		if n := receiveBuffer(plan); n > 0 && l.socket != nil {
+			l.socket.setReceiveBuffer(n)
+		}
+	}
+	for _, l := range dropped {
+		if l.socket != nil {
+			l.socket.close()
+		}
+	}
+	if s.ledger != nil {
+		s.ledger.swapped(f, now, f.storms && f.first != old.first)
+	}
+	s.rearrange()
+	return nil
 }
 
 // Start listens on all listeners. When it fails nothing listens, and the error wraps the cause (syscall.EADDRINUSE, for instance)
-// and names the address.
+// and names the address, or the ledger's file.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,24 +153,44 @@ func (s *Server) Start() error {
 	case s.driver != nil:
 		return ErrStarted
 	}
-	d, err := s.newDriver()
-	if err != nil {
-		return fmt.Errorf("sink: %w", err)
-	}
-	s.start = s.now()
-	bound := make([]*boundListener, len(s.cfg.Listeners))
-	for i := range s.cfg.Listeners {
-		l := &s.cfg.Listeners[i]
-		bound[i] = &boundListener{Listener: *l, name: l.name(), session: s.cfg.sessionConfig(l)}
-		if bound[i].addr, err = d.listen(bound[i]); err != nil {
-			_ = d.close()
-			return fmt.Errorf("sink: cannot listen on %s: %w", l.Address, rootCause(err))
+	if s.cfg.Ledger.wanted() {
+		if err := s.openLedger(); err != nil {
+			return fmt.Errorf("sink: %w", err)
 		}
 	}
-	s.driver, s.listeners = d, bound
+	if err := s.listen(); err != nil {
+		if s.ledger != nil {
+			_ = s.ledger.writer.Close() // what failed is told already
+			s.ledger = nil
+		}
+		return fmt.Errorf("sink: %w", err)
+	}
 	s.series = metrics.NewSeries(s.start, windowLength, maxWindows)
 	s.stop, s.done = make(chan struct{}), make(chan struct{})
-	go s.sample(d)
+	go s.sample(s.driver)
+	s.quit, s.supervised = make(chan struct{}), make(chan struct{})
+	go s.supervise()
+	return nil
+}
+
+// listen starts the driver and opens the listeners. s.mu is held.
+func (s *Server) listen() (err error) {
+	if s.driver, err = s.newDriver(); err != nil {
+		s.driver = nil
+		return err
+	}
+	s.start = s.now()
+	f := s.force.Load()
+	for _, l := range s.cfg.listenersFor(f.plan) {
+		b := s.bind(l, false, f.plan)
+		if err := s.open(b, f.plan); err != nil {
+			_ = s.driver.close()
+			s.driver, s.listeners = nil, nil
+			return err
+		}
+		s.listeners = append(s.listeners, b)
+	}
+	s.apply(s.now())
 	return nil
 }
 
@@ -187,18 +241,26 @@ func (s *Server) Close() error {
 // finish ends the driver, and the sampler once no more connections are there.
 func (s *Server) finish(end func(driver) error) error {
 	s.mu.Lock()
+	first := !s.closed && s.driver != nil
 	s.closed = true
 	d := s.driver
 	s.mu.Unlock()
 	if d == nil {
 		return nil
 	}
+	if first {
+		close(s.quit)
+	}
+	<-s.supervised
 	err := end(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.end.IsZero() {
 		s.end = s.now()
 		close(s.stop)
+		if s.ledger != nil {
+			err = errors.Join(err, s.ledger.writer.Close())
+		}
 	}
 	<-s.done
 	return err

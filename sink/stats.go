@@ -3,6 +3,7 @@ package sink
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
@@ -19,12 +20,16 @@ type Stats struct {
 
 	metrics.Snapshot
 
-	Connections uint64         `json:"connections"` // accepted
-	Open        int64          `json:"open"`        // connections now
-	BytesIn     uint64         `json:"bytes_in"`
-	BytesOut    uint64         `json:"bytes_out"`
-	Counters    state.Stats    `json:"attempt_counters,omitzero"`
-	Net         DriverCounters `json:"net"`
+	Connections    uint64              `json:"connections"` // accepted
+	Open           int64               `json:"open"`        // connections now
+	BytesIn        uint64              `json:"bytes_in"`
+	BytesOut       uint64              `json:"bytes_out"`
+	Counters       state.Stats         `json:"attempt_counters,omitzero"`
+	Limits         state.LimitStats    `json:"limit_counters,omitzero"`
+	Phase          string              `json:"phase,omitempty"`           // of the storm, now
+	ReopenFailures uint64              `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
+	Ledger         *ledger.WriterStats `json:"ledger,omitempty"`
+	Net            DriverCounters      `json:"net"`
 
 	Windows []metrics.Window `json:"windows,omitempty"` // the time series in ascending order
 }
@@ -54,11 +59,18 @@ type DriverCounters struct {
 // Stats returns the figures. It stops nobody for longer than it takes to copy a loop's counters.
 func (s *Server) Stats() *Stats {
 	s.mu.Lock()
-	d, series, start, end := s.driver, s.series, s.start, s.end
+	d, series, start, end, account := s.driver, s.series, s.start, s.end, s.ledger
 	s.mu.Unlock()
-	out := &Stats{Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Started: start}
-	if plan := s.plan.Load(); plan != nil {
+	out := &Stats{
+		Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Limits: s.limits.Stats(), Started: start,
+		Phase: s.Phase(), ReopenFailures: s.reopenFailures.Load(),
+	}
+	if plan := s.force.Load().plan; plan != nil {
 		out.Plan, out.Seed = plan.Name(), plan.Seed()
+	}
+	if account != nil {
+		kept := account.writer.Stats()
+		out.Ledger = &kept
 	}
 	if d != nil {
 		if end.IsZero() {

@@ -13,12 +13,13 @@ import (
 // Shard is one loop's part of a Set. Its methods are safe for concurrent use, and cheapest when one goroutine uses it: the
 // counters of two shards never share a cache line, those of one do.
 type Shard struct {
-	_        [64]byte
-	cells                                            // whatever the phase
-	phases   atomic.Pointer[map[*fault.Phase]*cells] // replaced, never changed
-	attempts [numEnds]atomic.Uint64
-	lateness Histogram
-	_        [64]byte
+	_         [64]byte
+	cells                                             // whatever the phase
+	phases    atomic.Pointer[map[*fault.Phase]*cells] // replaced, never changed
+	attempts  [numEnds]atomic.Uint64
+	ungreeted atomic.Uint64
+	lateness  Histogram
+	_         [64]byte
 }
 
 // cells holds a counter for each kind of reply.
@@ -193,6 +194,9 @@ const (
 
 // Attempt counts an attempt's final result.
 func (s *Shard) Attempt(end End) { s.attempts[end].Add(1) }
+
+// Ungreeted counts a connection that was accepted and never greeted.
+func (s *Shard) Ungreeted() { s.ungreeted.Add(1) }
 
 // Late counts how long after its due time a delayed reply was handed to the kernel.
 func (s *Shard) Late(d time.Duration) { s.lateness.Record(d) }

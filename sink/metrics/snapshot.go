@@ -123,7 +123,8 @@ type Snapshot struct {
 	Recipients   uint64          `json:"recipients"`          // positive replies to RCPT
 	Messages     uint64          `json:"messages"`            // positive replies after the final dot, or BDAT LAST; in LMTP one per recipient
 	Attempts     AttemptCounts   `json:"attempts"`
-	Lateness     *Distribution   `json:"lateness,omitempty"` // of delayed replies: handed to the kernel minus due; nil without one
+	Ungreeted    uint64          `json:"ungreeted,omitempty"` // connections that a listener's fault no-banner kept from their greeting
+	Lateness     *Distribution   `json:"lateness,omitempty"`  // of delayed replies: handed to the kernel minus due; nil without one
 }
 
 // Snapshot merges all shards. It stops nobody.
@@ -165,6 +166,9 @@ func (m *Set) Snapshot() *Snapshot {
 		out.Phases = append(out.Phases, m.countPhase(phase))
 	}
 	out.Attempts = m.attempts()
+	for _, s := range m.shards {
+		out.Ungreeted += s.ungreeted.Load()
+	}
 	out.Lateness = m.lateness()
 	return out
 }

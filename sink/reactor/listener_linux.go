@@ -260,10 +260,13 @@ func tcpSocket(cfg *ListenConfig, family int, dual, reusePort bool, sa unix.Sock
 	return fd, nil
 }
 
+// defaultBacklog is what ListenConfig.Backlog is by default.
+const defaultBacklog = 4096
+
 func startListening(fd int, cfg *ListenConfig) error {
 	backlog := cfg.Backlog
 	if backlog <= 0 {
-		backlog = 4096
+		backlog = defaultBacklog
 	}
 	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
 }

@@ -1,0 +1,249 @@
+package sink
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+// LedgerConfig says where and how the sink keeps its books; see package ledger.
+type LedgerConfig struct {
+	// Path is the file; empty means no ledger. A ledger that is there is gone on with: attempts and greylists are as its rows have
+	// left them.
+	Path       string
+	Durability ledger.Durability
+	// Failing, if not nil, is told when the file begins to fail, on another goroutine. The sink goes on without its rows, but with
+	// durability Ack: then it answers 451 4.3.0 instead of 2xx after a body.
+	Failing func(error)
+	// File stands in for the file at Path, in tests of what fails. It is taken for an empty one.
+	File ledger.File
+}
+
+func (c *LedgerConfig) wanted() bool { return c.Path != "" || c.File != nil }
+
+// account is the ledger of a server.
+type account struct {
+	writer   *ledger.Writer
+	recovery ledger.Recovery
+	shards   []*books
+}
+
+// openLedger opens the ledger, and makes of its rows what connections share.
+func (s *Server) openLedger() error {
+	cfg := &s.cfg.Ledger
+	f := s.force.Load()
+	header := ledger.Header{Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
+	if f.plan != nil {
+		header.Plan, header.Seed = f.plan.Name(), f.plan.Seed()
+	}
+	a := &account{}
+	var err error
+	if cfg.File != nil {
+		a.writer, err = ledger.NewWriter(ledger.WriterConfig{File: cfg.File, Header: header, Failing: cfg.Failing})
+	} else {
+		restorer := &ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan)}
+		a.writer, a.recovery, err = ledger.Open(cfg.Path, ledger.OpenConfig{Header: header, Failing: cfg.Failing, Replay: restorer.Row})
+	}
+	if err != nil {
+		return err
+	}
+	for range s.cfg.Loops {
+		b := &books{causes: map[session.Verdict]string{}}
+		b.shard = a.writer.Shard(b.decided)
+		a.shards = append(a.shards, b)
+	}
+	s.ledger = a
+	return nil
+}
+
+// sighted returns what takes the RCPT commands of a ledger into the greylist.
+func (s *Server) sighted(plan *fault.Plan) func(netip.Addr, []byte, []byte, time.Time) {
+	var grey *fault.Limit
+	if plan != nil {
+		for _, l := range plan.AllLimits() {
+			if grey == nil && l.Kind == fault.LimitGreylist {
+				grey = l
+			}
+		}
+	}
+	return func(client netip.Addr, sender, recipient []byte, at time.Time) {
+		s.limits.Sighted(at, grey, client, sender, recipient)
+	}
+}
+
+func (a *account) books(shard int) *books { return a.shards[shard%len(a.shards)] }
+
+// Recovered says what the ledger held at the start; ok is false without a ledger.
+func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ledger == nil {
+		return ledger.Recovery{}, false
+	}
+	return s.ledger.recovery, true
+}
+
+// books take the rows of one shard. They are safe for concurrent use: connections of the net driver share them.
+type books struct {
+	shard *ledger.Shard
+
+	mu      sync.Mutex
+	causes  map[session.Verdict]string
+	waiting []waiting
+	last    ledger.Ticket // the last ticket whose fate is known
+	failed  []failure     // of the last tickets whose rows were not kept
+}
+
+// waiting is a session that waits for its rows.
+type waiting struct {
+	on     ledger.Ticket
+	ticket uint64
+	who    committer
+}
+
+type failure struct {
+	ticket ledger.Ticket
+	err    error
+}
+
+// maxFailures is how many failed tickets are remembered: those that a session may still ask for, which it does at once.
+const maxFailures = 256
+
+// committer is a connection that waits for its rows.
+type committer interface {
+	// committed may be called on any goroutine, and must not block.
+	committed(ticket uint64, err error)
+}
+
+// flush hands over what was appended since the last flush. What it can't write the writer counts, and tells.
+func (b *books) flush() { _, _ = b.shard.Flush() }
+
+// commit puts the rows on disk for who. It reports whether that is decided already; otherwise who.committed is called.
+func (b *books) commit(ticket uint64, who committer) (err error, decided bool) {
+	on, err := b.shard.Flush()
+	if on == 0 || err != nil {
+		return err, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if on > b.last { // decided may have been called before Flush returned
+		b.waiting = append(b.waiting, waiting{on, ticket, who})
+		return nil, false
+	}
+	for i := range b.failed {
+		if b.failed[i].ticket == on {
+			return b.failed[i].err, true
+		}
+	}
+	return nil, true
+}
+
+// decided is told of each ticket in turn.
+func (b *books) decided(on ledger.Ticket, err error) {
+	b.mu.Lock()
+	b.last = on
+	if err != nil {
+		if len(b.failed) == maxFailures {
+			b.failed = append(b.failed[:0], b.failed[1:]...)
+		}
+		b.failed = append(b.failed, failure{on, err})
+	}
+	var ready []waiting
+	kept := b.waiting[:0]
+	for _, w := range b.waiting {
+		if w.on <= on {
+			ready = append(ready, w)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(b.waiting[len(kept):])
+	b.waiting = kept
+	b.mu.Unlock()
+	for _, w := range ready {
+		w.who.committed(w.ticket, err)
+	}
+}
+
+func (b *books) attempt(a *session.Attempt) {
+	row := ledger.Attempt{
+		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End,
+		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
+		Token: a.Token, StormID: a.StormID, MessageID: a.MessageID,
+		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
+		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.Delivered && a.ReplySent && unreliable(a.Fault), Size: a.Size,
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a.Code != 0 {
+		row.Cause = b.cause(a.Verdict)
+	}
+	b.shard.Attempt(&row)
+}
+
+func (b *books) transaction(t *session.Transaction) {
+	row := ledger.Transaction{
+		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End,
+		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
+		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Fault: t.Fault, ReplySent: t.ReplySent,
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.Code != 0 {
+		row.Cause = b.cause(t.Verdict)
+	}
+	b.shard.Transaction(&row)
+}
+
+func (b *books) connection(c *session.Connection) {
+	row := ledger.Connection{
+		Conn: c.Conn, Listener: c.Listener, Client: c.Client, Time: c.Time, End: c.End, Phase: c.Phase, Helo: c.Helo, Extended: c.Extended,
+		TLS: c.TLSInfo.Version, Messages: c.Messages, Attempts: c.Attempts, Delivered: c.Delivered,
+		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit, Fault: c.Fault, Reason: c.Reason.String(),
+	}
+	if c.Err != nil {
+		row.Error = c.Err.Error()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shard.Connection(&row)
+}
+
+// cause returns the cause as rows write it. There are as many as a plan has rules and limits. b.mu is held.
+func (b *books) cause(v session.Verdict) string {
+	v.Fault = ""
+	if v.By == "" {
+		return v.Cause.String()
+	}
+	text, known := b.causes[v]
+	if !known {
+		text = fmt.Sprintf("%v:%s", v.Cause, v.By)
+		b.causes[v] = text
+	}
+	return text
+}
+
+var endings = [...]ledger.Ending{
+	session.EndReply: ledger.EndReply, session.EndAbandoned: ledger.EndAbandoned,
+	session.EndLost: ledger.EndLost, session.EndTimeout: ledger.EndTimeout,
+}
+
+// unreliable reports whether a client that was sent a reply with these faults may not have understood it.
+func unreliable(faults string) bool {
+	return strings.Contains(faults, "malformed-") || strings.Contains(faults, fault.CloseRST.String()+"-"+fault.CloseAfter.String())
+}
+
+// swapped notes that another plan is in force.
+func (a *account) swapped(f *force, now time.Time, restart bool) {
+	row := ledger.Swap{Time: now, PlanHash: f.hash, Restart: restart}
+	if f.plan != nil {
+		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()
+	}
+	_ = a.writer.Swap(&row) // the writer tells of failures, too
+}

@@ -1,0 +1,61 @@
+package sink
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+)
+
+// force is a plan in force, with the clock of its storm. It is replaced as a whole by a swap, but for the time of the first
+// connection, which a swap may hand on.
+type force struct {
+	plan   *fault.Plan // nil: none
+	hash   string
+	loaded time.Time     // when the storm's clock was set: this plan came into force, or one before it whose clock goes on
+	first  *atomic.Int64 // when the first connection came since then, in Unix nanoseconds; 0: not yet
+	storms bool          // the plan has phases
+}
+
+// stormStart returns when the storm begins; the zero time when that isn't known yet.
+func (f *force) stormStart() time.Time {
+	if !f.storms {
+		return time.Time{}
+	}
+	first := time.Time{}
+	if at := f.first.Load(); at != 0 {
+		first = time.Unix(0, at)
+	}
+	return f.plan.StormStart(f.loaded, first)
+}
+
+// view returns the plan with its phase at now.
+func (f *force) view(now time.Time) *fault.View {
+	if f.plan == nil {
+		return nil
+	}
+	return f.plan.View(now, f.stormStart())
+}
+
+// after returns what comes into force when plan replaces f: the clock of a storm that is under way goes on, unless the new plan wants
+// its own to start anew.
+func (f *force) after(plan *fault.Plan, hash string, now time.Time) *force {
+	next := &force{plan: plan, hash: hash, loaded: now, first: new(atomic.Int64)}
+	next.storms = plan != nil && len(plan.Phases()) > 0
+	if f != nil && f.storms && next.storms && !plan.Restart() {
+		next.loaded, next.first = f.loaded, f.first
+	}
+	return next
+}
+
+// Current implements session.Plans. A session asks at connect first: the first of all connections starts a storm that waits for it.
+func (s *Server) Current(now time.Time) *fault.View {
+	f := s.force.Load()
+	if f.storms && f.first.Load() == 0 && f.first.CompareAndSwap(0, now.UnixNano()) {
+		s.rearrange()
+	}
+	return f.view(now)
+}
+
+// Phase returns the name of the storm's phase in force; empty before, after and without a storm.
+func (s *Server) Phase() string { return s.force.Load().view(s.now()).PhaseName() }

@@ -1,0 +1,213 @@
+package sink
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+// boundListener is a listener as its connections need it. Server.mu guards what is not atomic.
+type boundListener struct {
+	Listener
+	name    string
+	session atomic.Pointer[session.Config] // of the connections to come
+	fault   atomic.Uint32                  // the fault.ListenerFault in force
+	planned bool                           // a plan declares it: it goes with that plan
+	addr    net.Addr                       // where it listens, or did before it was closed; nil before Start
+	socket  openListener                   // nil while it is refused
+}
+
+// openListener is a listener's sockets, as a driver has them. Its methods are called by one goroutine at a time.
+type openListener interface {
+	Addr() net.Addr
+	setAccepting(accepting bool)
+	setReceiveBuffer(octets int)
+	close()
+}
+
+// ungreeting reports whether connections are accepted and never greeted.
+func (l *boundListener) ungreeting() bool {
+	return fault.ListenerFault(l.fault.Load()) == fault.ListenerNoBanner
+}
+
+// ListenersOf returns the listeners that a plan declares.
+func ListenersOf(plan *fault.Plan) []Listener {
+	if plan == nil {
+		return nil
+	}
+	var out []Listener
+	for _, p := range plan.Listeners() {
+		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS}
+		if path, ok := strings.CutPrefix(p.Address, "unix:"); ok {
+			l.Network, l.Address = "unix", path
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// zeroWindowBuffer is the receive buffer of connections while a plan may stop reading: with the kernel's own, which grows to several
+// MiB, few clients would ever meet a zero window.
+const zeroWindowBuffer = 64 << 10
+
+// receiveBuffer returns the size of receive buffers under a plan; 0 is the kernel's own.
+func receiveBuffer(plan *fault.Plan) int {
+	if plan == nil {
+		return 0
+	}
+	for _, r := range plan.Rules() {
+		for i := range r.Outcomes {
+			if r.Outcomes[i].Body.StopReading {
+				return zeroWindowBuffer
+			}
+		}
+	}
+	return 0
+}
+
+// speaksOfTLS reports whether a plan has anything to do with TLS, so that STARTTLS has to be offered.
+func speaksOfTLS(plan *fault.Plan) bool {
+	if plan == nil {
+		return false
+	}
+	return slices.ContainsFunc(plan.Rules(), func(r *fault.Rule) bool {
+		return r.Match.TLS != fault.TLSEither || slices.ContainsFunc(r.Outcomes, func(o fault.Outcome) bool { return o.TLS != fault.TLSNone })
+	})
+}
+
+// open opens a listener's sockets. s.mu is held.
+func (s *Server) open(l *boundListener, plan *fault.Plan) error {
+	address := l.Address
+	if l.addr != nil { // again: at the port that was picked then
+		address = l.addr.String()
+	}
+	socket, err := s.driver.listen(l, address, receiveBuffer(plan))
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", address, rootCause(err))
+	}
+	l.socket, l.addr = socket, socket.Addr()
+	return nil
+}
+
+// retryListen is how long a listener that could not be opened again waits before it is tried once more.
+const retryListen = 100 * time.Millisecond
+
+// apply gives each listener the fault that it has now. s.mu is held. It returns when to look again, or the zero time.
+func (s *Server) apply(now time.Time) time.Time {
+	f := s.force.Load()
+	v := f.view(now)
+	var next time.Time
+	if f.storms {
+		next = f.plan.NextChange(now, f.stormStart())
+	}
+	for _, l := range s.listeners {
+		want := v.ListenerFault(l.name)
+		had := fault.ListenerFault(l.fault.Swap(uint32(want)))
+		switch {
+		case want == fault.ListenerRefused:
+			if l.socket != nil {
+				l.socket.close()
+				l.socket = nil
+			}
+			continue
+		case l.socket == nil:
+			if err := s.open(l, f.plan); err != nil {
+				l.fault.Store(uint32(fault.ListenerRefused)) // it is, for now
+				s.reopenFailures.Add(1)
+				if retry := now.Add(retryListen); next.IsZero() || retry.Before(next) {
+					next = retry
+				}
+				continue
+			}
+			had = fault.ListenerUp
+		}
+		if shut := want == fault.ListenerUnaccepted; shut != (had == fault.ListenerUnaccepted) {
+			l.socket.setAccepting(!shut)
+		}
+	}
+	return next
+}
+
+// supervise gives listeners their faults as the storm goes on, until the server ends.
+func (s *Server) supervise() {
+	defer close(s.supervised)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-s.changed:
+		case <-timer.C:
+		}
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return
+		}
+		next := s.apply(s.now())
+		s.mu.Unlock()
+		timer.Stop()
+		if !next.IsZero() {
+			timer.Reset(max(next.Sub(s.now()), 0))
+		}
+	}
+}
+
+// rearrange makes the supervisor look at the listeners now. Any goroutine may call it.
+func (s *Server) rearrange() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // it will
+	}
+}
+
+// bind makes a listener ready to be opened.
+func (s *Server) bind(l Listener, planned bool, plan *fault.Plan) *boundListener {
+	b := &boundListener{Listener: l, name: l.name(), planned: planned}
+	b.session.Store(s.sessionConfig(&l, plan))
+	return b
+}
+
+// arrange makes the listeners those of a plan, and returns the ones that are no longer wanted, still open. When one can't be opened
+// all is as before. s.mu is held.
+func (s *Server) arrange(plan *fault.Plan) (dropped []*boundListener, err error) {
+	wanted := s.cfg.listenersFor(plan)
+	if len(wanted) == 0 { // a plan without listeners leaves them as they are
+		for _, l := range s.listeners {
+			wanted = append(wanted, l.Listener)
+		}
+	}
+	if err := checkListeners(wanted); err != nil {
+		return nil, err
+	}
+	var kept, opened []*boundListener
+	for i := range wanted {
+		same := func(l *boundListener) bool { return l.Listener == wanted[i] }
+		if at := slices.IndexFunc(s.listeners, same); at >= 0 {
+			kept = append(kept, s.listeners[at])
+			continue
+		}
+		l := s.bind(wanted[i], true, plan)
+		if err := s.open(l, plan); err != nil {
+			for _, l := range opened {
+				l.socket.close()
+			}
+			return nil, err
+		}
+		kept, opened = append(kept, l), append(opened, l)
+	}
+	for _, l := range s.listeners {
+		if !slices.Contains(kept, l) {
+			dropped = append(dropped, l)
+		}
+	}
+	s.listeners = kept
+	return dropped, nil
+}

@@ -1,0 +1,28 @@
+//go:build !linux
+
+package sink
+
+import (
+	"net"
+	"os"
+	"time"
+)
+
+// awaitAcknowledged does nothing here: no portable call tells what the client's kernel has acknowledged, and a reset may overtake the
+// end of a reply.
+func awaitAcknowledged(net.Conn, time.Duration, <-chan struct{}) {}
+
+// polled is how often a connection that isn't read looks up from its wait.
+const polled = 50 * time.Millisecond
+
+// awaitFailure waits a little. That the connection has failed shows here when it is written to.
+func awaitFailure(net.Conn) error {
+	time.Sleep(polled)
+	return os.ErrDeadlineExceeded
+}
+
+// setBacklog does nothing here: the kernel's own backlog has to fill up.
+func setBacklog(net.Listener, int) {}
+
+// setReceiveBuffer does nothing here: the kernel's own buffers have to fill up.
+func setReceiveBuffer(net.Listener, int) {}
