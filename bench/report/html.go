@@ -195,10 +195,18 @@ func headline(s *Summary) string {
 	if len(failed) > 0 {
 		return "Not to be trusted: " + strings.Join(failed, ", ") + "."
 	}
-	text := "The books balance: every reply that the sink injected was observed by the client, or was in flight when the run stopped."
-	if slices.ContainsFunc(s.Legs, func(l Leg) bool { return l.Reconciliation == nil }) {
-		text = "No check failed; not every run recorded both sides."
+	var sentences []string
+	has := func(of func(Leg) bool) bool { return slices.ContainsFunc(s.Legs, of) }
+	if has(func(l Leg) bool { return l.Reconciliation != nil }) {
+		sentences = append(sentences, "The books balance: every reply that the sink injected was observed by the client, or was in flight when the run stopped.")
 	}
+	if has(func(l Leg) bool { return l.record.Delivery != nil }) {
+		sentences = append(sentences, "Every message that the MTA accepted is accounted for.")
+	}
+	if has(func(l Leg) bool { return l.Reconciliation == nil && l.record.Delivery == nil }) {
+		sentences = append(sentences, "No check failed, but not every run recorded both sides.")
+	}
+	text := strings.Join(sentences, " ")
 	if len(crossed) > 0 {
 		text += " Thresholds of the script were crossed in: " + strings.Join(crossed, ", ") + "."
 	}

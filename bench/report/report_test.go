@@ -337,6 +337,26 @@ func TestAnMTALegIsNotReconciled(t *testing.T) {
 	}
 }
 
+func TestTheHeadlineSaysWhatWasProved(t *testing.T) {
+	s, err := Summarize(example())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const balance, accounted, oneSide = "The books balance", "Every message that the MTA accepted is accounted for", "not every run recorded both sides"
+	if got := headline(s); !strings.Contains(got, balance) || !strings.Contains(got, accounted) || strings.Contains(got, oneSide) {
+		t.Errorf("calm, storm and a leg through an MTA: %q", got)
+	}
+	lone := example()
+	lone.Legs = lone.Legs[:1]
+	lone.Legs[0].Sink = nil
+	if s, err = Summarize(lone); err != nil {
+		t.Fatal(err)
+	}
+	if got := headline(s); strings.Contains(got, balance) || !strings.Contains(got, oneSide) {
+		t.Errorf("a run without the sink's side: %q", got)
+	}
+}
+
 // What an MTA answers is not compared with what the sink answers.
 func TestAnMTALegIsNotComparedWithTheSink(t *testing.T) {
 	r := example()
