@@ -50,6 +50,9 @@ race: go-version ## all tests of the sink, the client and the reports under the 
 bench: go-version ## go test -bench: the draw, the session, the client, the sink over loopback (BENCH=regexp, BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
 
+record-bench: go-version ## the same for the hot paths, several times, recorded with provenance in results/bench/
+	scripts/record-bench.sh
+
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	@for package in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
