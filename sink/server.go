@@ -207,6 +207,26 @@ func (s *Server) Addr(listener string) net.Addr {
 	return nil
 }
 
+// ListenerInfo is a listener and where it listens.
+type ListenerInfo struct {
+	Listener
+	Addr  net.Addr            // with the real port; what it was, while the listener is refused
+	Fault fault.ListenerFault // in force
+}
+
+// Listeners returns the listeners of the plan in force; none before Start. Their names are never empty.
+func (s *Server) Listeners() []ListenerInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []ListenerInfo
+	for _, l := range s.listeners {
+		info := ListenerInfo{Listener: l.Listener, Addr: l.addr, Fault: fault.ListenerFault(l.fault.Load())}
+		info.Name = l.name
+		out = append(out, info)
+	}
+	return out
+}
+
 // sample feeds the time series until the server ends.
 func (s *Server) sample(d driver) {
 	defer close(s.done)

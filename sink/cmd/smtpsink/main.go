@@ -70,6 +70,13 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
   # two listeners that a plan can tell apart, and the final counters as JSON
   smtpsink --listen one=127.0.0.1:2525 --listen 'two=[::1]:2526' --plan storm.yaml --json
 
+  # a storm from a plan: first explained, then run with a ledger that survives kill -9; SIGHUP reads the plan again
+  smtpsink check scripts/plans/flapping.yaml
+  smtpsink --plan scripts/plans/flapping.yaml --ledger ledger.jsonl
+
+  # STARTTLS by a certificate that clients may trust, submission with AUTH, and a listener with implicit TLS
+  smtpsink --tls always --tls-ca ca.pem --auth-user alice:secret --auth-required --listen 127.0.0.1:2587 --listen tls=127.0.0.1:2465 --tls-implicit tls
+
   # the codes, stages and modes there are
   smtpsink catalogue`,
 		Args:              noArguments,
@@ -77,7 +84,9 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.seedGiven, o.oddsGiven = cmd.Flags().Changed("seed"), cmd.Flags().Changed("random-accept")
+			flags := cmd.Flags()
+			o.seedGiven, o.oddsGiven = flags.Changed("seed"), flags.Changed("random-accept")
+			o.listenGiven, o.durable = flags.Changed("listen"), flags.Changed("durability")
 			return serve(o)
 		},
 	}
@@ -89,7 +98,7 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
 		return &usageError{err}
 	})
 	o.addFlags(root.Flags())
-	root.AddCommand(newCatalogueCommand(stdout), newLedgerCommand(stdout), newVersionCommand(stdout))
+	root.AddCommand(newCatalogueCommand(stdout), newCheckCommand(stdout), newLedgerCommand(stdout), newVersionCommand(stdout))
 	return root
 }
 

@@ -21,6 +21,12 @@ type options struct {
 	stdout, stderr io.Writer
 
 	listen        []string
+	listenGiven   bool
+	books         books
+	security      security
+	durable       bool // --durability was given
+	maxHold       time.Duration
+	noTriggers    bool
 	flags         fault.Flags
 	seedGiven     bool
 	oddsGiven     bool
@@ -39,7 +45,7 @@ type options struct {
 
 func (o *options) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "where to listen: `[name=]host:port`, or [name=]unix:/path; repeatable")
+	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "where to listen: `[name=]host:port`, or [name=]unix:/path; repeatable; a plan's listeners are added, and those of the same name moved")
 	f.StringVar(&o.flags.Mode, "mode", "", "what to say: accept, bounce, offline, unavailable or random")
 	f.StringArrayVar(&o.flags.At, "at", nil, "`stage` at which the mode speaks; repeatable (default message)")
 	f.StringArrayVar(&o.flags.Weights, "weight", nil, "weight of one of the mode's codes, as `code:weight`, such as 450:9; repeatable (default 1 each)")
@@ -47,7 +53,7 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.flags.Replies, "reply", nil, "what to say at a stage, as `stage=code:weight,...`, such as rcpt=250:90,450:7,550/5.1.1:3; repeatable")
 	f.StringArrayVar(&o.flags.Delays, "delay", nil, "how late to say it, as `stage=delay`, such as data=50ms or 'data=uniform(5ms,50ms)'; repeatable")
 	f.Uint64Var(&o.flags.Seed, "seed", 0, "seed of all draws; it replaces the plan's")
-	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), instead of --mode, --reply and --delay")
+	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), instead of --mode, --reply and --delay; SIGHUP reads it again")
 	f.StringVar(&o.driver, "driver", "auto", "what carries connections: epoll (Linux), net, or auto")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops; 0 means one per CPU")
 	f.StringVar(&o.hostname, "hostname", "", "name in the greeting (default localhost)")
@@ -55,6 +61,10 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction")
 	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: reject or accept")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", session.DefaultIdleTimeout, "how long a client may be silent")
+	f.DurationVar(&o.maxHold, "max-hold", session.DefaultMaxHold, "how long a fault may hold a connection, such as by silence")
+	f.BoolVar(&o.noTriggers, "no-triggers", false, "ignore addresses and headers that ask for replies, such as 550-5.1.1+x@example.org and X-Storm-Reply")
+	o.security.addFlags(f)
+	o.books.addFlags(f)
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long transactions in flight may take to end after SIGTERM or SIGINT")
 	f.BoolVar(&o.json, "json", false, "print the final counters as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only (and what --json asks for)")
@@ -63,15 +73,22 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 
 // config turns the command line into a server's configuration. Every error is bad input and names the flag.
 func (o *options) config() (sink.Config, error) {
-	cfg := sink.Config{Loops: o.loops, Hostname: o.hostname, MaxRecipients: o.maxRecipients, IdleTimeout: o.idleTimeout}
-	for _, text := range o.listen {
-		l, err := sink.ParseListener(text)
-		if err != nil {
-			return cfg, fmt.Errorf("--listen: %w", err)
-		}
-		cfg.Listeners = append(cfg.Listeners, l)
+	cfg := sink.Config{
+		Loops: o.loops, Hostname: o.hostname, MaxRecipients: o.maxRecipients, IdleTimeout: o.idleTimeout, MaxHold: o.maxHold, NoTriggers: o.noTriggers,
 	}
 	var err error
+	if cfg.Plan, cfg.PlanHash, err = o.compilePlan(); err != nil {
+		return cfg, err
+	}
+	if o.listenGiven || len(sink.ListenersOf(cfg.Plan)) == 0 {
+		for _, text := range o.listen {
+			l, err := sink.ParseListener(text)
+			if err != nil {
+				return cfg, fmt.Errorf("--listen: %w", err)
+			}
+			cfg.Listeners = append(cfg.Listeners, l)
+		}
+	}
 	if cfg.Driver, err = sink.ParseDriver(o.driver); err != nil {
 		return cfg, fmt.Errorf("--driver: %w", err)
 	}
@@ -94,36 +111,42 @@ func (o *options) config() (sink.Config, error) {
 		return cfg, fmt.Errorf("--max-recipients: invalid number %d (want 1 or more)", o.maxRecipients)
 	case o.idleTimeout <= 0:
 		return cfg, fmt.Errorf("--idle-timeout: invalid duration %v (want more than 0)", o.idleTimeout)
+	case o.maxHold <= 0:
+		return cfg, fmt.Errorf("--max-hold: invalid duration %v (want more than 0)", o.maxHold)
 	case o.drainTimeout < 0:
 		return cfg, fmt.Errorf("--drain-timeout: invalid duration %v (want 0 or more)", o.drainTimeout)
 	case o.interval < 0:
 		return cfg, fmt.Errorf("--stats-interval: invalid duration %v (want 0 or more)", o.interval)
 	}
-	cfg.Plan, err = o.compilePlan()
-	return cfg, err
-}
-
-// compilePlan returns nil when nothing is to be injected.
-func (o *options) compilePlan() (*fault.Plan, error) {
-	spec, err := o.planSpec()
-	if err != nil || len(spec.Rules) == 0 && o.plan == "" {
-		return nil, err
+	if err := o.books.configure(&cfg, o.durable, o.complain); err != nil {
+		return cfg, err
 	}
-	return fault.NewPlan(spec)
+	return cfg, o.security.configure(&cfg)
 }
 
-func (o *options) planSpec() (fault.PlanSpec, error) {
+// compilePlan returns nil when nothing is to be injected. The hash is that of the plan's file.
+func (o *options) compilePlan() (p *fault.Plan, hash string, err error) {
+	spec, hash, err := o.planSpec()
+	if err != nil || len(spec.Rules) == 0 && o.plan == "" {
+		return nil, "", err
+	}
+	p, err = fault.NewPlan(spec)
+	return p, hash, err
+}
+
+func (o *options) planSpec() (spec fault.PlanSpec, hash string, err error) {
 	f := &o.flags
 	if o.oddsGiven {
 		if f.Mode != fault.ModeRandom.String() {
-			return fault.PlanSpec{}, fmt.Errorf("--random-accept: it goes with --mode %v only", fault.ModeRandom)
+			return spec, "", fmt.Errorf("--random-accept: it goes with --mode %v only", fault.ModeRandom)
 		}
 		if !(f.RandomAccept > 0 && f.RandomAccept < 1) {
-			return fault.PlanSpec{}, fmt.Errorf("--random-accept: invalid odds %v (want more than 0 and less than 1)", f.RandomAccept)
+			return spec, "", fmt.Errorf("--random-accept: invalid odds %v (want more than 0 and less than 1)", f.RandomAccept)
 		}
 	}
 	if o.plan == "" {
-		return fault.CompileFlags(*f)
+		spec, err = fault.CompileFlags(*f)
+		return spec, "", err
 	}
 	for _, other := range []struct {
 		flag  string
@@ -133,17 +156,17 @@ func (o *options) planSpec() (fault.PlanSpec, error) {
 		{"--reply", len(f.Replies) > 0}, {"--delay", len(f.Delays) > 0},
 	} {
 		if other.given {
-			return fault.PlanSpec{}, fmt.Errorf("%s: not together with --plan, which says what is injected", other.flag)
+			return spec, "", fmt.Errorf("%s: not together with --plan, which says what is injected", other.flag)
 		}
 	}
 	file, err := plan.Load(o.plan)
 	if err != nil {
-		return fault.PlanSpec{}, fmt.Errorf("--plan: %w", err)
+		return spec, "", fmt.Errorf("--plan: %w", err)
 	}
 	if o.seedGiven {
 		file.Spec.Seed = f.Seed
 	}
-	return file.Spec, nil
+	return file.Spec, file.SHA256, nil
 }
 
 // parseSize parses a number of octets; -1 stands for none.

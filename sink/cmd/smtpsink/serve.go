@@ -29,17 +29,27 @@ func serve(o *options) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	if err := o.security.writeAuthority(server); err != nil {
+		return &usageError{err}
+	}
+	hangups := notifyHangups()
+	defer signal.Stop(hangups)
 	if err := server.Start(); err != nil {
 		return &usageError{err}
 	}
 	o.announce(server, &cfg)
 
 	progress := o.startProgress(server)
-	received := <-signals
-	progress.stop()
-	if !o.quiet {
-		fmt.Fprintf(o.stderr, "smtpsink: %v: letting transactions in flight end (for at most %v; a second signal ends them at once)\n", received, o.drainTimeout)
+	received := os.Signal(nil)
+	for received == nil {
+		select {
+		case <-hangups:
+			o.reload(server)
+		case received = <-signals:
+		}
 	}
+	progress.stop()
+	o.say("%v: letting transactions in flight end (for at most %v; a second signal ends them at once)", received, o.drainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), o.drainTimeout)
 	defer cancel()
 	go func() {
@@ -59,30 +69,46 @@ func serve(o *options) error {
 	return nil
 }
 
+// notifyHangups tells of SIGHUP, where there is such a signal.
+func notifyHangups() chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
+
+// say prints one fact, unless the user wants quiet.
+func (o *options) say(format string, args ...any) {
+	if !o.quiet {
+		o.complain(format, args...)
+	}
+}
+
+// complain prints one line.
+func (o *options) complain(format string, args ...any) {
+	fmt.Fprintf(o.stderr, "smtpsink: %s\n", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; "))
+}
+
 // announce says what the server listens on and what it injects, one fact per line.
 func (o *options) announce(server *sink.Server, cfg *sink.Config) {
-	if o.quiet {
-		return
+	if recovered, ok := server.Recovered(); ok {
+		if warning := recovered.Warning(); warning != "" {
+			o.complain("%s: %s", cfg.Ledger.Path, warning)
+		}
 	}
 	stats := server.Stats()
-	for i := range cfg.Listeners {
-		l := &cfg.Listeners[i]
-		name := l.Name
-		if name == "" {
-			name = l.Address
-		}
-		address := server.Addr(name).String()
-		if l.Name != "" {
+	for _, l := range server.Listeners() {
+		address := l.Addr.String()
+		if l.Name != l.Address {
 			address = l.Name + "=" + address
 		}
-		fmt.Fprintf(o.stderr, "smtpsink: listening on %s (driver %s, %d %s)\n", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"))
+		o.say("listening on %s (driver %s, %d %s)", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"))
 	}
 	if cfg.Plan == nil {
-		fmt.Fprintln(o.stderr, "smtpsink: accepting everything")
+		o.say("accepting everything")
 		return
 	}
 	for _, line := range describe(cfg.Plan) {
-		fmt.Fprintf(o.stderr, "smtpsink: %s\n", line)
+		o.say("%s", line)
 	}
 }
 
@@ -92,6 +118,12 @@ const maxDescribed = 8
 // describe returns a line per rule with its probabilities.
 func describe(p *fault.Plan) []string {
 	var lines []string
+	if n := len(p.Phases()); n > 0 {
+		lines = append(lines, fmt.Sprintf("a storm of %d %s starts by %v", n, plural(n, "phase"), p.Start()))
+	}
+	if n := len(p.AllLimits()); n > 0 {
+		lines = append(lines, fmt.Sprintf("%d %s", n, plural(n, "limit")))
+	}
 	for i, rule := range p.Rules() {
 		if i == maxDescribed {
 			lines = append(lines, fmt.Sprintf("and %d more rules", len(p.Rules())-i))
@@ -107,12 +139,22 @@ func describe(p *fault.Plan) []string {
 				code = outcome.Reply.Code
 			}
 			text := fmt.Sprintf("%d %.4g%%", code, 100*outcome.Probability)
+			if outcome.Unsent() {
+				text = fmt.Sprintf("no reply %.4g%%", 100*outcome.Probability)
+			}
+			if outcome.Fault != "" {
+				text += " with " + outcome.Fault
+			}
 			if !outcome.Delay.IsZero() {
 				text += " after " + outcome.Delay.String()
 			}
 			outcomes = append(outcomes, text)
 		}
-		lines = append(lines, fmt.Sprintf("%v: %s (rule %q, seed %d)", rule.Stage, strings.Join(outcomes, ", "), rule.Name, p.Seed()))
+		phase := ""
+		if rule.Phase != "" {
+			phase = fmt.Sprintf(", phase %q", rule.Phase)
+		}
+		lines = append(lines, fmt.Sprintf("%v: %s (rule %q%s, seed %d)", rule.Stage, strings.Join(outcomes, ", "), rule.Name, phase, p.Seed()))
 	}
 	return lines
 }

@@ -19,6 +19,15 @@ func counterTable(s *sink.Stats) string {
 	if s.Counters.Evictions > 0 {
 		fmt.Fprintf(&b, "warning: %d attempt counters were forgotten: a replay of this load may draw otherwise\n", s.Counters.Evictions)
 	}
+	if s.Limits.Evictions > 0 {
+		fmt.Fprintf(&b, "warning: %d token buckets or greylisted triples were forgotten: limits were not what they should be\n", s.Limits.Evictions)
+	}
+	if s.Ledger != nil {
+		fmt.Fprintf(&b, "ledger: %d rows, %d octets\n", s.Ledger.Rows, s.Ledger.Octets)
+		if s.Ledger.Lost > 0 {
+			fmt.Fprintf(&b, "warning: %d rows are missing in the ledger: %s\n", s.Ledger.Lost, s.Ledger.Error)
+		}
+	}
 	if s.Lateness != nil {
 		fmt.Fprintf(&b, "delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)\n",
 			s.Lateness.Count, s.Lateness.P50Micros, s.Lateness.P99Micros, s.Lateness.MaxMicros)
@@ -34,7 +43,15 @@ func counterTable(s *sink.Stats) string {
 		fmt.Fprintln(w, "\nrule\tstage\tcode\tplanned\tinjected")
 		for _, r := range s.Rules {
 			for _, o := range r.Outcomes {
-				fmt.Fprintf(w, "%s\t%v\t%d\t%.1f\t%d\n", r.Name, r.Stage, o.Code, o.Probability*float64(r.Occurrences), o.Injected)
+				fmt.Fprintf(w, "%s\t%v\t%s\t%.1f\t%d\n", r.Name, r.Stage, outcomeName(o), o.Probability*float64(r.Occurrences), o.Injected)
+			}
+		}
+	}
+	if len(s.Phases) > 0 {
+		fmt.Fprintln(w, "\nphase\tstage\tcode\tcause\tcount")
+		for _, p := range s.Phases {
+			for _, r := range p.Replies {
+				fmt.Fprintf(w, "%s\t%v\t%d\t%s\t%d\n", p.Name, r.Stage, r.Code, r.Cause, r.Count)
 			}
 		}
 	}
@@ -46,6 +63,18 @@ func counterTable(s *sink.Stats) string {
 	}
 	_ = w.Flush() // into memory
 	return b.String()
+}
+
+// outcomeName says what an outcome is: its code, and what is done besides.
+func outcomeName(o metrics.OutcomeCount) string {
+	name := "none"
+	if o.Code != 0 {
+		name = fmt.Sprint(uint16(o.Code))
+	}
+	if o.Fault != "" {
+		name += " " + o.Fault
+	}
+	return name
 }
 
 func writeInFlight(w *tabwriter.Writer, f *metrics.InFlightCount) {

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+)
+
+// books is the part of the command line that is about the ledger.
+type books struct {
+	file       string
+	durability string
+}
+
+func (b *books) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&b.file, "ledger", "", "`file` to append a row to for each connection, transaction and recipient; what it holds already is gone on with")
+	f.StringVar(&b.durability, "durability", ledger.Batch.String(), "what a crash may cost: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
+}
+
+// configure adds to the server's configuration.
+func (b *books) configure(cfg *sink.Config, given bool, say func(format string, args ...any)) error {
+	durability, err := ledger.ParseDurability(b.durability)
+	switch {
+	case err != nil:
+		return fmt.Errorf("--durability: %w", err)
+	case b.file == "" && given:
+		return errors.New("--durability: there is no --ledger that it could apply to")
+	}
+	cfg.Ledger = sink.LedgerConfig{Path: b.file, Durability: durability, Failing: func(err error) {
+		say("the ledger fails, and rows are lost: %v", err)
+	}}
+	return nil
+}
