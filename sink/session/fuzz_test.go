@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -19,6 +20,38 @@ var fuzzSetups = []string{
 	"--lmtp --seed 3 --reply message=250:1,452:1 --delay message=uniform(0s,2s) --max-recipients 2",
 	"--max-size 40 --max-discard 100 --bare-lf accept --idle-timeout 2s --seed 4 --delay connect=3s --reply auth=334:1,535:1 --reply starttls=220:1,454:3",
 	"--reply connect=554",
+	"--tls starttls --auth ann:secret --triggers --capture-headers --commit",
+	"--tls starttls --require-tls --auth ann:secret --require-auth --auth-needs-tls",
+	"--max-hold 3s --triggers plan: " + `{seed: 5, limits: [{name: few, kind: recipients, max: 2}, {name: pace, kind: rate, scope: connection, stage: mail, rate: 1/s},
+		{name: big, kind: size, max: 5}], rules: [
+		{stage: connect, split: {packets: 3, pause: 100ms}},
+		{stage: ehlo, outcomes: [{weight: 3, missing: [ENHANCEDSTATUSCODES, SIZE]}, {weight: 1, malformed: over-long}, {weight: 1, dribble: {octets: 50, every: 10ms}}]},
+		{stage: rcpt, outcomes: [{weight: 4}, {weight: 1, dribble: {octets: 3, every: 200ms}}, {weight: 1, malformed: mixed-codes}, {weight: 1, malformed: wrong-code}]},
+		{stage: data, outcomes: [{weight: 1}, {weight: 1, body: {after: 2, stop_reading: true, for: 1s}}, {weight: 1, body: {after: 2, close: half}}]},
+		{stage: bdat, outcomes: [{weight: 1}, {weight: 1, body: {after: 2, stop_reading: true}}, {weight: 1, body: {after: 1, close: rst}}]},
+		{stage: message, outcomes: [{weight: 4}, {weight: 1, silence: true, delivery: keep}, {weight: 1, split: {packets: 9}, delivery: discard}, {weight: 1, close: {mode: rst, when: after}}]},
+		{stage: noop, outcomes: [{weight: 2, malformed: missing-crlf}, {weight: 2, malformed: bad-code}, {weight: 1, close: half}]},
+		{stage: rset, outcomes: [{weight: 3}, {weight: 1, silence: true}]},
+		{stage: quit, outcomes: [{weight: 1}, {weight: 1, close: {mode: half, when: after}}]}]}`,
+	"--lmtp --max-hold 3s --commit plan: " + `{seed: 6, start: clock, phases: [
+		{name: bad, duration: 2s, rules: [{stage: message, outcomes: [{weight: 2}, {weight: 1, dribble: {octets: 2, every: 100ms}}, {weight: 1, close: fin, delivery: keep}]}]},
+		{name: good, duration: 1h, rules: [{stage: rcpt, delay: 1s}]}]}`,
+}
+
+// fuzzSetup returns one of fuzzSetups: flags, and after "plan: " a plan without its version.
+func fuzzSetup(t testing.TB, text string) sinktest.Setup {
+	t.Helper()
+	flags, text, ok := strings.Cut(text, "plan: {")
+	if !ok {
+		return setup(t, strings.Fields(flags)...)
+	}
+	file, err := plan.Parse("fuzz", []byte("{version: 1, "+strings.ReplaceAll(text, "\t", " ")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setup(t, strings.Fields(flags)...)
+	s.Plan = file.Plan
+	return s
 }
 
 // fuzzSeeds are dialogues that touch every state.
@@ -29,6 +62,8 @@ var fuzzSeeds = []string{
 	"EHLO c\r\nSTARTTLS\r\nAUTH LOGIN\r\nabc\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nDATA\r\na\nb\rc\xff\r\n.\r\nVRFY\r\n\r\nNO\x00OP\r\nNOOP\n",
 	"EHLO " + strings.Repeat("x", 600) + "\r\nNOOP\r\n" + strings.Repeat("y", 66000) + "\r\nNOOP\r\n",
 	"MAIL\r\nRCPT\r\nDATA x\r\nBDAT\r\nSEND FROM:<>\r\nTURN\r\nETRN x\r\nEXPN\r\nHELP\r\nBDAT 200\r\n",
+	"EHLO c\r\nAUTH LOGIN\r\nYW5u\r\nc2VjcmV0\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<450+x@s.example>\r\nRCPT TO:<delay-1s+b@s.example>\r\nDATA\r\n" +
+		"X-Storm-Delay: 1s\r\nMessage-ID: <x>\r\nX-Storm-Reply: 451\r\n\r\nbody\r\n.\r\nSTARTTLS\r\nNOOP\r\n",
 	"EHLO c\r\n" + strings.Repeat("RSET\r\n", 300) + "MAIL FROM:<a@c.example>\r\n" + strings.Repeat("RCPT TO:<b@s.example>\r\n", 40),
 }
 
@@ -36,7 +71,8 @@ var fuzzSeeds = []string{
 // ended, and returns all that can be seen of it: what it said and when, its rows and its decisions.
 func transcript(t *testing.T, flags string, input []byte, pieces func(rest int) int) string {
 	t.Helper()
-	p, r := newPeer(t, strings.Fields(flags)...)
+	r := &recording{}
+	p := sinktest.NewSessionPeer(fuzzSetup(t, flags), &session.Env{Attempts: counters{}, Recorder: r})
 	var said bytes.Buffer
 	listen := func() {
 		if err := p.Err(); err != nil {
@@ -63,7 +99,7 @@ func transcript(t *testing.T, flags string, input []byte, pieces func(rest int) 
 	listen()
 	for steps := 0; !p.Closed(); steps++ {
 		deadline := p.Session.Deadline()
-		if deadline.IsZero() || steps > 1000 {
+		if deadline.IsZero() || steps > 100000 {
 			t.Fatalf("the session does not end after the client did: deadline %v after %d steps", deadline, steps)
 		}
 		if err := p.Pass(deadline.Sub(p.Now)); err != nil {
@@ -74,6 +110,7 @@ func transcript(t *testing.T, flags string, input []byte, pieces func(rest int) 
 	if !p.Session.AtRest() {
 		t.Fatal("an ended session still owns something")
 	}
+	fmt.Fprintf(&said, "closed by %v\n", p.Close)
 	for _, row := range r.rows[:len(r.rows)-1] {
 		if strings.HasPrefix(row, "connection") {
 			t.Fatalf("the row of the connection is not the last: %q", r.rows)
@@ -132,13 +169,13 @@ func FuzzFeed(f *testing.F) {
 		f.Add([]byte(seed), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, byte(i)}, byte(i))
 	}
 	f.Fuzz(func(t *testing.T, input, calls []byte, which byte) {
-		s := setup(t, strings.Fields(fuzzSetups[int(which)%len(fuzzSetups)])...)
+		s := fuzzSetup(t, fuzzSetups[int(which)%len(fuzzSetups)])
 		r := &recording{}
-		sn := session.New(&s.Config, &session.Env{Plans: sinktest.FixedPlan{Plan: s.Plan}, Attempts: counters{}, Recorder: r}, session.ConnInfo{}, sinktest.Epoch)
+		sn := session.New(&s.Config, &session.Env{Plans: sinktest.FixedPlan{Plan: s.Plan}, Attempts: counters{}, Auth: s.Auth, Recorder: r}, session.ConnInfo{}, sinktest.Epoch)
 		now := sinktest.Epoch
-		done := 0
+		done, ticket := 0, uint64(0)
 		for i := 0; i < len(calls) && i < 1000; i++ {
-			switch calls[i] % 8 {
+			switch calls[i] % 10 {
 			case 0, 1, 2:
 				n := min(int(calls[i])*(i+1), len(input))
 				if took := sn.Feed(now, input[:n]); took < 0 || took > n {
@@ -163,6 +200,10 @@ func FuzzFeed(f *testing.F) {
 				if calls[i] > 240 {
 					sn.Closed(now, nil)
 				}
+			case 8:
+				sn.TLSDone(now, session.TLSInfo{Version: "TLS 1.3"}, nil)
+			case 9:
+				sn.Committed(now, ticket, nil)
 			}
 			for n := 0; ; n++ {
 				effect, ok := sn.Next()
@@ -172,8 +213,11 @@ func FuzzFeed(f *testing.F) {
 				if n > 10 || len(effect.Data) > 1<<20 {
 					t.Fatalf("effect %d is %v with %d octets", n, effect.Kind, len(effect.Data))
 				}
-				if effect.Kind == session.EffectDone {
+				switch effect.Kind {
+				case session.EffectDone:
 					done++
+				case session.EffectCommit:
+					ticket = effect.Ticket
 				}
 			}
 			if held := sn.Held(); held > 1<<20 {

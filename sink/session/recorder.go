@@ -16,8 +16,8 @@ type Recorder interface {
 	Decided(s smtp.Stage, d *fault.Decision, v *fault.View)
 	// Replied tells that this reply was handed to the driver for writing: its end is part of the next write effect.
 	Replied(s smtp.Stage, d *fault.Decision, v *fault.View)
-	// Attempt is called exactly once for each RCPT command, when its fate is known; with Config.Commit, delivered ones come once more
-	// before: see Attempt.Commit.
+	// Attempt is called exactly once for each RCPT command, when its fate is known; with Config.Commit, those that a positive
+	// reply after the body decides come once more before: see Attempt.Commit.
 	Attempt(a *Attempt)
 	// Transaction is called once for each transaction that ended without any RCPT command, such as a refused MAIL.
 	Transaction(t *Transaction)

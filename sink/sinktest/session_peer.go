@@ -158,9 +158,6 @@ func (p *SessionPeer) Send(octets []byte) error {
 	if p.closed {
 		return p.err // as TCP: the server reads and discards
 	}
-	if p.tls {
-		return fmt.Errorf("the script sends plaintext to a server that waits for a handshake")
-	}
 	p.input = append(p.input, octets...)
 	if !p.paused {
 		p.feed()
@@ -241,6 +238,15 @@ func (p *SessionPeer) Read(n int) ([]byte, error) {
 
 // Half reports whether the session has closed its sending side only.
 func (p *SessionPeer) Half() (half, known bool) { return p.half && !p.closed, true }
+
+// Committed tells the session what became of the rows of a commit that Commits was told of.
+func (p *SessionPeer) Committed(ticket uint64, err error) {
+	p.Session.Committed(p.Now, ticket, err)
+	p.obey()
+}
+
+// Handshake reports whether the session waits for a TLS handshake, and what shall go wrong with it.
+func (p *SessionPeer) Handshake() (f fault.TLSFault, waiting bool) { return p.fault, p.tls && !p.closed }
 
 // StartTLS tells the session that the handshake it waits for is done, or has failed for the reason that it wanted.
 func (p *SessionPeer) StartTLS(f fault.TLSFault) error {

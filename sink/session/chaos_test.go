@@ -1,0 +1,324 @@
+package session_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// chaosStages are the stages that random plans have rules for.
+var chaosStages = []smtp.Stage{
+	smtp.StageConnect, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage,
+	smtp.StageBdat, smtp.StageRset, smtp.StageNoop, smtp.StageQuit, smtp.StageUnknown,
+}
+
+// drawOutcome draws an outcome with any fault that the stage can have.
+func drawOutcome(t *rapid.T, stage smtp.Stage, broken bool) fault.OutcomeSpec {
+	o := fault.OutcomeSpec{Weight: 1}
+	kinds := []string{"plain", "reply", "delay", "silence", "dribble", "split", "before", "after"}
+	if broken {
+		kinds = append(kinds, "malformed")
+	}
+	switch stage {
+	case smtp.StageMessage:
+		kinds = append(kinds, "lost", "vanish")
+	case smtp.StageData, smtp.StageBdat:
+		kinds = append(kinds, "body", "body", "stop")
+	case smtp.StageEhlo:
+		kinds = append(kinds, "missing")
+	case smtp.StageStartTLS:
+		kinds = append(kinds, "tls")
+	}
+	mode := fault.CloseKind(rapid.IntRange(1, 3).Draw(t, "mode"))
+	wait := time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond
+	n := rapid.IntRange(1, 20).Draw(t, "n")
+	switch rapid.SampledFrom(kinds).Draw(t, "fault") {
+	case "reply":
+		o.Code = rapid.SampledFrom([]smtp.Code{220, 250, 334, 354, 421, 450, 550, 554}).Draw(t, "code")
+	case "delay":
+		o.Delay = fault.Delay{Kind: fault.DelayFixed, A: wait}
+	case "silence":
+		o.Silence = true
+	case "dribble":
+		o.Dribble = fault.Dribble{Octets: n, Every: wait}
+	case "split":
+		o.Split = fault.Split{Packets: n + 1, Pause: wait * time.Duration(n%2)}
+	case "before":
+		o.Close = fault.Close{Mode: mode}
+	case "after":
+		o.Close = fault.Close{Mode: mode, When: fault.CloseAfter}
+	case "malformed":
+		o.Malformed = fault.Malformation(rapid.IntRange(1, int(fault.MalformedMixedCodes)).Draw(t, "malformation"))
+	case "lost":
+		o.Close, o.Delivery = fault.Close{Mode: mode}, fault.DeliveryKeep
+	case "vanish":
+		o.Delivery = fault.DeliveryDiscard
+	case "body":
+		o.Body = fault.BodyFault{After: int64(n), Close: mode}
+	case "stop":
+		o.Body = fault.BodyFault{After: int64(n), StopReading: true, For: wait * time.Duration(n%2)}
+	case "missing":
+		o.Missing = []string{"SIZE", "ENHANCEDSTATUSCODES"}
+	case "tls":
+		o.TLS = fault.TLSFault(rapid.IntRange(1, int(fault.TLSWrongName)).Draw(t, "handshake"))
+	}
+	return o
+}
+
+// drawPlan draws a plan with limits, rules at some stages, and a phase with more of them.
+func drawPlan(t *rapid.T, broken bool) *fault.Plan {
+	spec := fault.PlanSpec{Seed: rapid.Uint64().Draw(t, "seed"), Start: fault.Start{Kind: fault.StartClock}}
+	phase := fault.PhaseSpec{Name: "chaos", Duration: time.Minute}
+	for _, stage := range chaosStages {
+		if rapid.IntRange(0, 2).Draw(t, "rule") > 0 {
+			continue
+		}
+		r := fault.RuleSpec{Stage: stage, Outcomes: []fault.OutcomeSpec{{Weight: 2}}}
+		for range rapid.IntRange(1, 2).Draw(t, "outcomes") {
+			r.Outcomes = append(r.Outcomes, drawOutcome(t, stage, broken))
+		}
+		if rapid.Bool().Draw(t, "in phase") {
+			phase.Rules = append(phase.Rules, r)
+		} else {
+			spec.Rules = append(spec.Rules, r)
+		}
+	}
+	spec.Phases = []fault.PhaseSpec{phase}
+	if rapid.Bool().Draw(t, "limits") {
+		spec.Limits = []fault.LimitSpec{
+			{Name: "crowd", Kind: fault.LimitConcurrency, Max: 1},
+			{Name: "pace", Kind: fault.LimitRate, Scope: fault.ScopeConnection, HasStage: true, Stage: smtp.StageMail, Rate: 0.5, Burst: 2},
+			{Name: "grey", Kind: fault.LimitGreylist, Delay: time.Second, Window: time.Minute},
+			{Name: "few", Kind: fault.LimitRecipients, Max: 3},
+			{Name: "big", Kind: fault.LimitSize, Max: 60},
+		}
+	}
+	p, err := fault.NewPlan(spec)
+	if err != nil {
+		t.Fatalf("the plan %+v: %v", spec, err)
+	}
+	return p
+}
+
+// someLimits is a session.Limits that admits two of three, and counts what is out.
+type someLimits struct{ n, out int }
+
+func (l *someLimits) Admit(_ time.Time, limit *fault.Limit, _ *fault.Occurrence) bool {
+	l.n++
+	granted := l.n%3 != 2
+	if granted && limit.Kind == fault.LimitConcurrency {
+		l.out++
+	}
+	return granted
+}
+
+func (l *someLimits) Release(*fault.Limit, netip.Addr) { l.out-- }
+
+// ledger is a Recorder that checks what must hold of the calls whatever happens.
+type ledger struct {
+	t         *rapid.T
+	codes     []string // replied
+	waiting   int      // decided and not replied
+	over      bool     // nothing may be decided any more
+	rows      map[string]int
+	delivered uint64
+	pending   map[string]bool // by recipient: whether the pending row says delivered
+	ended     bool
+}
+
+func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+	if l.waiting > 0 {
+		l.t.Fatalf("%v was decided while another reply was owed", s)
+	}
+	if d.Reply == nil {
+		l.t.Fatalf("%v was decided without a reply", s)
+	}
+	l.waiting++
+}
+
+func (l *ledger) Replied(_ smtp.Stage, d *fault.Decision, _ *fault.View) {
+	if l.waiting--; l.waiting < 0 {
+		l.t.Fatalf("a reply that nobody decided: %v", d.Reply)
+	}
+	if d.Chosen != nil && d.Chosen.Unsent() {
+		l.t.Fatalf("a reply was sent that should not: %v", d.Chosen.Fault)
+	}
+	l.codes = append(l.codes, fmt.Sprint(d.Reply.Code))
+}
+
+func (l *ledger) Attempt(a *session.Attempt) {
+	who := string(a.Recipient)
+	if a.Commit == session.CommitPending {
+		if _, twice := l.pending[who]; twice || l.rows[who] > 0 {
+			l.t.Fatalf("%s is committed twice", who)
+		}
+		l.pending[who] = a.Delivered
+		return
+	}
+	if delivered, pending := l.pending[who]; a.Commit == session.CommitDone && (!pending || a.Delivered != delivered) {
+		l.t.Fatalf("%s is done, delivered %v; pending %v, delivered %v", who, a.Delivered, pending, delivered)
+	}
+	if l.rows[who]++; l.rows[who] > 1 {
+		l.t.Fatalf("%s is in two classes", who)
+	}
+	if a.Delivered {
+		l.delivered++
+	}
+}
+
+func (l *ledger) Transaction(*session.Transaction) {}
+
+func (l *ledger) Connection(c *session.Connection) {
+	if l.ended {
+		l.t.Fatal("the connection has two last rows")
+	}
+	l.ended = true
+	attempts := 0
+	for _, n := range l.rows {
+		attempts += n
+	}
+	if uint64(attempts) != c.Attempts || c.Delivered != l.delivered {
+		l.t.Fatalf("%d RCPT commands left %d rows; %d were delivered, and %d counted", c.Attempts, attempts, l.delivered, c.Delivered)
+	}
+}
+
+// chaosCommands are what a client says; %d makes each recipient another.
+var chaosCommands = []string{
+	"EHLO c.example\r\n", "LHLO c.example\r\n", "MAIL FROM:<a@c.example>\r\n", "MAIL FROM:<a@c.example>\r\n", "MAIL FROM:<> SIZE=100\r\n",
+	"RCPT TO:<r%d@s.example>\r\n", "RCPT TO:<r%d@s.example>\r\n", "RCPT TO:<450+r%d@s.example>\r\n", "RCPT TO:<delay-1s+r%d@s.example>\r\n",
+	"DATA\r\n", "DATA\r\n", "Subject: x\r\nX-Storm-Reply: 451\r\n\r\nbody\r\n.\r\n", "text that is long enough\r\n.\r\n", ".\r\n",
+	"BDAT 5\r\nhello", "BDAT 5 LAST\r\nhello", "BDAT 25 LAST\r\nhello hello hello hello..", "RSET\r\n", "NOOP\r\n", "HELP\r\n", "FROB\r\n",
+	"AUTH LOGIN\r\n", "YW5u\r\n", "c2VjcmV0\r\n", "*\r\n", "STARTTLS\r\n", "bare\n",
+}
+
+// TestChaos lets random clients, who pipeline whatever they like, meet random plans: replies never overtake each other, each RCPT command
+// leaves one row, memory stays bounded, and every connection ends.
+func TestChaos(t *testing.T) {
+	for range 20 { // each of which is 100 dialogues, unless -rapid.checks says otherwise
+		rapid.Check(t, chaos)
+	}
+}
+
+func chaos(t *rapid.T) {
+	broken := rapid.Bool().Draw(t, "broken replies")
+	p, err := sinktest.ParseFlags(strings.Fields("--max-hold 20s --idle-timeout 30s --auth ann:secret --tls starttls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &p.Config
+	c.LMTP, c.Triggers = rapid.Bool().Draw(t, "lmtp"), rapid.Bool().Draw(t, "triggers")
+	c.Commit, c.CaptureHeaders = rapid.Bool().Draw(t, "commit"), rapid.Bool().Draw(t, "capture")
+	p.Plan = drawPlan(t, broken)
+	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}}
+	limits := &someLimits{}
+	peer := sinktest.NewSessionPeer(p, &session.Env{Attempts: counters{}, Limits: limits, Recorder: book})
+	commits := []uint64(nil)
+	peer.Commits = func(ticket uint64) { commits = append(commits, ticket) }
+	var said strings.Builder
+	listen := func() {
+		said.Write(peer.Output())
+		if err := peer.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if held := peer.Session.Held(); held > 256<<10 {
+			t.Fatalf("the session holds %d octets", held)
+		}
+	}
+	answer := func() { // what the driver owes
+		for len(commits) > 0 {
+			ticket, failed := commits[0], error(nil)
+			commits = commits[1:]
+			if rapid.IntRange(0, 3).Draw(t, "commit fails") == 0 {
+				failed = errors.New("disk full")
+				book.waiting-- // the reply that was decided gives way to 451
+			}
+			peer.Committed(ticket, failed)
+		}
+		if f, waiting := peer.Handshake(); waiting && rapid.Bool().Draw(t, "handshake") {
+			if err := peer.StartTLS(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		listen()
+	}
+	var input strings.Builder
+	for i := range rapid.IntRange(1, 40).Draw(t, "commands") {
+		command := rapid.SampledFrom(chaosCommands).Draw(t, "command")
+		if i == 0 {
+			command = map[bool]string{false: chaosCommands[0], true: chaosCommands[1]}[c.LMTP]
+		}
+		if strings.Contains(command, "%d") {
+			command = fmt.Sprintf(command, i)
+		}
+		input.WriteString(command)
+	}
+	for octets := input.String(); len(octets) > 0; {
+		n := rapid.IntRange(1, len(octets)).Draw(t, "piece")
+		if err := peer.Send([]byte(octets[:n])); err != nil {
+			t.Fatal(err)
+		}
+		octets = octets[n:]
+		answer()
+		if deadline := peer.Session.Deadline(); !deadline.IsZero() && rapid.Bool().Draw(t, "wait") {
+			pause(t, peer, min(deadline.Sub(peer.Now), 5*time.Second))
+			answer()
+		}
+	}
+	if err := peer.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	for steps := 0; !peer.Closed(); steps++ {
+		answer()
+		if peer.Closed() {
+			break
+		}
+		deadline := peer.Session.Deadline()
+		if deadline.IsZero() || steps > 5000 {
+			t.Fatalf("the connection does not end: deadline %v after %d steps", deadline, steps)
+		}
+		pause(t, peer, deadline.Sub(peer.Now))
+	}
+	listen()
+	if !book.ended || !peer.Session.AtRest() || limits.out != 0 || book.waiting > 1 {
+		t.Fatalf("at the end: last row %v, at rest %v, %d grants not released, %d replies owed", book.ended, peer.Session.AtRest(), limits.out, book.waiting)
+	}
+	if !broken {
+		checkWire(t, said.String(), book.codes)
+	}
+}
+
+// pause lets time pass, whatever the server says meanwhile.
+func pause(t *rapid.T, p *sinktest.SessionPeer, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	if err := p.Pass(d); err != nil && !strings.Contains(err.Error(), "already") {
+		t.Fatal(err)
+	}
+}
+
+// checkWire checks that the replies came over the wire in the order in which they were decided. After the last there may be one that
+// answers nothing (421), and a piece of one that the end of the connection cut off.
+func checkWire(t *rapid.T, said string, replied []string) {
+	var codes []string
+	for line := range strings.SplitAfterSeq(said, "\r\n") {
+		if strings.HasSuffix(line, "\r\n") && line[3] == ' ' {
+			codes = append(codes, line[:3])
+		}
+	}
+	rest := codes[min(len(replied), len(codes)):]
+	if !slices.Equal(codes[:min(len(replied), len(codes))], replied) || len(rest) > 1 || len(rest) == 1 && rest[0] != "421" {
+		t.Fatalf("the replies on the wire are\n%v, those decided\n%v", codes, replied)
+	}
+}
