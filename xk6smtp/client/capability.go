@@ -12,7 +12,7 @@ import (
 type Capabilities struct {
 	lines []string
 
-	pipelining, eightBitMIME, smtpUTF8, size bool
+	pipelining, eightBitMIME, smtpUTF8, size, chunking, dsn bool
 }
 
 // newCapabilities reads the text of an EHLO reply, whose first line is the server's name and greeting.
@@ -26,6 +26,8 @@ func newCapabilities(text string) Capabilities {
 	_, c.eightBitMIME = c.Find("8BITMIME")
 	_, c.smtpUTF8 = c.Find("SMTPUTF8")
 	_, c.size = c.Find("SIZE")
+	_, c.chunking = c.Find("CHUNKING")
+	_, c.dsn = c.Find("DSN")
 	return c
 }
 
@@ -44,7 +46,7 @@ func (c *Capabilities) Find(keyword string) (params string, ok bool) {
 }
 
 // appendMail appends the MAIL command with the parameters that the message needs and the server takes: SIZE (RFC 1870),
-// BODY=8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531).
+// BODY=8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461).
 func (c *Capabilities) appendMail(dst []byte, m *Message) []byte {
 	dst = append(dst, "MAIL FROM:<"...)
 	dst = append(dst, m.From...)
@@ -59,13 +61,37 @@ func (c *Capabilities) appendMail(dst []byte, m *Message) []byte {
 	if c.smtpUTF8 && m.needsUTF8() {
 		dst = append(dst, " SMTPUTF8"...)
 	}
+	if c.dsn && m.DSN != nil {
+		if m.DSN.Ret != "" {
+			dst = append(append(dst, " RET="...), m.DSN.Ret...)
+		}
+		if m.DSN.EnvID != "" {
+			dst = smtp.AppendXText(append(dst, " ENVID="...), []byte(m.DSN.EnvID))
+		}
+	}
 	return append(dst, '\r', '\n')
 }
 
-func appendRcpt(dst []byte, recipient string) []byte {
+// appendRcpt appends the RCPT command with the parameters that the message needs and the server takes: NOTIFY and ORCPT
+// (RFC 3461).
+func (c *Capabilities) appendRcpt(dst []byte, recipient string, dsn *DSN) []byte {
 	dst = append(dst, "RCPT TO:<"...)
 	dst = append(dst, recipient...)
-	return append(dst, '>', '\r', '\n')
+	dst = append(dst, '>')
+	if c.dsn && dsn != nil {
+		if dsn.Notify != "" {
+			dst = append(append(dst, " NOTIFY="...), dsn.Notify...)
+		}
+		kind, original, _ := strings.Cut(dsn.ORcpt, ";")
+		if dsn.ORcptSelf && isASCII(recipient) { // RFC 6533 has a type of its own for other addresses
+			kind, original = "rfc822", recipient
+		}
+		if original != "" {
+			dst = append(append(append(dst, " ORCPT="...), kind...), ';')
+			dst = smtp.AppendXText(dst, []byte(original))
+		}
+	}
+	return append(dst, '\r', '\n')
 }
 
 func (m *Message) needsUTF8() bool {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -54,10 +55,24 @@ type Config struct {
 	// Resolver is asked before dialling so that the two are timed apart. Without one the Dialer resolves, and resolving counts
 	// as connecting.
 	Resolver Resolver
+	// TLS says whether and when the connection is encrypted.
+	TLS TLSMode
+	// TLSConfig is used for handshakes, and never changed; its ServerName is the host of Address if it is empty. Without one the
+	// system's roots hold, and TLS 1.2 is the least.
+	TLSConfig *tls.Config
+	// Credentials are shown by AUTH as soon as the connection stands; nil: no AUTH.
+	Credentials *Credentials
+	// LMTP speaks LMTP instead (RFC 2033): LHLO, and a reply for each accepted recipient after the body.
+	LMTP bool
+	// ChunkSize, if not 0, has bodies sent by BDAT in chunks of at most so many octets, instead of by DATA, where the server
+	// offers CHUNKING (RFC 3030).
+	ChunkSize int
 	// ForbidPipelining waits for each reply even if the server offers PIPELINING.
 	ForbidPipelining bool
 	// Timeouts bounds every wait.
 	Timeouts Timeouts
+	// Trace, if not nil, is told of every line of the dialogue as it passes, on the goroutine that runs the operation.
+	Trace func(TraceEntry)
 	// Now is the clock, time.Now in production: its readings must carry monotonic time.
 	Now func() time.Time
 }

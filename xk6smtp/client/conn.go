@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,13 +21,16 @@ type Conn struct {
 	cfg *Config
 	obs Observer
 
-	net    net.Conn
+	raw    net.Conn  // the socket
+	net    net.Conn  // what is spoken through: raw, or tls
+	tls    *tls.Conn // nil in plaintext
 	guard  guard
 	probe  *probe
 	parser smtp.ReplyParser
 	buf    []byte // received and not yet parsed: buf[r:w]
 	r, w   int
 	readAt time.Time // when the last read returned
+	began  time.Time // when the last exchange of one command did
 
 	capabilities Capabilities
 	// awaited holds the phase of every command that was handed to the kernel, or should have been, and has no reply yet. It is
@@ -41,36 +45,76 @@ type Conn struct {
 	broken error
 	// transaction is an accepted MAIL that no final reply has ended: the next MAIL needs RSET before it.
 	transaction bool
+	// accepted is how many recipients Rcpt got accepted in the transaction.
+	accepted int
 
 	ctx       context.Context // of the operation under way
 	interrupt func()          // guard.interrupt, bound once
 	closed    atomic.Bool
 }
 
-// Connect resolves, dials, reads the greeting and says EHLO, or HELO where the server refuses EHLO with a 5xx. It fills in
-// greeting as far as it gets. An error is an *Error, and then there is no Conn.
+// Connect resolves, dials, reads the greeting and says EHLO, or HELO where the server refuses EHLO with a 5xx; then it encrypts the
+// connection and authenticates, as far as cfg wants it. It fills in greeting as far as it gets. An error is an *Error, and then
+// there is no Conn.
 func Connect(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*Conn, error) {
-	*greeting = Greeting{Timings: ConnectTimings{NotMeasured, NotMeasured, NotMeasured, NotMeasured}}
+	return open(ctx, cfg, obs, greeting, (*Conn).introduce)
+}
+
+// Open is Connect up to the greeting: no command is sent.
+func Open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*Conn, error) {
+	return open(ctx, cfg, obs, greeting, (*Conn).greet)
+}
+
+func open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting, begin func(*Conn, *Greeting) *Error) (*Conn, error) {
+	*greeting = Greeting{Timings: ConnectTimings{NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured}}
 	conn, err := dial(ctx, cfg, greeting)
 	if err != nil {
 		e := &Error{Phase: smtp.StageConnect, Err: err}
 		obs.Lost(smtp.StageConnect, e)
 		return nil, e
 	}
-	c := &Conn{cfg: cfg, obs: obs, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn)}
+	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn)}
 	c.guard.conn = conn
 	c.interrupt = c.guard.interrupt
 	stop := c.begin(ctx)
 	defer c.end(stop)
-	if err := c.greet(greeting); err != nil {
+	if err := begin(c, greeting); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// greet reads the greeting and says hello.
+// introduce reads the greeting, says hello, encrypts and authenticates.
+func (c *Conn) introduce(g *Greeting) (err *Error) {
+	if err = c.greet(g); err != nil {
+		return err
+	}
+	if g.Timings.Ehlo, err = c.hello(g); err != nil {
+		return err
+	}
+	if err = c.secure(g); err != nil || c.cfg.Credentials == nil {
+		return err
+	}
+	reply, err := c.authenticate(c.cfg.Credentials)
+	if err != nil {
+		return err
+	}
+	g.Timings.Auth = c.Took()
+	if g.Reply = reply; reply.Code.Class() != 2 {
+		return refusal(reply)
+	}
+	return nil
+}
+
+// greet reads the greeting.
 func (c *Conn) greet(g *Greeting) *Error {
+	if c.cfg.TLS == TLSImplicit {
+		var err *Error
+		if g.Timings.TLS, err = c.handshake(smtp.StageConnect); err != nil {
+			return err
+		}
+	}
 	connected := c.cfg.Now()
 	c.await(smtp.StageConnect)
 	reply, err := c.reply()
@@ -82,25 +126,33 @@ func (c *Conn) greet(g *Greeting) *Error {
 	if reply.Code.Class() != 2 {
 		return refusal(reply)
 	}
+	return nil
+}
 
+// hello says EHLO, or HELO after a refused EHLO, or LHLO (RFC 2033 section 4.1).
+func (c *Conn) hello(g *Greeting) (time.Duration, *Error) {
+	verb := "EHLO "
+	if c.cfg.LMTP {
+		verb = "LHLO "
+	}
 	start := c.cfg.Now()
-	reply, err = c.exchange(smtp.StageEhlo, "EHLO "+c.cfg.localName()+"\r\n")
+	reply, err := c.exchange(smtp.StageEhlo, verb+c.cfg.localName()+"\r\n")
 	// RFC 5321 section 3.2 names 500 and 502 as the reason to say HELO; servers that don't know EHLO also say 501, 504 and 550.
-	if err == nil && reply.Code.Permanent() {
+	if err == nil && reply.Code.Permanent() && !c.cfg.LMTP {
 		g.Reply = reply
 		reply, err = c.exchange(smtp.StageHelo, "HELO "+c.cfg.localName()+"\r\n")
 	} else if err == nil && reply.Code.Class() == 2 {
 		c.capabilities = newCapabilities(reply.Text)
 	}
 	if err != nil {
-		return err
+		return NotMeasured, err
 	}
 	g.Reply, g.Capabilities = reply, c.capabilities
-	g.Timings.Ehlo = c.readAt.Sub(start)
+	took := c.readAt.Sub(start)
 	if reply.Code.Class() != 2 {
-		return refusal(reply)
+		return took, refusal(reply)
 	}
-	return nil
+	return took, nil
 }
 
 func refusal(r Reply) *Error {
@@ -218,7 +270,7 @@ func (c *Conn) end(stop func() bool) {
 // which came late or unasked for is never taken for the next command's.
 func (c *Conn) Usable() bool {
 	// A deadline that has passed since the last operation would answer for the socket.
-	return !c.closed.Load() && c.r == c.w && c.guard.set(time.Time{}) == nil && c.probe.quiet()
+	return !c.closed.Load() && c.r == c.w && c.drained() && c.guard.set(time.Time{}) == nil && c.probe.quiet()
 }
 
 // Open reports whether the connection was not closed on this side.
@@ -229,7 +281,7 @@ func (c *Conn) Open() bool { return !c.closed.Load() }
 func (c *Conn) Close() {
 	if c.closed.CompareAndSwap(false, true) {
 		// Whatever is lost by closing was reported by the operation that lost it.
-		_ = c.net.Close()
+		_ = c.raw.Close()
 	}
 }
 
@@ -240,7 +292,7 @@ func (c *Conn) Capabilities() *Capabilities { return &c.capabilities }
 func (c *Conn) Rset(ctx context.Context) (Reply, error) {
 	reply, err := c.Command(ctx, smtp.StageRset, "RSET\r\n")
 	if err == nil && reply.Code.Class() == 2 {
-		c.transaction = false
+		c.transaction, c.accepted = false, 0
 	}
 	return reply, err
 }
@@ -253,7 +305,12 @@ func (c *Conn) Noop(ctx context.Context) (Reply, error) {
 // Quit says QUIT, reads the reply and closes the connection, whatever the reply is.
 func (c *Conn) Quit(ctx context.Context) (Reply, error) {
 	defer c.Close()
-	return c.Command(ctx, smtp.StageQuit, "QUIT\r\n")
+	reply, err := c.Command(ctx, smtp.StageQuit, "QUIT\r\n")
+	if err == nil && c.tls != nil {
+		// The server says the same; nothing depends on whether this arrives.
+		_ = c.tls.CloseWrite()
+	}
+	return reply, err
 }
 
 // Command sends one line, which ends with CRLF, and reads its reply.
@@ -277,8 +334,18 @@ func (c *Conn) refuse(phase smtp.Stage) *Error {
 	return err
 }
 
+// Took is how long the last exchange took, from the first byte of its command to the last byte of its reply.
+func (c *Conn) Took() time.Duration { return c.readAt.Sub(c.began) }
+
 // exchange writes one command and reads its reply.
 func (c *Conn) exchange(phase smtp.Stage, line string) (Reply, *Error) {
+	return c.exchangeShown(phase, line, line)
+}
+
+// exchangeShown is exchange for a line that transcripts show in another way.
+func (c *Conn) exchangeShown(phase smtp.Stage, line, shown string) (Reply, *Error) {
+	c.traceCommands([]byte(shown))
+	c.began = c.cfg.Now()
 	c.await(phase)
 	if err := c.write([]byte(line)); err != nil {
 		return Reply{}, err

@@ -32,7 +32,8 @@ func TestConnectTimesEveryStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.conn = conn
-		want := ConnectTimings{Resolving: NotMeasured, Connecting: 0, Banner: 9 * time.Millisecond, Ehlo: 4 * time.Millisecond}
+		want := ConnectTimings{Resolving: NotMeasured, Connecting: 0, Banner: 9 * time.Millisecond, Ehlo: 4 * time.Millisecond,
+			TLS: NotMeasured, EhloTLS: NotMeasured, Auth: NotMeasured}
 		if s.greeting.Timings != want {
 			t.Errorf("timings %v, expected %v", s.greeting.Timings, want)
 		}

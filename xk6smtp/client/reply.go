@@ -40,6 +40,7 @@ func (c *Conn) next() (Reply, *Error) {
 		reply.Enhanced = c.parser.Enhanced()
 	}
 	c.obs.Reply(phase, reply.Code, reply.Enhanced)
+	c.traceReply()
 	if reply.Code == 421 && c.farewell.Code == 0 {
 		c.farewell = reply
 		c.farewell.Text = c.text()

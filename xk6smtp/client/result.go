@@ -42,6 +42,12 @@ type ConnectTimings struct {
 	Banner time.Duration
 	// Ehlo runs from the first byte of EHLO to the last byte of its reply, or of HELO's after a refused EHLO.
 	Ehlo time.Duration
+	// TLS is the handshake: from its start, after the reply to STARTTLS, to its end.
+	TLS time.Duration
+	// EhloTLS is the second EHLO, which follows STARTTLS.
+	EhloTLS time.Duration
+	// Auth runs from the first byte of AUTH to the last byte of its last reply.
+	Auth time.Duration
 }
 
 // Message is what Send sends. Nothing of it is kept or changed.
@@ -54,6 +60,22 @@ type Message struct {
 	Header []byte
 	// Body is the rest.
 	Body *Body
+	// DSN are the wishes about delivery reports, sent to servers that offer DSN; nil: none.
+	DSN *DSN
+}
+
+// DSN is what a sender wants to hear of a message's fate (RFC 3461). Empty fields are not sent.
+type DSN struct {
+	// Ret is "FULL" or "HDRS": how much of the message a report returns.
+	Ret string
+	// EnvID names the sending in reports, in plain text: it is sent as xtext.
+	EnvID string
+	// Notify is "NEVER", or some of SUCCESS, FAILURE and DELAY with commas between.
+	Notify string
+	// ORcpt is the original recipient as "type;address", in plain text.
+	ORcpt string
+	// ORcptSelf has every recipient's own address stand as its original one.
+	ORcptSelf bool
 }
 
 // Recipient is what became of one recipient.

@@ -80,9 +80,12 @@ func (t *transaction) run() *Error {
 	if err := t.added(smtp.StageMail, !t.pipeline); err != nil || t.over() {
 		return err
 	}
+	// Chunks are never pipelined behind RCPT: a body that no recipient was accepted for would be sent in vain.
+	chunked := c.cfg.ChunkSize > 0 && c.capabilities.chunking
 	for i, to := range m.To {
-		t.buf.B = appendRcpt(t.buf.B, to)
-		full := (i+1)%maxPipelined == 0 && i+1 < len(m.To)
+		t.buf.B = c.capabilities.appendRcpt(t.buf.B, to, m.DSN)
+		last := i+1 == len(m.To)
+		full := (i+1)%maxPipelined == 0 && !last || chunked && last
 		if err := t.added(smtp.StageRcpt, !t.pipeline || full); err != nil || t.over() {
 			return err
 		}
@@ -90,6 +93,9 @@ func (t *transaction) run() *Error {
 	// Without pipelining it is known by now that nobody would get the message; RFC 5321 section 3.3 has DATA fail then.
 	if t.answered == len(m.To) && t.result.Accepted == 0 {
 		return nil
+	}
+	if chunked {
+		return t.chunks()
 	}
 	t.buf.B = append(t.buf.B, "DATA\r\n"...)
 	if err := t.added(smtp.StageData, true); err != nil || c.farewell.Code != 0 || !t.open {
@@ -119,6 +125,7 @@ func (t *transaction) added(phase smtp.Stage, flush bool) *Error {
 			t.dataAt = now
 		}
 	}
+	c.traceCommands(t.buf.B)
 	err := c.write(t.buf.B)
 	t.buf.Reset()
 	for err == nil && len(c.awaited) > 0 {
@@ -172,10 +179,16 @@ func (t *transaction) answer(reply Reply) {
 // body writes the message and reads the final reply. When no recipient was accepted it writes the final dot alone.
 func (t *transaction) body() *Error {
 	c, res := t.conn, t.result
-	c.await(smtp.StageMessage)
+	if c.cfg.LMTP && res.Accepted == 0 {
+		// RFC 2033 section 4.2 wants 503 here. How many replies a server gives that has said 354 nobody knows.
+		c.Close()
+		return nil
+	}
+	t.awaitFinals()
 	start := c.cfg.Now()
 	var err *Error
 	if res.Accepted == 0 {
+		c.traceBody(finalDot)
 		err = c.write(finalDot)
 	} else {
 		err = t.writeBody()
@@ -183,19 +196,46 @@ func (t *transaction) body() *Error {
 	if err != nil {
 		return err
 	}
+	return t.finals(start)
+}
+
+// awaitFinals notes the final replies that are due: one, or in LMTP one per accepted recipient (RFC 2033 section 4.2).
+func (t *transaction) awaitFinals() {
+	t.conn.await(smtp.StageMessage)
+	if t.conn.cfg.LMTP {
+		for range t.result.Accepted - 1 {
+			t.conn.await(smtp.StageMessage)
+		}
+	}
+}
+
+// finals reads the final replies of a body that was begun at start.
+func (t *transaction) finals(start time.Time) *Error {
+	c, res := t.conn, t.result
 	sent := c.cfg.Now()
 	c.deadline = false // the reply has the phase's whole limit
-	reply, err := c.next()
-	if err != nil {
-		return err
-	}
-	c.transaction = false
-	if res.Accepted == 0 {
-		return nil
+	i := 0
+	for len(c.awaited) > 0 {
+		reply, err := c.next()
+		if err != nil {
+			return err
+		}
+		c.transaction = false
+		if res.Accepted == 0 {
+			return nil
+		}
+		reply.Text = c.text()
+		if !c.cfg.LMTP {
+			res.settle(reply, true)
+			continue
+		}
+		for !res.Recipients[i].accepted {
+			i++
+		}
+		res.Recipients[i].Reply = reply
+		i++
 	}
 	res.Sending, res.Waiting = sent.Sub(start), c.readAt.Sub(sent)
-	reply.Text = c.text()
-	res.settle(reply, true)
 	return nil
 }
 
@@ -204,6 +244,7 @@ func (t *transaction) writeBody() *Error {
 	c, m := t.conn, t.message
 	wire := m.Body.wire
 	t.result.Octets = len(m.Header) + len(wire)
+	c.traceBody(m.Header, wire)
 	if len(m.Header) == 0 {
 		return c.write(wire)
 	}

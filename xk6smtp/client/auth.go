@@ -1,0 +1,206 @@
+package client
+
+import (
+	"crypto/hmac"
+	"crypto/md5" // CRAM-MD5 (RFC 2195) is defined over MD5
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	gosasl "github.com/emersion/go-sasl"
+	"github.com/xdg-go/scram"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// The mechanisms of AUTH, as EHLO announces them.
+const (
+	ScramSHA256 = "SCRAM-SHA-256" // RFC 7677
+	CramMD5     = "CRAM-MD5"      // RFC 2195
+	Plain       = "PLAIN"         // RFC 4616
+	Login       = "LOGIN"         // draft-murchison-sasl-login
+	XOAuth2     = "XOAUTH2"       // the password is the bearer token
+)
+
+// automatic is what a client takes when it may choose, best first. XOAUTH2 is not among them: its password is none.
+var automatic = []string{ScramSHA256, CramMD5, Plain, Login}
+
+// Mechanisms returns the mechanisms that Credentials can name.
+func Mechanisms() []string { return append(append([]string{}, automatic...), XOAuth2) }
+
+// Errors of an exchange that the client ends.
+var (
+	// ErrNoMechanism is a server that offers no mechanism that the credentials can be used with.
+	ErrNoMechanism = errors.New("the server offers no mechanism of AUTH that fits")
+	// ErrServerUnproven is a server that accepted the credentials without proving that it knows them (RFC 5802 section 5).
+	ErrServerUnproven = errors.New("the server did not prove that it knows the password")
+	// ErrChallenge is a challenge that the mechanism has no answer to.
+	ErrChallenge = errors.New("unexpected challenge")
+)
+
+// maxChallenges is more than any mechanism needs; a server that goes on asking must not keep the client.
+const maxChallenges = 8
+
+// Credentials are a user, a password and how to show them. They may be shared by any number of connections.
+type Credentials struct {
+	mechanism      string // empty: the best that the server offers
+	user, password string
+	scram          *scram.Client // keeps derived keys, which cost thousands of hashes; nil if SASLprep forbids the password
+}
+
+// NewCredentials prepares credentials. mechanism is one of Mechanisms, or empty for the best of all but XOAUTH2 that the server
+// announces; one that is named is tried whether or not it is announced.
+func NewCredentials(mechanism, user, password string) (*Credentials, error) {
+	c := &Credentials{mechanism: strings.ToUpper(mechanism), user: user, password: password}
+	known := mechanism == ""
+	for _, name := range Mechanisms() {
+		known = known || name == c.mechanism
+	}
+	if !known {
+		return nil, fmt.Errorf("unknown mechanism %q (valid: %s)", mechanism, strings.Join(Mechanisms(), " "))
+	}
+	if strings.ContainsRune(user+password, 0) {
+		return nil, errors.New("user and password must not hold NUL")
+	}
+	if c.mechanism == "" || c.mechanism == ScramSHA256 {
+		var err error
+		if c.scram, err = scram.SHA256.NewClient(user, password, ""); err != nil && c.mechanism != "" {
+			return nil, fmt.Errorf("%s: %w", ScramSHA256, err)
+		}
+	}
+	return c, nil
+}
+
+// choose returns the mechanism to use with a server, or the empty string.
+func (c *Credentials) choose(capabilities *Capabilities) string {
+	if c.mechanism != "" {
+		return c.mechanism
+	}
+	params, _ := capabilities.Find("AUTH")
+	offered := strings.Fields(strings.ToUpper(params))
+	for _, name := range automatic {
+		if name == ScramSHA256 && c.scram == nil {
+			continue
+		}
+		for _, o := range offered {
+			if o == name {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// exchange is the client's side of a mechanism, on decoded octets.
+type exchange struct {
+	initial []byte                                 // the initial response
+	send    bool                                   // whether there is one
+	next    func(challenge []byte) ([]byte, error) // the response to a challenge
+	proven  func() bool                            // asked after 235; nil if the server has nothing to prove
+}
+
+func (c *Credentials) start(mechanism string) (x exchange, err error) {
+	challenges := 0
+	x.next = func([]byte) ([]byte, error) { return nil, ErrChallenge }
+	switch mechanism {
+	case Plain:
+		x.send = true
+		_, x.initial, err = gosasl.NewPlainClient("", c.user, c.password).Start()
+	case Login:
+		// The challenges are words of no fixed spelling; their order is all that counts.
+		x.next = func([]byte) ([]byte, error) {
+			challenges++
+			switch challenges {
+			case 1:
+				return []byte(c.user), nil
+			case 2:
+				return []byte(c.password), nil
+			}
+			return nil, ErrChallenge
+		}
+	case CramMD5:
+		x.next = func(challenge []byte) ([]byte, error) {
+			if challenges++; challenges > 1 {
+				return nil, ErrChallenge
+			}
+			mac := hmac.New(md5.New, []byte(c.password))
+			mac.Write(challenge)
+			return []byte(c.user + " " + hex.EncodeToString(mac.Sum(nil))), nil
+		}
+	case XOAuth2:
+		x.send = true
+		x.initial = []byte("user=" + c.user + "\x01auth=Bearer " + c.password + "\x01\x01")
+		// The one challenge explains a refusal; an empty response asks for it.
+		x.next = func([]byte) ([]byte, error) {
+			if challenges++; challenges > 1 {
+				return nil, ErrChallenge
+			}
+			return []byte{}, nil
+		}
+	case ScramSHA256:
+		conversation := c.scram.NewConversation()
+		first, err := conversation.Step("")
+		if err != nil {
+			return x, err
+		}
+		x.send, x.initial, x.proven = true, []byte(first), conversation.Valid
+		x.next = func(challenge []byte) ([]byte, error) {
+			if conversation.Done() {
+				return nil, ErrChallenge
+			}
+			response, err := conversation.Step(string(challenge))
+			return []byte(response), err
+		}
+	}
+	return x, err
+}
+
+// authenticate runs AUTH to its final reply. A refusal is a reply; an exchange that the client ends breaks the connection.
+func (c *Conn) authenticate(credentials *Credentials) (Reply, *Error) {
+	mechanism := credentials.choose(&c.capabilities)
+	if mechanism == "" {
+		return Reply{}, c.broke(smtp.StageAuth, ErrNoMechanism)
+	}
+	x, startErr := credentials.start(mechanism)
+	if startErr != nil {
+		return Reply{}, c.broke(smtp.StageAuth, startErr)
+	}
+	line, shown := "AUTH "+mechanism, "AUTH "+mechanism
+	if x.send {
+		line, shown = line+" "+encodeResponse(x.initial, true), shown+" "+masked
+	}
+	begun := c.cfg.Now()
+	reply, err := c.exchangeShown(smtp.StageAuth, line+"\r\n", shown)
+	for n := 0; err == nil && reply.Code == 334; n++ {
+		challenge, cause := base64.StdEncoding.DecodeString(reply.Text)
+		var response []byte
+		if cause == nil && n < maxChallenges {
+			response, cause = x.next(challenge)
+		} else if cause == nil {
+			cause = ErrChallenge
+		}
+		if cause != nil {
+			// RFC 4954 section 4: a client that gives up says so, and the server answers 501.
+			if _, err = c.exchange(smtp.StageAuth, "*\r\n"); err == nil {
+				err = c.broke(smtp.StageAuth, cause)
+			}
+			return Reply{}, err
+		}
+		reply, err = c.exchangeShown(smtp.StageAuth, encodeResponse(response, false)+"\r\n", masked)
+	}
+	c.began = begun
+	if err == nil && reply.Code.Class() == 2 && x.proven != nil && !x.proven() {
+		return Reply{}, c.broke(smtp.StageAuth, ErrServerUnproven)
+	}
+	return reply, err
+}
+
+// encodeResponse is a response in base64; an empty initial one is "=" (RFC 4954 section 4).
+func encodeResponse(response []byte, initial bool) string {
+	if len(response) == 0 && initial {
+		return "="
+	}
+	return base64.StdEncoding.EncodeToString(response)
+}
