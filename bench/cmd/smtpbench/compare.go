@@ -16,9 +16,7 @@ import (
 const bootstrapSeed = 1
 
 func newCompareCommand(stdout *os.File) *cobra.Command {
-	var html string
-	var asJSON bool
-	cmd := &cobra.Command{
+	return newRecordsCommand(stdout, arguments(2, 2, "two record files: A.json B.json"), &cobra.Command{
 		Use:   "compare A.json B.json",
 		Short: "compare two run records",
 		Long: `compare prints the latencies of two runs side by side, each with its difference and the interval that covers what varied within
@@ -26,37 +24,30 @@ the runs. One run a side names no winner: what varies from run to run shows only
 		Example: `  smtpbench compare results/latest/calm.json results/latest/storm.json
   smtpbench compare old.json new.json --html diff.html
   smtpbench compare old.json new.json --json | jq .latency`,
-		Args: arguments(2, 2, "two record files: A.json B.json"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := readReport(args)
-			if err != nil {
-				return err
-			}
-			return render(stdout, r, html, asJSON)
-		},
-	}
-	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
-	return cmd
+	})
 }
 
 func newReportCommand(stdout *os.File) *cobra.Command {
-	var html string
-	var asJSON bool
-	cmd := &cobra.Command{
+	return newRecordsCommand(stdout, arguments(1, 4, "one to four record files"), &cobra.Command{
 		Use:   "report RECORD.json...",
 		Short: "render one to four run records",
 		Long:  `report prints tables of one to four runs; the others are compared with the first.`,
 		Example: `  smtpbench report results/latest/mta.json
   smtpbench report results/latest/calm.json results/latest/storm.json --html report.html`,
-		Args: arguments(1, 4, "one to four record files"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := readReport(args)
-			if err != nil {
-				return err
-			}
-			return render(stdout, r, html, asJSON)
-		},
+	})
+}
+
+// newRecordsCommand completes a command that reads record files and renders them.
+func newRecordsCommand(stdout *os.File, args cobra.PositionalArgs, cmd *cobra.Command) *cobra.Command {
+	var html string
+	var asJSON bool
+	cmd.Args = args
+	cmd.RunE = func(_ *cobra.Command, files []string) error {
+		r, err := readReport(files)
+		if err != nil {
+			return err
+		}
+		return render(stdout, r, html, asJSON)
 	}
 	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")

@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
 func newVersionCommand(stdout io.Writer) *cobra.Command {
@@ -15,27 +15,8 @@ func newVersionCommand(stdout io.Writer) *cobra.Command {
 		Short: "print the version",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(stdout, version())
+			_, err := fmt.Fprintln(stdout, sink.Version("smtpsink"))
 			return err
 		},
 	}
-}
-
-// version says what the build knows of itself: a release, or the commit that it was built from.
-func version() string {
-	release, commit, dirty := "(unknown)", "", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			release = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				commit = " commit " + s.Value
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = " (modified)"
-			}
-		}
-	}
-	return fmt.Sprintf("smtpsink %s%s%s %s %s/%s", release, commit, dirty, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
