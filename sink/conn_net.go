@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -341,7 +342,10 @@ func (c *netConn) finish() error {
 		return err
 	}
 	// Closing with unread input would send RST and destroy the last reply on its way.
-	_, err := c.discard(c.driver.server.now().Add(lingerTime), lingerBytes)
+	err := c.discard(c.driver.server.now().Add(lingerTime), lingerBytes)
+	if c.nc != c.raw && errors.Is(err, syscall.ECONNRESET) {
+		return nil // the client has left our TLS farewell unread, as most do
+	}
 	return err
 }
 
@@ -357,29 +361,28 @@ func (c *netConn) closeWrite() error {
 }
 
 // discard reads, below TLS, and throws away until the client closes, the deadline, or a number of octets.
-func (c *netConn) discard(deadline time.Time, most int) (octets uint64, err error) {
+func (c *netConn) discard(deadline time.Time, most int) error {
 	var buf [4 << 10]byte
 	for most > 0 {
 		if err := c.raw.SetReadDeadline(deadline); err != nil {
-			return octets, err
+			return err
 		}
 		n, err := c.raw.Read(buf[:])
 		c.count.reads.Add(1)
 		c.count.bytesIn.Add(uint64(n))
-		octets += uint64(n)
 		most -= n
 		switch {
 		case err == io.EOF:
-			return octets, nil
+			return nil
 		case isTimeout(err):
 			if !c.driver.server.now().Before(deadline) {
-				return octets, nil
+				return nil
 			}
 		case err != nil:
-			return octets, err
+			return err
 		}
 	}
-	return octets, nil
+	return nil
 }
 
 // ignore accepts a connection and never greets it, until the client or the patience ends.
