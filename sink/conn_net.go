@@ -229,8 +229,10 @@ func (c *netConn) shakeHands() error {
 	var err error
 	switch c.fault {
 	case fault.TLSGarbage:
-		c.write(tlsGarbage)
-		err = errTLSFault
+		if err = c.hear(); err == nil && !c.ended {
+			c.write(tlsGarbage)
+			err = errTLSFault
+		}
 	case fault.TLSReset:
 		if err = c.hear(); err == nil {
 			err = errTLSFault

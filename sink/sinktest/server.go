@@ -10,15 +10,15 @@ import (
 // Option changes the configuration of a sink that Start starts.
 type Option func(t testing.TB, cfg *sink.Config)
 
-// Start starts a sink on a free port of 127.0.0.1 and closes it when the test ends; Addr("") is where it listens. Without options
-// it runs the driver of this system and accepts everything.
+// Start starts a sink on a free port of 127.0.0.1, or where its plan has it listen, and closes it when the test ends; Addr("") is where
+// it listens. Without options it runs the driver of this system and accepts everything.
 func Start(t testing.TB, options ...Option) *sink.Server {
 	t.Helper()
 	cfg := sink.Config{Hostname: "sink.test"}
 	for _, option := range options {
 		option(t, &cfg)
 	}
-	if len(cfg.Listeners) == 0 {
+	if len(cfg.Listeners) == 0 && len(sink.ListenersOf(cfg.Plan)) == 0 {
 		cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}}
 	}
 	server, err := sink.New(cfg)
