@@ -46,7 +46,11 @@ type bench struct {
 
 func newBench(tb testing.TB, flags ...string) *bench {
 	tb.Helper()
-	s := setup(tb, flags...)
+	return newBenchOf(tb, setup(tb, flags...))
+}
+
+func newBenchOf(tb testing.TB, s sinktest.Setup) *bench {
+	tb.Helper()
 	b := &bench{tally: &tally{}}
 	env := &session.Env{Plans: sinktest.FixedPlan{Plan: s.Plan}, Attempts: &ordinals{}, Recorder: b.tally}
 	b.session = session.New(&s.Config, env, session.ConnInfo{
@@ -79,6 +83,8 @@ func (b *bench) drain(tb testing.TB) {
 			b.last = append(b.last[:0], effect.Data...)
 		case session.EffectAwaitDrain:
 			b.session.Drained(sinktest.Epoch)
+		case session.EffectCommit:
+			b.session.Committed(sinktest.Epoch, effect.Ticket, nil)
 		case session.EffectPause, session.EffectResume:
 		default:
 			tb.Fatalf("unexpected effect %v", effect.Kind)
@@ -115,10 +121,19 @@ func TestNothingIsAllocated(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes pools forget")
 	}
-	for name, flags := range map[string][]string{"plain": nil, "rules": stormFlags} {
+	const faulty = `limits: [{name: few, kind: recipients, max: 1000}, {name: fast, kind: rate, scope: connection, stage: mail, rate: 1000/s, burst: 1000000}]
+rules:
+- {stage: mail, split: {packets: 3}}
+- {stage: rcpt, malformed: mixed-codes}
+- {stage: message, match: {header: {subject: "*"}}, split: {packets: 2}, delivery: keep}
+- {stage: message, outcomes: [{weight: 1}, {weight: 1, reply: 451}]}`
+	for name, s := range map[string]sinktest.Setup{
+		"plain": setup(t), "rules": setup(t, stormFlags...), "headers and commits": setup(t, "--triggers", "--capture-headers", "--commit"),
+		"faults": planned(t, faulty),
+	} {
 		for _, read := range []int{1 << 20, 100, 7} {
 			t.Run(fmt.Sprintf("%s, reads of %d", name, read), func(t *testing.T) {
-				b := newBench(t, flags...)
+				b := newBenchOf(t, s)
 				input := append(dialogue(3, 2000), "RSET\r\nNOOP\r\nVRFY x\r\nHELP\r\nBOGUS\r\n"...)
 				run := func() { b.feed(t, input, read) }
 				run()

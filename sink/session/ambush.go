@@ -73,7 +73,7 @@ func (s *Session) advanceBody(n int) {
 func (s *Session) readOn() {
 	a := &s.tx.ambush
 	if a.pause == 0 {
-		s.work.by = a.by
+		s.blame(a.by)
 		s.close(CloseFIN, ClosedByFault)
 		return
 	}

@@ -37,8 +37,11 @@ func (s *Session) decide(stage smtp.Stage) {
 	w := s.work
 	w.decision = fault.Decision{}
 	limits := s.view.Limits(stage)
-	ask := s.switchFor(stage)
-	if len(limits) > 0 || ask != nil || s.view.Speaks(stage) {
+	var ask *fault.Switch
+	if s.cfg.Triggers {
+		ask = s.switchFor(stage)
+	}
+	if len(limits) > 0 || ask != nil || s.hasRules() && s.view.Speaks(stage) {
 		s.describe(stage, nth)
 		switch refusing := s.refusing(limits); {
 		case refusing != nil:
@@ -51,8 +54,16 @@ func (s *Session) decide(stage smtp.Stage) {
 	}
 	if w.plain = w.decision.Reply == nil; w.plain {
 		w.decision.Reply = fault.Plain(stage)
-		s.rephrasePlain(stage)
+		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
+			s.rephrasePlain(stage)
+		}
 	}
+}
+
+// hasRules says cheaply of most plain plans that no stage has a rule.
+func (s *Session) hasRules() bool {
+	p := s.view.Plan()
+	return p != nil && len(p.Rules()) > 0
 }
 
 // rephrasePlain makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written
@@ -90,6 +101,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr()))
 	}
 	o := &w.occurrence
+	w.described = true
 	*o = fault.Occurrence{
 		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
 		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
@@ -131,9 +143,15 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 }
 
 // verdict says who made the decision under way.
-func (s *Session) verdict() Verdict {
+func (s *Session) verdict() (v Verdict) {
+	s.judge(&v)
+	return v
+}
+
+// judge sets v, which is zero, to the verdict.
+func (s *Session) judge(v *Verdict) {
 	d := &s.work.decision
-	v := Verdict{Cause: d.Cause}
+	v.Cause = d.Cause
 	switch {
 	case d.Limit != nil:
 		v.By = d.Limit.Name
@@ -143,7 +161,6 @@ func (s *Session) verdict() Verdict {
 	if d.Chosen != nil {
 		v.Fault = d.Chosen.Fault
 	}
-	return v
 }
 
 // settle makes the state follow from the reply that was sent, whoever decided it.
@@ -196,6 +213,7 @@ func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
 		if s.tx != nil {
 			s.tx.refuse(stage, r, s.verdict())
 		}
+		s.blame(s.verdict())
 	case kind == fault.CloseNone:
 		return
 	}

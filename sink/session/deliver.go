@@ -56,14 +56,19 @@ func (s *Session) replied() {
 	if r := s.env.Recorder; r != nil {
 		r.Replied(w.stage, &w.decision, s.view)
 	}
+	s.noteReply(w.stage, w.decision.Reply)
 	s.settle(w.stage, w.decision.Reply)
+}
+
+func (s *Session) noteReply(stage smtp.Stage, r *smtp.Reply) {
+	s.lastStage, s.lastCode, s.lastEnhanced = stage, r.Code, r.Enhanced
 }
 
 // withhold never sends the reply that was decided: the session falls silent, or closes instead.
 func (s *Session) withhold(f *fault.Faults) {
 	s.work.withheld = true
 	if f.Silence {
-		s.work.by = s.verdict()
+		s.blame(s.verdict())
 		s.hold(false)
 		return
 	}
@@ -72,7 +77,7 @@ func (s *Session) withhold(f *fault.Faults) {
 
 // closeByFault ends the connection as planned.
 func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
-	s.work.by = by
+	s.blame(by)
 	switch kind {
 	case fault.CloseRST:
 		s.close(CloseRST, ClosedByFault)
@@ -83,11 +88,14 @@ func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
 	}
 }
 
+// blame notes who ends the connection.
+func (s *Session) blame(by Verdict) { s.work.by, s.work.blamed = by, true }
+
 // hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. half closes the sending
 // side. What comes is thrown away: were nothing read, nobody would learn that the client has gone.
 func (s *Session) hold(half bool) {
 	x := s.more()
-	x.fault, x.half, x.handshake = s.work.by.Fault, half, false
+	x.by, x.half, x.handshake = s.work.by, half, false
 	s.endTransaction(EndLost, s.awaited())
 	s.state, s.wait = stateHeld, waitNone
 	s.due = s.work.now + s.cfg.maxHold()

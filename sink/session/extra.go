@@ -32,7 +32,7 @@ type extra struct {
 	user        string
 	injections  uint32
 	badSwitches uint32
-	fault       string         // what ended the connection
+	by          Verdict        // who holds the connection
 	granted     []*fault.Limit // of concurrency: to be released
 	buckets     []bucket       // of the rates of this connection
 	whole       bool           // nothing above may be forgotten before the connection's end

@@ -71,8 +71,14 @@ func opinion(code smtp.Code, sent bool, verdict session.Verdict, phase string) (
 func (v *verdicts) Connection(c *session.Connection) {
 	v.connection = *c
 	row := fmt.Sprintf("connection: %v", c.Reason)
+	if c.By != "" {
+		row += fmt.Sprintf(" by %v %q", c.Cause, c.By)
+	}
 	if c.Fault != "" {
 		row += " " + c.Fault
+	}
+	if c.Code != 0 {
+		row += fmt.Sprintf(", last %v %d", c.Stage, c.Code)
 	}
 	v.rows = append(v.rows, row)
 }
@@ -112,79 +118,79 @@ func TestRowsOfFaults(t *testing.T) {
 		{"silence at RCPT", "- {name: hush, stage: rcpt, match: {recipient: c@s.example}, silence: true}", "", nil, "220 250 250 250",
 			`<c@s.example> lost at rcpt 250 unsent by rule "hush" silence
 <b@s.example> lost at rcpt "hush" silence
-connection: fault silence`},
+connection: fault by rule "hush" silence, last rcpt 250`},
 		{"RST before the reply to MAIL", "- {name: cut, stage: mail, reply: 250, close: rst}", "", nil, "220 250",
 			`transaction lost at mail 250 unsent by rule "cut" rst-before
-connection: fault rst-before`},
+connection: fault by rule "cut" rst-before, last ehlo 250`},
 		{"FIN after the reply to MAIL", "- {name: cut, stage: mail, close: {mode: fin, when: after}}", "", nil, "220 250 250",
 			`transaction lost at rcpt "cut" fin-after
-connection: fault fin-after`},
+connection: fault by rule "cut" fin-after, last mail 250`},
 		{"FIN after a refused RCPT", "- {name: cut, stage: rcpt, reply: 550, close: {mode: fin, when: after}}", "", nil, "220 250 250 550",
 			`<b@s.example> reply at rcpt 550 by rule "cut" fin-after
-connection: fault fin-after`},
+connection: fault by rule "cut" fin-after, last rcpt 550`},
 		{"FIN after an accepted RCPT", "- {name: cut, stage: rcpt, close: {mode: fin, when: after}}", "", nil, "220 250 250 250",
 			`<b@s.example> lost at data "cut" fin-after
-connection: fault fin-after`},
+connection: fault by rule "cut" fin-after, last rcpt 250`},
 		{"half-close after a refused DATA", "- {name: cut, stage: data, reply: 451, close: {mode: half, when: after}}", "", nil, "220 250 250 250 250 451",
 			`<b@s.example> reply at data 451 by rule "cut" half-after
 <c@s.example> reply at data 451 by rule "cut" half-after
-connection: fault half-after`},
+connection: fault by rule "cut" half-after, last data 451`},
 		{"RST in the body", "- {name: cut, stage: data, body: {after: 2, close: rst}}", "", nil, "220 250 250 250 250 354",
 			`<b@s.example> lost at message "cut" body-rst
 <c@s.example> lost at message "cut" body-rst
-connection: fault body-rst`},
+connection: fault by rule "cut" body-rst, last data 354`},
 		{"stopped for good", "- {name: stop, stage: data, body: {after: 2, stop_reading: true}}", "", nil, "220 250 250 250 250 354",
 			`<b@s.example> lost at message "stop" body-stop
 <c@s.example> lost at message "stop" body-stop
-connection: fault body-stop`},
+connection: fault by rule "stop" body-stop, last data 354`},
 		{"FIN in a chunk", "- {name: cut, stage: bdat, body: {after: 1, close: fin}}", "", []string{"EHLO c", "MAIL FROM:<>", "RCPT TO:<b@s.example>", "BDAT 3", "x"}, "220 250 250 250",
 			`<b@s.example> lost at bdat "cut" body-fin
-connection: fault body-fin`},
+connection: fault by rule "cut" body-fin, last rcpt 250`},
 		{"the lost reply after the dot", "- {name: lost, stage: message, close: rst, delivery: keep}", "", nil, "220 250 250 250 250 354",
 			`<b@s.example> lost at message delivered 250 unsent by rule "lost" rst-before+keep
 <c@s.example> lost at message delivered 250 unsent by rule "lost" rst-before+keep
-connection: fault rst-before+keep`},
+connection: fault by rule "lost" rst-before+keep, last data 354`},
 		{"the lost reply, silently", "- {name: lost, stage: message, silence: true, delivery: keep}", "", nil, "220 250 250 250 250 354",
 			`<b@s.example> lost at message delivered 250 unsent by rule "lost" silence+keep
 <c@s.example> lost at message delivered 250 unsent by rule "lost" silence+keep
-connection: fault silence+keep`},
+connection: fault by rule "lost" silence+keep, last data 354`},
 		{"a reply that is never sent delivers nothing", "- {stage: message, close: fin}", "", nil, "220 250 250 250 250 354",
 			`<b@s.example> lost at message 250 unsent by rule "rule 1" fin-before
 <c@s.example> lost at message 250 unsent by rule "rule 1" fin-before
-connection: fault fin-before`},
+connection: fault by rule "rule 1" fin-before, last data 354`},
 		{"kept though refused", "- {stage: message, reply: 451, delivery: keep}", "", append(envelope, "QUIT"), "220 250 250 250 250 354 451 221",
 			`<b@s.example> reply at message delivered 451 by rule "rule 1" keep
 <c@s.example> reply at message delivered 451 by rule "rule 1" keep
-connection: quit`},
+connection: quit, last quit 221`},
 		{"thrown away though accepted", "- {stage: message, delivery: discard}", "", append(envelope, "QUIT"), "220 250 250 250 250 354 250 221",
 			`<b@s.example> reply at message 250 by rule "rule 1" discard
 <c@s.example> reply at message 250 by rule "rule 1" discard
-connection: quit`},
+connection: quit, last quit 221`},
 		{"LMTP: silence after the first", "- {name: hush, stage: message, match: {recipient: c@s.example}, silence: true, delivery: keep}", "--lmtp",
 			[]string{"LHLO c", "MAIL FROM:<>", "RCPT TO:<b@s.example>", "RCPT TO:<c@s.example>", "RCPT TO:<d@s.example>", "DATA", "."}, "220 250 250 250 250 250 354 250",
 			`<b@s.example> reply at message delivered 250 by plain
 <c@s.example> lost at message delivered 250 unsent by rule "hush" silence+keep
 <d@s.example> lost at message "hush" silence+keep
-connection: fault silence+keep`},
+connection: fault by rule "hush" silence+keep, last message 250`},
 		{"malformed and wrong", "- {name: odd, stage: rcpt, malformed: wrong-code}", "", []string{"HELO c", "MAIL FROM:<>", "RCPT TO:<b@s.example>", "QUIT"}, "220 250 250 354 221",
 			`<b@s.example> reply at rcpt 354 by rule "odd" malformed-wrong-code
-connection: quit`},
+connection: quit, last quit 221`},
 		{"a limit", "limits: [{name: few, kind: recipients, max: 1}]", "", append(envelope, "QUIT"), "220 250 250 250 452 354 250 221",
 			`<c@s.example> reply at rcpt 452 by limit "few"
 <b@s.example> reply at message delivered 250 by plain
-connection: quit`},
+connection: quit, last quit 221`},
 		{"a trigger", "- {stage: rcpt, reply: 421}", "--triggers", []string{"HELO c", "MAIL FROM:<>", "RCPT TO:<450+x@s.example>", "QUIT"}, "220 250 250 450 221",
 			`<450+x@s.example> reply at rcpt 450 by trigger
-connection: quit`},
+connection: quit, last quit 221`},
 		{"a phase", "start: clock\nphases: [{name: bad, duration: 1h, rules: [{name: down, stage: mail, reply: 451}]}]", "", []string{"HELO c", "MAIL FROM:<>", "QUIT"}, "220 250 451 221",
 			`transaction reply at mail 451 by rule "down" in bad
-connection: quit`},
+connection: quit, last quit 221`},
 		{"protocol", "rules: []", "", []string{"RCPT TO:<b@s.example>", "QUIT"}, "220 503 221",
 			`<b@s.example> reply at rcpt 503 by protocol
-connection: quit`},
+connection: quit, last quit 221`},
 		{"421 with other recipients accepted", "- {name: away, stage: noop, reply: 421}", "", []string{"EHLO c", "MAIL FROM:<>", "RCPT TO:<b@s.example>", "NOOP"}, "220 250 250 250 421",
 			`<b@s.example> reply at noop 421 by rule "away"
-connection: reply`},
+connection: reply by rule "away", last noop 421`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, v := newPlanned(t, session.Env{}, tt.plan, strings.Fields(tt.flags)...)
@@ -292,7 +298,7 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 	}
 	p.Session.Closed(p.Now, errors.New("gone"))
 	wantLines(t, "rows", v.rows, []string{
-		`<b@s.example> reply at rcpt 451 by limit "grey"`, `<b@s.example> reply at rcpt 451 by limit "pace"`, "connection: error",
+		`<b@s.example> reply at rcpt 451 by limit "grey"`, `<b@s.example> reply at rcpt 451 by limit "pace"`, "connection: error, last rcpt 451",
 	})
 	limits = &shared{admit: 1}
 	p, _ = newPlanned(t, session.Env{Limits: limits}, text)
@@ -342,7 +348,7 @@ func TestCommit(t *testing.T) {
 		"<b@s.example> reply at message delivered pending 250 by plain",
 		"<b@s.example> reply at message 451 by protocol",
 		`<no@s.example> reply at message 550 by rule "rule 1"`,
-		"connection: quit",
+		"connection: quit, last quit 221",
 	})
 	if v.connection.Delivered != 1 {
 		t.Errorf("%d attempts were delivered, want 1", v.connection.Delivered)
@@ -374,7 +380,7 @@ func TestCommitPerRecipient(t *testing.T) {
 		"<c@s.example> reply at message delivered pending 250 by plain",
 		"<c@s.example> lost at message delivered committed 250 unsent by plain",
 		"<d@s.example> lost at message",
-		"connection: error",
+		"connection: error, last message 550",
 	})
 }
 

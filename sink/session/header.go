@@ -167,9 +167,6 @@ func (s *Session) capture() {
 
 // switchFor returns what a tester asks for by the recipient's address or the message's header, or nil.
 func (s *Session) switchFor(stage smtp.Stage) *fault.Switch {
-	if !s.cfg.Triggers {
-		return nil
-	}
 	w := s.work
 	switch stage {
 	case smtp.StageRcpt:

@@ -141,12 +141,17 @@ type Connection struct {
 	Phase          string // of the storm, as the session knew it last; empty without one
 	TLS            bool   // the handshake was done
 	TLSInfo        TLSInfo
-	User           string // whom AUTH authenticated; empty when it did not
-	Injections     uint64 // STARTTLS commands with plaintext behind them, which was thrown away
-	BadSwitches    uint64 // address triggers and header switches that could not be read
-	Fault          string // what ended the connection, if a fault did, as fault.Faults.Names has it
+	User           string     // whom AUTH authenticated; empty when it did not
+	Injections     uint64     // STARTTLS commands with plaintext behind them, which was thrown away
+	BadSwitches    uint64     // address triggers and header switches that could not be read
+	Stage          smtp.Stage // of the last reply
+	Code           smtp.Code  // of the last reply; 0 when there was none
+	Enhanced       smtp.Enhanced
 	Reason         CloseReason
-	Err            error // what the driver passed to Closed or TLSDone
+	Cause          fault.Cause // who ended the connection, if a reply or a fault did; meaningful if By or Fault is not empty
+	By             string      // name of the rule or limit
+	Fault          string      // as fault.Faults.Names has it
+	Err            error       // what the driver passed to Closed or TLSDone
 }
 
 // CloseReason says why a connection ended.

@@ -13,7 +13,9 @@ func (s *Session) at(d time.Duration) time.Time { return s.started.Add(d) }
 // newAttempt returns a row with what is the same for all attempts of the transaction under way, if there is one.
 func (s *Session) newAttempt() *Attempt {
 	a := &s.work.attempt
-	*a = Attempt{Conn: s.id, Listener: s.listener, Client: s.client, End: s.at(s.work.now), Phase: s.view.PhaseName()}
+	*a = Attempt{} // a literal with values would be made elsewhere first, and copied
+	a.Conn, a.Listener, a.Client = s.id, s.listener, s.client
+	a.End, a.Phase = s.at(s.work.now), s.view.PhaseName()
 	if tx := s.tx; tx != nil {
 		a.Sender, a.Token, a.Size, a.Message = tx.sender(), tx.token(), tx.octets(), uint64(s.messages)
 		if tx.header.captured() {
@@ -33,7 +35,7 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 	a := s.newAttempt()
 	a.Time, a.Recipient, a.N = s.at(w.read), w.recipient, w.rcptN
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = ending, smtp.StageRcpt, r.Code, r.Enhanced, sent
-	a.Verdict = s.verdict()
+	s.judge(&a.Verdict)
 	s.env.Recorder.Attempt(a)
 }
 
@@ -48,7 +50,8 @@ func (s *Session) recordMessage(i int, r *smtp.Reply, c Commit) {
 	}
 	a := s.recipientRow(i)
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, r.Enhanced, true
-	a.Verdict, a.Delivered, a.Commit = s.verdict(), delivered, c
+	a.Delivered, a.Commit = delivered, c
+	s.judge(&a.Verdict)
 	s.env.Recorder.Attempt(a)
 }
 
@@ -180,14 +183,17 @@ func (s *Session) recordConnection() {
 		Helo: s.helo, Extended: s.extended,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
 		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut, Undeclared8Bit: uint64(s.undeclared8Bit),
-		Phase: s.view.PhaseName(), TLS: s.secure, Fault: s.work.by.Fault, Reason: s.reason, Err: c.Err,
+		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Err: c.Err,
+		Stage: s.lastStage, Code: s.lastCode, Enhanced: s.lastEnhanced,
 	}
+	by := s.work.by
 	if x := s.extra; x != nil {
 		c.TLSInfo, c.User, c.Injections, c.BadSwitches = x.tls, x.user, uint64(x.injections), uint64(x.badSwitches)
-		if c.Fault == "" {
-			c.Fault = x.fault
+		if s.reason == ClosedByFault && by == (Verdict{}) {
+			by = x.by
 		}
 	}
+	c.Cause, c.By, c.Fault = by.Cause, by.By, by.Fault
 	s.env.Recorder.Connection(c)
 	*c = Connection{}
 }

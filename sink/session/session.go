@@ -40,6 +40,9 @@ type Session struct {
 	nth       [numCommandStages]uint16
 
 	undeclared8Bit uint16
+	lastCode       smtp.Code // of the last reply
+	lastEnhanced   smtp.Enhanced
+	lastStage      smtp.Stage
 	state          state
 	wait           wait
 	closeMode      CloseMode
@@ -122,6 +125,8 @@ type work struct {
 	withheld  bool          // the reply that was decided will never be sent
 	committed bool          // its rows are on disk
 	by        Verdict       // who ends the connection, when a fault does
+	blamed    bool          // by or withheld was set
+	described bool          // occurrence was set
 	wrong     smtp.Reply    // a reply made for this occurrence
 	ask       fault.Switch  // what this RCPT's recipient asks for
 	opened    bool          // this MAIL opened the transaction
@@ -334,8 +339,12 @@ func (s *Session) leave() {
 	if !s.replying() {
 		w := s.work
 		s.work = nil
-		w.occurrence = fault.Occurrence{}
-		w.by, w.faults, w.withheld = Verdict{}, nil, false
+		if w.described {
+			w.described, w.occurrence = false, fault.Occurrence{}
+		}
+		if w.blamed {
+			w.blamed, w.by, w.withheld = false, Verdict{}, false
+		}
 		workPool.Put(w)
 	}
 	s.releaseExtra()

@@ -30,7 +30,7 @@ func (s *Session) timeout() {
 	case s.state == stateHeld:
 		s.close(CloseFIN, ClosedByFault)
 	case s.state == stateHandshake && s.extra.tlsFault != fault.TLSNone:
-		s.work.by.Fault = (&fault.Faults{TLS: s.extra.tlsFault}).Names()
+		s.blame(Verdict{Fault: (&fault.Faults{TLS: s.extra.tlsFault}).Names()})
 		s.close(CloseFIN, ClosedByFault)
 	case s.state == stateDiscard, s.state == stateHandshake: // it waits for a handshake and would not understand
 		s.close(CloseFIN, ClosedByTimeout)
@@ -43,6 +43,7 @@ func (s *Session) timeout() {
 // reply of a stage.
 func (s *Session) closeWith(r *smtp.Reply, reason CloseReason) {
 	s.write(smtp.StageUnknown, r, false)
+	s.noteReply(smtp.StageUnknown, r)
 	s.close(CloseFIN, reason)
 }
 

@@ -38,7 +38,7 @@ func (s *Session) settleStartTLS(r *smtp.Reply) {
 // greetSecurely begins the handshake that comes before the greeting, which is decided already.
 func (s *Session) greetSecurely() {
 	w := s.work
-	w.stage = smtp.StageConnect
+	w.stage, w.faults = smtp.StageConnect, nil
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults
 	}
@@ -77,7 +77,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	if err != nil {
 		s.work.connection.Err = err
 		if f := s.extra.tlsFault; f != fault.TLSNone {
-			s.work.by.Fault = (&fault.Faults{TLS: f}).Names()
+			s.blame(Verdict{Fault: (&fault.Faults{TLS: f}).Names()})
 		}
 		s.close(CloseFIN, ClosedByTLS)
 		s.leave()

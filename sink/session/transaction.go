@@ -72,7 +72,9 @@ func (tx *transaction) release() {
 	if cap(tx.arena) > maxPooledArena {
 		return
 	}
-	*tx = transaction{arena: tx.arena[:0], recipients: tx.recipients[:0], views: tx.views[:0]}
+	arena, recipients, views := tx.arena[:0], tx.recipients[:0], tx.views[:0]
+	*tx = transaction{}
+	tx.arena, tx.recipients, tx.views = arena, recipients, views
 	transactionPool.Put(tx)
 }
 
