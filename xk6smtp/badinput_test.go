@@ -14,7 +14,7 @@ func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {
 		{"new Client()", `Client: option "host" is required`},
 		{"new Client('mx.test')", `Client: wants an object of options, not the string "mx.test"`},
 		{"new Client(7)", `Client: wants an object of options, not the number 7`},
-		{"new Client({host: 'x', prot: 25})", `Client: option "prot" is unknown (valid: expectedReplies host idleTimeout localName messagesPerConnection pipelining port tags throw timeout tls)`},
+		{"new Client({host: 'x', prot: 25})", `Client: option "prot" is unknown (valid: auth chunking expectedReplies host idleTimeout lmtp localName messagesPerConnection phaseTrends pipelining port tags throw timeout tls tlsOptions transcript)`},
 		{"new Client({host: 7})", `Client: option "host" wants a string, not the number 7`},
 		{"new Client({host: ''})", `Client: option "host" is required`},
 		{"new Client({host: null})", `Client: option "host" wants a string, not null`},
@@ -22,14 +22,24 @@ func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {
 		{"new Client({host: 'x', port: 70000})", `Client: option "port" wants a whole number from 1 to 65535, not the number 70000`},
 		{"new Client({host: 'x', port: 25.5})", `Client: option "port" wants a whole number from 1 to 65535, not the number 25.5`},
 		{"new Client({host: 'x', port: NaN})", `Client: option "port" wants a whole number from 1 to 65535, not the number NaN`},
-		{"new Client({host: 'x', tls: 'starttls'})", `Client: option "tls" wants "none", not the string "starttls"`},
-		{"new Client({host: 'x', auth: {}})", `Client: option "auth" is unknown`},
+		{"new Client({host: 'x', tls: 'ssl'})", `Client: option "tls" wants "none", "starttls", "required" or "implicit", not the string "ssl"`},
+		{"new Client({host: 'x', tls: true})", `Client: option "tls" wants "none", "starttls", "required" or "implicit", not true`},
+		{"new Client({host: 'x', tlsOptions: {cacert: 'x'}})", `Client: tlsOptions: option "cacert" is unknown (valid: ca cert insecureSkipTLSVerify key minVersion serverName)`},
+		{"new Client({host: 'x', tlsOptions: {ca: 'x'}})", `Client: tlsOptions: option "ca" holds no certificate in PEM`},
+		{"new Client({host: 'x', tlsOptions: {cert: 'x'}})", `Client: tlsOptions: option "cert" and key are wanted together`},
+		{"new Client({host: 'x', tlsOptions: {cert: 'x', key: 'y'}})", `Client: tlsOptions: option "cert" and key don't fit: tls: failed to find any PEM data`},
+		{"new Client({host: 'x', tlsOptions: {minVersion: 'ssl3'}})", `Client: tlsOptions: option "minVersion" wants "tls1.0", "tls1.1", "tls1.2" or "tls1.3", not the string "ssl3"`},
+		{"new Client({host: 'x', auth: {}})", `Client: auth: option "user" is required`},
+		{"new Client({host: 'x', auth: 'ann'})", `Client: auth: wants an object of options, not the string "ann"`},
+		{"new Client({host: 'x', auth: {user: 'ann', password: 'x', mechanism: 'plain'}})", `Client: auth: option "mechanism" wants one of PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256 XOAUTH2, not the string "plain"`},
+		{"new Client({host: 'x', chunking: 0})", `Client: option "chunking" wants true, false, or the octets of a chunk, not the number 0`},
+		{"new Client({host: 'x', lmtp: 'yes'})", `Client: option "lmtp" wants true or false`},
 		{"new Client({host: 'x', localName: 'a b'})", `Client: option "localName" wants a host name or an address literal`},
 		{"new Client({host: 'x', pipelining: 1})", `Client: option "pipelining" wants true or false, not the number 1`},
 		{"new Client({host: 'x', messagesPerConnection: -1})", `Client: option "messagesPerConnection" wants a whole number from 0 to`},
 		{"new Client({host: 'x', timeout: 'soon'})", `Client: option "timeout" wants milliseconds, a duration such as "30s", or an object of phases`},
 		{"new Client({host: 'x', timeout: {rcpt: 'soon'}})", `Client: timeout: option "rcpt" wants milliseconds or a duration such as "30s", not the string "soon"`},
-		{"new Client({host: 'x', timeout: {dot: 1}})", `Client: timeout: option "dot" is unknown (valid: connect data ehlo mail message quit rcpt rset)`},
+		{"new Client({host: 'x', timeout: {dot: 1}})", `Client: timeout: option "dot" is unknown (valid: auth bdat connect data ehlo mail message noop quit rcpt rset starttls vrfy)`},
 		{"new Client({host: 'x', idleTimeout: -1})", `Client: option "idleTimeout" wants milliseconds`},
 		{"new Client({host: 'x', expectedReplies: 250})", `Client: option "expectedReplies" wants the result of expectedReplies(), not the number 250`},
 		{"new Client({host: 'x', tags: ['a']})", `Client: option "tags" wants an object of strings, numbers and booleans, not an array`},
@@ -71,13 +81,13 @@ func TestWrongArgumentsReject(t *testing.T) {
 	for _, test := range []struct{ call, want string }{
 		{"client.send()", "TypeError: send: wants a Message, not undefined"},
 		{"client.send({from: 'a@x.test'})", "TypeError: send: wants a Message, not an object"},
-		{"client.send(message, {cc: 'x'})", `TypeError: send: option "cc" is unknown (valid: expectedReplies from tags to)`},
+		{"client.send(message, {cc: 'x'})", `TypeError: send: option "cc" is unknown (valid: dsn expectedReplies from tags to)`},
 		{"client.send(message, 'x')", `TypeError: send: wants an object of options, not the string "x"`},
 		{"client.send(message, {to: []})", `TypeError: send: option "to" a message needs a recipient`},
 		{"client.send(message, {to: 'b c@x.test'})", `TypeError: send: option "to" holds a blank or an angle bracket`},
 		{"client.send(message, {from: 'a\\r\\n@x.test'})", `TypeError: send: option "from" holds a control character`},
 		{"client.send(new Message({from: 'a@x.test'}))", `TypeError: send: option "to" a message needs a recipient`},
-		{"client.connect(1)", "TypeError: connect: takes no arguments"},
+		{"client.connect(1)", "TypeError: connect: wants an object of options, not the number 1"},
 		{"client.quit({})", "TypeError: quit: takes no arguments"},
 	} {
 		got := v.run(newClientAndMessage + "return await " + test.call)
@@ -92,7 +102,8 @@ func TestWrongArgumentsReject(t *testing.T) {
 
 func TestCallsInTheInitContextReject(t *testing.T) {
 	v := newVU(t).global("PORT", 25)
-	for _, call := range []string{"connect()", "send(message)", "rset()", "noop()", "quit()"} {
+	for _, call := range []string{"connect()", "send(message)", "rset()", "noop()", "quit()", "ehlo()", "helo()", "starttls()", "auth({user: 'a', password: 'b'})",
+		"mail('a@x.test')", "rcpt('a@x.test')", "data(message)", "bdat('x')", "vrfy('a')", "raw('HELP')"} {
 		got := v.run(newClientAndMessage + "return await client." + call)
 		if !strings.HasPrefix(got, "throws Error: ") || !strings.Contains(got, "can't be used in the init context") {
 			t.Errorf("%s gives %s", call, got)

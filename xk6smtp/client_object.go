@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,6 +25,9 @@ type smtpClient struct {
 	result    client.Result
 	header    []byte
 	cache     tagCache
+	lines     []client.TraceEntry // of the call under way
+	tlsBase   *tls.Config         // k6's, from which tlsConfig was made
+	tlsConfig *tls.Config
 	sent      int // messages on this connection
 
 	mu     sync.Mutex // guards what close, the idle timer and the worker share
@@ -40,13 +44,26 @@ func (m *module) newClient(call sobek.ConstructorCall) *sobek.Object {
 		m.throw(err)
 	}
 	c := &smtpClient{module: m, options: options}
+	if options.transcript || m.debug {
+		options.config.Trace = c.trace
+	}
 	for name, method := range map[string]func(sobek.FunctionCall) sobek.Value{
-		"connect": c.jsConnect,
-		"send":    c.jsSend,
-		"rset":    c.jsRset,
-		"noop":    c.jsNoop,
-		"quit":    c.jsQuit,
-		"close":   c.jsClose,
+		"connect":  c.jsConnect,
+		"send":     c.jsSend,
+		"ehlo":     c.jsEhlo,
+		"helo":     c.jsHelo,
+		"starttls": c.jsStartTLS,
+		"auth":     c.jsAuth,
+		"mail":     c.jsMail,
+		"rcpt":     c.jsRcpt,
+		"data":     c.jsData,
+		"bdat":     c.jsBdat,
+		"rset":     c.jsRset,
+		"noop":     c.jsNoop,
+		"vrfy":     c.jsVrfy,
+		"raw":      c.jsRaw,
+		"quit":     c.jsQuit,
+		"close":    c.jsClose,
 	} {
 		if err := call.This.DefineDataProperty(name, m.vu.Runtime().ToValue(method), sobek.FLAG_FALSE, sobek.FLAG_FALSE, sobek.FLAG_TRUE); err != nil {
 			m.throw(err)
@@ -58,7 +75,15 @@ func (m *module) newClient(call sobek.ConstructorCall) *sobek.Object {
 // jsConnect opens the connection now instead of with the first message.
 func (c *smtpClient) jsConnect(call sobek.FunctionCall) sobek.Value {
 	return c.start("connect", nil, func() (func(*operation) answer, error) {
-		return c.runConnect, noArguments("connect", call)
+		hello := true
+		err := parseOptions(c.module.vu.Runtime(), "connect", call.Argument(0), map[string]parser{"hello": func(v option) (err error) {
+			hello, err = v.bool()
+			return err
+		}})
+		return func(op *operation) answer {
+			op.greetingOnly = !hello
+			return c.runConnect(op)
+		}, err
 	})
 }
 
@@ -85,7 +110,7 @@ func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 		if err := wire.Validate(); errors.As(err, &wrong) {
 			return nil, &optionError{"send", wrong.Field, wrong.Problem}
 		}
-		return func(op *operation) answer { return c.runSend(op, m, wire, options.expected) }, nil
+		return func(op *operation) answer { return c.runSend(op, m, wire, options) }, nil
 	})
 }
 

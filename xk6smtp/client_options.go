@@ -2,6 +2,7 @@ package xk6smtp
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"time"
@@ -14,7 +15,9 @@ import (
 
 // Defaults of the client's options.
 const (
-	defaultPort        = 25
+	smtpPort           = 25
+	lmtpPort           = 24
+	submissionsPort    = 465 // RFC 8314
 	defaultTimeout     = time.Minute
 	defaultIdleTimeout = time.Minute
 )
@@ -27,13 +30,16 @@ type clientOptions struct {
 	expected              *expectedReplies
 	tags                  []pair
 	throw                 bool
+	tls                   tlsOptions
+	transcript            bool
+	phaseTrends           bool
 }
 
 // parseClientOptions reads the argument of new Client.
 func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, error) {
 	const owner = "Client"
-	o := &clientOptions{idleTimeout: defaultIdleTimeout}
-	host, port := "", int64(defaultPort)
+	o := &clientOptions{idleTimeout: defaultIdleTimeout, phaseTrends: true}
+	host, port := "", int64(0)
 	timeouts := client.AllTimeouts(defaultTimeout)
 	err := parseOptions(rt, owner, value, map[string]parser{
 		"host": func(v option) (err error) {
@@ -44,11 +50,46 @@ func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, e
 			port, err = v.integer(1, 65535)
 			return err
 		},
-		"tls": func(v option) error {
-			if s, err := v.string(); err != nil || s != "none" {
-				return v.fail(`"none"`)
+		"tls": func(v option) (err error) {
+			o.config.TLS, err = parseTLSMode(v)
+			return err
+		},
+		"tlsOptions": func(v option) error {
+			parsed, err := parseTLSOptions(v)
+			if err == nil {
+				o.tls = *parsed
+			}
+			return err
+		},
+		"auth": func(v option) (err error) {
+			o.config.Credentials, err = parseAuth(v)
+			return err
+		},
+		"lmtp": func(v option) (err error) {
+			o.config.LMTP, err = v.bool()
+			return err
+		},
+		"chunking": func(v option) error {
+			if wanted, err := v.bool(); err == nil {
+				if wanted {
+					o.config.ChunkSize = math.MaxInt
+				}
+				return nil
+			}
+			n, err := v.integer(1, 1<<31-1)
+			o.config.ChunkSize = int(n)
+			if err != nil {
+				return v.fail("true, false, or the octets of a chunk")
 			}
 			return nil
+		},
+		"transcript": func(v option) (err error) {
+			o.transcript, err = v.bool()
+			return err
+		},
+		"phaseTrends": func(v option) (err error) {
+			o.phaseTrends, err = v.bool()
+			return err
 		},
 		"localName": func(v option) (err error) {
 			if o.config.LocalName, err = v.string(); err != nil {
@@ -93,15 +134,30 @@ func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, e
 	if host == "" {
 		return nil, &optionError{owner, "host", "is required"}
 	}
+	if port == 0 {
+		port = o.defaultPort()
+	}
 	o.config.Address = net.JoinHostPort(host, strconv.FormatInt(port, 10))
 	o.config.Timeouts = timeouts
 	o.config.Now = time.Now
 	return o, nil
 }
 
+// defaultPort is the registered one.
+func (o *clientOptions) defaultPort() int64 {
+	switch {
+	case o.config.LMTP:
+		return lmtpPort
+	case o.config.TLS == client.TLSImplicit:
+		return submissionsPort
+	}
+	return smtpPort
+}
+
 // timeoutPhases are the phases that have a time limit of their own.
 var timeoutPhases = []smtp.Stage{
-	smtp.StageConnect, smtp.StageEhlo, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage, smtp.StageRset, smtp.StageQuit,
+	smtp.StageConnect, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage,
+	smtp.StageBdat, smtp.StageRset, smtp.StageNoop, smtp.StageVrfy, smtp.StageQuit,
 }
 
 // parseTimeouts reads one duration for all phases, or an object of phases with a duration each.
@@ -141,6 +197,7 @@ type sendOptions struct {
 	to       []string
 	tags     []pair
 	expected *expectedReplies
+	dsn      *dsnOptions
 }
 
 // parseSendOptions reads the second argument of send.
@@ -184,6 +241,10 @@ func parseSendOptions(rt *sobek.Runtime, value sobek.Value) (*sendOptions, error
 		},
 		"expectedReplies": func(v option) (err error) {
 			o.expected, err = v.expected()
+			return err
+		},
+		"dsn": func(v option) (err error) {
+			o.dsn, err = parseDSN(v)
 			return err
 		},
 	})

@@ -1,6 +1,8 @@
 package xk6smtp
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
@@ -23,6 +25,8 @@ const (
 	codeTimeout         errorCode = 1050 // a reply did not come in time
 	codeAborted         errorCode = 1060 // the iteration ended, or the client was closed
 	codeMalformedReply  errorCode = 1070
+	codeNoMechanism     errorCode = 1040 // the server offers no mechanism of AUTH that fits
+	codeAuth            errorCode = 1041 // the client ended the exchange of AUTH
 	codeDNS             errorCode = 1100
 	codeNoSuchHost      errorCode = 1101
 	codeBlockedIP       errorCode = 1110
@@ -34,6 +38,11 @@ const (
 	codeDialRefused     errorCode = 1212
 	codeReset           errorCode = 1220
 	codeClosed          errorCode = 1230 // the server ended the connection where a reply was due
+	codeTLS             errorCode = 1300
+	codeTLSRecord       errorCode = 1301 // what the server said is no TLS
+	codeX509Authority   errorCode = 1310
+	codeX509Hostname    errorCode = 1311
+	codeNoStartTLS      errorCode = 1320 // STARTTLS is required and not offered
 	codeReply           errorCode = 1000 // to which the code of a negative reply is added: 1400 to 1599
 )
 
@@ -56,6 +65,7 @@ func errorCodeOf(err error) errorCode {
 		blockedHost netext.BlockedHostError
 		dns         *net.DNSError
 		op          *net.OpError
+		handshake   *client.HandshakeError
 	)
 	if errors.As(err, &broken) && broken.Code != 0 {
 		return replyErrorCode(broken.Code)
@@ -73,6 +83,14 @@ func errorCodeOf(err error) errorCode {
 		return codeClosed
 	case errors.As(err, &malformed):
 		return codeMalformedReply
+	case errors.Is(err, client.ErrNoStartTLS):
+		return codeNoStartTLS
+	case errors.Is(err, client.ErrNoMechanism):
+		return codeNoMechanism
+	case errors.Is(err, client.ErrChallenge), errors.Is(err, client.ErrServerUnproven):
+		return codeAuth
+	case errors.As(err, &handshake):
+		return handshakeErrorCode(handshake)
 	case errors.As(err, &blockedIP):
 		return codeBlockedIP
 	case errors.As(err, &blockedHost):
@@ -100,6 +118,24 @@ func errorCodeOf(err error) errorCode {
 		return codeNoSuchHost
 	}
 	return codeGeneric
+}
+
+// handshakeErrorCode tells a handshake's failures apart as k6/http does.
+func handshakeErrorCode(err *client.HandshakeError) errorCode {
+	var (
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		record    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return codeX509Authority
+	case errors.As(err, &hostname):
+		return codeX509Hostname
+	case errors.As(err, &record):
+		return codeTLSRecord
+	}
+	return codeTLS
 }
 
 // isNoSuchHost recognises the one error of k6's dialer that is neither a type nor a value.

@@ -2,7 +2,6 @@ package xk6smtp
 
 import (
 	"fmt"
-	"reflect"
 
 	"github.com/grafana/sobek"
 )
@@ -77,6 +76,15 @@ func parseMessageOptions(rt *sobek.Runtime, value sobek.Value) (*messageOptions,
 
 // bytes reads a string, an ArrayBuffer or a view of one; the result is a copy.
 func (o option) bytes() ([]byte, error) {
+	data, err := o.bytesOr("a string or an ArrayBuffer")
+	if err == nil && len(data) == 0 {
+		return nil, &optionError{o.owner, o.key, "must not be empty"}
+	}
+	return data, err
+}
+
+// bytesOr is bytes that may be empty; want says what is taken.
+func (o option) bytesOr(want string) ([]byte, error) {
 	var data []byte
 	switch v := o.value.Export().(type) {
 	case string:
@@ -86,10 +94,7 @@ func (o option) bytes() ([]byte, error) {
 	case sobek.ArrayBuffer:
 		data = append([]byte{}, v.Bytes()...)
 	default:
-		return nil, o.fail("a string or an ArrayBuffer")
-	}
-	if kind(o.value) == reflect.Invalid || len(data) == 0 {
-		return nil, &optionError{o.owner, o.key, "must not be empty"}
+		return nil, o.fail(want)
 	}
 	if len(data) > maxMessage {
 		return nil, &optionError{o.owner, o.key, fmt.Sprintf("wants at most %d octets", maxMessage)}

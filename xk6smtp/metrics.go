@@ -4,7 +4,7 @@ import "go.k6.io/k6/v2/metrics"
 
 // smtpMetrics is what the module registers. Trends are times in fractional milliseconds.
 type smtpMetrics struct {
-	connResolving, connConnecting, connBanner, connEhlo *metrics.Metric // trends
+	connResolving, connConnecting, connTLS, connBanner, connEhlo, connAuth *metrics.Metric // trends
 
 	msgBlocked, msgMail, msgRcpt, msgData, msgSending, msgWaiting, msgDuration *metrics.Metric // trends
 
@@ -28,8 +28,10 @@ func registerMetrics(registry *metrics.Registry) (*smtpMetrics, error) {
 	}{
 		{&m.connResolving, "smtp_conn_resolving", metrics.Trend, metrics.Time},
 		{&m.connConnecting, "smtp_conn_connecting", metrics.Trend, metrics.Time},
+		{&m.connTLS, "smtp_conn_tls_handshaking", metrics.Trend, metrics.Time},
 		{&m.connBanner, "smtp_conn_banner", metrics.Trend, metrics.Time},
 		{&m.connEhlo, "smtp_conn_ehlo", metrics.Trend, metrics.Time},
+		{&m.connAuth, "smtp_conn_auth", metrics.Trend, metrics.Time},
 		{&m.msgBlocked, "smtp_msg_blocked", metrics.Trend, metrics.Time},
 		{&m.msgMail, "smtp_msg_mail", metrics.Trend, metrics.Time},
 		{&m.msgRcpt, "smtp_msg_rcpt", metrics.Trend, metrics.Time},

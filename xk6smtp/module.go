@@ -31,7 +31,7 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 		common.Throw(vu.Runtime(), fmt.Errorf("%s: register metrics: %w", ImportPath, err))
 	}
 	r.events.closeAtEnd(vu.Events(), r.connections)
-	return &module{root: r, vu: vu, metrics: m}
+	return &module{root: r, vu: vu, metrics: m, debug: wantsDebug(vu)}
 }
 
 // module is the instance of one VU.
@@ -39,6 +39,7 @@ type module struct {
 	root    *RootModule
 	vu      modules.VU
 	metrics *smtpMetrics
+	debug   bool // every client has a transcript
 }
 
 // Exports implements modules.Instance.

@@ -25,16 +25,20 @@ type operation struct {
 	resolve  func(any) error
 	reject   func(any) error
 
+	// greetingOnly opens a connection as far as the greeting; withoutAuth, without AUTH.
+	greetingOnly, withoutAuth bool
+
 	batch batch
 }
 
 // perform runs an operation on the client's goroutine, pushes its samples and settles its promise.
 func (c *smtpClient) perform(op *operation, run func(*operation) answer) {
 	c.collector.reset()
-	op.batch = batch{metrics: c.module.metrics, cache: &c.cache, tags: op.tags}
+	op.batch = batch{metrics: c.module.metrics, cache: &c.cache, tags: op.tags, withoutPhases: !c.options.phaseTrends}
 	c.work()
 	res := run(op)
 	c.rest()
+	c.transcript(op, res.base())
 
 	op.batch.time = time.Now()
 	op.batch.counts(&c.collector)
@@ -82,7 +86,18 @@ func (c *smtpClient) ensure(op *operation) (*client.Conn, error) {
 	if resolver := op.state.GetAddrResolver(); resolver != nil {
 		config.Resolver = resolver
 	}
-	conn, err := client.Connect(op.ctx, &config, &c.collector, &c.greeting)
+	if config.TLSConfig = c.tlsConfig; config.TLSConfig == nil || c.tlsBase != op.state.TLSConfig {
+		c.tlsBase, c.tlsConfig = op.state.TLSConfig, c.options.tls.over(op.state.TLSConfig)
+		config.TLSConfig = c.tlsConfig
+	}
+	if op.withoutAuth {
+		config.Credentials = nil
+	}
+	open := client.Connect
+	if op.greetingOnly {
+		open = client.Open
+	}
+	conn, err := open(op.ctx, &config, &c.collector, &c.greeting)
 	if err == nil {
 		err = c.adopt(conn)
 	}
@@ -106,8 +121,8 @@ func (c *smtpClient) release(op *operation, conn *client.Conn) {
 }
 
 func (c *smtpClient) runConnect(op *operation) answer {
-	_, err := c.ensure(op)
-	return newConnectResult(&c.greeting, err)
+	conn, err := c.ensure(op)
+	return newConnectResult(&c.greeting, conn, err)
 }
 
 func (c *smtpClient) runRset(op *operation) answer {
@@ -119,21 +134,31 @@ func (c *smtpClient) runNoop(op *operation) answer {
 }
 
 // runCommand runs one command on the connection, which it opens first if need be.
-func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, command func(*client.Conn, context.Context) (client.Reply, error)) answer {
+func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, run command) answer {
 	res := &replyResult{}
 	conn, err := c.ensure(op)
 	if err != nil {
 		res.setFailure(phase, err)
 		return res
 	}
-	reply, err := command(conn, op.ctx)
+	reply, err := run(conn, op.ctx)
+	took := conn.Took()
 	c.release(op, conn)
+	c.settle(res, phase, reply, err)
+	if err == nil {
+		op.batch.command(reply, took)
+	}
+	return res
+}
+
+// settle fills in a result from a command's reply or error.
+func (c *smtpClient) settle(res *replyResult, phase smtp.Stage, reply client.Reply, err error) {
 	if err != nil {
 		res.setFailure(phase, err)
-		return res
+		return
 	}
-	res.setReply(reply, reply.Code.Class() == 2)
-	return res
+	// 354 can only have come by raw: the script goes on from there.
+	res.setReply(reply, reply.Code.Positive())
 }
 
 // runQuit ends the connection in good order. Without one there is nothing to say, and nothing went wrong.
@@ -145,11 +170,7 @@ func (c *smtpClient) runQuit(op *operation) answer {
 	}
 	reply, err := conn.Quit(op.ctx)
 	c.drop()
-	if err != nil {
-		res.setFailure(smtp.StageQuit, err)
-		return res
-	}
-	res.setReply(reply, reply.Code.Class() == 2)
+	c.settle(res, smtp.StageQuit, reply, err)
 	return res
 }
 

@@ -19,6 +19,9 @@ type replyResult struct {
 	Text         string `js:"text"`
 	Error        string `js:"error"`
 	ErrorCode    int    `js:"errorCode"`
+
+	Lines      []string         `js:"lines"`
+	Transcript []transcriptLine `js:"transcript"`
 }
 
 func (r *replyResult) setReply(reply client.Reply, ok bool) {
@@ -27,9 +30,10 @@ func (r *replyResult) setReply(reply client.Reply, ok bool) {
 	r.EnhancedCode = reply.Enhanced.String()
 	r.Phase = reply.Phase.String()
 	r.Text = reply.Text
+	r.Lines = strings.Split(reply.Text, "\n")
 	if !ok {
 		r.ErrorCode = int(replyErrorCode(reply.Code))
-		line := smtp.Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: strings.Split(reply.Text, "\n")}
+		line := smtp.Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: r.Lines}
 		r.Error = r.Phase + ": " + line.String()
 	}
 }
@@ -51,19 +55,24 @@ type connectResult struct {
 	replyResult
 	Banner       string         `js:"banner"`
 	Capabilities []string       `js:"capabilities"`
+	TLS          *tlsInfo       `js:"tls"`
 	Timings      connectTimings `js:"timings"`
 }
 
 type connectTimings struct {
-	Resolving  float64 `js:"resolving"`
-	Connecting float64 `js:"connecting"`
-	Banner     float64 `js:"banner"`
-	Ehlo       float64 `js:"ehlo"`
+	Resolving      float64 `js:"resolving"`
+	Connecting     float64 `js:"connecting"`
+	TLSHandshaking float64 `js:"tlsHandshaking"`
+	Banner         float64 `js:"banner"`
+	Ehlo           float64 `js:"ehlo"`
+	Auth           float64 `js:"auth"`
 }
 
-func newConnectResult(g *client.Greeting, err error) *connectResult {
-	r := &connectResult{Banner: g.Banner, Capabilities: g.Capabilities.Lines(), Timings: connectTimings{
-		millis(g.Timings.Resolving), millis(g.Timings.Connecting), millis(g.Timings.Banner), millis(g.Timings.Ehlo),
+// newConnectResult tells of a connection; conn is nil if there is none.
+func newConnectResult(g *client.Greeting, conn *client.Conn, err error) *connectResult {
+	t := &g.Timings
+	r := &connectResult{Banner: g.Banner, Capabilities: g.Capabilities.Lines(), TLS: newTLSInfo(conn), Timings: connectTimings{
+		millis(t.Resolving), millis(t.Connecting), millis(t.TLS), millis(t.Banner), millis(t.Ehlo) + millis(t.EhloTLS), millis(t.Auth),
 	}}
 	if broken := brokenBy(err); broken != nil && broken.Code == 0 {
 		r.setError(broken.Phase, err)

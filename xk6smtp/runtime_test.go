@@ -34,7 +34,14 @@ type vu struct {
 // newVU has Client, Message and expectedReplies as globals, and is in the init context.
 func newVU(t testing.TB) *vu {
 	t.Helper()
+	return newVUWithEnv(t, nil)
+}
+
+// newVUWithEnv is newVU with k6's option --env.
+func newVUWithEnv(t testing.TB, env map[string]string) *vu {
+	t.Helper()
 	v := &vu{t: t, rt: modulestest.NewRuntime(t), root: New(), samples: make(chan metrics.SampleContainer, 1000)}
+	v.rt.VU.InitEnvField.TestPreInitState.RuntimeOptions.Env = env
 	v.tags = v.rt.VU.InitEnvField.Registry.RootTagSet().With("scenario", "default")
 	for name, value := range v.root.NewModuleInstance(v.rt.VU).Exports().Named {
 		if err := v.rt.VU.Runtime().Set(name, value); err != nil {

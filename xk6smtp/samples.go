@@ -62,6 +62,8 @@ type batch struct {
 	tags    metrics.TagsAndMeta // of the call, the script's own included
 	time    time.Time
 	samples []metrics.Sample
+
+	withoutPhases bool // of all trends smtp_msg_duration alone is added
 }
 
 func (b *batch) add(metric *metrics.Metric, own ownTags, value float64) {
@@ -75,7 +77,7 @@ func (b *batch) add(metric *metrics.Metric, own ownTags, value float64) {
 
 // trend adds a duration, unless the phase was not completed.
 func (b *batch) trend(metric *metrics.Metric, own ownTags, d time.Duration) {
-	if d != client.NotMeasured {
+	if d != client.NotMeasured && (!b.withoutPhases || metric == b.metrics.msgDuration) {
 		b.add(metric, own, metrics.D(d))
 	}
 }
@@ -95,12 +97,31 @@ func (b *batch) connection(g *client.Greeting, err error) {
 	t := g.Timings
 	b.trend(b.metrics.connResolving, ownTags{}, t.Resolving)
 	b.trend(b.metrics.connConnecting, ownTags{}, t.Connecting)
+	b.trend(b.metrics.connTLS, ownTags{}, t.TLS)
 	b.trend(b.metrics.connBanner, ownTags{}, t.Banner)
 	b.trend(b.metrics.connEhlo, ownTags{}, t.Ehlo)
+	b.trend(b.metrics.connEhlo, ownTags{}, t.EhloTLS)
+	b.trend(b.metrics.connAuth, ownTags{}, t.Auth)
 	if err == nil {
 		b.add(b.metrics.sessions, ownTags{}, 1)
 	}
 	b.add(b.metrics.connFailed, ownTags{}, metrics.B(err != nil))
+}
+
+// command adds the clock of a command that a script sent by itself.
+func (b *batch) command(reply client.Reply, took time.Duration) {
+	m := b.metrics
+	own := ownTags{code: reply.Code, expected: tri(reply.Code.Class() == 2), pipelined: isFalse}
+	switch reply.Phase {
+	case smtp.StageEhlo, smtp.StageHelo:
+		b.trend(m.connEhlo, ownTags{}, took)
+	case smtp.StageAuth:
+		b.trend(m.connAuth, ownTags{}, took)
+	case smtp.StageMail:
+		b.trend(m.msgMail, own, took)
+	case smtp.StageRcpt:
+		b.trend(m.msgRcpt, own, took)
+	}
 }
 
 // message adds a message that was tried; expected says of each recipient whether its final reply was.

@@ -63,12 +63,20 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) *outcome
 }
 
 // runSend sends a message, and connects first if need be.
-func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, expected *expectedReplies) answer {
+func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, options *sendOptions) answer {
 	token := c.module.root.tokens.next()
 	c.header = m.appendHeader(c.header[:0], token, time.Now())
 	wire.Header = c.header
+	expected := options.expected
 	if expected == nil {
 		expected = c.options.expected
+	}
+	if options.dsn != nil {
+		dsn := options.dsn.DSN
+		if options.dsn.envIDIsToken {
+			dsn.EnvID = token
+		}
+		wire.DSN = &dsn
 	}
 	conn, err := c.ensure(op)
 	if err != nil {

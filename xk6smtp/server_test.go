@@ -2,6 +2,7 @@ package xk6smtp
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"slices"
@@ -19,6 +20,9 @@ type fakeServer struct {
 	answer func(connection int, line string) string
 	// hello is the reply to EHLO without its last line "250 mx.test".
 	hello string
+	// tls encrypts from the start, if implicit is set, or after STARTTLS.
+	tls      *tls.Config
+	implicit bool
 
 	mu       sync.Mutex
 	commands []string // with the connection's number in front: "1 MAIL FROM:<a@b>"
@@ -79,10 +83,13 @@ func (s *fakeServer) accept() {
 
 var plainReplies = map[string]string{
 	"": "220 mx.test", "HELO": "250 mx.test", "MAIL": "250 2.1.0 ok", "RCPT": "250 2.1.5 ok", "DATA": "354 go on",
-	".": "250 2.0.0 queued", "RSET": "250 2.0.0 ok", "NOOP": "250 2.0.0 ok", "QUIT": "221 2.0.0 bye",
+	".": "250 2.0.0 queued", "RSET": "250 2.0.0 ok", "STARTTLS": "220 2.0.0 go", "VRFY": "252 2.1.5 maybe", "AUTH": "235 2.7.0 ok", "NOOP": "250 2.0.0 ok", "QUIT": "221 2.0.0 bye",
 }
 
 func (s *fakeServer) serve(conn net.Conn, number int) {
+	if s.implicit {
+		conn = tls.Server(conn, s.tls)
+	}
 	in := bufio.NewReader(conn)
 	line := ""
 	for {
@@ -90,7 +97,7 @@ func (s *fakeServer) serve(conn net.Conn, number int) {
 		verb, _, _ := strings.Cut(line, " ")
 		switch {
 		case reply != "":
-		case verb == "EHLO":
+		case verb == "EHLO" || verb == "LHLO":
 			reply = s.hello + "250 mx.test"
 		default:
 			reply = plainReplies[verb]
@@ -108,6 +115,13 @@ func (s *fakeServer) serve(conn net.Conn, number int) {
 		}
 		if _, err := io.WriteString(conn, reply+"\r\n"); err != nil || verb == "QUIT" || strings.HasPrefix(reply, "421") {
 			return
+		}
+		if verb == "STARTTLS" && strings.HasPrefix(reply, "220") {
+			encrypted := tls.Server(conn, s.tls)
+			if encrypted.Handshake() != nil {
+				return
+			}
+			conn, in = encrypted, bufio.NewReader(encrypted)
 		}
 		if verb == "DATA" && strings.HasPrefix(reply, "354") {
 			var body strings.Builder

@@ -184,6 +184,9 @@ func (c *Conn) authenticate(credentials *Credentials) (Reply, *Error) {
 		if cause != nil {
 			// RFC 4954 section 4: a client that gives up says so, and the server answers 501.
 			if _, err = c.exchange(smtp.StageAuth, "*\r\n"); err == nil {
+				if !errors.Is(cause, ErrChallenge) {
+					cause = fmt.Errorf("%w: %w", ErrChallenge, cause)
+				}
 				err = c.broke(smtp.StageAuth, cause)
 			}
 			return Reply{}, err

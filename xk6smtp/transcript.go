@@ -1,0 +1,60 @@
+package xk6smtp
+
+import (
+	"fmt"
+	"time"
+
+	"go.k6.io/k6/v2/js/modules"
+	"go.k6.io/k6/v2/metrics"
+
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// debugVariable, set to anything but the empty string, 0 or false, gives every client a transcript.
+const debugVariable = "K6_SMTP_DEBUG"
+
+// maxTranscript bounds one call's transcript; what comes after is not kept.
+const maxTranscript = 5000
+
+// transcriptLine is a line of the dialogue as scripts see it.
+type transcriptLine struct {
+	At   float64 `js:"at"` // milliseconds since the call
+	From string  `js:"from"`
+	Text string  `js:"text"`
+}
+
+// trace is the client's Config.Trace: it keeps the lines of the call that is under way.
+func (c *smtpClient) trace(e client.TraceEntry) {
+	if len(c.lines) < maxTranscript {
+		c.lines = append(c.lines, e)
+	}
+}
+
+// transcript hands a call's lines to its result and to k6's log.
+func (c *smtpClient) transcript(op *operation, res *replyResult) {
+	if len(c.lines) == 0 {
+		return
+	}
+	res.Transcript = make([]transcriptLine, len(c.lines))
+	for i, e := range c.lines {
+		line := transcriptLine{metrics.D(max(e.At.Sub(op.called), 0)), string(e.Speaker), e.Text}
+		res.Transcript[i] = line
+		if op.state.Logger != nil {
+			op.state.Logger.Info(fmt.Sprintf("smtp %s %s %s: %s", op.method, e.At.Sub(op.called).Round(time.Microsecond), line.From, line.Text))
+		}
+	}
+	c.lines = c.lines[:0]
+}
+
+// wantsDebug looks for debugVariable in the environment of k6 and in its option --env.
+func wantsDebug(vu modules.VU) bool {
+	state := vu.InitEnv().TestPreInitState
+	if state == nil {
+		return false
+	}
+	value := state.RuntimeOptions.Env[debugVariable]
+	if value == "" && state.LookupEnv != nil {
+		value, _ = state.LookupEnv(debugVariable)
+	}
+	return value != "" && value != "0" && value != "false"
+}
