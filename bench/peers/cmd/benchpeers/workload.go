@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// workload is one thing that is measured, on several servers in turn.
+type workload struct {
+	name, title string
+	unit        string // of sample.Value
+	lower       bool   // a smaller value is better
+	fresh       bool   // a new process for every round
+	kinds       func(p *programs, found []kind) []kind
+	measure     func(h *harness, ctx context.Context, k *kind, p *process) (sample, error)
+	// after completes a sample from what the server said when it ended; for fresh processes only.
+	after func(p *process, s *sample) error
+}
+
+// sample is what one round gave.
+type sample struct {
+	Round        int                `json:"round"` // from 1
+	Server       string             `json:"server"`
+	Value        float64            `json:"value"` // in the workload's unit
+	Messages     int                `json:"messages,omitempty"`
+	CPU          float64            `json:"cpu_s"`           // of the server
+	Wall         float64            `json:"wall_s"`          // of the load
+	GeneratorCPU float64            `json:"generator_cpu_s"` // of the load generator
+	LoadAverage  float64            `json:"load_average"`    // of the machine, before the round
+	More         map[string]float64 `json:"more,omitempty"`
+}
+
+// rate sets the value to messages per CPU second of the server.
+func (s *sample) rate() { s.Value = float64(s.Messages) / s.CPU }
+
+const (
+	unitRate = "messages per CPU second"
+	kib      = 1 << 10
+)
+
+var rivals = []string{nameSink, nameBefore, nameCanned, namePost, nameGnet, nameGoSMTP, nameAio}
+
+// these restricts a workload to some servers.
+func these(names ...string) func(*programs, []kind) []kind {
+	return func(_ *programs, found []kind) []kind { return pick(found, names) }
+}
+
+// workloads lists all, in the order in which they run.
+func workloads() []workload {
+	rate := func(name, title string, messages, minimum int, args ...string) workload {
+		return workload{name: name, title: title, unit: unitRate, kinds: these(rivals...),
+			measure: func(h *harness, ctx context.Context, k *kind, p *process) (sample, error) {
+				return h.smtpSource(ctx, p, max(h.scaled(messages)/k.share, minimum), args...)
+			}}
+	}
+	return []workload{
+		rate("reused-1k", "1 KiB, 100 connections reused", 30_000, 200, "-s", "100", "-d", "-l", "1024"),
+		rate("new-1k", "1 KiB, a new connection per message", 10_000, 200, "-s", "100", "-l", "1024"),
+		rate("rcpt-50", "1 KiB, 50 recipients, connections reused", 3_000, 100, "-s", "100", "-d", "-l", "1024", "-r", "50"),
+		rate("big-256k", "256 KiB, bare-LF detection on in the sink, connections reused", 1_500, 100, "-s", "100", "-d", "-l", "262144"),
+		generated("own-1k", "as reused-1k, by the harness's own client: its calibration", 30_000, loadSpec{Conns: 100, Size: kib, Recipients: 1, Greet: true}),
+		generated("pipelined-1k", "1 KiB, a pipelining client, 100 connections reused", 30_000, loadSpec{Conns: 100, Size: kib, Recipients: 1, Greet: true, Pipelining: true}),
+		acceptWorkload(), idleWorkload(), latenessWorkload(), collectorWorkload(), loopsWorkload(),
+	}
+}
+
+// smtpSource drives the server by Postfix's smtp-source.
+func (h *harness) smtpSource(ctx context.Context, p *process, messages int, args ...string) (sample, error) {
+	args = append([]string{"-m", strconv.Itoa(messages), "-f", "a@example.com", "-t", "b@example.com"}, args...)
+	cmd := exec.CommandContext(ctx, h.programs.source, append(args, "inet:"+p.addr)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	before, err := p.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	wall := time.Since(start)
+	if err != nil || strings.Contains(string(out), "fatal") || strings.Contains(string(out), "warning") {
+		return sample{}, fmt.Errorf("smtp-source: %v: %.200s", err, strings.TrimSpace(string(out)))
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	s := sample{Messages: messages, CPU: (after - before).Seconds(), Wall: wall.Seconds(),
+		GeneratorCPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
+	s.rate()
+	return s, nil
+}
+
+// generated is a workload of the harness's own generator: the CPU time includes opening the connections, as with smtp-source.
+func generated(name, title string, messages int, spec loadSpec) workload {
+	return workload{name: name, title: title, unit: unitRate, kinds: these(rivals...),
+		measure: func(h *harness, _ context.Context, k *kind, p *process) (sample, error) {
+			spec := spec
+			spec.Addr, spec.Messages = p.addr, max(h.scaled(messages)/k.share, spec.Conns)
+			return h.own(p, spec)
+		}}
+}
+
+func (h *harness) own(p *process, spec loadSpec) (sample, error) {
+	before, err := p.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	res, release, err := startLoad(spec)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := p.cpu()
+	release()
+	s := sample{Messages: res.Messages, CPU: (after - before).Seconds(), Wall: res.Wall, GeneratorCPU: res.CPU}
+	s.rate()
+	return s, err
+}
+
+// manyConns is how many connections one process is asked to hold: below the usual hard limit of 20,000 descriptors.
+const manyConns = 19_000
+
+func acceptWorkload() workload {
+	return workload{name: "accept", title: "time to accept and greet 19,000 connections", unit: "seconds", lower: true, fresh: true,
+		kinds: these(nameSink, nameBefore, nameCanned, nameGnet),
+		measure: func(h *harness, _ context.Context, _ *kind, p *process) (sample, error) {
+			spec := loadSpec{Addr: p.addr, Conns: h.conns(manyConns), Hold: true}
+			s, err := h.hold(p, spec, nil)
+			s.Value = s.Wall
+			return s, err
+		}}
+}
+
+func idleWorkload() workload {
+	return workload{name: "idle", title: "resident memory per idle connection after EHLO", unit: "octets", lower: true, fresh: true,
+		kinds: these(rivals...),
+		measure: func(h *harness, _ context.Context, k *kind, p *process) (sample, error) {
+			conns, window := h.conns(manyConns), 0
+			if k.maxConn > 0 {
+				conns, window = min(conns, k.maxConn), 50 // aiosmtpd's listen queue is 100 long
+			}
+			before, err := p.resident()
+			if err != nil {
+				return sample{}, err
+			}
+			var after int64
+			s, err := h.hold(p, loadSpec{Addr: p.addr, Conns: conns, Greet: true, Window: window, Hold: true}, func() (err error) {
+				after, err = p.resident()
+				return err
+			})
+			s.Value = float64(after-before) / float64(conns)
+			s.More = map[string]float64{"connections": float64(conns)}
+			return s, err
+		}}
+}
+
+// hold opens connections, calls while when all are ready, and lets them go.
+func (h *harness) hold(p *process, spec loadSpec, while func() error) (s sample, err error) {
+	before, err := p.cpu()
+	if err != nil {
+		return s, err
+	}
+	res, release, err := startLoad(spec)
+	if err != nil {
+		return s, err
+	}
+	defer release()
+	after, err := p.cpu()
+	if err != nil {
+		return s, err
+	}
+	s = sample{CPU: (after - before).Seconds(), Wall: res.Connect}
+	if while != nil {
+		err = while()
+	}
+	return s, err
+}
+
+// sinkSummary is what of the sink's --json is used here.
+type sinkSummary struct {
+	Lateness struct {
+		Count uint64  `json:"count"`
+		P50   float64 `json:"p50_us"`
+		P99   float64 `json:"p99_us"`
+		Max   float64 `json:"max_us"`
+	} `json:"lateness"`
+}
+
+func latenessWorkload() workload {
+	const conns = 15_000
+	return workload{name: "lateness", title: "delayed replies, 15,000 pending, due over 5 s: how late, p99", unit: "milliseconds", lower: true, fresh: true,
+		kinds: func(p *programs, _ []kind) []kind {
+			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", "rcpt=uniform(0s,5s)") }}}
+		},
+		measure: func(h *harness, _ context.Context, _ *kind, p *process) (sample, error) {
+			n := h.conns(conns)
+			return h.own(p, loadSpec{Addr: p.addr, Conns: n, Messages: n, Size: kib, Greet: true})
+		},
+		after: func(p *process, s *sample) error {
+			var sum sinkSummary
+			if err := json.Unmarshal(p.stdout.Bytes(), &sum); err != nil {
+				return fmt.Errorf("the sink's counters: %w", err)
+			}
+			if sum.Lateness.Count < uint64(s.Messages) {
+				return fmt.Errorf("%d delayed replies for %d messages", sum.Lateness.Count, s.Messages)
+			}
+			s.Value = sum.Lateness.P99 / 1000
+			s.More = map[string]float64{"p50_ms": sum.Lateness.P50 / 1000, "max_ms": sum.Lateness.Max / 1000}
+			return nil
+		}}
+}
+
+// collectorEvery is how often the collector is made to run: it would not run at all without garbage.
+const collectorEvery = 100 * time.Millisecond
+
+func collectorWorkload() workload {
+	return workload{name: "gc", title: "pauses of the garbage collector, run 10 times a second under load: p99", unit: "microseconds", lower: true, fresh: true,
+		kinds: func(p *programs, _ []kind) []kind {
+			return []kind{{name: nameProbe, share: 1, argv: func(addr string) []string {
+				return []string{p.probe, "--listen", addr, "--warm-up", "2000", "--gc-every", collectorEvery.String()}
+			}}}
+		},
+		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
+			return h.smtpSource(ctx, p, h.scaled(60_000), "-s", "100", "-d", "-l", "1024")
+		},
+		after: func(p *process, s *sample) error {
+			var probe struct {
+				Mallocs  float64 `json:"mallocs"` // after the warm-up
+				Messages float64 `json:"messages"`
+				PauseP99 float64 `json:"pause_p99_us"`
+				PauseMax float64 `json:"pause_max_us"`
+				Pauses   float64 `json:"pauses"`
+			}
+			if err := json.Unmarshal(p.stdout.Bytes(), &probe); err != nil {
+				return fmt.Errorf("the probe: %w", err)
+			}
+			s.Value = probe.PauseP99
+			s.More = map[string]float64{"max_us": probe.PauseMax, "pauses": probe.Pauses, "allocations_per_message": probe.Mallocs / max(probe.Messages, 1)}
+			return nil
+		}}
+}
+
+func loopsWorkload() workload {
+	loops := func(p *programs, n string) kind {
+		return kind{name: nameSink + "-" + n, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--loops", n) }}
+	}
+	return workload{name: "loops", title: "one loop against two: 1 KiB, 100 connections reused", unit: unitRate,
+		kinds: func(p *programs, _ []kind) []kind { return []kind{loops(p, "1"), loops(p, "2")} },
+		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
+			return h.smtpSource(ctx, p, h.scaled(30_000), "-s", "100", "-d", "-l", "1024")
+		}}
+}
