@@ -130,7 +130,6 @@ type ledger struct {
 	t         *rapid.T
 	codes     []string // replied
 	waiting   int      // decided and not replied
-	over      bool     // nothing may be decided any more
 	rows      map[string]int
 	delivered uint64
 	pending   map[string]bool // by recipient: whether the pending row says delivered

@@ -282,7 +282,7 @@ func TestSharedLimits(t *testing.T) {
 - {name: pace, kind: rate, scope: recipient-domain, rate: 1/s}
 rules: [{name: never asked, stage: rcpt, reply: 421}]`
 	limits := &shared{admit: 4}
-	p, v := newPlanned(t, session.Env{Limits: limits}, text)
+	p, _ := newPlanned(t, session.Env{Limits: limits}, text)
 	got := say(t, p, "HELO c", "MAIL FROM:<a@c.example>", "RCPT TO:<bad@>", "RCPT TO:<b@s.example>", "RCPT TO:<b@s.example>")
 	if want := "220 250 250 501 421"; got != want {
 		t.Errorf("got %s, want %s: both limits admit the first RCPT, and the rule speaks", got, want)
@@ -292,7 +292,7 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 		"release crowd 192.0.2.1", "release all 192.0.2.1",
 	})
 	limits = &shared{admit: 2}
-	p, v = newPlanned(t, session.Env{Limits: limits}, text)
+	p, v := newPlanned(t, session.Env{Limits: limits}, text)
 	if got := say(t, p, "HELO c", "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "RSET", "MAIL FROM:<>", "RCPT TO:<b@s.example>"); got != "220 250 250 451 250 250 451" {
 		t.Errorf("got %s", got)
 	}
@@ -310,7 +310,7 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 
 // TestCommit: no positive reply after a body goes out before its rows are on disk.
 func TestCommit(t *testing.T) {
-	p, v := newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit")
+	p, _ := newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit")
 	var ticket uint64
 	p.Commits = func(n uint64) { ticket = n }
 	envelope := []string{"EHLO c", "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "DATA", "."}
@@ -329,7 +329,7 @@ func TestCommit(t *testing.T) {
 	}
 	first := ticket
 
-	p, v = newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit")
+	p, v := newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit")
 	fail := error(nil)
 	p.Commits = func(n uint64) { ticket = n; p.Session.Committed(p.Now, n, fail) }
 	if got := say(t, p, envelope...); got != "220 250 250 250 354 250" || ticket != first {
