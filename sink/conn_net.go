@@ -183,8 +183,16 @@ func releaseLarge(buf []byte) {
 
 // arm sets the read deadline. It reports whether interrupt was called, whose deadline this one may have replaced.
 func (c *netConn) arm(deadline time.Time) (interrupted bool, err error) {
-	err = c.raw.SetReadDeadline(deadline)
+	err = c.raw.SetReadDeadline(c.real(deadline))
 	return c.signals.Load() != 0, err
+}
+
+// real turns a time of the server's clock, which may be off, into one of the real clock, which deadlines go by.
+func (c *netConn) real(deadline time.Time) time.Time {
+	if deadline.IsZero() {
+		return deadline
+	}
+	return time.Now().Add(deadline.Sub(c.driver.server.now()))
 }
 
 // read reads until deadline, or until interrupt is called.
@@ -366,7 +374,7 @@ func (c *netConn) closeWrite() error {
 func (c *netConn) discard(deadline time.Time, most int) error {
 	var buf [4 << 10]byte
 	for most > 0 {
-		if err := c.raw.SetReadDeadline(deadline); err != nil {
+		if err := c.raw.SetReadDeadline(c.real(deadline)); err != nil {
 			return err
 		}
 		n, err := c.raw.Read(buf[:])
@@ -421,7 +429,7 @@ func (c *netConn) write(p []byte) {
 	if c.failure != nil || c.ended {
 		return
 	}
-	_ = c.raw.SetWriteDeadline(c.driver.server.now().Add(writeTimeout))
+	_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
 	n, err := c.nc.Write(p)
 	if c.nc == c.raw {
 		c.count.writes.Add(1)

@@ -104,9 +104,11 @@ func (r *recorder) ungreeted(info *session.ConnInfo, began, now time.Time, octet
 	if r.books == nil {
 		return
 	}
-	r.books.connection(&session.Connection{
+	c := session.Connection{
 		Conn: info.ID, Listener: info.Listener, Client: info.Client, Time: began, End: now, OctetsIn: octets,
-		Fault: fault.ListenerNoBanner.String(), Reason: session.ClosedByFault, Err: err,
-	})
+		Reason: session.ClosedByFault, Err: err,
+	}
+	c.Fault = fault.ListenerNoBanner.String()
+	r.books.connection(&c)
 	r.books.flush()
 }
