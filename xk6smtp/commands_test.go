@@ -42,8 +42,7 @@ func TestCommandsOneByOne(t *testing.T) {
 }
 
 func TestStartTLSByHand(t *testing.T) {
-	server := newFakeServer(t, nil)
-	v := encryptedVU(t, server)
+	v, _ := encrypted(t)
 	got := v.run(`
 		const client = new Client({host: '127.0.0.1', port: PORT, tlsOptions: {ca: CERT}});
 		await client.ehlo();
@@ -108,8 +107,7 @@ func TestWrongCommandArguments(t *testing.T) {
 }
 
 func TestTranscriptMasksAndIsTimed(t *testing.T) {
-	server := newFakeServer(t, nil)
-	server.hello = "250-mx.test\r\n250-AUTH PLAIN\r\n"
+	server := newFakeServer(t, nil, offering("AUTH PLAIN"))
 	v := newVU(t).activate().global("PORT", server.port())
 	got := v.run(`
 		const client = new Client({host: '127.0.0.1', port: PORT, transcript: true, auth: {user: 'ann', password: 'secret'}});
@@ -147,8 +145,7 @@ func TestLMTPAndDSN(t *testing.T) {
 			return "250 2.0.0 kept\r\n452 4.2.2 full"
 		}
 		return ""
-	})
-	server.hello = "250-mx.test\r\n250-DSN\r\n"
+	}, offering("DSN"))
 	v := newVU(t).activate().global("PORT", server.port())
 	got := v.run(`
 		const client = new Client({host: '127.0.0.1', port: PORT, lmtp: true});

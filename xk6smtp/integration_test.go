@@ -223,6 +223,7 @@ func comparePoints(t *testing.T, client *result.Client, file string) {
 type silentServer struct {
 	net.Listener
 	open  atomic.Int32 // connections that stand
+	seen  atomic.Int32 // connections there were
 	asked atomic.Int32 // commands after EHLO
 }
 
@@ -254,6 +255,7 @@ func newSilentServer(t *testing.T) *silentServer {
 
 func (s *silentServer) serve(conn net.Conn) {
 	s.open.Add(1)
+	s.seen.Add(1)
 	defer s.open.Add(-1)
 	defer conn.Close()
 	in := bufio.NewReader(conn)
@@ -309,7 +311,7 @@ func testTestEnd(t *testing.T, binary string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "connections", func() bool { return server.open.Load() > 0 })
+	waitFor(t, "connections", func() bool { return server.seen.Load() > 0 })
 	waitFor(t, "the end of the connections", func() bool { return server.open.Load() == 0 })
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatalf("k6 did not linger: %v", err)

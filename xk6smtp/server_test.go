@@ -32,8 +32,8 @@ type fakeServer struct {
 	wg       sync.WaitGroup
 }
 
-// newFakeServer serves until the test ends.
-func newFakeServer(t testing.TB, answer func(connection int, line string) string) *fakeServer {
+// newFakeServer serves until the test ends; prepare sets it up before.
+func newFakeServer(t testing.TB, answer func(connection int, line string) string, prepare ...func(*fakeServer)) *fakeServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,6 +43,9 @@ func newFakeServer(t testing.TB, answer func(connection int, line string) string
 		answer = func(int, string) string { return "" }
 	}
 	s := &fakeServer{listener: listener, answer: answer, conns: make(map[net.Conn]struct{})}
+	for _, p := range prepare {
+		p(s)
+	}
 	s.wg.Add(1)
 	go s.accept()
 	t.Cleanup(func() {
@@ -166,6 +169,16 @@ func (s *fakeServer) messages() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.bodies)
+}
+
+// offering has a server announce extensions.
+func offering(extensions ...string) func(*fakeServer) {
+	return func(s *fakeServer) {
+		s.hello = "250-mx.test\r\n"
+		for _, e := range extensions {
+			s.hello += "250-" + e + "\r\n"
+		}
+	}
 }
 
 // open is how many connections stand.

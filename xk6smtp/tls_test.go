@@ -45,13 +45,15 @@ func certificate(t testing.TB) (pair tls.Certificate, cert, key string) {
 	return pair, cert, key
 }
 
-// encryptedVU is a VU beside a server that offers STARTTLS.
-func encryptedVU(t *testing.T, server *fakeServer) *vu {
+// encrypted is a VU beside a server that offers STARTTLS.
+func encrypted(t *testing.T, prepare ...func(*fakeServer)) (*vu, *fakeServer) {
 	t.Helper()
 	pair, cert, key := certificate(t)
-	server.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	server.hello = "250-mx.test\r\n250-STARTTLS\r\n"
-	return newVU(t).activate().global("PORT", server.port()).global("CERT", cert).global("KEY", key)
+	withTLS := func(s *fakeServer) {
+		s.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	server := newFakeServer(t, nil, append([]func(*fakeServer){withTLS, offering("STARTTLS")}, prepare...)...)
+	return newVU(t).activate().global("PORT", server.port()).global("CERT", cert).global("KEY", key), server
 }
 
 func TestTLSModes(t *testing.T) {
@@ -69,9 +71,7 @@ func TestTLSModes(t *testing.T) {
 		{"plaintext where TLS is due", "tls: 'implicit', tlsOptions: {ca: CERT}", "false|||1301|connect", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			server := newFakeServer(t, nil)
-			v := encryptedVU(t, server)
-			server.implicit = test.implicit
+			v, _ := encrypted(t, func(s *fakeServer) { s.implicit = test.implicit })
 			got := v.run(`
 				const client = new Client({host: '127.0.0.1', port: PORT, timeout: '5s', ` + test.options + `});
 				const r = await client.connect();
@@ -90,8 +90,7 @@ func TestTLSModes(t *testing.T) {
 }
 
 func TestOneTLSConnectionServesManyMessages(t *testing.T) {
-	server := newFakeServer(t, nil)
-	v := encryptedVU(t, server)
+	v, server := encrypted(t)
 	got := v.run(`
 		const client = new Client({host: '127.0.0.1', port: PORT, tls: 'required', tlsOptions: {ca: CERT}});
 		const message = new Message({from: 'a@src.test', to: 'b@dst.test', text: 'x'});
@@ -105,9 +104,7 @@ func TestOneTLSConnectionServesManyMessages(t *testing.T) {
 }
 
 func TestClientCertificate(t *testing.T) {
-	server := newFakeServer(t, nil)
-	v := encryptedVU(t, server)
-	server.tls.ClientAuth = tls.RequireAnyClientCert
+	v, _ := encrypted(t, func(s *fakeServer) { s.tls.ClientAuth = tls.RequireAnyClientCert })
 	got := v.run(`
 		const options = {host: '127.0.0.1', port: PORT, tls: 'required', timeout: '5s'};
 		const without = await new Client({...options, tlsOptions: {ca: CERT}}).connect();
@@ -119,8 +116,7 @@ func TestClientCertificate(t *testing.T) {
 }
 
 func TestK6sTLSOptionsHoldBelow(t *testing.T) {
-	server := newFakeServer(t, nil)
-	v := encryptedVU(t, server)
+	v, _ := encrypted(t)
 	base := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}
 	v.rt.VU.StateField.TLSConfig = base
 	got := v.run(`
@@ -141,8 +137,7 @@ func TestAuthOption(t *testing.T) {
 			return "535 5.7.8 no"
 		}
 		return ""
-	})
-	server.hello = "250-mx.test\r\n250-AUTH PLAIN LOGIN\r\n"
+	}, offering("AUTH PLAIN LOGIN"))
 	v := newVU(t).activate().global("PORT", server.port())
 	got := v.run(`
 		const options = {host: '127.0.0.1', port: PORT};
