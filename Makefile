@@ -15,8 +15,9 @@ FUZZTIME ?= 30s
 BENCH ?= .
 BENCHTIME ?= 1s
 TESTFLAGS ?=
+PEERS ?=
 
-.PHONY: help build run test lint race bench fuzz xk6 record-bench clean go-version
+.PHONY: help build run test lint race bench record-bench bench-peers bench-curves fuzz xk6 clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,7 @@ lint: go-version ## gofmt, go vet, staticcheck (pinned in scripts/tools/go.mod)
 	  if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w): $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
+	cd bench/peers && $(GO) vet ./... && $(GO) tool -modfile=../../scripts/tools/go.mod staticcheck ./...
 	GOOS=darwin GOARCH=arm64 $(GO) build ./sink/... ./bench/...
 	GOOS=windows $(GO) build ./sink/... ./bench/...
 
@@ -53,10 +55,18 @@ bench: go-version ## go test -bench: the draw, the session, the client, the sink
 record-bench: go-version ## the same for the hot paths, several times, recorded with provenance in results/bench/
 	scripts/record-bench.sh
 
+bench-peers: build ## the sink beside smtp-sink, gnet, aiosmtpd, go-smtp and the canned baseline, interleaved; writes results/peers/
+	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
+	bin/benchpeers $(PEERS)
+
+bench-curves: build ## the sink's cost over connections, message size, recipients and rules; writes results/curves/
+	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
+	bin/benchpeers --curves $(PEERS)
+
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	@for package in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \
-	    echo "== $$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	    echo "== $$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 	  done; \
 	done
 
