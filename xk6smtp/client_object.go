@@ -24,6 +24,7 @@ type smtpClient struct {
 	greeting  client.Greeting
 	result    client.Result
 	header    []byte
+	filled    client.Body // a message whose fields were filled in
 	cache     tagCache
 	lines     []client.TraceEntry // of the call under way
 	tlsBase   *tls.Config         // k6's, from which tlsConfig was made
@@ -97,6 +98,9 @@ func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 		}
 		var err error
 		if options, err = parseSendOptions(c.module.vu.Runtime(), call.Argument(1)); err != nil {
+			return nil, err
+		}
+		if err := m.check(options.fields); err != nil {
 			return nil, err
 		}
 		wire := client.Message{From: m.from, To: m.to, Body: m.body}

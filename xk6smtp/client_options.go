@@ -198,6 +198,7 @@ type sendOptions struct {
 	tags     []pair
 	expected *expectedReplies
 	dsn      *dsnOptions
+	fields   []pair
 }
 
 // parseSendOptions reads the second argument of send.
@@ -245,6 +246,10 @@ func parseSendOptions(rt *sobek.Runtime, value sobek.Value) (*sendOptions, error
 		},
 		"dsn": func(v option) (err error) {
 			o.dsn, err = parseDSN(v)
+			return err
+		},
+		"fields": func(v option) (err error) {
+			o.fields, err = v.pairs(true)
 			return err
 		},
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,10 @@ const tokenHeader = "X-Storm-Id"
 type message struct {
 	from string
 	to   []string
-	body *client.Body
+	body *client.Body // with the fields' defaults
+
+	template *client.Template // nil without fields
+	fields   []pair           // names and defaults
 
 	idDomain                    string // right of the @ in Message-ID
 	date, messageID, hasStormID bool   // header fields that the body has itself
@@ -35,6 +39,9 @@ type messageOptions struct {
 	headers     []pair
 	size        int
 	raw         []byte
+	attachments []attachment
+	inline      []attachment
+	fields      []pair
 	given       map[string]bool
 }
 
@@ -48,15 +55,17 @@ func newMessage(o *messageOptions) (*message, error) {
 		return nil, err
 	}
 	if o.raw != nil {
-		for _, key := range []string{"subject", "text", "html", "headers", "size", "cc", "bcc"} {
+		for _, key := range []string{"subject", "text", "html", "headers", "size", "cc", "bcc", "attachments", "inline"} {
 			if o.given[key] {
 				return nil, &optionError{messageOwner, key, "can't be combined with raw"}
 			}
 		}
 		m.date, m.messageID = true, true
 		m.hasStormID = hasField(o.raw, tokenHeader)
-		m.body = client.NewBody(o.raw)
-		return m, nil
+		return m, m.finish(o, o.raw)
+	}
+	if o.size > 0 && len(o.fields) > 0 {
+		return nil, &optionError{messageOwner, "size", "can't be combined with fields, whose values have a length of their own"}
 	}
 	return m, m.build(o)
 }
@@ -127,7 +136,64 @@ func (m *message) build(o *messageOptions) error {
 			return err
 		}
 	}
-	m.body = client.NewBody(wire)
+	return m.finish(o, wire)
+}
+
+// finish cuts the message where its fields stand, and fills them with their defaults.
+func (m *message) finish(o *messageOptions, wire []byte) error {
+	if len(o.fields) == 0 {
+		m.body = client.NewBody(wire)
+		return nil
+	}
+	m.fields = o.fields
+	markers := make([]string, len(o.fields))
+	for i, f := range o.fields {
+		if markers[i] = "{{" + f.name + "}}"; !bytes.Contains(wire, []byte(markers[i])) {
+			return &optionError{messageOwner, "fields." + f.name, "stands nowhere as " + markers[i] + " (an encoded header or attachment can't hold a field)"}
+		}
+	}
+	var err error
+	if m.template, err = client.NewTemplate(wire, markers); err != nil {
+		return &optionError{messageOwner, "fields", err.Error()}
+	}
+	m.body = &client.Body{}
+	if err := m.template.Execute(m.body, m.values(nil)); err != nil {
+		return &optionError{messageOwner, "fields", err.Error()}
+	}
+	return nil
+}
+
+// values are the fields' defaults with a sending's own over them, in the fields' order.
+func (m *message) values(own []pair) []string {
+	values := make([]string, len(m.fields))
+	for i, f := range m.fields {
+		values[i] = f.value
+		for _, o := range own {
+			if o.name == f.name {
+				values[i] = o.value
+			}
+		}
+	}
+	return values
+}
+
+// check refuses values of fields that the message doesn't have, or that can't stand where the field does.
+func (m *message) check(own []pair) error {
+	var names []string
+	for _, f := range m.fields {
+		names = append(names, f.name)
+	}
+	for _, o := range own {
+		if !slices.Contains(names, o.name) {
+			return &optionError{"send", "fields." + o.name, "is no field of the message (valid: " + strings.Join(names, " ") + ")"}
+		}
+	}
+	if m.template == nil {
+		return nil
+	}
+	if err := m.template.Check(m.values(own)); err != nil {
+		return &optionError{"send", "fields", err.Error()}
+	}
 	return nil
 }
 
@@ -136,7 +202,11 @@ var generatedFields = [...]gomail.Header{gomail.HeaderDate, gomail.HeaderMessage
 
 // render has go-mail write the message, without the fields that differ from one sending to the next.
 func render(o *messageOptions, text string) ([]byte, error) {
-	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	options := []gomail.MsgOption{gomail.WithNoDefaultUserAgent()}
+	if len(o.fields) > 0 { // an encoding would hide the gaps, and not fit what fills them
+		options = append(options, gomail.WithEncoding(gomail.NoEncoding))
+	}
+	msg := gomail.NewMsg(options...)
 	if err := msg.From(o.from); err != nil {
 		return nil, &optionError{messageOwner, "from", "wants a mail address: " + err.Error()}
 	}
@@ -171,6 +241,16 @@ func render(o *messageOptions, text string) ([]byte, error) {
 	default:
 		msg.SetBodyString(gomail.TypeTextPlain, text)
 		msg.AddAlternativeString(gomail.TypeTextHTML, o.html)
+	}
+	for _, file := range o.attachments {
+		if err := msg.AttachReader(file.name, bytes.NewReader(file.content), file.options()...); err != nil {
+			return nil, &optionError{messageOwner, "attachments", err.Error()}
+		}
+	}
+	for _, file := range o.inline {
+		if err := msg.EmbedReader(file.name, bytes.NewReader(file.content), file.options()...); err != nil {
+			return nil, &optionError{messageOwner, "inline", err.Error()}
+		}
 	}
 	var buf bytes.Buffer
 	if _, err := msg.WriteTo(&buf); err != nil {

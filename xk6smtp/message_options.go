@@ -59,6 +59,20 @@ func parseMessageOptions(rt *sobek.Runtime, value sobek.Value) (*messageOptions,
 			o.headers, err = v.pairs(false)
 			return err
 		},
+		"attachments": func(v option) (err error) {
+			o.given[v.key] = true
+			o.attachments, err = v.attachments(false)
+			return err
+		},
+		"inline": func(v option) (err error) {
+			o.given[v.key] = true
+			o.inline, err = v.attachments(true)
+			return err
+		},
+		"fields": func(v option) (err error) {
+			o.fields, err = v.pairs(true)
+			return err
+		},
 		"size": func(v option) error {
 			o.given[v.key] = true
 			n, err := v.integer(1, maxMessage)

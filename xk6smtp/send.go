@@ -67,6 +67,12 @@ func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, opt
 	token := c.module.root.tokens.next()
 	c.header = m.appendHeader(c.header[:0], token, time.Now())
 	wire.Header = c.header
+	if len(options.fields) > 0 {
+		wire.Body = &c.filled
+		if err := m.template.Execute(wire.Body, m.values(options.fields)); err != nil {
+			wire.Body = m.body // never: the call has checked the values
+		}
+	}
 	expected := options.expected
 	if expected == nil {
 		expected = c.options.expected
