@@ -71,7 +71,7 @@ func TestPlainReplies(t *testing.T) {
 		if c, special := want[s]; special {
 			code = c
 		}
-		text, _ := smtp.Text(code)
+		text, _ := smtp.TextAt(s, code)
 		r := Plain(s)
 		if r.Code != code || len(r.Lines) != 1 || r.Lines[0] != text || r.Enhanced != smtp.DefaultEnhanced(s, code) {
 			t.Errorf("plain reply at %v is %q, want code %d with the catalogue's text and enhanced status code", s, r, code)
@@ -93,7 +93,7 @@ func TestForceEveryPair(t *testing.T) {
 		if reply == nil {
 			reply = Plain(pair.Stage)
 		}
-		text, ok := smtp.Text(pair.Code)
+		text, ok := smtp.TextAt(pair.Stage, pair.Code)
 		if d.Cause != CauseRule || reply.Code != pair.Code || !ok || reply.Lines[0] != text || reply.Enhanced != smtp.DefaultEnhanced(pair.Stage, pair.Code) {
 			t.Errorf("--reply %v=%d gives %q by %v, want that code with %q", pair.Stage, pair.Code, reply, d.Cause, text)
 		}

@@ -91,7 +91,7 @@ func wantForced(t *testing.T, stage smtp.Stage, code smtp.Code) string {
 		return "250-sink.example\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n" +
 			"250-BINARYMIME\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n"
 	}
-	text, ok := smtp.Text(code)
+	text, ok := smtp.TextAt(stage, code)
 	if !ok {
 		t.Fatalf("the catalogue has no text for %d", code)
 	}

@@ -43,6 +43,7 @@ type catalogueData struct {
 	enhanced []EnhancedInfo // ascending
 	texts    map[[2]uint16]string
 	defaults map[defaultKey]Enhanced
+	atStage  map[defaultKey]string
 }
 
 // catalogue parses the embedded tables once. They are part of the program, so that a mistake in them is a panic, which the
@@ -62,6 +63,15 @@ func Text(c Code) (text string, ok bool) {
 		return "", false
 	}
 	return info.Text, true
+}
+
+// TextAt returns the catalogue's text for a reply code at a stage: the RFCs of extensions give some codes a meaning of their own
+// there, such as 454 at auth. Everywhere else it is Text.
+func TextAt(s Stage, c Code) (text string, ok bool) {
+	if text, ok = catalogue().atStage[defaultKey{s, c}]; ok {
+		return text, true
+	}
+	return Text(c)
 }
 
 // EnhancedText returns the catalogue's text for an enhanced status code of any class; ok is false when the catalogue does not
@@ -97,7 +107,7 @@ func DefaultEnhanced(s Stage, c Code) Enhanced {
 	return Enhanced{Class: class}
 }
 
-// NewReply returns a reply for a stage. Where text is absent it is the catalogue's, or for codes that the catalogue does not
+// NewReply returns a reply for a stage. Where text is absent it is TextAt, or for codes that the catalogue does not
 // have, what RFC 5321 section 4.2.1 calls replies of that first digit. Where e is absent it is DefaultEnhanced(s, c). Every
 // element of text is one line. The error is that of Reply.Validate.
 func NewReply(s Stage, c Code, e Enhanced, text ...string) (*Reply, error) {
@@ -106,7 +116,7 @@ func NewReply(s Stage, c Code, e Enhanced, text ...string) (*Reply, error) {
 	}
 	r := &Reply{Code: c, Enhanced: e, Lines: slices.Clone(text)}
 	if len(text) == 0 {
-		line, ok := Text(c)
+		line, ok := TextAt(s, c)
 		if !ok {
 			line = classText(c)
 		}
@@ -136,6 +146,7 @@ func parseCatalogue(files embed.FS) (*catalogueData, error) {
 		byCode:   make(map[Code]*CodeInfo),
 		texts:    make(map[[2]uint16]string),
 		defaults: make(map[defaultKey]Enhanced),
+		atStage:  make(map[defaultKey]string),
 	}
 	for _, table := range []struct {
 		name    string
@@ -145,6 +156,7 @@ func parseCatalogue(files embed.FS) (*catalogueData, error) {
 		{"reply-codes.tsv", 4, c.addCode},
 		{"enhanced-codes.tsv", 5, c.addEnhanced},
 		{"default-enhanced.tsv", 5, c.addDefault},
+		{"stage-texts.tsv", 4, c.addStageText},
 	} {
 		if err := readTSV(files, table.name, table.columns, table.row); err != nil {
 			return nil, err
@@ -189,6 +201,19 @@ func (c *catalogueData) addCode(fields []string) error {
 		return fmt.Errorf("code %d is out of order", code)
 	}
 	c.codes = append(c.codes, CodeInfo{Code: code, Text: fields[1], Sources: strings.Split(fields[2], ", "), Note: fields[3]})
+	return nil
+}
+
+func (c *catalogueData) addStageText(fields []string) error {
+	stage, err := ParseStage(fields[0])
+	if err != nil {
+		return err
+	}
+	code, err := ParseCode(fields[1])
+	if err != nil {
+		return err
+	}
+	c.atStage[defaultKey{stage, code}] = fields[2]
 	return nil
 }
 

@@ -396,3 +396,31 @@ func TestNewReplyKeepsItsOwnLines(t *testing.T) {
 		t.Errorf("the reply's line became %q", r.Lines[0])
 	}
 }
+
+// TestTextAt: the few texts that belong to one stage, and the general text everywhere else.
+func TestTextAt(t *testing.T) {
+	general := func(c Code) string {
+		text, _ := Text(c)
+		return text
+	}
+	for _, tc := range []struct {
+		stage Stage
+		code  Code
+		want  string
+	}{
+		{StageStartTLS, 220, "Ready to start TLS"},
+		{StageConnect, 220, general(220)},
+		{StageAuth, 454, "Temporary authentication failure"},
+		{StageStartTLS, 454, general(454)},
+		{StageAuth, 530, "Authentication required"},
+		{StageMail, 530, general(530)},
+		{StageMessage, 554, general(554)},
+	} {
+		if got, ok := TextAt(tc.stage, tc.code); !ok || got != tc.want {
+			t.Errorf("text of %d at %v: %q, %v; want %q", tc.code, tc.stage, got, ok, tc.want)
+		}
+	}
+	if _, ok := TextAt(StageAuth, 299); ok {
+		t.Error("299 has a text")
+	}
+}
