@@ -43,7 +43,7 @@ func faulty(t *testing.T, kind sink.DriverKind, text string, change func(*sink.C
 	file := parsePlan(t, text)
 	b.Server = sinktest.Start(t, sinktest.WithDriver(kind), sinktest.With(func(cfg *sink.Config) {
 		cfg.Plan, cfg.PlanHash = file.Plan, file.SHA256
-		cfg.Ledger = sink.LedgerConfig{Path: b.path, Durability: ledger.Batch}
+		cfg.Ledger = sink.LedgerConfig{Path: b.path, Durability: ledger.None}
 		if len(file.Plan.Listeners()) == 0 {
 			cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}}
 		}
@@ -403,7 +403,9 @@ func TestFaults(t *testing.T) {
 				if test.client == nil { // it is not greeted
 					dial(t, server.Server, "").expectEOF()
 				} else {
-					test.client(greeted(t, server.Server))
+					c := greeted(t, server.Server)
+					test.client(c)
+					_ = c.conn.Close() // or the sink would wait for it
 				}
 				if got := server.rows(); !slices.Equal(got, test.rows) {
 					t.Errorf("the ledger says\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(test.rows, "\n\t"))
@@ -435,6 +437,7 @@ func TestMalformedReplies(t *testing.T) {
 				if got, err := c.rest(); err != nil || len(got) < 3 || !fits(got) {
 					t.Errorf("the reply is %.100q (%v), want it %s", got, err, how)
 				}
+				_ = c.conn.Close()
 				got := server.rows()
 				if len(got) == 0 || !strings.Contains(got[0], " malformed-"+how+"+fin-after sent") {
 					t.Errorf("the ledger says %q, want malformed-%s", got, how)
@@ -454,6 +457,7 @@ func TestConcurrentConnections(t *testing.T) {
 		third := dial(t, server.Server, "")
 		third.expect("421 ")
 		third.expectEOF()
+		_ = third.conn.Close()
 		one.quit()
 		if err := two.conn.(*net.TCPConn).SetLinger(0); err != nil {
 			t.Fatal(err)
