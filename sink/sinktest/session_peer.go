@@ -246,7 +246,9 @@ func (p *SessionPeer) Committed(ticket uint64, err error) {
 }
 
 // Handshake reports whether the session waits for a TLS handshake, and what shall go wrong with it.
-func (p *SessionPeer) Handshake() (f fault.TLSFault, waiting bool) { return p.fault, p.tls && !p.closed }
+func (p *SessionPeer) Handshake() (f fault.TLSFault, waiting bool) {
+	return p.fault, p.tls && !p.closed
+}
 
 // StartTLS tells the session that the handshake it waits for is done, or has failed for the reason that it wanted.
 func (p *SessionPeer) StartTLS(f fault.TLSFault) error {
