@@ -1,0 +1,197 @@
+package sink_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+)
+
+// stubbornFile is a ledger's file whose Sync waits for a word, and whose calls fail on demand.
+type stubbornFile struct {
+	mu       sync.Mutex
+	text     strings.Builder
+	writeErr error
+	syncErr  error
+	syncs    chan struct{} // nil: Sync doesn't wait
+}
+
+func (f *stubbornFile) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.writeErr != nil {
+		return 0, f.writeErr
+	}
+	return f.text.Write(p)
+}
+
+func (f *stubbornFile) Sync() error {
+	f.mu.Lock()
+	syncs := f.syncs
+	f.mu.Unlock()
+	if syncs != nil {
+		<-syncs
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.syncErr
+}
+
+func (f *stubbornFile) Truncate(size int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text := f.text.String()
+	f.text.Reset()
+	f.text.WriteString(text[:min(int(size), len(text))])
+	return nil
+}
+
+func (f *stubbornFile) Close() error { return nil }
+
+func (f *stubbornFile) fail(write, sync error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.writeErr, f.syncErr = write, sync
+}
+
+func (f *stubbornFile) count(row string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Count(f.text.String(), row)
+}
+
+// onFile starts a sink whose ledger is on file. That its end may tell of lost rows is no failure of the test.
+func onFile(t *testing.T, kind sink.DriverKind, file ledger.File, durability ledger.Durability, failing func(error), observer sink.Observer) *sink.Server {
+	t.Helper()
+	server, err := sink.New(sink.Config{
+		Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, Driver: kind, Observer: observer,
+		Ledger: sink.LedgerConfig{File: file, Durability: durability, Failing: failing},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// With durability ack no positive reply after a body goes out before its row is on disk; everything else goes on meanwhile.
+func TestAckWaitsForTheDisk(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		file := &stubbornFile{}
+		server := onFile(t, kind, file, ledger.Ack, nil, nil)
+		syncs := make(chan struct{})
+		file.mu.Lock()
+		file.syncs = syncs
+		file.mu.Unlock()
+		release := sync.OnceFunc(func() { close(syncs) })
+		defer release()
+		waiting, other := greeted(t, server), greeted(t, server)
+		waiting.message()
+		waiting.send("NOOP\r\n")
+		waiting.expectSilence(50 * time.Millisecond)
+		if n := file.count(`"stage":"message"`); n != 1 {
+			t.Errorf("%d rows were written before the sync, want 1", n)
+		}
+		other.command("NOOP", "250 ")
+		if got := other.envelope(); !strings.HasPrefix(got, "250 ") {
+			t.Errorf("RCPT of another client got %q while a sync is under way", got)
+		}
+		release()
+		waiting.expect("250 2.0.0 ")
+		waiting.expect("250 2.0.0 ") // NOOP
+		waiting.quit()
+		other.command("RSET", "250 ")
+		other.quit()
+	})
+}
+
+// A row that can't be put on disk turns the reply into 451 4.3.0, and the message counts as refused.
+func TestAckRefusesWhatIsNotOnDisk(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		file := &stubbornFile{}
+		var mu sync.Mutex
+		var attempts []session.Attempt
+		server := onFile(t, kind, file, ledger.Ack, func(error) {}, observerFunc(func(a *session.Attempt) {
+			mu.Lock()
+			defer mu.Unlock()
+			attempts = append(attempts, *a)
+		}))
+		c := greeted(t, server)
+		for _, bad := range []struct{ write, sync error }{{nil, syscall.EIO}, {syscall.ENOSPC, nil}} {
+			file.fail(bad.write, bad.sync)
+			if got := c.deliver("a@sender.test", "b@recipient.test"); !strings.HasPrefix(got, "451 4.3.0 ") {
+				t.Errorf("with write error %v and sync error %v the message got %q, want 451 4.3.0", bad.write, bad.sync, got)
+			}
+			file.fail(nil, nil)
+			if got := c.deliver("a@sender.test", "b@recipient.test"); !strings.HasPrefix(got, "250 ") {
+				t.Errorf("after the file's recovery the message got %q, want 250", got)
+			}
+		}
+		c.quit()
+		s := eventually(t, server, "it is gone", func(s *sink.Stats) bool { return s.Open == 0 })
+		if s.Ledger == nil || s.Ledger.Lost == 0 || s.Ledger.SyncErrors == 0 || s.Ledger.WriteErrors == 0 || s.Ledger.Error == "" {
+			t.Errorf("the counters of the ledger are %+v, want its failures", s.Ledger)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(attempts) != 4 || attempts[0].Delivered || !attempts[1].Delivered || attempts[2].Delivered || !attempts[3].Delivered {
+			t.Errorf("the observer saw %+v, want refused, delivered, refused, delivered", attempts)
+		}
+	})
+}
+
+// A full disk costs rows, which is told and counted, but neither memory nor mail.
+func TestFullDisk(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		file := &stubbornFile{}
+		told := make(chan error, 16)
+		server := onFile(t, kind, file, ledger.Batch, func(err error) {
+			select {
+			case told <- err:
+			default:
+			}
+		}, nil)
+		file.fail(syscall.ENOSPC, nil)
+		c := greeted(t, server)
+		for range 50 {
+			if got := c.deliver("a@sender.test", "b@recipient.test"); !strings.HasPrefix(got, "250 ") {
+				t.Fatalf("with a full disk the message got %q, want 250", got)
+			}
+		}
+		select {
+		case err := <-told:
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("told %v, want ENOSPC", err)
+			}
+		case <-time.After(patience):
+			t.Error("nobody was told of the full disk")
+		}
+		eventually(t, server, "the rows are counted as lost", func(s *sink.Stats) bool { return s.Ledger.Lost == 50 })
+		file.fail(nil, nil)
+		c.deliver("a@sender.test", "b@recipient.test")
+		c.quit()
+		eventually(t, server, "a gap row says so", func(*sink.Stats) bool { return file.count(`"kind":"gap"`) == 1 })
+	})
+}
+
+// Close tells that rows were lost.
+func TestCloseTellsOfLostRows(t *testing.T) {
+	file := &stubbornFile{}
+	server := onFile(t, sink.DriverAuto, file, ledger.Batch, nil, nil)
+	c := greeted(t, server)
+	file.fail(syscall.ENOSPC, nil)
+	c.deliver("a@sender.test", "b@recipient.test")
+	c.quit()
+	if err := server.Close(); err == nil || !strings.Contains(err.Error(), "lost") {
+		t.Errorf("Close: %v, want that rows were lost", err)
+	}
+}
