@@ -69,7 +69,6 @@ type genConn struct {
 	step  int // what comes next
 	state genState
 	ends  bool // the reply that is awaited ends a message
-	code  byte // first digit of the line
 	col   int
 	more  bool // the line is not the last of its reply
 	out   []byte
@@ -85,6 +84,9 @@ const (
 	genIdle
 	genBusy
 )
+
+// perSource is how many connections have the same source address.
+const perSource = 4000
 
 func newGenerator(spec loadSpec) *generator {
 	g := &generator{spec: spec, left: spec.Messages}
@@ -202,6 +204,14 @@ func (g *generator) open(to unix.Sockaddr) error {
 	g.conns[fd] = c
 	g.opened++
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return err
+	}
+	// The kernel searches long for a free port once half of the range is taken: a source address for every few thousand.
+	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + (g.opened-1)/perSource)}}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, from); err != nil {
 		return err
 	}
 	if err := unix.Connect(fd, to); err != nil && err != unix.EINPROGRESS {
