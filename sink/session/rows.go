@@ -52,6 +52,9 @@ func (s *Session) recordMessage(i int, r *smtp.Reply, c Commit) {
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, r.Enhanced, true
 	a.Delivered, a.Commit = delivered, c
 	s.judge(&a.Verdict)
+	if stopped := &s.tx.ambush; a.Fault == "" && stopped.stop && !stopped.set {
+		a.Fault = stopped.by.Fault
+	}
 	s.env.Recorder.Attempt(a)
 }
 

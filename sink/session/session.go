@@ -284,7 +284,11 @@ func (s *Session) Closed(now time.Time, err error) {
 	s.gone = true
 	s.work.connection.Err = err
 	reason := ClosedByError
-	if s.state == stateHeld {
+	switch {
+	case s.state == stateHeld:
+		reason = ClosedByFault
+	case s.wait == waitReading:
+		s.blame(s.tx.ambush.by)
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)

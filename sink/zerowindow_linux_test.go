@@ -1,0 +1,96 @@
+package sink_test
+
+import (
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+)
+
+// tcpInfo returns what the kernel knows of a connection.
+func tcpInfo(t *testing.T, conn net.Conn) *unix.TCPInfo {
+	t.Helper()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info *unix.TCPInfo
+	var failed error
+	if err := raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	return info
+}
+
+// A sink that stops reading in mid-body shows its client a zero window; when it reads on, the message gets through.
+func TestZeroWindow(t *testing.T) {
+	const size = 8 << 20
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server := faulty(t, kind, "rules: [{name: stop, stage: data, body: {after: 64KiB, stop_reading: true, for: 700ms}}]", nil)
+		c := greeted(t, server.Server)
+		c.command("MAIL FROM:<a@sender.test>", "250 ")
+		c.command("RCPT TO:<b@recipient.test>", "250 ")
+		c.command("DATA", "354 ")
+		began := time.Now()
+		sent := make(chan error, 1)
+		go func() {
+			_, err := io.WriteString(c.conn, strings.Repeat(strings.Repeat("x", 62)+"\r\n", size/64)+".\r\n")
+			sent <- err
+		}()
+		// The sender's own words: its window is closed, and it has begun to probe it.
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		zero := false
+		for !zero && time.Since(began) < patience {
+			info := tcpInfo(t, c.conn)
+			zero = info.Snd_wnd == 0 && info.Notsent_bytes > 0 || info.Probes > 0
+			select {
+			case err := <-sent:
+				t.Fatalf("the whole message was taken (%v) and no zero window seen: %+v", err, info)
+			case <-tick.C:
+			}
+		}
+		if !zero {
+			t.Fatalf("no zero window within %v", patience)
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		c.expect("250 ")
+		if took := time.Since(began); took < 700*time.Millisecond {
+			t.Errorf("the message took %v, want the 700ms of the stop at least", took)
+		}
+		c.quit()
+		want := []string{"attempt b@recipient.test message 250 reply plain body-stop delivered sent", "connection quit"}
+		if got := server.rows(); !slices.Equal(got, want) {
+			t.Errorf("the ledger says %q, want %q", got, want)
+		}
+	})
+}
+
+// Without an end of the stop the client meets a closed window until it goes away.
+func TestZeroWindowUntilTheClientGoes(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server := faulty(t, kind, "rules: [{name: stop, stage: data, body: {after: 10, stop_reading: true}}]", nil)
+		c := greeted(t, server.Server)
+		c.command("MAIL FROM:<a@sender.test>", "250 ")
+		c.command("RCPT TO:<b@recipient.test>", "250 ")
+		c.command("DATA", "354 ")
+		c.send(strings.Repeat("x", 4096))
+		c.expectSilence(30 * time.Millisecond)
+		if err := c.conn.(*net.TCPConn).SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.conn.Close()
+		got := server.rows()
+		if len(got) != 2 || !strings.Contains(got[0], "body-stop") || !strings.HasPrefix(got[1], "connection ") || !strings.HasSuffix(got[1], "body-stop") {
+			t.Errorf("the ledger says %q, want an attempt and a connection with body-stop", got)
+		}
+	})
+}
