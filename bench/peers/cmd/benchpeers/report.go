@@ -92,15 +92,10 @@ func (r *record) verdicts(w io.Writer) {
 		e, v := t.judge(r.outcome(t.workload))
 		sign := map[bool]string{true: "at most", false: "at least"}[t.most]
 		what := fmt.Sprintf("%s: %s %s %s", t.workload, t.a, sign, number(t.bound))
-		switch {
-		case t.b != "":
+		if t.b != "" {
 			what += " x " + t.b
-		case t.more != "":
-			what += " " + strings.ReplaceAll(t.more, "_", " ")
-		default:
-			if o := r.outcome(t.workload); o != nil {
-				what += " " + o.Unit
-			}
+		} else if o := r.outcome(t.workload); o != nil {
+			what += " " + o.Unit
 		}
 		if t.stretch != 0 {
 			what += fmt.Sprintf(" (stretch %s)", number(t.stretch))

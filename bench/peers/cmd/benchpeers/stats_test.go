@@ -57,7 +57,7 @@ func TestRatioIsPaired(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	o := outcomeOf(map[string][]float64{
 		"a": {2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 2.6},
-		"b": {1, 1, 1, 1, 1, 1, 1},
+		"b": {1, 1, 1, 1, 1, 1, 1}, "few": {2, 2, 2},
 	})
 	for _, tc := range []struct {
 		target target
@@ -69,6 +69,8 @@ func TestVerdicts(t *testing.T) {
 		{target{a: "a", bound: 2.6, most: true}, verdictMet},
 		{target{a: "a", bound: 2.5, most: true}, verdictUnsure},
 		{target{a: "a", bound: 1, most: true}, verdictMissed},
+		{target{a: "few", bound: 1}, verdictFew},
+		{target{a: "few", bound: 9}, verdictMissed},
 		{target{a: "c", bound: 1}, verdictUnknown},
 	} {
 		if e, got := tc.target.judge(o); got != tc.want {

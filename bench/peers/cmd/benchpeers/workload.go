@@ -66,7 +66,7 @@ func workloads() []workload {
 		rate("big-256k", "256 KiB, bare-LF detection on in the sink, connections reused", 1_500, 100, "-s", "100", "-d", "-l", "262144"),
 		generated("own-1k", "as reused-1k, by the harness's own client: its calibration", 30_000, loadSpec{Conns: 100, Size: kib, Recipients: 1, Greet: true}),
 		generated("pipelined-1k", "1 KiB, a pipelining client, 100 connections reused", 30_000, loadSpec{Conns: 100, Size: kib, Recipients: 1, Greet: true, Pipelining: true}),
-		acceptWorkload(), idleWorkload(), latenessWorkload(), collectorWorkload(), loopsWorkload(),
+		acceptWorkload(), idleWorkload(), latenessWorkload(), allocationWorkload(), collectorWorkload(), loopsWorkload(),
 	}
 }
 
@@ -218,28 +218,58 @@ func latenessWorkload() workload {
 const collectorEvery = 100 * time.Millisecond
 
 func collectorWorkload() workload {
-	return workload{name: "gc", title: "pauses of the garbage collector, run 10 times a second under load: p99", unit: "microseconds", lower: true, fresh: true,
+	w := probeWorkload("gc", "pauses of the garbage collector, run 10 times a second under load: p99", "microseconds", "--gc-every", collectorEvery.String())
+	w.value = func(seen *probeReport) float64 { return seen.PauseP99 }
+	return w.workload()
+}
+
+// allocationWorkload leaves the collector alone, which empties the pools of buffers whenever it runs.
+func allocationWorkload() workload {
+	w := probeWorkload("allocations", "heap objects allocated in the steady state, those of the probe and of the time series included", "per message")
+	w.value = func(seen *probeReport) float64 { return seen.perMessage() }
+	return w.workload()
+}
+
+// probeReport is what of sinkprobe's report is used here; all from the end of the warm-up.
+type probeReport struct {
+	Mallocs  float64 `json:"mallocs"`
+	Messages float64 `json:"messages"`
+	Cycles   float64 `json:"gc_cycles"`
+	PauseP99 float64 `json:"pause_p99_us"`
+	PauseMax float64 `json:"pause_max_us"`
+	Pauses   float64 `json:"pauses"`
+}
+
+func (r *probeReport) perMessage() float64 { return r.Mallocs / max(r.Messages, 1) }
+
+// probed is a workload of the sink in a process that watches itself.
+type probed struct {
+	name, title, unit string
+	args              []string
+	value             func(*probeReport) float64
+}
+
+func probeWorkload(name, title, unit string, args ...string) *probed {
+	return &probed{name: name, title: title, unit: unit, args: args}
+}
+
+func (w *probed) workload() workload {
+	return workload{name: w.name, title: w.title, unit: w.unit, lower: true, fresh: true,
 		kinds: func(p *programs, _ []kind) []kind {
 			return []kind{{name: nameProbe, share: 1, argv: func(addr string) []string {
-				return []string{p.probe, "--listen", addr, "--warm-up", "2000", "--gc-every", collectorEvery.String()}
+				return append([]string{p.probe, "--listen", addr, "--warm-up", "2000"}, w.args...)
 			}}}
 		},
 		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
-			return h.smtpSource(ctx, p, h.scaled(60_000), "-s", "100", "-d", "-l", "1024")
+			return h.smtpSource(ctx, p, max(h.scaled(60_000), 20_000), "-s", "100", "-d", "-l", "1024")
 		},
 		after: func(p *process, s *sample) error {
-			var probe struct {
-				Mallocs  float64 `json:"mallocs"` // after the warm-up
-				Messages float64 `json:"messages"`
-				PauseP99 float64 `json:"pause_p99_us"`
-				PauseMax float64 `json:"pause_max_us"`
-				Pauses   float64 `json:"pauses"`
-			}
-			if err := json.Unmarshal(p.stdout.Bytes(), &probe); err != nil {
+			var seen probeReport
+			if err := json.Unmarshal(p.stdout.Bytes(), &seen); err != nil {
 				return fmt.Errorf("the probe: %w", err)
 			}
-			s.Value = probe.PauseP99
-			s.More = map[string]float64{"max_us": probe.PauseMax, "pauses": probe.Pauses, "allocations_per_message": probe.Mallocs / max(probe.Messages, 1)}
+			s.Value = w.value(&seen)
+			s.More = map[string]float64{"longest_pause_us": seen.PauseMax, "pauses": seen.Pauses, "gc_cycles": seen.Cycles, "allocations_per_message": seen.perMessage()}
 			return nil
 		}}
 }
