@@ -1,4 +1,4 @@
-// Package smtp registers the k6 extension: the JavaScript module k6/x/smtp and the output smtpstorm. xk6 imports the root of a
+// Package smtp registers the k6 extension: the JavaScript modules k6/x/smtp and k6/x/smtp/sink, and the output smtpstorm. xk6 imports the root of a
 // module for its side effects only; everything else is in package xk6smtp.
 package smtp
 
@@ -10,6 +10,8 @@ import (
 )
 
 func init() {
-	modules.Register(xk6smtp.ImportPath, xk6smtp.New())
-	output.RegisterExtension(xk6smtp.OutputName, xk6smtp.NewOutput)
+	root := xk6smtp.New()
+	modules.Register(xk6smtp.ImportPath, root)
+	modules.Register(xk6smtp.SinkImportPath, xk6smtp.NewSinkModule(root))
+	output.RegisterExtension(xk6smtp.OutputName, root.NewOutput)
 }

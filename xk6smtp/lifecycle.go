@@ -60,8 +60,8 @@ type events struct {
 	subscribed any // the event system; another run in the same process has another one
 }
 
-// closeAtEnd closes all connections when the run ends. A runtime without events has no end that could be told.
-func (e *events) closeAtEnd(of common.Events, open *connections) {
+// atEnd calls end when the run ends, once for all VUs. A runtime without events has no end that could be told.
+func (e *events) atEnd(of common.Events, end func()) {
 	if of.Global == nil {
 		return
 	}
@@ -74,7 +74,7 @@ func (e *events) closeAtEnd(of common.Events, open *connections) {
 	id, ended := of.Global.Subscribe(eventTestEnd, eventExit)
 	go func() {
 		for event := range ended {
-			open.closeAll()
+			end()
 			last := event.Type == eventExit
 			event.Done()
 			if last {

@@ -16,12 +16,19 @@ const ImportPath = "k6/x/smtp"
 type RootModule struct {
 	tokens      *tokens
 	connections *connections
+	sinks       *sinks
 	events      events
 }
 
-// New returns a module root without connections.
+// New returns a module root without connections and sinks.
 func New() *RootModule {
-	return &RootModule{tokens: newTokens(), connections: newConnections()}
+	return &RootModule{tokens: newTokens(), connections: newConnections(), sinks: newSinks()}
+}
+
+// end closes what no script has closed.
+func (r *RootModule) end() {
+	r.connections.closeAll()
+	r.sinks.closeAll()
 }
 
 // NewModuleInstance implements modules.Module.
@@ -30,7 +37,7 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if err != nil {
 		common.Throw(vu.Runtime(), fmt.Errorf("%s: register metrics: %w", ImportPath, err))
 	}
-	r.events.closeAtEnd(vu.Events(), r.connections)
+	r.events.atEnd(vu.Events(), r.end)
 	return &module{root: r, vu: vu, metrics: m, debug: wantsDebug(vu)}
 }
 

@@ -31,13 +31,24 @@ type recordOutput struct {
 	book       *book
 	file       *recordFile
 	flusher    *output.PeriodicFlusher
-	failed     error // the first write that failed: nothing is written after it
+	sinks      *sinks // of the process; nil if nobody can start any
+	failed     error  // the first write that failed: nothing is written after it
 }
 
 var (
 	_ output.WithThresholds        = (*recordOutput)(nil)
 	_ output.WithStopWithTestError = (*recordOutput)(nil)
 )
+
+// NewOutput implements output.Constructor: a record says when the process ran a sink of this root.
+func (r *RootModule) NewOutput(params output.Params) (output.Output, error) {
+	o, err := NewOutput(params)
+	if err != nil {
+		return nil, err
+	}
+	o.(*recordOutput).sinks = r.sinks
+	return o, nil
+}
 
 // NewOutput implements output.Constructor.
 func NewOutput(params output.Params) (output.Output, error) {
@@ -110,6 +121,9 @@ func (o *recordOutput) StopWithTestError(testErr error) error {
 	for _, warning := range o.book.warnings() {
 		o.logger.Warn(warning)
 		record.Warn("%s", warning)
+	}
+	if o.sinks != nil && o.sinks.everStarted() {
+		record.Notes = append(record.Notes, "sink: in-process: it shared CPU, garbage collection and descriptors with k6")
 	}
 	if testErr != nil {
 		record.Notes = append(record.Notes, "k6: "+testErr.Error())

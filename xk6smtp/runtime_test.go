@@ -48,7 +48,12 @@ func newVUWithEnv(t testing.TB, env map[string]string) *vu {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(v.root.connections.closeAll)
+	for name, value := range NewSinkModule(v.root).NewModuleInstance(v.rt.VU).Exports().Named {
+		if err := v.rt.VU.Runtime().Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(v.root.end)
 	return v
 }
 

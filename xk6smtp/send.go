@@ -65,6 +65,7 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) *outcome
 // runSend sends a message, and connects first if need be.
 func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, options *sendOptions) answer {
 	token := c.module.root.tokens.next()
+	c.module.root.sinks.noteSent(token, time.Now())
 	c.header = m.appendHeader(c.header[:0], token, time.Now())
 	wire.Header = c.header
 	if len(options.fields) > 0 {

@@ -19,7 +19,8 @@ type ownTags struct {
 	phase     smtp.Stage
 	hasPhase  bool
 	pipelined triState
-	reply     bool // has enhanced even when it is empty
+	reply     bool   // has enhanced even when it is empty
+	cause     string // why a sink replied so: a rule's name, of which a plan has few
 }
 
 // triState is a tag that may be absent.
@@ -42,6 +43,9 @@ func (t triState) String() string { return strconv.FormatBool(t == isTrue) }
 
 // apply adds the tags in a fixed order, by name.
 func (o ownTags) apply(tags *metrics.TagSet) *metrics.TagSet {
+	if o.cause != "" {
+		tags = tags.With("cause", o.cause)
+	}
 	switch {
 	case o.mixed:
 		tags = tags.With("code", "mixed")
