@@ -44,6 +44,9 @@ var (
 // rcptDigits is where the recipient's number stands.
 const rcptPrefix, rcptDigits = "RCPT TO:<r", 10
 
+// domainDigits are those of the recipient's domain: there are 1,000.
+const domainDigits = 3
+
 // newLoad opens the connections and says EHLO on each.
 func newLoad(address string, conns int) (*load, error) {
 	l := &load{}
@@ -52,7 +55,7 @@ func newLoad(address string, conns int) (*load, error) {
 		if err != nil {
 			return nil, errors.Join(err, l.close())
 		}
-		c := &loadConn{conn: conn, rcpt: []byte(rcptPrefix + "0000000000@recipient.test>\r\n")}
+		c := &loadConn{conn: conn, rcpt: []byte(rcptPrefix + "0000000000@d000.recipient.test>\r\n")}
 		l.conns = append(l.conns, c)
 		line := append(bytes.Repeat([]byte("x"), 62), "\r\n"...)
 		c.body = append([]byte("Subject: load\r\n\r\n"), bytes.Repeat(line, (bodySize-17)/64)...)
@@ -100,8 +103,12 @@ func (l *load) run(n int64) error {
 
 // message runs one transaction as far as the server lets it.
 func (c *loadConn) message(k int64) error {
-	for i := range rcptDigits {
-		c.rcpt[len(rcptPrefix)+rcptDigits-1-i] = '0' + byte(k%10)
+	number, domain := c.rcpt[len(rcptPrefix):][:rcptDigits], c.rcpt[len(rcptPrefix)+rcptDigits+len("@d"):][:domainDigits]
+	for i := range number {
+		number[rcptDigits-1-i] = '0' + byte(k%10)
+		if i < domainDigits {
+			domain[i] = '0' + byte(k%10)
+		}
 		k /= 10
 	}
 	if ok, err := c.exchange(mailCommand); !ok || err != nil {
