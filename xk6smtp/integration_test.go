@@ -38,6 +38,7 @@ func TestK6(t *testing.T) {
 	t.Run("the record equals k6's own points and the sink's counts", func(t *testing.T) { testRecord(t, binary) })
 	t.Run("connections are closed at the end of the test", func(t *testing.T) { testTestEnd(t, binary) })
 	t.Run("an interrupted run leaves a record", func(t *testing.T) { testInterrupt(t, binary) })
+	t.Run("scripts", func(t *testing.T) { testScripts(t, binary) })
 	t.Run("calm.js passes its thresholds", func(t *testing.T) { testScript(t, binary, "calm") })
 	t.Run("bounce-storm.js passes its thresholds", func(t *testing.T) { testScript(t, binary, "bounce-storm") })
 }
