@@ -47,7 +47,7 @@ type curveRecord struct {
 
 const (
 	mib         = 1 << 20
-	unitPerMail = "server's CPU time per message in microseconds"
+	unitPerMail = "CPU per message (us)"
 )
 
 // allCurves lists what is measured; every one should be flat or a straight line.
@@ -64,9 +64,9 @@ func allCurves() []*curve {
 	return []*curve{
 		{Name: "cpu over connections", Title: "CPU per message of 1 KiB over busy connections", X: "connections", Y: unitPerMail, Logarithmic: true, xs: conns,
 			measure: func(h *harness, ctx context.Context, x int) (float64, error) {
-				return perMail(loadSpec{Conns: x, Size: kib, Greet: true}, max(20_000, 2*x))(h, ctx, x)
+				return perMail(loadSpec{Conns: x, Size: kib, Greet: true}, 20_000)(h, ctx, x)
 			}},
-		{Name: "memory over connections", Title: "Resident memory over idle connections", X: "connections", Y: "growth of resident memory in KiB", xs: conns,
+		{Name: "memory over connections", Title: "Resident memory over idle connections", X: "connections", Y: "growth of RSS (KiB)", xs: conns,
 			measure: func(h *harness, ctx context.Context, x int) (float64, error) {
 				var grown float64
 				err := h.withSink(ctx, nil, func(p *process) error {
@@ -74,7 +74,7 @@ func allCurves() []*curve {
 					if err != nil {
 						return err
 					}
-					_, err = h.hold(p, loadSpec{Addr: p.addr, Conns: x, Greet: true, Hold: true}, func() error {
+					_, err = h.hold(ctx, p, loadSpec{Addr: p.addr, Conns: x, Greet: true, Hold: true}, func() error {
 						after, err := p.resident()
 						grown = float64(after-before) / kib
 						return err
@@ -87,11 +87,11 @@ func allCurves() []*curve {
 			measure: func(h *harness, ctx context.Context, x int) (float64, error) {
 				return perMail(loadSpec{Conns: 10, Size: x, Greet: true}, 10+min(10_000, 512*mib/max(x, 1)))(h, ctx, x)
 			}},
-		{Name: "memory over size", Title: "Peak resident memory over the message's size, 10 connections", X: "octets", Y: "resident memory in KiB", xs: sizes,
+		{Name: "memory over size", Title: "Peak resident memory over the message's size, 10 connections", X: "octets", Y: "RSS (KiB)", xs: sizes,
 			measure: func(h *harness, ctx context.Context, x int) (float64, error) {
 				var peak float64
 				err := h.withSink(ctx, nil, func(p *process) error {
-					if _, err := h.own(p, loadSpec{Addr: p.addr, Conns: 10, Size: x, Greet: true, Messages: 10 + h.scaled(min(2000, 256*mib/max(x, 1)))}); err != nil {
+					if _, err := h.own(ctx, p, loadSpec{Addr: p.addr, Conns: 10, Size: x, Greet: true, Messages: 10 + h.scaled(min(2000, 256*mib/max(x, 1)))}); err != nil {
 						return err
 					}
 					n, err := p.resident()
@@ -142,27 +142,18 @@ func (h *harness) withSink(ctx context.Context, extra []string, f func(p *proces
 	return err
 }
 
-// perMessage returns the sink's CPU time per message in microseconds, connecting and a warm-up left out.
+// perMessage returns the sink's CPU time per message in microseconds, without connecting.
 func (h *harness) perMessage(ctx context.Context, spec loadSpec, extra ...string) (us float64, err error) {
 	err = h.withSink(ctx, extra, func(p *process) error {
-		spec.Addr = p.addr
-		spec.Greet = true
-		warm := spec
-		warm.Messages = spec.Conns
-		base, err := h.own(p, warm)
-		if err != nil {
-			return err
+		spec.Addr, spec.Greet, spec.Wait = p.addr, true, true
+		// The first load fills pools and tables.
+		for range 2 {
+			s, err := h.own(ctx, p, spec)
+			if err != nil {
+				return err
+			}
+			us = s.CPU / float64(s.Messages) * 1e6
 		}
-		s, err := h.own(p, spec)
-		if err != nil {
-			return err
-		}
-		// The warm-up opened as many connections and sent one message on each: the difference is what the other messages cost.
-		if more := s.Messages - base.Messages; more > 0 && s.CPU > base.CPU {
-			us = (s.CPU - base.CPU) / float64(more) * 1e6
-			return nil
-		}
-		us = s.CPU / float64(s.Messages) * 1e6
 		return nil
 	})
 	return us, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,6 +30,8 @@ type loadSpec struct {
 	Greet bool `json:"greet"`
 	// Window bounds the connections that are being opened at once; 0 means 512, which is below most listen queues.
 	Window int `json:"window"`
+	// Wait says when all connections are ready, and waits for a line on standard input before the first message.
+	Wait bool `json:"wait"`
 	// Hold keeps the connections until standard input ends.
 	Hold bool `json:"hold"`
 }
@@ -127,8 +130,8 @@ func genBody(size int) []byte {
 	return b.Bytes()
 }
 
-// run drives the load, and calls hold once all connections are ready, and all messages sent.
-func (g *generator) run(hold func(loadResult)) error {
+// run drives the load. It calls ready, unless nil, when all connections are ready, and hold when all messages were sent.
+func (g *generator) run(ready, hold func(loadResult)) error {
 	addr, err := netip.ParseAddrPort(g.spec.Addr)
 	if err != nil {
 		return err
@@ -155,6 +158,9 @@ func (g *generator) run(hold func(loadResult)) error {
 		}
 	}
 	res.Connect = time.Since(start).Seconds()
+	if ready != nil {
+		ready(res)
+	}
 	start = time.Now()
 	cpu := ownCPU()
 	for _, c := range g.conns {
@@ -386,7 +392,14 @@ func generate(arg string, stdin io.Reader, stdout io.Writer) error {
 	if err := json.Unmarshal([]byte(arg), &spec); err != nil {
 		return err
 	}
-	return newGenerator(spec).run(func(r loadResult) {
+	var ready func(loadResult)
+	if spec.Wait {
+		ready = func(r loadResult) {
+			_ = json.NewEncoder(stdout).Encode(r)
+			_, _ = stdin.Read(make([]byte, 1))
+		}
+	}
+	return newGenerator(spec).run(ready, func(r loadResult) {
 		_ = json.NewEncoder(stdout).Encode(r)
 		if spec.Hold {
 			_, _ = io.Copy(io.Discard, stdin)
@@ -395,8 +408,8 @@ func generate(arg string, stdin io.Reader, stdout io.Writer) error {
 }
 
 // startLoad runs a generator in a process of its own. The result is there when it has finished its messages; release lets a
-// holding one go, and must be called.
-func startLoad(spec loadSpec) (res loadResult, release func(), err error) {
+// holding one go, and must be called. A load that waits goes on when ready, called meanwhile, returns.
+func startLoad(ctx context.Context, spec loadSpec, ready func() error) (res loadResult, release func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return res, nil, err
@@ -405,7 +418,7 @@ func startLoad(spec loadSpec) (res loadResult, release func(), err error) {
 	if err != nil {
 		return res, nil, err
 	}
-	cmd := exec.Command(self, generateCommand, string(arg))
+	cmd := exec.CommandContext(ctx, self, generateCommand, string(arg))
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -424,7 +437,17 @@ func startLoad(spec loadSpec) (res loadResult, release func(), err error) {
 		_ = stdin.Close()
 		_ = cmd.Wait()
 	}
-	if err := json.NewDecoder(stdout).Decode(&res); err != nil {
+	decoder := json.NewDecoder(stdout)
+	err = decoder.Decode(&res)
+	if err == nil && spec.Wait {
+		if err = ready(); err == nil {
+			_, err = io.WriteString(stdin, "\n")
+		}
+		if err == nil {
+			err = decoder.Decode(&res)
+		}
+	}
+	if err != nil {
 		release()
 		return res, nil, fmt.Errorf("generator: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}

@@ -42,7 +42,7 @@ func TestGeneratorAgainstCanned(t *testing.T) {
 			go func() { served <- server.Serve() }()
 			spec.Addr = server.Addr().String()
 			var res loadResult
-			if err := newGenerator(spec).run(func(r loadResult) { res = r }); err != nil {
+			if err := newGenerator(spec).run(nil, func(r loadResult) { res = r }); err != nil {
 				t.Error(err)
 			}
 			if err := server.Close(); err != nil {
@@ -63,7 +63,7 @@ func TestGeneratorRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := newGenerator(loadSpec{Addr: addr, Conns: 2}).run(func(loadResult) {}); err == nil {
+	if err := newGenerator(loadSpec{Addr: addr, Conns: 2}).run(nil, func(loadResult) {}); err == nil {
 		t.Error("no error without a server")
 	}
 }

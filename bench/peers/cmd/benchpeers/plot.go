@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -14,7 +15,7 @@ import (
 )
 
 // Okabe and Ito's colours, which stay apart for colour-blind eyes.
-var colours = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {86, 180, 233, 255}, {230, 159, 0, 255}}
+var colours = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {86, 180, 233, 255}, {230, 159, 0, 255}, {120, 120, 120, 255}}
 
 // plots draws a chart per workload that compares servers: each round a point, the median a bar's end with its interval.
 func (r *record) plots(dir string) error {
@@ -36,10 +37,8 @@ type intervals struct {
 }
 
 func (o *outcome) plot(path string) error {
-	p := plot.New()
-	p.Title.Text = o.Title
-	p.X.Label.Text = o.Unit + ", median with 95% interval, and each round"
-	p.X.Min = 0
+	p := newPlot(o.Title)
+	p.X.Label.Text = o.Unit + " (bar: median, with its interval; points: rounds)"
 	p.Add(plotter.NewGrid())
 	var names []string
 	var points plotter.XYs
@@ -55,7 +54,7 @@ func (o *outcome) plot(path string) error {
 		}
 		names = append(names, o.Servers[i])
 		e := estimateOf(values)
-		c := colours[i%len(colours)]
+		c := colours[max(slices.Index(rivals, o.Servers[i]), 0)%len(colours)]
 		bar, err := plotter.NewLine(plotter.XYs{{X: 0, Y: y}, {X: e.Median, Y: y}})
 		if err != nil {
 			return err
@@ -73,7 +72,30 @@ func (o *outcome) plot(path string) error {
 	dots.Shape, dots.Radius, dots.Color = draw.CircleGlyph{}, vg.Points(1.5), color.Gray{80}
 	p.Add(dots)
 	p.NominalY(names...)
-	return p.Save(18*vg.Centimeter, vg.Length(len(names)+2)*1.1*vg.Centimeter, path)
+	p.X.Min, p.X.Max = 0, 1.05*greatest(points)
+	p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5
+	return p.Save(20*vg.Centimeter, vg.Length(len(names)+2)*1.1*vg.Centimeter, path)
+}
+
+// newPlot returns a plot with room at its edges.
+func newPlot(title string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = color.White
+	p.Title.Text = title
+	p.Title.TextStyle.Font.Size = vg.Points(12)
+	p.Title.Padding = vg.Points(6)
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.Label.TextStyle.Font.Size = vg.Points(10)
+		axis.Padding = vg.Points(8)
+	}
+	return p
+}
+
+func greatest(points plotter.XYs) (x float64) {
+	for _, p := range points {
+		x = max(x, p.X)
+	}
+	return x
 }
 
 func addIntervals(p *plot.Plot, in intervals, c color.Color) error {
@@ -88,14 +110,13 @@ func addIntervals(p *plot.Plot, in intervals, c color.Color) error {
 
 // plotRatios draws the targets that are ratios: measured, with interval, beside the bound.
 func (r *record) plotRatios(path string) error {
-	p := plot.New()
-	p.Title.Text = "Ratios measured in one run, with 95% intervals, and their targets"
+	p := newPlot("Ratios measured in one run, with intervals; crosses are the targets")
 	p.X.Label.Text = "times the other"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(ratioTicks)
 	p.Add(plotter.NewGrid())
 	var names []string
 	var bounds plotter.XYs
-	least, greatest := 0.5, 2.0
+	least, most := 0.5, 2.0
 	for i := len(targets) - 1; i >= 0; i-- {
 		t := &targets[i]
 		e, v := t.judge(r.outcome(t.workload))
@@ -105,7 +126,7 @@ func (r *record) plotRatios(path string) error {
 		y := float64(len(names))
 		names = append(names, fmt.Sprintf("%s: %s / %s", t.workload, t.a, t.b))
 		bounds = append(bounds, plotter.XY{X: t.bound, Y: y})
-		least, greatest = min(least, e.Lo, t.bound), max(greatest, e.Hi, t.bound)
+		least, most = min(least, e.Lo, t.bound), max(most, e.Hi, t.bound)
 		c := colours[2]
 		if v != verdictMet {
 			c = colours[1]
@@ -129,11 +150,10 @@ func (r *record) plotRatios(path string) error {
 	}
 	marks.Shape, marks.Radius = draw.CrossGlyph{}, vg.Points(5)
 	p.Add(marks)
-	p.Legend.Add("target", marks)
-	p.Legend.Top = true
-	p.X.Min, p.X.Max = least*0.9, greatest*1.1
 	p.NominalY(names...)
-	return p.Save(18*vg.Centimeter, vg.Length(len(names)+3)*0.9*vg.Centimeter, path)
+	p.X.Min, p.X.Max = least*0.9, most*1.15
+	p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5
+	return p.Save(20*vg.Centimeter, vg.Length(len(names)+3)*0.9*vg.Centimeter, path)
 }
 
 // ratioTicks labels a logarithmic axis of ratios at 1, 2, 5, 10 and so on.
@@ -141,7 +161,7 @@ func ratioTicks(lo, hi float64) (ticks []plot.Tick) {
 	for decade := math.Pow(10, math.Floor(math.Log10(lo))); decade <= hi; decade *= 10 {
 		for _, m := range []float64{1, 2, 5} {
 			if v := m * decade; v >= lo && v <= hi {
-				ticks = append(ticks, plot.Tick{Value: v, Label: number(v)})
+				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%g", math.Round(v*1e6)/1e6)})
 			}
 		}
 	}
@@ -150,13 +170,11 @@ func ratioTicks(lo, hi float64) (ticks []plot.Tick) {
 
 // plotCurve draws one quantity over another; each round is a point, the line goes through the medians.
 func (c *curve) plot(path string) error {
-	p := plot.New()
-	p.Title.Text = c.Title
+	p := newPlot(c.Title)
 	p.X.Label.Text, p.Y.Label.Text = c.X, c.Y
-	p.Y.Min = 0
 	p.Add(plotter.NewGrid())
 	var points, medians plotter.XYs
-	greatest := 0.0
+	most := 0.0
 	for _, at := range c.Points {
 		x := at.X
 		if c.Logarithmic {
@@ -164,7 +182,7 @@ func (c *curve) plot(path string) error {
 		}
 		for _, v := range at.Values {
 			points = append(points, plotter.XY{X: x, Y: v})
-			greatest = max(greatest, v)
+			most = max(most, v)
 		}
 		medians = append(medians, plotter.XY{X: x, Y: at.Estimate.Median})
 	}
@@ -182,7 +200,7 @@ func (c *curve) plot(path string) error {
 	}
 	dots.Shape, dots.Radius, dots.Color = draw.CircleGlyph{}, vg.Points(2), colours[1]
 	p.Add(line, dots)
-	p.Y.Max = greatest * 1.1
+	p.Y.Min, p.Y.Max = 0, most*1.1
 	if c.Logarithmic {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(ratioTicks)
 	}

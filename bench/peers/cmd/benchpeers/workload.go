@@ -98,19 +98,22 @@ func (h *harness) smtpSource(ctx context.Context, p *process, messages int, args
 // generated is a workload of the harness's own generator: the CPU time includes opening the connections, as with smtp-source.
 func generated(name, title string, messages int, spec loadSpec) workload {
 	return workload{name: name, title: title, unit: unitRate, kinds: these(rivals...),
-		measure: func(h *harness, _ context.Context, k *kind, p *process) (sample, error) {
+		measure: func(h *harness, ctx context.Context, k *kind, p *process) (sample, error) {
 			spec := spec
 			spec.Addr, spec.Messages = p.addr, max(h.scaled(messages)/k.share, spec.Conns)
-			return h.own(p, spec)
+			return h.own(ctx, p, spec)
 		}}
 }
 
-func (h *harness) own(p *process, spec loadSpec) (sample, error) {
+func (h *harness) own(ctx context.Context, p *process, spec loadSpec) (sample, error) {
 	before, err := p.cpu()
 	if err != nil {
 		return sample{}, err
 	}
-	res, release, err := startLoad(spec)
+	res, release, err := startLoad(ctx, spec, func() (err error) {
+		before, err = p.cpu() // connecting doesn't count, then
+		return err
+	})
 	if err != nil {
 		return sample{}, err
 	}
@@ -127,9 +130,9 @@ const manyConns = 19_000
 func acceptWorkload() workload {
 	return workload{name: "accept", title: "time to accept and greet 19,000 connections", unit: "seconds", lower: true, fresh: true,
 		kinds: these(nameSink, nameBefore, nameCanned, nameGnet),
-		measure: func(h *harness, _ context.Context, _ *kind, p *process) (sample, error) {
+		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
 			spec := loadSpec{Addr: p.addr, Conns: h.conns(manyConns), Hold: true}
-			s, err := h.hold(p, spec, nil)
+			s, err := h.hold(ctx, p, spec, nil)
 			s.Value = s.Wall
 			return s, err
 		}}
@@ -138,7 +141,7 @@ func acceptWorkload() workload {
 func idleWorkload() workload {
 	return workload{name: "idle", title: "resident memory per idle connection after EHLO", unit: "octets", lower: true, fresh: true,
 		kinds: these(rivals...),
-		measure: func(h *harness, _ context.Context, k *kind, p *process) (sample, error) {
+		measure: func(h *harness, ctx context.Context, k *kind, p *process) (sample, error) {
 			conns, window := h.conns(manyConns), 0
 			if k.maxConn > 0 {
 				conns, window = min(conns, k.maxConn), 50 // aiosmtpd's listen queue is 100 long
@@ -148,7 +151,7 @@ func idleWorkload() workload {
 				return sample{}, err
 			}
 			var after int64
-			s, err := h.hold(p, loadSpec{Addr: p.addr, Conns: conns, Greet: true, Window: window, Hold: true}, func() (err error) {
+			s, err := h.hold(ctx, p, loadSpec{Addr: p.addr, Conns: conns, Greet: true, Window: window, Hold: true}, func() (err error) {
 				after, err = p.resident()
 				return err
 			})
@@ -159,12 +162,12 @@ func idleWorkload() workload {
 }
 
 // hold opens connections, calls while when all are ready, and lets them go.
-func (h *harness) hold(p *process, spec loadSpec, while func() error) (s sample, err error) {
+func (h *harness) hold(ctx context.Context, p *process, spec loadSpec, while func() error) (s sample, err error) {
 	before, err := p.cpu()
 	if err != nil {
 		return s, err
 	}
-	res, release, err := startLoad(spec)
+	res, release, err := startLoad(ctx, spec, nil)
 	if err != nil {
 		return s, err
 	}
@@ -196,9 +199,9 @@ func latenessWorkload() workload {
 		kinds: func(p *programs, _ []kind) []kind {
 			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", "rcpt=uniform(0s,5s)") }}}
 		},
-		measure: func(h *harness, _ context.Context, _ *kind, p *process) (sample, error) {
+		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
 			n := h.conns(conns)
-			return h.own(p, loadSpec{Addr: p.addr, Conns: n, Messages: n, Size: kib, Greet: true})
+			return h.own(ctx, p, loadSpec{Addr: p.addr, Conns: n, Messages: n, Size: kib, Greet: true, Wait: true})
 		},
 		after: func(p *process, s *sample) error {
 			var sum sinkSummary
