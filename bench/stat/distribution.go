@@ -178,7 +178,7 @@ func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Meth
 			} else {
 				each := 1 - (1-o.Confidence)/2
 				x, y := orderInterval(a.Total, q, each), orderInterval(b.Total, q, each)
-				iv = Interval{y.Lo - x.Hi, y.Hi - x.Lo}
+				iv = Interval{Lo: y.Lo - x.Hi, Hi: y.Hi - x.Lo}
 			}
 			d.Within = &iv
 		}

@@ -6,34 +6,18 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// ClopperPearson returns the exact interval of a proportion of which k of n
-// were seen (Clopper and Pearson 1934): its coverage is never less than the
-// confidence. No trials give [0, 1].
-func ClopperPearson(k, n uint64, confidence float64) Interval {
-	iv := Interval{0, 1}
-	tail := (1 - confidence) / 2
-	x, m := float64(k), float64(n)
-	if n > 0 && k > 0 {
-		iv.Lo = distuv.Beta{Alpha: x, Beta: m - x + 1}.Quantile(tail)
-	}
-	if n > 0 && k < n {
-		iv.Hi = distuv.Beta{Alpha: x + 1, Beta: m - x}.Quantile(1 - tail)
-	}
-	return iv
-}
-
 // Wilson returns the score interval of a proportion (Wilson 1927). No trials
 // give [0, 1].
 func Wilson(k, n uint64, confidence float64) Interval {
 	if n == 0 {
-		return Interval{0, 1}
+		return Interval{Lo: 0, Hi: 1}
 	}
 	z := distuv.UnitNormal.Quantile(1 - (1-confidence)/2)
 	p, m := float64(k)/float64(n), float64(n)
 	mid := p + z*z/(2*m)
 	half := z * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
 	scale := 1 + z*z/m
-	return Interval{math.Max(0, (mid-half)/scale), math.Min(1, (mid+half)/scale)}
+	return Interval{Lo: math.Max(0, (mid-half)/scale), Hi: math.Min(1, (mid+half)/scale)}
 }
 
 // ProportionDifference returns kb/nb - ka/na with the interval that Newcombe
@@ -41,7 +25,7 @@ func Wilson(k, n uint64, confidence float64) Interval {
 // intervals. Without trials on a side the difference is NaN.
 func ProportionDifference(ka, na, kb, nb uint64, confidence float64) (float64, Interval) {
 	if na == 0 || nb == 0 {
-		return math.NaN(), Interval{-1, 1}
+		return math.NaN(), Interval{Lo: -1, Hi: 1}
 	}
 	a, b := float64(ka)/float64(na), float64(kb)/float64(nb)
 	wa, wb := Wilson(ka, na, confidence), Wilson(kb, nb, confidence)

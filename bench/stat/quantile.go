@@ -5,14 +5,12 @@ import (
 	"sort"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/fit"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Interval is a closed range; a side without a bound is infinite.
-type Interval struct {
-	Lo float64 `json:"lo"`
-	Hi float64 `json:"hi"`
-}
+type Interval = fit.Interval
 
 // OrderStatistics returns the ranks (1 being the smallest of n values) whose
 // values enclose the q-quantile with at least the given confidence, whatever
@@ -34,7 +32,7 @@ func OrderStatistics(n uint64, q, confidence float64) (l, u uint64) {
 func orderInterval(h *result.Histogram, q, confidence float64) Interval {
 	n := h.Count()
 	l, u := OrderStatistics(n, q, confidence)
-	iv := Interval{math.Inf(-1), math.Inf(1)}
+	iv := Interval{Lo: math.Inf(-1), Hi: math.Inf(1)}
 	if l >= 1 {
 		iv.Lo = h.AtRank(l)
 	}

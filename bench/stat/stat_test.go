@@ -60,7 +60,7 @@ func TestProportionIntervalsPublished(t *testing.T) {
 		near(t, name+" Wilson low", w.Lo, tt.lo, 5e-5)
 		near(t, name+" Wilson high", w.Hi, tt.hi, 5e-5)
 	}
-	if got := ClopperPearson(0, 0, 0.95); got != (Interval{0, 1}) {
+	if got := ClopperPearson(0, 0, 0.95); got != (Interval{Lo: 0, Hi: 1}) {
 		t.Errorf("no trials: got %v, want [0 1]", got)
 	}
 	near(t, "20/20 low", ClopperPearson(20, 20, 0.95).Lo, 1-0.1684, 5e-5)
