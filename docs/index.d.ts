@@ -19,8 +19,6 @@
  *
  * @module smtp
  */
-export as namespace smtp;
-
 /** Milliseconds, or a string such as `"30s"` or `"1m30s"`. */
 export type Duration = number | string;
 
@@ -28,7 +26,9 @@ export type Duration = number | string;
 export type Tags = Record<string, string | number | boolean>;
 
 /** A point of the dialogue: the command, `connect` for the greeting, `message` for the reply after the final dot. */
-export type Phase = 'connect' | 'ehlo' | 'helo' | 'mail' | 'rcpt' | 'data' | 'message' | 'rset' | 'noop' | 'quit';
+export type Phase =
+  | 'connect' | 'ehlo' | 'helo' | 'starttls' | 'auth' | 'mail' | 'rcpt' | 'data' | 'message' | 'bdat' | 'rset' | 'vrfy' | 'expn' | 'help' | 'noop'
+  | 'quit' | 'send' | 'soml' | 'saml' | 'turn' | 'etrn' | 'unknown';
 
 /** The longest wait for the reply of each phase; what is left out keeps the default of 60 seconds, 0 means no limit. */
 export interface Timeouts {
@@ -36,24 +36,82 @@ export interface Timeouts {
   connect?: Duration;
   /** EHLO, and HELO after it. */
   ehlo?: Duration;
+  /** STARTTLS, and then once more the handshake. */
+  starttls?: Duration;
+  /** Each command and response of AUTH. */
+  auth?: Duration;
   mail?: Duration;
   /** Each RCPT. */
   rcpt?: Duration;
   data?: Duration;
   /** Writing the body, and then once more its reply. */
   message?: Duration;
+  /** Each chunk but the last. */
+  bdat?: Duration;
   rset?: Duration;
+  noop?: Duration;
+  vrfy?: Duration;
   quit?: Duration;
+}
+
+/** Changes k6's own TLS options (insecureSkipTLSVerify, tlsAuth, tlsVersion, tlsCipherSuites) for one client. Unknown keys are errors. */
+export interface TLSOptions {
+  /** Certificates to trust instead of the system's, in PEM. */
+  ca?: string | ArrayBuffer;
+  /** The client's certificate and chain, in PEM; with `key`. @default k6's tlsAuth */
+  cert?: string | ArrayBuffer;
+  key?: string | ArrayBuffer;
+  /** Name that the server's certificate must be for. @default the host */
+  serverName?: string;
+  /** @default k6's tlsVersion, or "tls1.2" */
+  minVersion?: 'tls1.0' | 'tls1.1' | 'tls1.2' | 'tls1.3';
+  /** @default k6's insecureSkipTLSVerify */
+  insecureSkipTLSVerify?: boolean;
+}
+
+/** What AUTH shows. */
+export interface Credentials {
+  user: string;
+  /** For XOAUTH2 the bearer token. */
+  password: string;
+  /** One that is named is tried whether or not the server announces it. @default the best announced of SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN */
+  mechanism?: 'PLAIN' | 'LOGIN' | 'CRAM-MD5' | 'SCRAM-SHA-256' | 'XOAUTH2';
+}
+
+/** What a sender wants to hear of a message (RFC 3461); sent to servers that announce DSN. */
+export interface DSNOptions {
+  /** How much of the message a report returns. @default not sent */
+  ret?: 'FULL' | 'HDRS';
+  /** Name of the sending in reports; `true` for its token. @default not sent */
+  envid?: string | boolean;
+  /** @default not sent */
+  notify?: 'NEVER' | 'SUCCESS' | 'FAILURE' | 'DELAY' | ('NEVER' | 'SUCCESS' | 'FAILURE' | 'DELAY')[];
+  /** "type;address" for all recipients, or `true` for each one's own address. @default not sent */
+  orcpt?: string | boolean;
 }
 
 /** Options of a {@link Client}. Unknown keys are errors. */
 export interface ClientOptions {
   /** Name or address of the server. k6's options `hosts`, `blacklistIPs`, `blockHostnames` and `dns` hold. */
   host: string;
-  /** @default 25 */
+  /** @default 25; 465 with tls "implicit", 24 with lmtp */
   port?: number;
-  /** Connections are never encrypted yet. @default "none" */
-  tls?: 'none';
+  /**
+   * `none`; `starttls`: if the server offers it and doesn't refuse it; `required`: by STARTTLS or not at all; `implicit`: from the first
+   * octet on. @default "none"
+   */
+  tls?: 'none' | 'starttls' | 'required' | 'implicit';
+  tlsOptions?: TLSOptions;
+  /** Shown by AUTH as soon as the connection stands; a refusal is a failed connection. @default no AUTH */
+  auth?: Credentials;
+  /** Speak LMTP (RFC 2033): LHLO, and a final reply for each accepted recipient. @default false */
+  lmtp?: boolean;
+  /** Send bodies by BDAT (RFC 3030) if the server offers CHUNKING: `true` in one chunk, a number in chunks of so many octets. @default false */
+  chunking?: boolean | number;
+  /** Every result has the dialogue, and k6's log too; so does every client if the environment has K6_SMTP_DEBUG=1. @default false */
+  transcript?: boolean;
+  /** `false` leaves out all trends but smtp_msg_duration, for very long runs. @default true */
+  phaseTrends?: boolean;
   /** Argument of EHLO and HELO. @default "localhost" */
   localName?: string;
   /** Whether MAIL, RCPT and DATA leave in one write if the server offers PIPELINING (RFC 2920). @default true */
@@ -82,6 +140,10 @@ export interface SendOptions {
   tags?: Tags;
   /** Instead of the client's. */
   expectedReplies?: ExpectedReplies;
+  /** Delivery reports. @default none */
+  dsn?: DSNOptions;
+  /** Values of the message's fields, over their defaults. */
+  fields?: Record<string, string | number | boolean>;
 }
 
 /** What every result has. */
@@ -96,13 +158,17 @@ export interface Reply {
   phase: Phase;
   /** Text of the reply without its codes, lines separated by `\n`. */
   text: string;
+  /** The same, line by line. */
+  lines: string[];
+  /** The dialogue of the call, if the client keeps one; credentials are masked, bodies cut. */
+  transcript: TranscriptLine[];
   /** What went wrong, on one line; empty if `ok`. */
   error: string;
   /**
    * Number of the error in the ranges of k6/http, 0 if `ok`: 1000 general, 1020 invalid address, 1030 a positive reply where
-   * another was due, 1050 timeout, 1060 aborted, 1070 malformed reply, 11xx name lookup and blocked addresses, 1200 TCP, 1201 broken
+   * another was due, 1040 no mechanism of AUTH fits, 1041 AUTH ended by the client, 1050 timeout, 1060 aborted, 1070 malformed reply, 11xx name lookup and blocked addresses, 1200 TCP, 1201 broken
    * pipe, 1210 dial, 1211 dial timeout, 1212 connection refused, 1220 connection reset, 1230 connection closed by the server,
-   * 1400 to 1599 a negative reply (1000 plus its code).
+   * 1300 TLS, 1301 no TLS record, 1310 unknown authority, 1311 wrong host name, 1320 STARTTLS not offered, 1400 to 1599 a negative reply (1000 plus its code).
    */
   errorCode: number;
 }
@@ -113,7 +179,61 @@ export interface ConnectResult extends Reply {
   banner: string;
   /** Lines of the EHLO reply, such as `"SIZE 52428800"`. */
   capabilities: string[];
-  timings: { resolving: number; connecting: number; banner: number; ehlo: number };
+  /** The encryption, `null` in plaintext. */
+  tls: TLSInfo | null;
+  /** `ehlo` is both EHLOs if there was STARTTLS. */
+  timings: { resolving: number; connecting: number; tlsHandshaking: number; banner: number; ehlo: number; auth: number };
+}
+
+/** A connection's encryption. */
+export interface TLSInfo {
+  version: 'tls1.0' | 'tls1.1' | 'tls1.2' | 'tls1.3';
+  cipherSuite: string;
+  /** As sent to the server; empty for addresses. */
+  serverName: string;
+  resumed: boolean;
+}
+
+/** One line of a dialogue; `at` is milliseconds since the call. */
+export interface TranscriptLine {
+  at: number;
+  from: 'client' | 'server' | 'note';
+  text: string;
+}
+
+/** What {@link Client.starttls} resolves with. */
+export interface StartTLSResult extends Reply {
+  tls: TLSInfo | null;
+}
+
+/** What {@link Client.data} and {@link Client.bdat} resolve with: the last reply, or the first negative one of LMTP's. */
+export interface TransferResult extends Reply {
+  /** Value of X-Storm-Id, if a {@link Message} was sent. */
+  token: string;
+  /** All final replies: one, or in LMTP one per accepted recipient. */
+  replies: Reply[];
+  /** Milliseconds; 0 for what did not take place. */
+  timings: { data: number; sending: number; waiting: number };
+}
+
+/** Parameters of {@link Client.mail}. */
+export interface MailParams {
+  /** Octets. */
+  size?: number;
+  body?: '7BIT' | '8BITMIME' | 'BINARYMIME';
+  smtputf8?: boolean;
+  ret?: 'FULL' | 'HDRS';
+  envid?: string;
+  /** More parameters, as they are to stand on the line. */
+  params?: string | string[];
+}
+
+/** Parameters of {@link Client.rcpt}. */
+export interface RcptParams {
+  notify?: DSNOptions['notify'];
+  orcpt?: string | boolean;
+  /** More parameters, as they are to stand on the line. */
+  params?: string | string[];
 }
 
 /** What became of one recipient. */
@@ -160,10 +280,33 @@ export interface SMTPError extends Error {
  */
 export class Client {
   constructor(options: ClientOptions);
-  /** Opens the connection unless it stands: greeting and EHLO, or HELO after a refused EHLO. */
-  connect(): Promise<ConnectResult>;
+  /**
+   * Opens the connection unless it stands: greeting; EHLO, or HELO after a refused EHLO; TLS and AUTH as the options say. With
+   * `hello: false` it stops after the greeting (and implicit TLS). @default {hello: true}
+   */
+  connect(options?: { hello?: boolean }): Promise<ConnectResult>;
   /** Sends a message, and connects first if need be. */
   send(message: Message, options?: SendOptions): Promise<SendResult>;
+  /** EHLO (LHLO in LMTP); without a connection it opens one as far as the greeting. @default the option localName */
+  ehlo(name?: string): Promise<Reply>;
+  /** HELO, likewise. */
+  helo(name?: string): Promise<Reply>;
+  /** STARTTLS and the handshake. Say EHLO again then. */
+  starttls(): Promise<StartTLSResult>;
+  /** AUTH. @default the option auth */
+  auth(credentials?: Credentials): Promise<Reply>;
+  /** MAIL; `""` is the null sender. */
+  mail(address: string, params?: MailParams): Promise<Reply>;
+  /** RCPT. */
+  rcpt(address: string, params?: RcptParams): Promise<Reply>;
+  /** DATA and, after 354, the body, whose dots are stuffed and lines ended by CRLF. */
+  data(body: Message | string | ArrayBuffer | Uint8Array): Promise<TransferResult>;
+  /** BDAT with a chunk as it is. @default {last: false} */
+  bdat(chunk: string | ArrayBuffer | Uint8Array, options?: { last?: boolean }): Promise<TransferResult>;
+  /** VRFY. */
+  vrfy(address: string): Promise<Reply>;
+  /** Any line, as it is; one reply is read. The next {@link send} begins with RSET. */
+  raw(line: string): Promise<Reply>;
   /** RSET. */
   rset(): Promise<Reply>;
   /** NOOP. */
@@ -192,8 +335,25 @@ export interface MessageOptions {
   headers?: Record<string, string>;
   /** Octets of the whole message as SIZE counts them: the text is filled up with x. */
   size?: number;
+  /** Files; `content` comes from open(name, 'b') or is text. */
+  attachments?: Attachment[];
+  /** Files that `html` refers to as `cid:...`. */
+  inline?: (Attachment & { cid: string })[];
+  /**
+   * Names and defaults of fields: `{{name}}` in subject, text, html, headers or raw is filled in for each sending from the option
+   * `fields` of {@link Client.send}. Can't be combined with `size`.
+   */
+  fields?: Record<string, string | number | boolean>;
   /** A complete message, sent as it is: line ends become CRLF, and X-Storm-Id is put before it unless it has one. */
   raw?: string | ArrayBuffer | Uint8Array;
+}
+
+/** A file of a {@link Message}. */
+export interface Attachment {
+  filename: string;
+  content: string | ArrayBuffer | Uint8Array;
+  /** @default by the file's name */
+  contentType?: string;
 }
 
 /**
@@ -202,6 +362,7 @@ export interface MessageOptions {
  */
 export class Message {
   constructor(options: MessageOptions);
+  private readonly __message: true;
 }
 
 /** A set of reply codes; see {@link expectedReplies}. */

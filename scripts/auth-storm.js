@@ -10,6 +10,8 @@ import { check } from 'k6';
 import { Client } from 'k6/x/smtp';
 import { Sink } from 'k6/x/smtp/sink';
 
+/** @type {any} */
+const mechanism = __ENV.MECHANISM || undefined;
 const vus = Number(__ENV.VUS || 20);
 
 export const options = {
@@ -39,7 +41,7 @@ export default async function (target) {
   const client = new Client({
     host: target.host,
     port: target.port,
-    auth: { user: __ENV.SMTP_USER || 'ann', password: right ? __ENV.SMTP_PASSWORD || 'secret' : 'guessed', mechanism: __ENV.MECHANISM || undefined },
+    auth: { user: __ENV.SMTP_USER || 'ann', password: right ? __ENV.SMTP_PASSWORD || 'secret' : 'guessed', mechanism },
   });
   const result = await client.connect();
   check(result, { 'right password accepted, wrong one refused': (r) => r.ok === right && (right || r.code === 535) });

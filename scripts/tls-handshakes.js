@@ -9,6 +9,8 @@ import { check } from 'k6';
 import { Client } from 'k6/x/smtp';
 import { Sink } from 'k6/x/smtp/sink';
 
+/** @type {any} */
+const tls = __ENV.TLS || 'required';
 const vus = Number(__ENV.VUS || 20);
 
 export const options = {
@@ -37,7 +39,7 @@ export default async function (target) {
   const client = new Client({
     host: target.host,
     port: target.port,
-    tls: __ENV.TLS || 'required',
+    tls,
     tlsOptions: __ENV.SMTP_HOST ? { insecureSkipTLSVerify: true } : { ca: target.ca },
   });
   const result = await client.connect();

@@ -1,0 +1,83 @@
+package docs_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+// The compiler and k6's own types, pinned: a newer one must not change what this test says.
+var typescriptPackages = []string{"typescript@5.9.3", "@types/k6@1.3.1"}
+
+const tsconfig = `{
+  "compilerOptions": {
+    "target": "es2022", "module": "esnext", "moduleResolution": "bundler", "lib": ["es2022"], "types": ["k6"],
+    "allowJs": true, "checkJs": true, "strict": true, "noEmit": true, "skipLibCheck": false,
+    "paths": {"k6/x/smtp": ["./types/index.d.ts"], "k6/x/smtp/sink": ["./types/sink.d.ts"]}
+  },
+  "include": ["scripts/*.js", "types/*.d.ts", "wrong/*.js"]
+}`
+
+// TestScriptsFitTheTypes has the TypeScript compiler check all scripts against the declarations, and sees it complain of a wrong one.
+func TestScriptsFitTheTypes(t *testing.T) {
+	sinktest.RequireTool(t, "node", "nodejs")
+	sinktest.RequireTool(t, "npm", "npm")
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	run := func(name string, args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	args := append([]string{"install", "--no-audit", "--no-fund", "--ignore-scripts"}, typescriptPackages...)
+	if out, err := run("npm", args...); err != nil {
+		if os.Getenv("REQUIRE_ALL") == "1" {
+			t.Fatalf("npm install: %v\n%s", err, out)
+		}
+		t.Skipf("npm can't install %v: %v", typescriptPackages, err)
+	}
+	put := func(target string, text []byte) {
+		t.Helper()
+		target = filepath.Join(dir, target)
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(target, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("tsconfig.json", []byte(tsconfig))
+	scripts, err := filepath.Glob("../scripts/*.js")
+	if err != nil || len(scripts) < 10 {
+		t.Fatalf("%d scripts, %v", len(scripts), err)
+	}
+	for from, to := range map[string]string{"index.d.ts": "types", "sink.d.ts": "types"} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(filepath.Join(to, from), text)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(filepath.Join("scripts", filepath.Base(script)), text)
+	}
+	tsc := filepath.Join(dir, "node_modules", ".bin", "tsc")
+	if out, err := run(tsc, "-p", "."); err != nil {
+		t.Errorf("tsc: %v\n%s", err, out)
+	}
+	put("wrong/wrong.js", []byte("import { Client } from 'k6/x/smtp';\nnew Client({ host: 'x', prot: 25 });\n"))
+	if out, err := run(tsc, "-p", "."); err == nil {
+		t.Errorf("tsc accepts an unknown option:\n%s", out)
+	}
+}
