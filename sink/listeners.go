@@ -129,6 +129,9 @@ func (s *Server) apply(now time.Time) time.Time {
 		}
 		if shut := want == fault.ListenerUnaccepted; shut != (had == fault.ListenerUnaccepted) {
 			l.socket.setAccepting(!shut)
+			if shut {
+				s.overfilled.Store(true)
+			}
 		}
 	}
 	return next

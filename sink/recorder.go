@@ -13,6 +13,7 @@ import (
 // the observer. It belongs to one goroutine: there is one per event loop, or one per connection.
 type recorder struct {
 	env      session.Env // names this recorder
+	metrics  *metrics.Set
 	shard    *metrics.Shard
 	books    *books // nil without a ledger
 	unsaved  bool   // rows were appended since the last flush
@@ -22,7 +23,7 @@ type recorder struct {
 }
 
 func (s *Server) newRecorder(shard int) *recorder {
-	r := &recorder{shard: s.metrics.Shard(shard), observer: s.cfg.Observer}
+	r := &recorder{metrics: s.metrics, shard: s.metrics.Shard(shard), observer: s.cfg.Observer}
 	if s.ledger != nil {
 		r.books = s.ledger.books(shard)
 	}
@@ -36,6 +37,9 @@ func (s *Server) newRecorder(shard int) *recorder {
 // Decided implements session.Recorder.
 func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, v *fault.View) {
 	r.shard.Cell(stage, d).Decided()
+	if d.Rule != nil && d.Rule.Repeats() {
+		r.metrics.Drawn(d)
+	}
 	if p := v.Phase(); p != nil {
 		r.shard.Phase(p).Decided(stage, d)
 	}

@@ -42,6 +42,8 @@ type Server struct {
 
 	changed        chan struct{} // the listeners may have to change
 	reopenFailures atomic.Uint64
+	overfilled     atomic.Bool // a listener was unaccepted: its queue is full on purpose
+	overflowed     uint64      // listenOverflows at the start; set before the driver
 
 	mu         sync.Mutex // guards what follows
 	driver     driver     // nil before Start
@@ -180,6 +182,7 @@ func (s *Server) listen() (err error) {
 		return err
 	}
 	s.start = s.now()
+	s.overflowed, _ = listenOverflows()
 	f := s.force.Load()
 	for _, l := range s.cfg.listenersFor(f.plan) {
 		b := s.bind(l, false, f.plan)

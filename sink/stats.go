@@ -29,7 +29,11 @@ type Stats struct {
 	Phase          string              `json:"phase,omitempty"`           // of the storm, now
 	ReopenFailures uint64              `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
 	Ledger         *ledger.WriterStats `json:"ledger,omitempty"`
-	Net            DriverCounters      `json:"net"`
+	// ListenOverflows counts connections that met a full accept queue since the start, on the whole system: Linux only, and 0 once a
+	// listener was unaccepted, which fills its queue on purpose.
+	ListenOverflows uint64         `json:"listen_overflows,omitempty"`
+	SelfCheck       *SelfCheck     `json:"self_check,omitempty"` // set by who wants it: see Check
+	Net             DriverCounters `json:"net"`
 
 	Windows []metrics.Window `json:"windows,omitempty"` // the time series in ascending order
 }
@@ -59,7 +63,7 @@ type DriverCounters struct {
 // Stats returns the figures. It stops nobody for longer than it takes to copy a loop's counters.
 func (s *Server) Stats() *Stats {
 	s.mu.Lock()
-	d, series, start, end, account := s.driver, s.series, s.start, s.end, s.ledger
+	d, series, start, end, account, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.overflowed
 	s.mu.Unlock()
 	out := &Stats{
 		Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Limits: s.limits.Stats(), Started: start,
@@ -71,6 +75,9 @@ func (s *Server) Stats() *Stats {
 	if account != nil {
 		kept := account.writer.Stats()
 		out.Ledger = &kept
+	}
+	if now, ok := listenOverflows(); ok && d != nil && !s.overfilled.Load() {
+		out.ListenOverflows = now - min(overflowed, now)
 	}
 	if d != nil {
 		if end.IsZero() {

@@ -96,5 +96,6 @@ type Decision struct {
 	Chosen  *Outcome      // that outcome, with its faults, also for CauseTrigger by a mode; nil otherwise
 	Limit   *Limit        // set when Cause is CauseLimit
 	Reply   *smtp.Reply   // shared and never changed
+	Draw    uint64        // that chose the outcome of a rule with several: the same for the same key
 	Delay   time.Duration // from the moment the reply is known to the moment it is written; 0 to MaxDelay
 }

@@ -47,6 +47,22 @@ func (r *Rule) Probabilities() []float64 {
 // Draws reports whether the rule's decisions depend on a draw, and so on its key.
 func (r *Rule) Draws() bool { return r.draws }
 
+// Repeats reports whether the rule may draw by the same key more than once, and then draws the same outcome: goodness of fit counts
+// distinct keys. By default that is so only at stages that a client can repeat without anything being counted.
+func (r *Rule) Repeats() bool {
+	switch {
+	case len(r.Outcomes) < 2:
+		return false
+	case r.Key != KeyAttempt:
+		return true
+	}
+	switch r.Stage {
+	case smtp.StageHelo, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth, smtp.StageData, smtp.StageBdat:
+		return true
+	}
+	return false
+}
+
 // Needs returns the shared counters that the rule draws or matches on.
 func (r *Rule) Needs() Needs {
 	needs := r.Match.needs()
@@ -67,7 +83,8 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	var space [400]byte
 	key := AppendKey(space[:0], r.Key, o)
 	if len(r.Outcomes) > 1 {
-		d.Outcome = r.table.index(Draw(seed, r.Stage, PurposeCode, key))
+		d.Draw = Draw(seed, r.Stage, PurposeCode, key)
+		d.Outcome = r.table.index(d.Draw)
 	}
 	outcome := &r.Outcomes[d.Outcome]
 	d.Chosen, d.Reply = outcome, outcome.Reply

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -12,15 +13,17 @@ import (
 
 // Set is all shards of a sink.
 type Set struct {
-	shards []*Shard
-	mu     sync.Mutex
-	rules  []*fault.Rule  // of all plans that were announced, in that order
-	phases []*fault.Phase // likewise
+	shards   []*Shard
+	distinct atomic.Pointer[map[*fault.Rule]*distinct] // replaced, never changed
+	mu       sync.Mutex
+	rules    []*fault.Rule  // of all plans that were announced, in that order
+	phases   []*fault.Phase // likewise
 }
 
 // NewSet returns a set of n shards, n at least 1.
 func NewSet(n int) *Set {
 	m := &Set{}
+	m.distinct.Store(&map[*fault.Rule]*distinct{})
 	for range max(n, 1) {
 		m.shards = append(m.shards, newShard())
 	}
@@ -51,6 +54,7 @@ func (m *Set) use(rules []*fault.Rule) {
 			m.rules = append(m.rules, rule)
 		}
 	}
+	m.countDistinct(rules)
 	for _, s := range m.shards {
 		s.use(rules, true)
 	}
@@ -67,11 +71,14 @@ type ReplyCount struct {
 
 // RuleCount is one rule's work.
 type RuleCount struct {
-	Name        string         `json:"name"`
-	Stage       smtp.Stage     `json:"stage"`
-	Phase       string         `json:"phase,omitempty"` // whose rule it is; empty for the plan's own
-	Occurrences uint64         `json:"occurrences"`     // times the rule spoke: the sum of Injected
-	Outcomes    []OutcomeCount `json:"outcomes"`
+	Name        string     `json:"name"`
+	Stage       smtp.Stage `json:"stage"`
+	Phase       string     `json:"phase,omitempty"` // whose rule it is; empty for the plan's own
+	Occurrences uint64     `json:"occurrences"`     // times the rule spoke: the sum of Injected
+	// DistinctKeys is by how many different keys the rule drew, where it may draw by one more than once; 0 elsewhere. It may be
+	// behind by those that are under way.
+	DistinctKeys uint64         `json:"distinct_keys,omitempty"`
+	Outcomes     []OutcomeCount `json:"outcomes"`
 }
 
 // OutcomeCount is one outcome of a rule.
@@ -80,7 +87,8 @@ type OutcomeCount struct {
 	Enhanced    smtp.Enhanced `json:"enhanced,omitzero"`
 	Fault       string        `json:"fault,omitempty"` // what is done besides the reply and its delay
 	Probability float64       `json:"probability"`
-	Injected    uint64        `json:"injected"` // decided, whatever became of it
+	Injected    uint64        `json:"injected"`           // decided, whatever became of it
+	Distinct    uint64        `json:"distinct,omitempty"` // of RuleCount.DistinctKeys
 }
 
 // PhaseCount is what was decided in one phase of a storm, whatever became of it.
@@ -160,7 +168,9 @@ func (m *Set) Snapshot() *Snapshot {
 		}
 	}
 	for _, rule := range rules {
-		out.Rules = append(out.Rules, countRule(rule, drawn))
+		r := countRule(rule, drawn)
+		m.addDistinct(rule, &r)
+		out.Rules = append(out.Rules, r)
 	}
 	for _, phase := range phases {
 		out.Phases = append(out.Phases, m.countPhase(phase))

@@ -216,6 +216,7 @@ func progressLine(before, now *sink.Stats) string {
 
 // printCounters prints the final counters: as JSON, or as a table unless the user wants quiet.
 func (o *options) printCounters(stats *sink.Stats) error {
+	stats.SelfCheck = stats.Check()
 	if o.json {
 		text, err := json.MarshalIndent(stats, "", "  ")
 		if err != nil {

@@ -16,22 +16,17 @@ func counterTable(s *sink.Stats) string {
 	fmt.Fprintf(&b, "%d connections, %d transactions, %d messages accepted in %.1f s; %d octets in, %d out\n",
 		s.Connections, s.Transactions, s.Messages, s.Seconds, s.BytesIn, s.BytesOut)
 	fmt.Fprintf(&b, "recipients: %d delivered, %d deferred, %d bounced, %d unanswered\n", a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
-	if s.Counters.Evictions > 0 {
-		fmt.Fprintf(&b, "warning: %d attempt counters were forgotten: a replay of this load may draw otherwise\n", s.Counters.Evictions)
-	}
-	if s.Limits.Evictions > 0 {
-		fmt.Fprintf(&b, "warning: %d token buckets or greylisted triples were forgotten: limits were not what they should be\n", s.Limits.Evictions)
-	}
 	if s.Ledger != nil {
 		fmt.Fprintf(&b, "ledger: %d rows, %d octets\n", s.Ledger.Rows, s.Ledger.Octets)
 		if s.Ledger.Lost > 0 {
-			fmt.Fprintf(&b, "warning: %d rows are missing in the ledger: %s\n", s.Ledger.Lost, s.Ledger.Error)
+			fmt.Fprintf(&b, "%d rows are missing in it: %s\n", s.Ledger.Lost, s.Ledger.Error)
 		}
 	}
 	if s.Lateness != nil {
 		fmt.Fprintf(&b, "delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)\n",
 			s.Lateness.Count, s.Lateness.P50Micros, s.Lateness.P99Micros, s.Lateness.MaxMicros)
 	}
+	b.WriteString(selfCheck(s.SelfCheck))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if len(s.Replies) > 0 {
 		fmt.Fprintln(w, "\nstage\tcode\tenhanced\tcause\tcount")
@@ -62,6 +57,35 @@ func counterTable(s *sink.Stats) string {
 		}
 	}
 	_ = w.Flush() // into memory
+	return b.String()
+}
+
+// selfCheck says what the sink finds of itself.
+func selfCheck(c *sink.SelfCheck) string {
+	if c == nil {
+		return ""
+	}
+	var b strings.Builder
+	tested := 0
+	for _, f := range c.Fits {
+		if f.Tested {
+			tested++
+		}
+		if !f.Rejected {
+			continue
+		}
+		fmt.Fprintf(&b, "warning: rule %q has not drawn as planned (p = %.2g):", f.Rule, f.P)
+		for _, o := range f.Outcomes {
+			fmt.Fprintf(&b, " %s planned %.4g%%, drawn %.4g%% (95%%: %.4g%% to %.4g%%);", o.Outcome, 100*o.Planned, 100*o.Drawn, 100*o.Bounds.Lo, 100*o.Bounds.Hi)
+		}
+		b.WriteString("\n")
+	}
+	for _, line := range c.Saturation {
+		fmt.Fprintf(&b, "warning: %s\n", line)
+	}
+	if c.OK {
+		fmt.Fprintf(&b, "self-check: not saturated; %d %s drew as planned\n", tested, plural(tested, "rule"))
+	}
 	return b.String()
 }
 
