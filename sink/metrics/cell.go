@@ -38,8 +38,16 @@ func (c *Cell) Unread() { c.unread.Add(1) }
 type counts struct{ decided, replied, unread uint64 }
 
 func (c *counts) add(o *Cell) {
-	// Replied is read first: a reply is decided before it is handed over, and so no reader sees more of the latter.
+	// Replied is read first: a reply is decided before it is handed over, and so no reader sees more of the latter. A reader that was
+	// held up in between would find many in flight that are not: it looks again, unless the cell is too busy to ever be seen at rest.
+	var replied, decided uint64
+	for range 8 {
+		replied, decided = o.replied.Load(), o.decided.Load()
+		if o.replied.Load() == replied {
+			break
+		}
+	}
 	c.unread += o.unread.Load()
-	c.replied += o.replied.Load()
-	c.decided += o.decided.Load()
+	c.replied += replied
+	c.decided += decided
 }
