@@ -5,11 +5,16 @@
 //	server, err := sink.New(sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, Plan: plan})
 //	err = server.Start()
 //	defer server.Close()
-//	... server.Addr("") ... server.Stats() ...
+//	... server.Addr("") ... server.Stats() ... server.Swap(another, "") ...
 //
 // Two drivers carry the same sessions: epoll loops (Linux; package reactor) and a goroutine per connection (everywhere). What a
-// session wants done reaches either through one small interface, transport, so that a client can't tell them apart.
+// session wants done reaches either through one small interface, transport, so that a client can't tell them apart. Connections that
+// want TLS leave their loop for a goroutine, which goes on with the same session over crypto/tls.
 //
-// Left out: the dialogue (package session), what is answered (package fault), plan files (package plan), and everything that
-// keeps messages: they are scanned and thrown away.
+// A plan in force has the clock of its storm, which a swap hands on (force); its phases close, shut and mute listeners
+// (listeners). Limits and attempt counters are shared by all connections (package state). Rows go to a ledger before the replies that
+// they are about (books).
+//
+// Left out: the dialogue (package session), what is answered (package fault), plan files (package plan), the ledger's format (package
+// ledger), and everything that keeps messages: they are scanned and thrown away.
 package sink
