@@ -36,6 +36,7 @@ run: build ## the main job: calm against bounce storm, compared; writes results/
 
 test: lint ## lint, vet and all tests (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
 	$(GO) test $(TESTFLAGS) -timeout 20m ./...
+	cd bench/peers && $(GO) test $(TESTFLAGS) -timeout 5m ./...
 
 lint: go-version ## gofmt, go vet, staticcheck (pinned in scripts/tools/go.mod)
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
