@@ -237,10 +237,9 @@ func (c *netConn) shakeHands() error {
 	var err error
 	switch c.fault {
 	case fault.TLSGarbage:
-		if err = c.hear(); err == nil && !c.ended {
-			c.write(tlsGarbage)
-			err = errTLSFault
-		}
+		err = c.spoil(tlsGarbage)
+	case fault.TLSRefused:
+		err = c.spoil(tlsRefusal)
 	case fault.TLSReset:
 		if err = c.hear(); err == nil {
 			err = errTLSFault
@@ -269,6 +268,18 @@ var errTLSFault = errors.New("handshake spoilt as planned")
 
 // tlsGarbage is no TLS record: those begin with their type, 20 to 24 (RFC 8446 section 5.1).
 var tlsGarbage = []byte("\x00\xff\x80garbage instead of a handshake\x00\xff\x80\r\n")
+
+// tlsRefusal is a record of type alert (21) in TLS 1.2's wire version: fatal (2), handshake_failure (40); RFC 8446 section 6.
+var tlsRefusal = []byte{21, 3, 3, 0, 2, 2, 40}
+
+// spoil answers the client's hello with these octets, and ends the handshake.
+func (c *netConn) spoil(answer []byte) error {
+	if err := c.hear(); err != nil || c.ended {
+		return err
+	}
+	c.write(answer)
+	return errTLSFault
+}
 
 // hear reads what the client says in a handshake that is spoilt. The error is the client's end; without one it has said something, or
 // the session has lost its patience.

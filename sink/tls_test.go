@@ -123,6 +123,7 @@ func TestTLSFaults(t *testing.T) {
 			fits  func(error) bool
 		}{
 			{"garbage", func(err error) bool { return errors.As(err, new(tls.RecordHeaderError)) }},
+			{"refused", func(err error) bool { return err != nil && strings.Contains(err.Error(), "handshake failure") }},
 			{"reset", func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
 			{"stall", func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
 			{"expired", func(err error) bool {

@@ -170,7 +170,7 @@ type BodyFault struct {
 // TLSFault is what goes wrong with a TLS handshake.
 type TLSFault uint8
 
-// The faults. A refusal is no fault of the handshake: it is the reply 454 to STARTTLS.
+// The faults. That TLS is not to be had now is no fault of the handshake: it is the reply 454 to STARTTLS.
 const (
 	TLSNone       TLSFault = iota
 	TLSGarbage             // octets that are no TLS record, instead of the server's hello
@@ -179,9 +179,10 @@ const (
 	TLSExpired             // the certificate is expired
 	TLSSelfSigned          // the certificate is its own issuer
 	TLSWrongName           // the certificate is for another host
+	TLSRefused             // the alert handshake_failure instead of the server's hello (RFC 8446 section 6.2)
 )
 
-var tlsFaults = [...]string{"none", "garbage", "stall", "reset", "expired", "self-signed", "wrong-name"}
+var tlsFaults = [...]string{"none", "garbage", "stall", "reset", "expired", "self-signed", "wrong-name", "refused"}
 
 // String returns the name as plans write it.
 func (f TLSFault) String() string { return nameOf(tlsFaults[:], int(f)) }

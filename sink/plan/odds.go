@@ -27,7 +27,7 @@ var passing = mix{passes: 1}
 // effectOf returns what the outcome means at the stage. A client that gets no reply, or one that it can't read, gives up the
 // connection and tries again (RFC 5321 section 4.5.4.1).
 func effectOf(s smtp.Stage, o *fault.Outcome) effect {
-	handshake := o.TLS == fault.TLSGarbage || o.TLS == fault.TLSStall || o.TLS == fault.TLSReset
+	handshake := o.TLS == fault.TLSGarbage || o.TLS == fault.TLSStall || o.TLS == fault.TLSReset || o.TLS == fault.TLSRefused
 	cut := o.Body.Close != fault.CloseNone || o.Body.StopReading && o.Body.For == 0
 	switch {
 	case o.Unsent(), o.Malformed != fault.MalformedNone, o.Code == 421, handshake, cut:
