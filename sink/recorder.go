@@ -72,7 +72,7 @@ func (r *recorder) Attempt(a *session.Attempt) {
 	case a.Code.Permanent():
 		end = metrics.Bounced
 	}
-	r.shard.Attempt(end)
+	r.shard.Attempt(a.Listener, smtp.DomainOf(a.Recipient), end)
 	if r.observer != nil {
 		r.observer.Attempt(a)
 	}

@@ -58,8 +58,8 @@ func TestSnapshotMergesShards(t *testing.T) {
 		decide(s, smtp.StageMessage, fault.Decision{}, true).Unread()
 		decide(s, smtp.StageMessage, fault.Decision{Cause: fault.CauseLimit, Limit: throttle, Reply: busy}, true)
 		decide(s, smtp.StageMessage, fault.Decision{Cause: fault.CauseTrigger, Reply: busy}, true)
-		s.Attempt(Delivered)
-		s.Attempt(Bounced)
+		s.Attempt("one", []byte("example.org"), Delivered)
+		s.Attempt("one", []byte("example.org"), Bounced)
 	}
 
 	got := m.Snapshot()
@@ -90,7 +90,8 @@ func TestSnapshotMergesShards(t *testing.T) {
 			{Stage: smtp.StageMessage, Code: 250, Enhanced: plainMessage.Enhanced, Unread: 2},
 		},
 		Transactions: 2, Recipients: 2, Messages: 2,
-		Attempts: AttemptCounts{Delivered: 2, Bounced: 2},
+		Attempts:     AttemptCounts{Delivered: 2, Bounced: 2},
+		Destinations: []DestinationCount{{"one", "example.org", AttemptCounts{Delivered: 2, Bounced: 2}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		a, _ := json.MarshalIndent(got, "", " ")
@@ -138,7 +139,7 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 			c.Decided()
 			c.Replied()
 		}
-		s.Attempt(Delivered)
+		s.Attempt("one", []byte("example.org"), Delivered)
 		s.Late(time.Millisecond)
 	}); n != 0 {
 		t.Errorf("%v allocations per transaction, want 0", n)

@@ -16,10 +16,12 @@ type Shard struct {
 	_         [64]byte
 	cells                                             // whatever the phase
 	phases    atomic.Pointer[map[*fault.Phase]*cells] // replaced, never changed
-	attempts  [numEnds]atomic.Uint64
 	ungreeted atomic.Uint64
 	lateness  Histogram
-	_         [64]byte
+
+	destinations destinations
+
+	_ [64]byte
 }
 
 // cells holds a counter for each kind of reply.
@@ -192,8 +194,11 @@ const (
 	numEnds
 )
 
-// Attempt counts an attempt's final result.
-func (s *Shard) Attempt(end End) { s.attempts[end].Add(1) }
+// Attempt counts the final result of an attempt at a listener for a recipient of that domain; case does not matter. It allocates only
+// when a destination is met for the first time.
+func (s *Shard) Attempt(listener string, domain []byte, end End) {
+	s.destinations.count(listener, domain, end)
+}
 
 // Ungreeted counts a connection that was accepted and never greeted.
 func (s *Shard) Ungreeted() { s.ungreeted.Add(1) }

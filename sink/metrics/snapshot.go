@@ -131,8 +131,10 @@ type Snapshot struct {
 	Recipients   uint64          `json:"recipients"`          // positive replies to RCPT
 	Messages     uint64          `json:"messages"`            // positive replies after the final dot, or BDAT LAST; in LMTP one per recipient
 	Attempts     AttemptCounts   `json:"attempts"`
-	Ungreeted    uint64          `json:"ungreeted,omitempty"` // connections that a listener's fault no-banner kept from their greeting
-	Lateness     *Distribution   `json:"lateness,omitempty"`  // of delayed replies: handed to the kernel minus due; nil without one
+	// Destinations has the same attempts by listener and recipient domain, ordered by both.
+	Destinations []DestinationCount `json:"destinations,omitempty"`
+	Ungreeted    uint64             `json:"ungreeted,omitempty"` // connections that a listener's fault no-banner kept from their greeting
+	Lateness     *Distribution      `json:"lateness,omitempty"`  // of delayed replies: handed to the kernel minus due; nil without one
 }
 
 // Snapshot merges all shards. It stops nobody.
@@ -175,7 +177,10 @@ func (m *Set) Snapshot() *Snapshot {
 	for _, phase := range phases {
 		out.Phases = append(out.Phases, m.countPhase(phase))
 	}
-	out.Attempts = m.attempts()
+	out.Destinations = m.destinations()
+	for i := range out.Destinations {
+		out.Attempts.add(out.Destinations[i].Attempts)
+	}
 	for _, s := range m.shards {
 		out.Ungreeted += s.ungreeted.Load()
 	}
@@ -293,14 +298,15 @@ func (s *cells) addTo(merged map[cellKey]counts) {
 	}
 }
 
-func (m *Set) attempts() AttemptCounts {
-	var sum [numEnds]uint64
-	for _, s := range m.shards {
-		for i := range sum {
-			sum[i] += s.attempts[i].Load()
-		}
-	}
-	return AttemptCounts{Delivered: sum[Delivered], Deferred: sum[Deferred], Bounced: sum[Bounced], Unanswered: sum[Unanswered]}
+func attemptCounts(n *[numEnds]uint64) AttemptCounts {
+	return AttemptCounts{Delivered: n[Delivered], Deferred: n[Deferred], Bounced: n[Bounced], Unanswered: n[Unanswered]}
+}
+
+func (a *AttemptCounts) add(b AttemptCounts) {
+	a.Delivered += b.Delivered
+	a.Deferred += b.Deferred
+	a.Bounced += b.Bounced
+	a.Unanswered += b.Unanswered
 }
 
 func (m *Set) lateness() *Distribution {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -42,6 +45,7 @@ func counterTable(s *sink.Stats) string {
 			}
 		}
 	}
+	writeDestinations(w, s.Destinations)
 	if len(s.Phases) > 0 {
 		fmt.Fprintln(w, "\nphase\tstage\tcode\tcause\tcount")
 		for _, p := range s.Phases {
@@ -58,6 +62,30 @@ func counterTable(s *sink.Stats) string {
 	}
 	_ = w.Flush() // into memory
 	return b.String()
+}
+
+// mostDestinations is how many destinations the table shows; --json has all.
+const mostDestinations = 20
+
+// writeDestinations writes what came for each destination, the busiest first; for a single one there is nothing to tell apart.
+func writeDestinations(w io.Writer, all []metrics.DestinationCount) {
+	if len(all) < 2 {
+		return
+	}
+	total := func(d metrics.DestinationCount) uint64 {
+		a := d.Attempts
+		return a.Delivered + a.Deferred + a.Bounced + a.Unanswered
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b metrics.DestinationCount) int { return cmp.Compare(total(b), total(a)) })
+	fmt.Fprintln(w, "\nlistener\trecipient domain\tdelivered\tdeferred\tbounced\tunanswered")
+	for _, d := range all[:min(len(all), mostDestinations)] {
+		a := d.Attempts
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n", d.Listener, d.Domain, a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
+	}
+	if n := len(all) - mostDestinations; n > 0 {
+		fmt.Fprintf(w, "and %d more\n", n)
+	}
 }
 
 // selfCheck says what the sink finds of itself.

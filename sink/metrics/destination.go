@@ -1,0 +1,88 @@
+package metrics
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// MaxDomains is how many recipient domains a shard tells apart; the attempts of further ones are counted under OtherDomains, so that
+// a client which makes domains up costs no memory.
+const MaxDomains = 2000
+
+// OtherDomains stands for all domains past MaxDomains.
+const OtherDomains = "(other)"
+
+// DestinationCount is what came to one listener for one recipient domain: what an MTA takes for a destination of its own.
+type DestinationCount struct {
+	Listener string        `json:"listener"`
+	Domain   string        `json:"domain"` // in lower case; empty for recipients without one; OtherDomains past MaxDomains
+	Attempts AttemptCounts `json:"attempts"`
+}
+
+type destination struct{ listener, domain string }
+
+// destinations counts attempts per destination. The lock is a shard's own, and so nobody waits for it but a snapshot.
+type destinations struct {
+	mu     sync.Mutex
+	counts map[destination]*[numEnds]uint64
+}
+
+// count allocates only when a destination is met for the first time.
+func (d *destinations) count(listener string, domain []byte, end End) {
+	var buffer [255]byte // RFC 5321 section 4.5.3.1.2: no domain is longer; a longer one is cut
+	lower := buffer[:copy(buffer[:], domain)]
+	for i, c := range lower {
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counts := d.counts[destination{listener, string(lower)}]
+	if counts == nil {
+		counts = d.add(listener, string(lower))
+	}
+	counts[end]++
+}
+
+func (d *destinations) add(listener, domain string) *[numEnds]uint64 {
+	if d.counts == nil {
+		d.counts = make(map[destination]*[numEnds]uint64)
+	}
+	key := destination{listener, domain}
+	if len(d.counts) >= MaxDomains {
+		key.domain = OtherDomains
+		if counts := d.counts[key]; counts != nil {
+			return counts
+		}
+	}
+	counts := new([numEnds]uint64)
+	d.counts[key] = counts
+	return counts
+}
+
+// destinations merges the shards, ordered by listener and domain.
+func (m *Set) destinations() []DestinationCount {
+	sum := map[destination]*[numEnds]uint64{}
+	for _, s := range m.shards {
+		s.destinations.mu.Lock()
+		for key, counts := range s.destinations.counts {
+			if sum[key] == nil {
+				sum[key] = new([numEnds]uint64)
+			}
+			for end, n := range counts {
+				sum[key][end] += n
+			}
+		}
+		s.destinations.mu.Unlock()
+	}
+	out := make([]DestinationCount, 0, len(sum))
+	for key, counts := range sum {
+		out = append(out, DestinationCount{Listener: key.listener, Domain: key.domain, Attempts: attemptCounts(counts)})
+	}
+	slices.SortFunc(out, func(a, b DestinationCount) int {
+		return cmp.Or(cmp.Compare(a.Listener, b.Listener), cmp.Compare(a.Domain, b.Domain))
+	})
+	return out
+}
