@@ -49,18 +49,11 @@ type RuleCount struct {
 	Name        string `json:"name"`
 	Stage       string `json:"stage"`
 	Occurrences uint64 `json:"occurrences"` // times the rule spoke
-	// DistinctKeys is how many different draw keys it met; goodness of fit
-	// counts those, never the repeats of a sticky draw. 0 means not counted.
+	// DistinctKeys is how many different draw keys it met, where it may have
+	// met one more than once; goodness of fit counts those, never the repeats
+	// of a sticky draw. 0 means that each draw had a key of its own.
 	DistinctKeys uint64         `json:"distinct_keys,omitempty"`
 	Outcomes     []OutcomeCount `json:"outcomes"`
-}
-
-// Keys is DistinctKeys, or Occurrences when keys were not counted.
-func (r *RuleCount) Keys() uint64 {
-	if r.DistinctKeys > 0 {
-		return r.DistinctKeys
-	}
-	return r.Occurrences
 }
 
 // OutcomeCount is one outcome of a rule.
@@ -70,6 +63,7 @@ type OutcomeCount struct {
 	Enhanced    string  `json:"enhanced,omitempty"`
 	Probability float64 `json:"probability"` // the normalised weight
 	Injected    uint64  `json:"injected"`
+	Distinct    uint64  `json:"distinct,omitempty"` // drawn by so many of RuleCount.DistinctKeys
 }
 
 // InFlight counts replies of one kind whose delivery to the client is not

@@ -88,10 +88,10 @@ func sinkRecord(s *sink.Stats, process *result.Process) *result.Sink {
 		})
 	}
 	for _, r := range s.Rules {
-		rule := result.RuleCount{Name: r.Name, Stage: r.Stage.String(), Occurrences: r.Occurrences}
+		rule := result.RuleCount{Name: r.Name, Stage: r.Stage.String(), Occurrences: r.Occurrences, DistinctKeys: r.DistinctKeys}
 		for _, o := range r.Outcomes {
 			rule.Outcomes = append(rule.Outcomes, result.OutcomeCount{
-				Code: int(o.Code), Enhanced: o.Enhanced.String(), Probability: o.Probability, Injected: o.Injected,
+				Code: int(o.Code), Enhanced: o.Enhanced.String(), Probability: o.Probability, Injected: o.Injected, Distinct: o.Distinct,
 			})
 		}
 		out.Rules = append(out.Rules, rule)

@@ -22,15 +22,20 @@ type Fit = fit.Result
 type FitCell = fit.Cell
 
 // Fits tests every rule of a sink against its weights. Refusals by limits and
-// plain replies are no draws and stay out. A rule with repeated draw keys is
-// not tested: a sticky draw's repeats are not independent.
+// plain replies are no draws and stay out, and so do the repeats of a sticky
+// draw, which are not independent: a rule that may repeat a key counts by its
+// distinct keys.
 func Fits(s *result.Sink) []Fit {
 	rules := make([]fit.Rule, len(s.Rules))
 	for i := range s.Rules {
 		r := &s.Rules[i]
-		rules[i] = fit.Rule{Name: r.Name, Stage: r.Stage, Repeats: r.Occurrences - min(r.Keys(), r.Occurrences)}
+		rules[i] = fit.Rule{Name: r.Name, Stage: r.Stage}
 		for _, o := range r.Outcomes {
-			rules[i].Outcomes = append(rules[i].Outcomes, fit.Outcome{Label: outcomeLabel(o), Probability: o.Probability, Drawn: o.Injected})
+			drawn := o.Injected
+			if r.DistinctKeys > 0 {
+				drawn = o.Distinct
+			}
+			rules[i].Outcomes = append(rules[i].Outcomes, fit.Outcome{Label: outcomeLabel(o), Probability: o.Probability, Drawn: drawn})
 		}
 	}
 	return fit.Test(rules)

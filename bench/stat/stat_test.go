@@ -114,8 +114,9 @@ func rule(occurrences uint64, probability []float64, injected ...uint64) result.
 }
 
 func TestFits(t *testing.T) {
-	sticky := rule(1000, []float64{0.9, 0.1}, 900, 100)
-	sticky.DistinctKeys = 10
+	// 1,000 draws by 200 keys: one that was drawn against the odds came back 501 times.
+	sticky := rule(1000, []float64{0.9, 0.1}, 480, 520)
+	sticky.DistinctKeys, sticky.Outcomes[0].Distinct, sticky.Outcomes[1].Distinct = 200, 180, 20
 	for name, tt := range map[string]struct {
 		rule             result.RuleCount
 		tested, rejected bool
@@ -126,7 +127,7 @@ func TestFits(t *testing.T) {
 		"small cells are merged":           {rule(1000, []float64{0.98, 0.016, 0.003, 0.001}, 981, 15, 3, 1), true, false, 1, 2},
 		"too few occurrences":              {rule(10, []float64{0.9, 0.1}, 9, 1), false, false, 0, 1},
 		"a single outcome":                 {rule(1000, []float64{1}, 1000), false, false, 0, 0},
-		"sticky repeats":                   {sticky, false, false, 0, 0},
+		"sticky repeats don't count":       {sticky, true, false, 1, 0},
 		"a code of weight 0 was drawn":     {rule(1000, []float64{1, 0}, 999, 1), true, true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

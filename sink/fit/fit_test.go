@@ -31,7 +31,6 @@ func TestNotTested(t *testing.T) {
 		rule Rule
 		says string
 	}{
-		"sticky": {Rule{Repeats: 3, Outcomes: []Outcome{{Probability: 0.5, Drawn: 50}, {Probability: 0.5, Drawn: 50}}}, "3 draws repeat a key"},
 		"single": {Rule{Outcomes: []Outcome{{Probability: 1, Drawn: 50}}}, "a single outcome"},
 		"few":    {Rule{Outcomes: []Outcome{{Probability: 0.5, Drawn: 3}, {Probability: 0.5, Drawn: 1}}}, "too few"},
 	} {
