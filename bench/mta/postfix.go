@@ -27,6 +27,7 @@ type Options struct {
 	Listen string // loopback host:port to listen on; empty: a free port of 127.0.0.1
 	Relay  string // loopback host:port of the next hop for every message
 	Policy Policy // retry policy
+	Extra  string // more lines for main.cf, which win over this package's own; empty: none
 }
 
 // Postfix is a running private instance. Its methods may be called concurrently.
@@ -107,6 +108,7 @@ func (o Options) settings(ctx context.Context, binary, postconf string) (postfix
 	if s.RelayHost, s.RelayPort, err = loopbackAddress("next hop", o.Relay); err != nil {
 		return s, err
 	}
+	s.Extra = o.Extra
 	s.Policy = o.Policy.withDefaults()
 	if err := s.Policy.validate(); err != nil {
 		return s, err

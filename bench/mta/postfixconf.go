@@ -70,6 +70,7 @@ type postfixSettings struct {
 	ListenHost, ListenPort     string
 	RelayHost, RelayPort       string
 	Policy                     Policy
+	Extra                      string
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Second)) }
@@ -107,6 +108,7 @@ bounce_queue_lifetime = {{seconds .Policy.Lifetime}}
 transport_retry_time = {{seconds .Policy.TransportRetry}}
 default_destination_concurrency_limit = {{.Policy.Concurrency}}
 initial_destination_concurrency = {{if lt .Policy.Concurrency 5}}{{.Policy.Concurrency}}{{else}}5{{end}}
+{{.Extra}}
 {{end}}
 
 {{- define "master.cf"}}{{if .IPv6}}[{{.ListenHost}}]{{else}}{{.ListenHost}}{{end}}:{{.ListenPort}} inet n - n - - smtpd
