@@ -2,7 +2,6 @@ package sink
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // LedgerConfig says where and how the sink keeps its books; see package ledger.
@@ -62,18 +62,32 @@ func (s *Server) openLedger() error {
 	return nil
 }
 
-// sighted returns what takes the RCPT commands of a ledger into the greylist.
-func (s *Server) sighted(plan *fault.Plan) func(netip.Addr, []byte, []byte, time.Time) {
-	var grey *fault.Limit
+// sighted returns what takes the RCPT commands of a ledger into the greylists of the plan: into each that was asked.
+func (s *Server) sighted(plan *fault.Plan) func(*ledger.Attempt) {
+	var greylists []*fault.Limit
+	order := map[string]int{} // cause -> index of the limit that refused
 	if plan != nil {
 		for _, l := range plan.AllLimits() {
-			if grey == nil && l.Kind == fault.LimitGreylist {
-				grey = l
+			order[fmt.Sprintf("%v:%s", fault.CauseLimit, l.Name)] = l.Index
+			if l.Kind == fault.LimitGreylist {
+				greylists = append(greylists, l.Recalled())
 			}
 		}
 	}
-	return func(client netip.Addr, sender, recipient []byte, at time.Time) {
-		s.limits.Sighted(at, grey, client, sender, recipient)
+	return func(a *ledger.Attempt) {
+		refused, limited := order[a.Cause]
+		for _, l := range greylists {
+			if limited && a.Stage == smtp.StageRcpt && l.Index > refused || l.Phase != "" && l.Phase != a.Phase {
+				continue // one before has refused, or its phase was not
+			}
+			o := fault.Occurrence{
+				Stage: smtp.StageRcpt, Listener: a.Listener, Client: a.Client.Addr(),
+				Sender: a.Sender, MessageN: a.Message, Recipient: a.Recipient, RcptN: a.N,
+			}
+			if l.Applies(&o) {
+				s.limits.Sighted(a.Time, l, o.Client, o.Sender, o.Recipient)
+			}
+		}
 	}
 }
 

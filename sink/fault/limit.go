@@ -115,6 +115,24 @@ func (l *Limit) Applies(o *Occurrence) bool {
 	return true
 }
 
+// Recalled returns the limit as it is asked for rows of a ledger, which tell neither HELO nor encryption nor the client's n-th
+// connection: conditions on these count as fulfilled, exceptions with such conditions as not.
+func (l *Limit) Recalled() *Limit {
+	r := *l
+	forget := func(m matcher) matcher {
+		m.helo, m.tls, m.connections = patternSet{}, TLSEither, Range{}
+		return m
+	}
+	r.matcher = forget(l.matcher)
+	r.excepted = nil
+	for i := range l.Except {
+		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() {
+			r.excepted = append(r.excepted, l.excepted[i])
+		}
+	}
+	return &r
+}
+
 // Fits reports whether an occurrence is within a limit that needs no shared count: messages, recipients and size. It is true for
 // the other kinds, and does not look at whom the limit is for.
 func (l *Limit) Fits(o *Occurrence) bool {

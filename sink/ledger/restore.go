@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"net/netip"
-	"time"
-)
+import "net/netip"
 
 // CauseProtocol is the cause of a reply to a command that broke the protocol: such a RCPT was not counted as an attempt.
 const CauseProtocol = "protocol"
@@ -24,8 +21,9 @@ type Counters interface {
 type Restorer struct {
 	// Counters may be nil.
 	Counters Counters
-	// Seen, if not nil, is told of each RCPT: greylisting starts at the first for a (client network, sender, recipient).
-	Seen func(client netip.Addr, sender, recipient []byte, at time.Time)
+	// Seen, if not nil, is told of each RCPT: greylisting starts at the first for a (client network, sender, recipient). The
+	// attempt is valid during the call only.
+	Seen func(a *Attempt)
 
 	open map[uint64]uint64 // connection -> the number of its last message that was counted
 }
@@ -60,7 +58,7 @@ func (r *Restorer) attempt(a *Attempt) {
 		r.Counters.Recipient(a.Sender, a.Recipient)
 	}
 	if r.Seen != nil {
-		r.Seen(a.Client.Addr(), a.Sender, a.Recipient, a.Time)
+		r.Seen(a)
 	}
 }
 

@@ -49,9 +49,9 @@ func TestRestorer(t *testing.T) {
 	h.run()
 	h.attempt(4, 1, v, "r1", 250).close(4) // another of the same number
 	got := countedCalls{calls: map[string]int{}}
-	r := Restorer{Counters: &got, Seen: func(_ netip.Addr, sender, recipient []byte, at time.Time) {
+	r := Restorer{Counters: &got, Seen: func(a *Attempt) {
 		if got.seenFor == "" {
-			got.seenFor, got.seenAt = string(sender)+" "+string(recipient), at
+			got.seenFor, got.seenAt = string(a.Sender)+" "+string(a.Recipient), a.Time
 		}
 		got.calls["seen"]++
 	}}

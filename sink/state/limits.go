@@ -17,7 +17,7 @@ import (
 // safe for concurrent use; none keeps a slice that it was given, and none allocates once its tables have grown to their load.
 //
 // Nothing here names a plan: a bucket is known by the name and parameters of its limit, a count of connections by its limit's name
-// and scope, and a greylisted triple by itself. So a swap of plans keeps what is still meant.
+// and scope, and a greylist by its limit's name. So a swap of plans keeps what is still meant, and two limits never share a count.
 type Limits struct {
 	buckets *table[bucket]
 	grey    *table[sightings]
@@ -40,7 +40,7 @@ type openShard struct {
 	_      [48]byte
 }
 
-// NewLimits returns empty counts. maxEntries caps the buckets and the greylisted triples, each; 0 means DefaultMaxEntries. Beyond the
+// NewLimits returns empty counts. maxEntries caps the buckets and the triples of greylists, each; 0 means DefaultMaxEntries. Beyond the
 // cap those that were not used lately are forgotten: a bucket is full when it comes back, and a triple is new.
 func NewLimits(maxEntries int) *Limits {
 	l := &Limits{buckets: newTable[bucket](maxEntries), grey: newTable[sightings](maxEntries)}
@@ -80,17 +80,10 @@ func (l *Limits) Release(limit *fault.Limit, client netip.Addr) {
 	}
 }
 
-// Sighted tells of a RCPT in the past, as a ledger has it: what Admit would have kept of it. limit is the greylist that is to go
-// on, or nil when there is none now and one may come with another plan.
-func (l *Limits) Sighted(at time.Time, limit *fault.Limit, client netip.Addr, sender, recipient []byte) {
-	if limit == nil {
-		limit = &anyGreylist
-	}
-	l.sight(at.UnixNano(), limit, client, sender, recipient)
+// Sighted tells of a RCPT in the past, as a ledger has it: the greylist keeps what Admit would have kept of it.
+func (l *Limits) Sighted(at time.Time, greylist *fault.Limit, client netip.Addr, sender, recipient []byte) {
+	l.sight(at.UnixNano(), greylist, client, sender, recipient)
 }
-
-// anyGreylist keeps the first sight of each triple, however long ago.
-var anyGreylist = fault.Limit{Kind: fault.LimitGreylist, Delay: math.MaxInt64, Window: math.MaxInt64}
 
 // LimitStats says how full the tables are. Evictions other than 0 mean that limits were more generous, or greylists stricter, than
 // planned.
@@ -152,7 +145,7 @@ func (l *Limits) enter(limit *fault.Limit, client netip.Addr) bool {
 // sight notes a RCPT of a triple. The window runs from the first sight until the delay is over, and from the last one after that:
 // no flag says that a triple was let through, so that what a ledger holds is enough to go on.
 func (l *Limits) sight(now int64, limit *fault.Limit, client netip.Addr, sender, recipient []byte) bool {
-	s, fresh, shard := l.grey.acquire(greyKey(client, sender, recipient))
+	s, fresh, shard := l.grey.acquire(greyKey(limit.Name, client, sender, recipient))
 	defer shard.mu.Unlock()
 	if fresh {
 		*s = sightings{first: now, last: now}
@@ -211,19 +204,21 @@ func hashLimit(seed uint64, name string, shape, whose []byte) uint64 {
 	return d.Sum64()
 }
 
-// greyKey names a triple. Addresses are compared as rules compare them.
-func greyKey(client netip.Addr, sender, recipient []byte) fingerprint {
+// greyKey names a triple of a greylist. Addresses are compared as rules compare them.
+func greyKey(name string, client netip.Addr, sender, recipient []byte) fingerprint {
 	network := fault.GreylistNetwork(client)
 	octets := clientOctets(network.Addr())
 	var senderSpace, recipientSpace [320]byte
 	sender = fault.AppendAddress(senderSpace[:0], sender)
 	recipient = fault.AppendAddress(recipientSpace[:0], recipient)
-	return fingerprint{hashTriple(0, &octets, sender, recipient), hashTriple(otherSeed, &octets, sender, recipient)}
+	return fingerprint{hashTriple(0, name, &octets, sender, recipient), hashTriple(otherSeed, name, &octets, sender, recipient)}
 }
 
-func hashTriple(seed uint64, network *[17]byte, sender, recipient []byte) uint64 {
+func hashTriple(seed uint64, name string, network *[17]byte, sender, recipient []byte) uint64 {
 	var d xxhash.Digest
 	d.ResetWithSeed(seed)
+	writeLength(&d, len(name))
+	_, _ = d.WriteString(name)
 	_, _ = d.Write(network[:])
 	writeLength(&d, len(sender))
 	_, _ = d.Write(sender)

@@ -192,16 +192,28 @@ func TestGreylist(t *testing.T) {
 	play(t, NewLimits(0), limit, []step{{0, v6("1"), false}, {5 * minute, v6("2"), true}, {5 * minute, from("2001:db8:0:2::1"), false}})
 }
 
+// Two greylists of one plan share no sightings; one that a swap brings again under its name goes on, whatever its parameters.
+func TestGreylistsAreKnownByName(t *testing.T) {
+	spec := fault.LimitSpec{Name: "grey", Kind: fault.LimitGreylist, Delay: 5 * time.Minute, Window: time.Hour}
+	grey := limitOf(t, spec)
+	spec.Name, spec.Delay = "greyer", time.Minute
+	greyer := limitOf(t, spec)
+	spec.Name = "grey"
+	quicker := limitOf(t, spec)
+	l, o := NewLimits(0), from("192.0.2.1")
+	play(t, l, grey, []step{{0, o, false}})
+	play(t, l, greyer, []step{{10 * time.Minute, o, false}, {11 * time.Minute, o, true}})
+	play(t, l, quicker, []step{{12 * time.Minute, o, true}})
+}
+
 // A sink that starts again goes on where the ledger ends.
 func TestGreylistFromALedger(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "grey", Kind: fault.LimitGreylist, Delay: 5 * time.Minute, Window: time.Hour})
 	o := from("192.0.2.1")
-	for _, known := range []*fault.Limit{limit, nil} {
-		l := NewLimits(0)
-		l.Sighted(midnight, known, o.Client, o.Sender, o.Recipient)
-		play(t, l, limit, []step{{4 * time.Minute, o, false}, {5 * time.Minute, o, true}})
-	}
 	l := NewLimits(0)
+	l.Sighted(midnight, limit, o.Client, o.Sender, o.Recipient)
+	play(t, l, limit, []step{{4 * time.Minute, o, false}, {5 * time.Minute, o, true}})
+	l = NewLimits(0)
 	l.Sighted(midnight, limit, o.Client, o.Sender, o.Recipient)
 	l.Sighted(midnight.Add(2*time.Hour), limit, o.Client, o.Sender, o.Recipient)
 	play(t, l, limit, []step{{2*time.Hour + time.Minute, o, false}, {2*time.Hour + 5*time.Minute, o, true}})
