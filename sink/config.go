@@ -144,6 +144,11 @@ type Config struct {
 	IdleTimeout   time.Duration  // 0 means session.DefaultIdleTimeout, negative none
 	BareLF        session.BareLF // what a CR or LF that stands alone in a body leads to
 
+	// WriteTimeout is how long a client may take no output that is due to it, before its connection is given up: with the net driver
+	// whenever the sink writes, with the epoll driver, where a client that does not read stops its own input only, once the
+	// connection is to end (by the idle timeout, for instance). 0 means DefaultWriteTimeout.
+	WriteTimeout time.Duration
+
 	// MaxHold is how long a fault may hold a connection: silence, a handshake that stalls, a listener that never greets. 0 means
 	// session.DefaultMaxHold.
 	MaxHold time.Duration
@@ -275,6 +280,16 @@ func (c *Config) hostname() string {
 		return "localhost"
 	}
 	return c.Hostname
+}
+
+// DefaultWriteTimeout is what Config.WriteTimeout is by default.
+const DefaultWriteTimeout = 10 * time.Second
+
+func (s *Server) writeTimeout() time.Duration {
+	if s.cfg.WriteTimeout <= 0 {
+		return DefaultWriteTimeout
+	}
+	return s.cfg.WriteTimeout
 }
 
 func (s *Server) maxHold() time.Duration {

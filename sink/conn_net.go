@@ -313,7 +313,7 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 		err = os.ErrDeadlineExceeded
 	}
 	if err == nil {
-		_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
+		_ = c.raw.SetWriteDeadline(time.Now().Add(c.driver.server.writeTimeout()))
 		err = secure.Handshake()
 	}
 	if err != nil {
@@ -355,7 +355,7 @@ func (c countedConn) Write(p []byte) (int, error) {
 func (c *netConn) finish() error {
 	defer c.raw.Close()
 	if c.mode == session.CloseRST || c.reset {
-		awaitAcknowledged(c.raw, writeTimeout, c.driver.closing)
+		awaitAcknowledged(c.raw, c.driver.server.writeTimeout(), c.driver.closing)
 		abort(c.raw)
 		return nil
 	}
@@ -440,7 +440,7 @@ func (c *netConn) write(p []byte) {
 	if c.failure != nil || c.ended {
 		return
 	}
-	_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = c.raw.SetWriteDeadline(time.Now().Add(c.driver.server.writeTimeout()))
 	n, err := c.nc.Write(p)
 	if c.nc == c.raw {
 		c.count.writes.Add(1)

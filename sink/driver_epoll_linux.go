@@ -48,7 +48,7 @@ func newEpollDriver(s *Server) (*epollDriver, error) {
 		d.loops[i] = epollLoop{driver: d, recorder: s.newRecorder(i), now: s.now, lastID: uint64(i+1) - uint64(s.cfg.Loops)}
 	}
 	var err error
-	d.reactor, err = reactor.New(reactor.Config{Loops: s.cfg.Loops, NewHandler: d.newConn, Now: s.cfg.Now})
+	d.reactor, err = reactor.New(reactor.Config{Loops: s.cfg.Loops, NewHandler: d.newConn, DrainTimeout: s.writeTimeout(), Now: s.cfg.Now})
 	return d, err
 }
 

@@ -14,10 +14,9 @@ import (
 
 // What the net driver allows a client that makes trouble; the same as package reactor's defaults.
 const (
-	lingerTime   = 2 * time.Second        // of a close: how long input is discarded after the FIN
-	lingerBytes  = 64 << 10               // and how much of it
-	writeTimeout = 10 * time.Second       // how long a client may take no output, or acknowledge none
-	acceptPause  = 100 * time.Millisecond // after accept has failed for want of descriptors
+	lingerTime  = 2 * time.Second        // of a close: how long input is discarded after the FIN
+	lingerBytes = 64 << 10               // and how much of it
+	acceptPause = 100 * time.Millisecond // after accept has failed for want of descriptors
 )
 
 // netDriver carries each connection on a goroutine of its own, over plain package net. The epoll driver hands its TLS connections
