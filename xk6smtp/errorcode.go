@@ -24,7 +24,7 @@ const (
 	codeUnexpectedReply errorCode = 1030 // a positive reply where another one was due, such as 250 to DATA
 	codeTimeout         errorCode = 1050 // a reply did not come in time
 	codeAborted         errorCode = 1060 // the iteration ended, or the client was closed
-	codeMalformedReply  errorCode = 1070
+	codeMalformedReply  errorCode = 1070 // or one that no command had asked for
 	codeNoMechanism     errorCode = 1040 // the server offers no mechanism of AUTH that fits
 	codeAuth            errorCode = 1041 // the client ended the exchange of AUTH
 	codeDNS             errorCode = 1100
@@ -81,7 +81,7 @@ func errorCodeOf(err error) errorCode {
 		return codeTimeout
 	case errors.Is(err, client.ErrConnectionClosed):
 		return codeClosed
-	case errors.As(err, &malformed):
+	case errors.As(err, &malformed), errors.Is(err, client.ErrUnexpectedData):
 		return codeMalformedReply
 	case errors.Is(err, client.ErrNoStartTLS):
 		return codeNoStartTLS

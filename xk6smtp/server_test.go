@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,7 +17,8 @@ import (
 type fakeServer struct {
 	listener net.Listener
 	// answer returns the reply to a command line, or to "." for a message; "" stands for the plain positive reply, "close" for
-	// closing the connection, "hang" for silence until the client closes, "half" for ending its own direction only.
+	// closing the connection, "hang" for silence until the client closes, "half" for ending its own direction only, "stall" for 354 and
+	// never reading again, "flood" and "flood lines" for a reply without end.
 	answer func(connection int, line string) string
 	// hello is the reply to EHLO without its last line "250 mx.test".
 	hello string
@@ -24,6 +26,8 @@ type fakeServer struct {
 	tls      *tls.Config
 	implicit bool
 
+	ended    chan struct{} // with the test
+	flooded  atomic.Int64  // octets of floods that were taken
 	mu       sync.Mutex
 	commands []string // with the connection's number in front: "1 MAIL FROM:<a@b>"
 	bodies   []string
@@ -42,13 +46,14 @@ func newFakeServer(t testing.TB, answer func(connection int, line string) string
 	if answer == nil {
 		answer = func(int, string) string { return "" }
 	}
-	s := &fakeServer{listener: listener, answer: answer, conns: make(map[net.Conn]struct{})}
+	s := &fakeServer{listener: listener, answer: answer, conns: make(map[net.Conn]struct{}), ended: make(chan struct{})}
 	for _, p := range prepare {
 		p(s)
 	}
 	s.wg.Add(1)
 	go s.accept()
 	t.Cleanup(func() {
+		close(s.ended)
 		_ = listener.Close()
 		s.mu.Lock()
 		for conn := range s.conns {
@@ -115,6 +120,16 @@ func (s *fakeServer) serve(conn net.Conn, number int) {
 			_ = conn.(*net.TCPConn).CloseWrite()
 			_, _ = io.Copy(io.Discard, in)
 			return
+		case "stall":
+			_, _ = io.WriteString(conn, "354 go on\r\n")
+			<-s.ended
+			return
+		case "flood":
+			s.flood(conn, "250 ", strings.Repeat("x", 1<<16))
+			return
+		case "flood lines":
+			s.flood(conn, "", strings.Repeat("250-x\r\n", 1<<13))
+			return
 		}
 		if _, err := io.WriteString(conn, reply+"\r\n"); err != nil || verb == "QUIT" || strings.HasPrefix(reply, "421") {
 			return
@@ -155,6 +170,18 @@ func (s *fakeServer) serve(conn net.Conn, number int) {
 	}
 }
 
+// floodSize is more than any client should take.
+const floodSize = 100 << 20
+
+// flood writes one reply of floodSize, or as much of it as is taken.
+func (s *fakeServer) flood(conn net.Conn, begin, piece string) {
+	n, err := io.WriteString(conn, begin)
+	for total := n; err == nil && total < floodSize; total += n {
+		s.flooded.Add(int64(n))
+		n, err = io.WriteString(conn, piece)
+	}
+}
+
 func (s *fakeServer) port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 // got returns a copy of the commands so far.
@@ -179,6 +206,13 @@ func offering(extensions ...string) func(*fakeServer) {
 			s.hello += "250-" + e + "\r\n"
 		}
 	}
+}
+
+// total is how many connections there were.
+func (s *fakeServer) total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted
 }
 
 // open is how many connections stand.

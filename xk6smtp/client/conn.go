@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -41,6 +42,8 @@ type Conn struct {
 	deadline bool
 	// farewell is the 421 that ended the session (RFC 5321 section 3.8): the server closes after it, and so does the client.
 	farewell Reply
+	// astray says that a reply came which can't be the one to its command: whose the next ones are nobody knows.
+	astray bool
 	// broken says that bytes of a command or a body may be missing on the wire.
 	broken error
 	// transaction is an accepted MAIL that no final reply has ended: the next MAIL needs RSET before it.
@@ -255,12 +258,12 @@ func (c *Conn) begin(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, c.interrupt)
 }
 
-// end closes the connection when it can't be used again: after a 421, a broken write, or an interruption that may still be
-// setting the deadline.
+// end closes the connection when it can't be used again: after a 421, a reply out of place, a broken write, or an interruption that
+// may still be setting the deadline.
 func (c *Conn) end(stop func() bool) {
 	c.ctx = nil
 	interrupted := stop != nil && !stop()
-	if interrupted || c.broken != nil || c.farewell.Code != 0 {
+	if interrupted || c.broken != nil || c.astray || c.farewell.Code != 0 {
 		c.Close()
 	}
 }
@@ -360,7 +363,13 @@ func (c *Conn) await(phase smtp.Stage) {
 
 // write hands p to the kernel. After an error other than a timeout or an abort the replies that are due are still read: a
 // server that refuses and closes makes the write fail and has left its reply in the receive buffer.
+//
+// What the server said beyond the replies that were due is never taken for the reply to p: only a 421 may come unasked for (RFC 5321
+// section 3.8).
 func (c *Conn) write(p []byte) *Error {
+	if c.r != c.w && !bytes.HasPrefix(c.buf[c.r:c.w], []byte("421")) {
+		return c.fail(ErrUnexpectedData)
+	}
 	if err := c.arm(c.awaited[0]); err != nil {
 		return c.fail(err)
 	}

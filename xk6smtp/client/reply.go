@@ -41,11 +41,24 @@ func (c *Conn) next() (Reply, *Error) {
 	}
 	c.obs.Reply(phase, reply.Code, reply.Enhanced)
 	c.traceReply()
+	c.astray = c.astray || outOfPlace(phase, reply.Code)
 	if reply.Code == 421 && c.farewell.Code == 0 {
 		c.farewell = reply
 		c.farewell.Text = c.text()
 	}
 	return reply, nil
+}
+
+// outOfPlace reports a reply that no server which is in step gives: 2xx to DATA, which wants 354 or a refusal, and an intermediate reply to a
+// command that has nothing to follow it (RFC 5321 section 4.3.2).
+func outOfPlace(phase smtp.Stage, code smtp.Code) bool {
+	switch code.Class() {
+	case 2:
+		return phase == smtp.StageData
+	case 3:
+		return phase != smtp.StageData && phase != smtp.StageAuth && phase != smtp.StageUnknown
+	}
+	return false
 }
 
 // text returns the text of the reply that was read last.

@@ -224,16 +224,23 @@ func TestRefusals(t *testing.T) {
 			C: NOOP
 			S: 250 ok`,
 			[]string{"b@x.test"}, []string{"data 451"}, []string{"mail 250", "rcpt 250", "data 451 4.3.0", "noop 250"}},
-		{"DATA answered by 250 does not open the body", greeted + `
+		{"DATA answered by 250 does not open the body, and ends the connection: the server is out of step", greeted + `
 			C: MAIL FROM:<a@src.test>
 			S: 250 ok
 			C: RCPT TO:<b@x.test>
 			S: 250 ok
 			C: DATA
-			S: 250 2.0.0 thanks
-			C: NOOP
-			S: 250 ok`,
-			[]string{"b@x.test"}, []string{"data 250"}, []string{"mail 250", "rcpt 250", "data 250 2.0.0", "noop 250"}},
+			S: 250 2.0.0 thanks`,
+			[]string{"b@x.test"}, []string{"data 250"}, []string{"mail 250", "rcpt 250", "data 250 2.0.0", "noop lost: aborted: use of closed network connection"}},
+		{"MAIL answered by 354 likewise", greeted + `
+			C: MAIL FROM:<a@src.test>
+			S: 354 go on`,
+			[]string{"b@x.test"}, []string{"mail 354"}, []string{"mail 354", "noop lost: aborted: use of closed network connection"}},
+		{"421 behind a reply is the next command's", greeted + `
+			C: MAIL FROM:<a@src.test>
+			S= "250 ok\r\n421 4.3.2 bye\r\n"
+			C: RCPT TO:<b@x.test>`,
+			[]string{"b@x.test"}, []string{"rcpt 421"}, []string{"mail 250", "rcpt 421 4.3.2", "noop lost: aborted: use of closed network connection"}},
 		{"pipelined: MAIL refused, the rest is read", piped + `
 			C: MAIL FROM:<a@src.test>
 			C: RCPT TO:<b@x.test>

@@ -108,7 +108,11 @@ func TestReplyThatIsThereIsReadAfterAFailedWrite(t *testing.T) {
 	server, pipe := net.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		_, err := io.WriteString(server, "220 hi\r\n250 mx.test\r\n421 4.3.2 going down\r\n")
+		var err error
+		for _, reply := range []string{"220 hi\r\n", "250 mx.test\r\n", "421 4.3.2 going down\r\n"} {
+			_, e := io.WriteString(server, reply)
+			err = errors.Join(err, e)
+		}
 		done <- err
 	}()
 	cfg := Config{Timeouts: AllTimeouts(time.Minute), Now: time.Now}
