@@ -2,6 +2,7 @@ package sink
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,9 @@ type LedgerConfig struct {
 	// left them.
 	Path       string
 	Durability ledger.Durability
+	// Timeout is how long a client may have to wait for its rows to be on disk, with durability Ack. Then it is told 451 4.3.0. 0 means
+	// session.DefaultMaxCommit.
+	Timeout time.Duration
 	// Failing, if not nil, is told when the file begins to fail, on another goroutine. The sink goes on without its rows, but with
 	// durability Ack: then it answers 451 4.3.0 instead of 2xx after a body.
 	Failing func(error)
@@ -158,6 +162,13 @@ func (b *books) commit(ticket uint64, who committer) (err error, decided bool) {
 	return nil, true
 }
 
+// forget forgets who waits for its rows: its connection is gone, or has lost its patience.
+func (b *books) forget(who committer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = slices.DeleteFunc(b.waiting, func(w waiting) bool { return w.who == who })
+}
+
 // decided is told of each ticket in turn.
 func (b *books) decided(on ledger.Ticket, err error) {
 	b.mu.Lock()
@@ -192,6 +203,7 @@ func (b *books) attempt(a *session.Attempt) {
 		Token: a.Token, StormID: a.StormID, MessageID: a.MessageID,
 		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
 		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.Delivered && a.ReplySent && unreliable(a.Fault), Size: a.Size,
+		Amends: a.Commit == session.CommitAmended,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,6 +2,9 @@ package sink_test
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,6 +63,15 @@ func (f *stubbornFile) fail(write, sync error) {
 	f.writeErr, f.syncErr = write, sync
 }
 
+// hang makes Sync wait until release is called.
+func (f *stubbornFile) hang() (release func()) {
+	syncs := make(chan struct{})
+	f.mu.Lock()
+	f.syncs = syncs
+	f.mu.Unlock()
+	return sync.OnceFunc(func() { close(syncs) })
+}
+
 func (f *stubbornFile) count(row string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,12 +79,16 @@ func (f *stubbornFile) count(row string) int {
 }
 
 // onFile starts a sink whose ledger is on file. That its end may tell of lost rows is no failure of the test.
-func onFile(t *testing.T, kind sink.DriverKind, file ledger.File, durability ledger.Durability, failing func(error), observer sink.Observer) *sink.Server {
+func onFile(t *testing.T, kind sink.DriverKind, file ledger.File, durability ledger.Durability, failing func(error), observer sink.Observer, changes ...func(*sink.Config)) *sink.Server {
 	t.Helper()
-	server, err := sink.New(sink.Config{
+	cfg := sink.Config{
 		Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, Driver: kind, Observer: observer,
 		Ledger: sink.LedgerConfig{File: file, Durability: durability, Failing: failing},
-	})
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	server, err := sink.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +104,7 @@ func TestAckWaitsForTheDisk(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		file := &stubbornFile{}
 		server := onFile(t, kind, file, ledger.Ack, nil, nil)
-		syncs := make(chan struct{})
-		file.mu.Lock()
-		file.syncs = syncs
-		file.mu.Unlock()
-		release := sync.OnceFunc(func() { close(syncs) })
+		release := file.hang()
 		defer release()
 		waiting, other := greeted(t, server), greeted(t, server)
 		waiting.message()
@@ -145,6 +157,74 @@ func TestAckRefusesWhatIsNotOnDisk(t *testing.T) {
 		defer mu.Unlock()
 		if len(attempts) != 4 || attempts[0].Delivered || !attempts[1].Delivered || attempts[2].Delivered || !attempts[3].Delivered {
 			t.Errorf("the observer saw %+v, want refused, delivered, refused, delivered", attempts)
+		}
+	})
+}
+
+// rows says what was written so far of the attempts.
+func (f *stubbornFile) rows(t *testing.T) (attempts []string) {
+	t.Helper()
+	f.mu.Lock()
+	text := f.text.String()
+	f.mu.Unlock()
+	reader := ledger.NewReader(strings.NewReader(text), "file")
+	var row ledger.Row
+	for {
+		if err := reader.Read(&row); err == io.EOF {
+			return attempts
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if a := &row.Attempt; row.Kind == ledger.KindAttempt {
+			attempts = append(attempts, fmt.Sprintf("%v %v %d delivered=%t sent=%t amends=%t", a.Ending, a.Stage, a.Code, a.Delivered, a.ReplySent, a.Amends))
+		}
+	}
+}
+
+// What the ledger promised of a reply and the sink could not keep is amended: the client went while the disk was busy. Nothing of the
+// connection is left then.
+func TestAckOfAClientThatVanishes(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		file := &stubbornFile{}
+		server := onFile(t, kind, file, ledger.Ack, nil, nil)
+		release := file.hang()
+		defer release()
+		c := greeted(t, server)
+		c.message()
+		eventually(t, server, "the row waits for the disk", func(*sink.Stats) bool { return file.count(`"kind":"attempt"`) == 1 })
+		c.reset()
+		eventually(t, server, "the connection is gone", func(s *sink.Stats) bool { return s.Open == 0 })
+		release()
+		want := []string{"reply message 250 delivered=true sent=true amends=false", "lost message 250 delivered=true sent=false amends=true"}
+		if got := file.rows(t); !slices.Equal(got, want) {
+			t.Errorf("the ledger says\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// A disk that hangs does not hold a connection: the client is told 451 4.3.0, and may go on.
+func TestAckOfADiskThatHangs(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		file := &stubbornFile{}
+		server := onFile(t, kind, file, ledger.Ack, nil, nil, func(cfg *sink.Config) { cfg.Ledger.Timeout = 50 * time.Millisecond })
+		release := file.hang()
+		defer release()
+		c := greeted(t, server)
+		for range 2 {
+			c.message()
+			c.expect("451 4.3.0 ")
+		}
+		c.command("NOOP", "250 ")
+		release()
+		if got := c.deliver("a@sender.test", "b@recipient.test"); !strings.HasPrefix(got, "250 ") {
+			t.Errorf("once the disk is back the message got %q, want 250", got)
+		}
+		c.quit()
+		eventually(t, server, "the connection is gone", func(s *sink.Stats) bool { return s.Open == 0 })
+		refused := []string{"reply message 250 delivered=true sent=true amends=false", "reply message 451 delivered=false sent=true amends=true"}
+		want := append(slices.Concat(refused, refused), refused[0])
+		if got := file.rows(t); !slices.Equal(got, want) {
+			t.Errorf("the ledger says\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
 }

@@ -317,6 +317,7 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		Triggers:       !c.NoTriggers,
 		CaptureHeaders: c.Ledger.wanted(),
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == ledger.Ack,
+		MaxCommit:      c.Ledger.Timeout,
 	}
 	switch {
 	case l.ImplicitTLS:

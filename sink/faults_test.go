@@ -498,19 +498,46 @@ func TestMixedRepliesOverLMTP(t *testing.T) {
 	})
 }
 
-// A client that resets the connection while its reply is delayed is noticed at once, not when the reply is due.
-func TestResetDuringADelay(t *testing.T) {
+// A client that resets the connection while a reply is owed is noticed at once, not when the reply is due.
+func TestResetWhileAReplyIsOwed(t *testing.T) {
+	for _, test := range []struct{ name, plan, attempt, connection string }{
+		{"delay", "rules: [{name: r, stage: rcpt, delay: 5m}]", "rcpt 250 lost rule:r", "error"},
+		{"silence", "rules: [{name: r, stage: rcpt, silence: true}]", "rcpt 250 lost rule:r silence", "fault silence"},
+		{"dribble", "rules: [{name: r, stage: rcpt, dribble: {octets: 1, every: 1m}}]", "rcpt 250 lost rule:r dribble", "error"},
+		{"split", "rules: [{name: r, stage: rcpt, split: {packets: 2, pause: 1m}}]", "rcpt 250 lost rule:r split", "error"},
+	} {
+		eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				server := faulty(t, kind, test.plan, nil)
+				c := greeted(t, server.Server)
+				c.command("MAIL FROM:<a@sender.test>", "250 ")
+				c.send("RCPT TO:<b@recipient.test>\r\nNOOP\r\n")
+				eventually(t, server.Server, "RCPT was read", func(s *sink.Stats) bool { return replyCount(s, "rcpt", "250") == 1 })
+				c.reset()
+				want := []string{"attempt b@recipient.test " + test.attempt, "connection " + test.connection}
+				if got := server.rows(); !slices.Equal(got, want) {
+					t.Errorf("the ledger says %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// A client that closes its sending side is owed the replies to what it has sent, delayed ones, too.
+func TestHalfClosedClientGetsItsReplies(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
-		server := faulty(t, kind, "rules: [{name: r, stage: rcpt, delay: 5m}]", nil)
+		server := faulty(t, kind, "rules: [{name: r, stage: message, delay: 80ms}]", nil)
 		c := greeted(t, server.Server)
-		c.command("MAIL FROM:<a@sender.test>", "250 ")
-		c.send("RCPT TO:<b@recipient.test>\r\nNOOP\r\n")
-		c.expectSilence(20 * time.Millisecond)
-		if err := c.conn.(*net.TCPConn).SetLinger(0); err != nil {
+		c.send("MAIL FROM:<a@sender.test>\r\nRCPT TO:<b@recipient.test>\r\nDATA\r\n" + theMessage + "NOOP\r\n")
+		if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.conn.Close()
-		want := []string{"attempt b@recipient.test rcpt 250 lost rule:r", "connection error"}
+		for _, want := range []string{"250 ", "250 ", "354 ", "250 2.0.0 ", "250 2.0.0 "} {
+			c.expect(want)
+		}
+		c.expectEOF()
+		want := []string{"attempt b@recipient.test message 250 reply rule:r delivered sent", "connection eof"}
 		if got := server.rows(); !slices.Equal(got, want) {
 			t.Errorf("the ledger says %q, want %q", got, want)
 		}

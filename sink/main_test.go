@@ -141,6 +141,15 @@ func (c *rawClient) quit() {
 	_ = c.conn.Close()
 }
 
+// reset ends the connection by RST.
+func (c *rawClient) reset() {
+	c.t.Helper()
+	if err := c.conn.(*net.TCPConn).SetLinger(0); err != nil {
+		c.t.Fatal(err)
+	}
+	_ = c.conn.Close()
+}
+
 // greeted connects and says EHLO.
 func greeted(t testing.TB, server *sink.Server) *rawClient {
 	t.Helper()

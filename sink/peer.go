@@ -25,6 +25,7 @@ type peer struct {
 	session *session.Session
 	unread  unread
 	kept    bool // the session left a part of the input that it was offered
+	commits bool // the session waits for its rows on disk, and the books know
 }
 
 // unread lists the replies that were handed over for writing since the client sent something last.
@@ -122,6 +123,7 @@ func (p *peer) tlsDone(r *recorder, t transport, now time.Time, info session.TLS
 func (p *peer) committed(r *recorder, t transport, now time.Time, ticket uint64, err error) {
 	r.peer = p
 	p.session.Committed(now, ticket, err)
+	p.commits = p.commits && p.session.Committing() // still: the answer was for a commit that the session has given up
 	p.pump(r, t, now)
 }
 
@@ -148,6 +150,10 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 		e, ok := p.session.Next()
 		if !ok {
 			r.flush()
+			if p.commits && !p.session.Committing() {
+				p.commits = false
+				r.books.forget(t)
+			}
 			return
 		}
 		switch e.Kind {
@@ -168,6 +174,8 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 			r.unsaved = false
 			if err, decided := r.books.commit(e.Ticket, t); decided {
 				p.session.Committed(now, e.Ticket, err)
+			} else {
+				p.commits = true
 			}
 		case session.EffectDone:
 		}

@@ -95,7 +95,7 @@ func TestBatchSurvivesKill(t *testing.T) {
 		}
 		inFile := map[string]int{}
 		runs := 0
-		if _, err := eachRow(Input{path, bytes.NewReader(text)}, func(r *Row) {
+		if _, _, err := eachRow(Input{path, bytes.NewReader(text)}, func(r *Row) {
 			if r.Kind == KindHeader {
 				runs++
 				clear(inFile)

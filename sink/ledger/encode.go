@@ -100,6 +100,7 @@ func AppendAttempt(dst []byte, a *Attempt) []byte {
 	dst = appendFlag(dst, `,"ambiguous":true`, a.Ambiguous)
 	dst = append(dst, `,"size":`...)
 	dst = strconv.AppendInt(dst, a.Size, 10)
+	dst = appendFlag(dst, `,"amends":true`, a.Amends)
 	return append(dst, "}\n"...)
 }
 

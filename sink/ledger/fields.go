@@ -138,5 +138,6 @@ var rowFields = [numKinds][]field{
 		{"reply_sent", required, flag(func(r *Row) *bool { return &r.Attempt.ReplySent })},
 		{"ambiguous", optional, flag(func(r *Row) *bool { return &r.Attempt.Ambiguous })},
 		{"size", required, func(_ *decoder, r *Row, v value) (err error) { r.Attempt.Size, err = v.size(); return err }},
+		{"amends", optional, flag(func(r *Row) *bool { return &r.Attempt.Amends })},
 	},
 }

@@ -15,8 +15,8 @@ type OpenConfig struct {
 	Header  Header        // starts the new run; names the durability
 	Every   time.Duration // as in WriterConfig
 	Failing func(error)   // as in WriterConfig
-	// Replay, if not nil, is given every row of an existing ledger, in order, before anything is written. The row and its slices are
-	// valid during the call only. An error ends Open.
+	// Replay, if not nil, is given every row of an existing ledger, in order and without those that were amended, before anything is
+	// written. The row and its slices are valid during the call only. An error ends Open.
 	Replay func(*Row) error
 }
 
@@ -84,6 +84,7 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 // recoverRows reads the whole file and returns the length of its whole rows.
 func recoverRows(f io.Reader, name string, replay func(*Row) error) (int64, Recovery, error) {
 	r := NewReader(f, name)
+	finals := finalRows{emit: replay}
 	var found Recovery
 	var row Row
 	for {
@@ -102,10 +103,13 @@ func recoverRows(f io.Reader, name string, replay func(*Row) error) (int64, Reco
 			found.Runs++
 		}
 		if replay != nil {
-			if err := replay(&row); err != nil {
+			if err := finals.take(&row); err != nil {
 				return 0, found, inputError(name, r.Line(), err)
 			}
 		}
+	}
+	if err := finals.end(); err != nil {
+		return 0, found, inputError(name, r.Line(), err)
 	}
 	found.Torn = r.Torn()
 	return r.lines.offset, found, nil

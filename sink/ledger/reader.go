@@ -96,7 +96,8 @@ var (
 	errEmpty    = errors.New("an empty file is no ledger")
 )
 
-// Reader streams the rows of a ledger. A last row without its line feed is torn: it is not returned, see Torn.
+// Reader streams the rows of a ledger as they are written; for those that count see finalRows. A last row without its line feed is
+// torn: it is not returned, see Torn.
 type Reader struct {
 	name  string
 	lines *lines

@@ -130,7 +130,7 @@ func (r *Reconciler) claimMessage(ids IDs) (int32, error) {
 	return m, nil
 }
 
-// Row takes the next row of the ledger.
+// Row takes the next row of the ledger, of those that count: an attempt that was amended counts as it was amended.
 func (r *Reconciler) Row(row *Row) {
 	switch row.Kind {
 	case KindHeader: // the run before is over: what was open in it died with the sink

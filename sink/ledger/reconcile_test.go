@@ -195,7 +195,7 @@ func TestWhatIdentifiesAMessage(t *testing.T) {
 			if err := ReadSent(strings.NewReader(sent), "sent", r.Claim); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := eachRow(Input{"ledger", bytes.NewReader(newHistory().attempt(1, 1, "", test.recipient, 250, test.edit).close(1).buf)}, r.Row); err != nil {
+			if _, _, err := eachRow(Input{"ledger", bytes.NewReader(newHistory().attempt(1, 1, "", test.recipient, 250, test.edit).close(1).buf)}, r.Row); err != nil {
 				t.Fatal(err)
 			}
 			got := "nobody"
@@ -359,7 +359,7 @@ func TestEveryUnitIsInOneClass(t *testing.T) {
 				})
 			}
 		}
-		if _, err := eachRow(Input{"ledger", bytes.NewReader(h.buf)}, r.Row); err != nil {
+		if _, _, err := eachRow(Input{"ledger", bytes.NewReader(h.buf)}, r.Row); err != nil {
 			t.Fatal(err)
 		}
 		queueKnown := rapid.Bool().Draw(t, "queue known")

@@ -69,6 +69,7 @@ func (s *Summary) WriteText(w io.Writer) error {
 	for _, a := range s.AttemptsPerUnit {
 		t.line(fmt.Sprintf("units with %d %s", a.Attempts, plural(a.Attempts, "attempt")), a.Units)
 	}
+	t.lineIf(s.AmendedRows, "rows that a later one replaced", s.AmendedRows)
 	doubts(t, s.MissingRows, 0, s.TornOctets)
 	if len(s.Replies) > 0 {
 		t.line()

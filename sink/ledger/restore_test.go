@@ -55,7 +55,7 @@ func TestRestorer(t *testing.T) {
 		}
 		got.calls["seen"]++
 	}}
-	if _, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *Row) { _ = r.Row(row) }); err != nil {
+	if _, _, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *Row) { _ = r.Row(row) }); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int{

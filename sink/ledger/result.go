@@ -236,7 +236,7 @@ func Reconcile(in Inputs) (*Reconciliation, error) {
 	if err := ReadSent(in.Sent.R, in.Sent.Name, r.Claim); err != nil {
 		return nil, err
 	}
-	torn, err := eachRow(in.Ledger, r.Row)
+	torn, _, err := eachRow(in.Ledger, r.Row)
 	if err != nil {
 		return nil, err
 	}
@@ -257,17 +257,20 @@ func Reconcile(in Inputs) (*Reconciliation, error) {
 }
 
 // eachRow passes all rows on and returns the length of a torn last one.
-func eachRow(in Input, f func(*Row)) (int64, error) {
+func eachRow(in Input, f func(*Row)) (torn int64, amended uint64, err error) {
 	reader := NewReader(in.R, in.Name)
+	finals := finalRows{emit: func(row *Row) error { f(row); return nil }}
 	var row Row
 	for {
 		err := reader.Read(&row)
 		if errors.Is(err, io.EOF) {
-			return reader.Torn(), nil
+			return reader.Torn(), finals.amended, finals.end()
+		}
+		if err == nil {
+			err = finals.take(&row)
 		}
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		f(&row)
 	}
 }

@@ -136,7 +136,8 @@ type Transaction struct {
 	ReplySent bool   // the deciding reply was handed to the driver
 }
 
-// Attempt is the final row of one RCPT command: exactly one is written for each.
+// Attempt is the final row of one RCPT command: exactly one is written for each, but with durability Ack, where the row is written
+// before its reply goes out and another amends it when that reply was not sent after all.
 type Attempt struct {
 	Conn     uint64
 	Listener string
@@ -162,6 +163,7 @@ type Attempt struct {
 	ReplySent bool   // the deciding reply was handed to the driver
 	Ambiguous bool   // delivered, and a fault made the reply unreadable or tore the connection so that the client may not know
 	Size      int64  // octets of the body read, dots unstuffed, without the final dot
+	Amends    bool   // takes the place of the row before it that has the same connection, message, time and recipient, if there is one
 }
 
 // Told reports whether the client was told the deciding reply in a form that it could read.

@@ -50,11 +50,11 @@ var goldenRows = []struct {
 	{"attempt, full", Row{Kind: KindAttempt, Attempt: Attempt{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("192.0.2.1:1025"), Time: at(0), End: at(1), Message: 3, Phase: "calm", Sender: []byte("s+1@src.example"),
 		Recipient: []byte("r1@a.example"), N: 2, Token: []byte("ENVID-1"), StormID: []byte("run-1"), MessageID: []byte("<1@src.example>"), Ending: EndReply, Stage: smtp.StageMessage,
-		Code: 250, Enhanced: smtp.Enhanced{Class: 2}, Cause: "plain", Fault: "rst-before", Delivered: true, ReplySent: true, Ambiguous: true, Size: 1024,
+		Code: 250, Enhanced: smtp.Enhanced{Class: 2}, Cause: "plain", Fault: "rst-before", Delivered: true, ReplySent: true, Ambiguous: true, Size: 1024, Amends: true,
 	}},
 		`{"kind":"attempt","conn":9,"listener":"mx1","client":"192.0.2.1:1025","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","message":3,"phase":"calm",` +
 			`"sender":"s+1@src.example","recipient":"r1@a.example","n":2,"token":"ENVID-1","storm_id":"run-1","message_id":"<1@src.example>","ending":"reply","stage":"message",` +
-			`"code":250,"enhanced":"2.0.0","cause":"plain","fault":"rst-before","delivered":true,"reply_sent":true,"ambiguous":true,"size":1024}`},
+			`"code":250,"enhanced":"2.0.0","cause":"plain","fault":"rst-before","delivered":true,"reply_sent":true,"ambiguous":true,"size":1024,"amends":true}`},
 	{"attempt without a reply", Row{Kind: KindAttempt, Attempt: Attempt{
 		Conn: 9, Listener: "mx1", Time: at(0), End: at(1), Sender: []byte("a\"b\\\x01@x"), Recipient: []byte("g\xc3\xbcn@\xff\x80"), Token: []byte{}, Ending: EndLost, Stage: smtp.StageData,
 	}},
@@ -137,7 +137,7 @@ func drawRow(t *rapid.T) Row {
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
 			Recipient: octets("recipient"), N: number("n"), Token: octets("token"), StormID: octets("storm"), MessageID: octets("id"), Ending: end(), Stage: stage(), Code: code(),
 			Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), Delivered: flag("delivered"), ReplySent: flag("sent"), Ambiguous: flag("ambiguous"),
-			Size: rapid.Int64Range(0, 1<<62).Draw(t, "size"),
+			Size: rapid.Int64Range(0, 1<<62).Draw(t, "size"), Amends: flag("amends"),
 		}
 	}
 	return r

@@ -55,6 +55,7 @@ type Summary struct {
 	DuplicatedUnits     uint64         `json:"duplicated_units"`  // delivered more than once
 	AttemptsPerUnit     []AttemptCount `json:"attempts_per_unit"` // units by their number of attempts
 
+	AmendedRows uint64 `json:"amended_rows"` // that a later row took the place of, and that don't count
 	MissingRows uint64 `json:"missing_rows"` // that gap rows stand for
 	TornOctets  int64  `json:"torn_octets"`  // of a torn last row
 }
@@ -86,11 +87,11 @@ func Summarize(in Input) (*Summary, error) {
 	s := &summarizer{
 		reasons: make(map[string]uint64), replies: make(map[replyKey]uint64), units: make(map[[2]uint64]unitCounts), open: make(map[uint64]struct{}),
 	}
-	torn, err := eachRow(in, s.row)
+	torn, amended, err := eachRow(in, s.row)
 	if err != nil {
 		return nil, err
 	}
-	s.TornOctets = torn
+	s.TornOctets, s.AmendedRows = torn, amended
 	return s.finish(), nil
 }
 

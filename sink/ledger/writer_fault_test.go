@@ -140,7 +140,7 @@ func TestFullDisk(t *testing.T) {
 					t.Errorf("the file holds %q, want a gap and a row", got)
 				}
 				var gap Gap
-				_, _ = eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *Row) {
+				_, _, _ = eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *Row) {
 					if r.Kind == KindGap {
 						gap = r.Gap
 					}

@@ -109,7 +109,7 @@ func (f *memoryFile) tokens(t *testing.T) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var got []string
-	torn, err := eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *Row) {
+	torn, _, err := eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *Row) {
 		switch r.Kind {
 		case KindAttempt:
 			got = append(got, string(r.Attempt.Token))

@@ -134,6 +134,7 @@ func (s *Session) tooBig(octets int64) bool {
 // settleMessage writes the final rows that the reply decides.
 func (s *Session) settleMessage(r *smtp.Reply) {
 	tx := s.tx
+	defer func() { s.work.amends = false }()
 	if s.state == stateReplies {
 		s.recordMessage(tx.next, r, s.commitment())
 		tx.next++

@@ -133,10 +133,20 @@ type ledger struct {
 	rows      map[string]int
 	delivered uint64
 	pending   map[string]bool // by recipient: whether the pending row says delivered
+	failed    map[string]bool // by recipient: the pending row is not on disk
+	hung      bool            // a commit gets no answer yet
+	stalled   bool            // one of this message has got none in time
 	ended     bool
 }
 
 func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+	if s == smtp.StageMail {
+		l.stalled = false
+	}
+	if l.waiting > 0 && (l.hung || l.stalled) && s == smtp.StageMessage && d.Cause == fault.CauseProtocol && d.Reply.Code == 451 {
+		l.hung, l.stalled = false, true // in LMTP the other recipients aren't tried
+		l.waiting--                     // the reply that was decided gives way to 451
+	}
 	if l.waiting > 0 {
 		l.t.Fatalf("%v was decided while another reply was owed", s)
 	}
@@ -165,14 +175,27 @@ func (l *ledger) Attempt(a *session.Attempt) {
 		l.pending[who] = a.Delivered
 		return
 	}
-	if delivered, pending := l.pending[who]; a.Commit == session.CommitDone && (!pending || a.Delivered != delivered) {
-		l.t.Fatalf("%s is done, delivered %v; pending %v, delivered %v", who, a.Delivered, pending, delivered)
+	delivered, pending := l.pending[who]
+	switch {
+	case a.Commit == session.CommitDone && (!pending || a.Delivered != delivered || !a.ReplySent):
+		l.t.Fatalf("%s is done, delivered %v, sent %v; pending %v, delivered %v", who, a.Delivered, a.ReplySent, pending, delivered)
+	case a.Commit == session.CommitAmended && (!pending || a.ReplySent && a.Code.Class() == 2):
+		l.t.Fatalf("%s is amended, sent %v, code %v; pending %v", who, a.ReplySent, a.Code, pending)
+	case a.Commit == session.CommitNone && pending && !l.failed[who]:
+		l.t.Fatalf("%s has a row of its own though one is on disk", who)
 	}
 	if l.rows[who]++; l.rows[who] > 1 {
 		l.t.Fatalf("%s is in two classes", who)
 	}
 	if a.Delivered {
 		l.delivered++
+	}
+}
+
+// fail takes the rows back that wait for the disk.
+func (l *ledger) fail() {
+	for who := range l.pending {
+		l.failed[who] = l.failed[who] || l.rows[who] == 0
 	}
 }
 
@@ -219,7 +242,7 @@ func chaos(t *rapid.T) {
 	c.LMTP, c.Triggers = rapid.Bool().Draw(t, "lmtp"), rapid.Bool().Draw(t, "triggers")
 	c.Commit, c.CaptureHeaders = rapid.Bool().Draw(t, "commit"), rapid.Bool().Draw(t, "capture")
 	p.Plan = drawPlan(t, broken)
-	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}}
+	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}, failed: map[string]bool{}}
 	limits := &someLimits{}
 	peer := sinktest.NewSessionPeer(p, &session.Env{Attempts: counters{}, Limits: limits, Recorder: book})
 	commits := []uint64(nil)
@@ -234,13 +257,25 @@ func chaos(t *rapid.T) {
 			t.Fatalf("the session holds %d octets", held)
 		}
 	}
+	var late []uint64  // commits without an answer
 	answer := func() { // what the driver owes
+		if n := len(late); n > 0 && len(commits) == 0 && rapid.Bool().Draw(t, "the disk is back") {
+			book.hung = book.hung && !peer.Session.Committing()
+			peer.Committed(late[n-1], nil)
+			late = late[:n-1]
+		}
 		for len(commits) > 0 {
 			ticket, failed := commits[0], error(nil)
 			commits = commits[1:]
-			if rapid.IntRange(0, 3).Draw(t, "commit fails") == 0 {
+			switch rapid.IntRange(0, 5).Draw(t, "commit") {
+			case 0:
 				failed = errors.New("disk full")
 				book.waiting-- // the reply that was decided gives way to 451
+				book.fail()
+			case 1:
+				book.hung = true
+				late = append(late, ticket)
+				continue
 			}
 			peer.Committed(ticket, failed)
 		}

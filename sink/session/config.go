@@ -13,6 +13,7 @@ const (
 	DefaultMaxDiscard    = 64 << 20        // octets
 	DefaultIdleTimeout   = 5 * time.Minute // RFC 5321 section 4.5.3.2.7
 	DefaultMaxHold       = 10 * time.Minute
+	DefaultMaxCommit     = time.Minute // far below the ten minutes that clients wait (RFC 5321 section 4.5.3.2.6)
 )
 
 // Config is what the sessions of a listener have in common. It must not be changed while a session uses it.
@@ -68,6 +69,10 @@ type Config struct {
 	// Commit holds each positive reply after a body back until its rows are on disk: see EffectCommit. When they can't be put
 	// there, the reply is 451 4.3.0.
 	Commit bool
+
+	// MaxCommit is how long a reply waits for its rows. Then it is 451 4.3.0, too: a disk that hangs must not hold connections. 0
+	// means DefaultMaxCommit.
+	MaxCommit time.Duration
 }
 
 // TLSMode says when a listener does TLS.
@@ -177,6 +182,13 @@ func (c *Config) maxHold() time.Duration {
 		return DefaultMaxHold
 	}
 	return c.MaxHold
+}
+
+func (c *Config) maxCommit() time.Duration {
+	if c.MaxCommit <= 0 {
+		return DefaultMaxCommit
+	}
+	return c.MaxCommit
 }
 
 // ConnInfo is what is known of a connection when it is accepted.

@@ -32,6 +32,10 @@ func (s *Session) reply() {
 	case f != nil && f.Unsent():
 		s.withhold(f)
 	case s.cfg.Commit && s.needsCommit():
+		if s.tx.stalled {
+			s.refuse(smtp.StageMessage, &replyNotCommitted)
+			return
+		}
 		s.commit()
 	default:
 		s.send()
@@ -149,8 +153,19 @@ func (s *Session) commit() {
 	for i := tx.next; i < end; i++ {
 		s.recordMessage(i, s.work.decision.Reply, CommitPending)
 	}
-	s.wait, s.waitTold, s.due = waitCommit, false, 0
+	s.wait, s.waitTold, s.due = waitCommit, false, s.work.now+s.cfg.maxCommit()
 }
+
+// giveUpCommit refuses a message whose rows did not get on disk in time. They may still get there: the row of the refusal replaces
+// them.
+func (s *Session) giveUpCommit() {
+	s.resume()
+	s.work.amends, s.tx.stalled = true, true
+	s.refuse(smtp.StageMessage, &replyNotCommitted)
+}
+
+// Committing reports whether the session waits for Committed.
+func (s *Session) Committing() bool { return s.wait == waitCommit }
 
 // ticket names the commit under way. No two replies after a body have the same.
 func (s *Session) ticket() uint64 { return uint64(s.messages)<<32 | uint64(s.tx.next) }

@@ -38,6 +38,9 @@ func (v *verdicts) Attempt(a *session.Attempt) {
 	case session.CommitDone:
 		row += " committed"
 		v.attempts++
+	case session.CommitAmended:
+		row += " amended"
+		v.attempts++
 	default:
 		v.attempts++
 	}
@@ -306,82 +309,6 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 		t.Errorf("beyond the second limit of concurrency got %s, closed %v", got, p.Closed())
 	}
 	wantLines(t, "what was asked", limits.log, []string{"0s crowd connect <> true", "0s all connect <> false", "release crowd 192.0.2.1"})
-}
-
-// TestCommit: no positive reply after a body goes out before its rows are on disk.
-func TestCommit(t *testing.T) {
-	p, _ := newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit")
-	var ticket uint64
-	p.Commits = func(n uint64) { ticket = n }
-	envelope := []string{"EHLO c", "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "DATA", "."}
-	if got := say(t, p, append(envelope, "NOOP")...); got != "220 250 250 250 354" || ticket == 0 {
-		t.Fatalf("got %s, ticket %d; want no reply yet", got, ticket)
-	}
-	if deadline := p.Session.Deadline(); !deadline.IsZero() {
-		t.Errorf("while waiting for the disk the deadline is %v", deadline)
-	}
-	p.Session.Committed(p.Now, ticket+1, nil)
-	wantEffects(t, p.Session, "another ticket", "")
-	p.Session.Committed(p.Now, ticket, nil)
-	wantEffects(t, p.Session, "committed", "write, resume")
-	if err := p.Send(nil); err != nil {
-		t.Fatal(err)
-	}
-	first := ticket
-
-	p, v := newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit")
-	fail := error(nil)
-	p.Commits = func(n uint64) { ticket = n; p.Session.Committed(p.Now, n, fail) }
-	if got := say(t, p, envelope...); got != "220 250 250 250 354 250" || ticket != first {
-		t.Errorf("got %s, ticket %d", got, ticket)
-	}
-	fail = errors.New("disk full")
-	if got := say(t, p, append(envelope, "MAIL FROM:<>", "RCPT TO:<no@s.example>", "DATA", ".", "QUIT")...); got != "250 250 250 354 451 250 250 354 550 221" {
-		t.Errorf("got %s, want 451 for the failed commit and none for a refusal", got)
-	}
-	if ticket == first {
-		t.Error("two commits have the same ticket")
-	}
-	wantLines(t, "rows", v.rows, []string{
-		"<b@s.example> reply at message delivered pending 250 by plain",
-		"<b@s.example> reply at message delivered committed 250 by plain",
-		"<b@s.example> reply at message delivered pending 250 by plain",
-		"<b@s.example> reply at message 451 by protocol",
-		`<no@s.example> reply at message 550 by rule "rule 1"`,
-		"connection: quit, last quit 221",
-	})
-	if v.connection.Delivered != 1 {
-		t.Errorf("%d attempts were delivered, want 1", v.connection.Delivered)
-	}
-}
-
-// TestCommitPerRecipient: in LMTP each positive reply has its own commit; a client that goes while it waits leaves rows.
-func TestCommitPerRecipient(t *testing.T) {
-	p, v := newPlanned(t, session.Env{}, "- {stage: message, match: {recipient: no@s.example}, reply: 550}", "--commit", "--lmtp")
-	tickets := map[uint64]bool{}
-	p.Commits = func(n uint64) {
-		if tickets[n] {
-			t.Errorf("the ticket %d comes twice", n)
-		}
-		tickets[n] = true
-		if len(tickets) < 2 {
-			p.Session.Committed(p.Now, n, nil)
-		}
-	}
-	got := say(t, p, "LHLO c", "MAIL FROM:<>", "RCPT TO:<b@s.example>", "RCPT TO:<no@s.example>", "RCPT TO:<c@s.example>", "RCPT TO:<d@s.example>", "DATA", ".")
-	if got != "220 250 250 250 250 250 250 354 250 550" {
-		t.Errorf("got %s", got)
-	}
-	p.Session.Closed(p.Now, errors.New("gone"))
-	wantLines(t, "rows", v.rows, []string{
-		"<b@s.example> reply at message delivered pending 250 by plain",
-		"<b@s.example> reply at message delivered committed 250 by plain",
-		`<no@s.example> reply at message 550 by rule "rule 1"`,
-		"<c@s.example> reply at message delivered pending 250 by plain",
-		"<c@s.example> lost at message delivered committed 250 unsent by plain",
-		"<d@s.example> lost at message",
-		"connection: error, last message 550",
-	})
 }
 
 // TestTokens: what identifies a message is taken from its header, if that is wanted.

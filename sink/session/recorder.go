@@ -17,7 +17,7 @@ type Recorder interface {
 	// Replied tells that this reply was handed to the driver for writing: its end is part of the next write effect.
 	Replied(s smtp.Stage, d *fault.Decision, v *fault.View)
 	// Attempt is called exactly once for each RCPT command, when its fate is known; with Config.Commit, those that a positive
-	// reply after the body decides come once more before: see Attempt.Commit.
+	// reply after the body decides come once more before, as if that reply had been sent: see Attempt.Commit.
 	Attempt(a *Attempt)
 	// Transaction is called once for each transaction that ended without any RCPT command, such as a refused MAIL.
 	Transaction(t *Transaction)
@@ -95,6 +95,7 @@ const (
 	CommitNone    Commit = iota // for everybody: nothing was committed before
 	CommitPending               // for the ledger only: EffectCommit follows, and then another row
 	CommitDone                  // for everybody but the ledger, which had it as CommitPending
+	CommitAmended               // for everybody: the ledger had it as CommitPending, but that reply was not sent, or not as a whole
 )
 
 // Transaction is the row of a transaction that died before RCPT. Its slices are valid during Recorder.Transaction only.

@@ -68,7 +68,10 @@ func (s *Session) delivers(r *smtp.Reply) bool {
 
 // commitment returns for whom the rows are that the reply under way decides.
 func (s *Session) commitment() Commit {
-	if s.work.committed {
+	switch {
+	case s.work.amends:
+		return CommitAmended
+	case s.work.committed:
 		return CommitDone
 	}
 	return CommitNone
@@ -88,8 +91,8 @@ func (s *Session) recordRefused(i int) {
 // recordLost writes the final row of an accepted recipient whom no reply decided, or one that was not sent: unsent, if it isn't nil.
 func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smtp.Reply) {
 	w := s.work
-	pending := s.wait == waitCommit && unsent != nil
-	delivered := unsent != nil && stage == smtp.StageMessage && (pending && s.delivers(unsent) || w.withheld && w.faults.Delivery == fault.DeliveryKeep)
+	promised := unsent != nil && stage == smtp.StageMessage && (s.wait == waitCommit || w.committed) // to the ledger
+	delivered := promised && s.delivers(unsent) || unsent != nil && stage == smtp.StageMessage && w.withheld && w.faults.Delivery == fault.DeliveryKeep
 	if delivered {
 		s.delivered++
 	}
@@ -101,8 +104,8 @@ func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smt
 	if unsent != nil {
 		a.Code, a.Enhanced, a.Verdict = unsent.Code, unsent.Enhanced, s.verdict()
 	}
-	if pending {
-		a.Commit = CommitDone
+	if promised {
+		a.Commit = CommitAmended
 	}
 	s.env.Recorder.Attempt(a)
 }

@@ -124,6 +124,7 @@ type work struct {
 	faults    *fault.Faults // of the outcome; nil when it has none
 	withheld  bool          // the reply that was decided will never be sent
 	committed bool          // its rows are on disk
+	amends    bool          // the rows of the reply instead of which this one is given may be on disk, or get there
 	by        Verdict       // who ends the connection, when a fault does
 	blamed    bool          // by or withheld was set
 	described bool          // occurrence was set
@@ -244,6 +245,8 @@ func (s *Session) Advance(now time.Time) {
 		s.sendPiece()
 	case waitReading:
 		s.readOn()
+	case waitCommit:
+		s.giveUpCommit()
 	default:
 		s.timeout()
 	}

@@ -31,6 +31,8 @@ type transaction struct {
 	size     int64 // octets of the chunks of BDAT
 	chunk    int64 // octets of the last of them
 
+	stalled bool // a commit took too long: no other is tried
+
 	refusal refusal // the last negative reply after RCPT
 	ambush  ambush  // what happens in mid-body
 

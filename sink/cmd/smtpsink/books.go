@@ -3,22 +3,26 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
 // books is the part of the command line that is about the ledger.
 type books struct {
 	file       string
 	durability string
+	timeout    time.Duration
 }
 
 func (b *books) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&b.file, "ledger", "", "`file` to append a row to for each connection, transaction and recipient; what it holds already is gone on with")
 	f.StringVar(&b.durability, "durability", ledger.Batch.String(), "what a crash may cost: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
+	f.DurationVar(&b.timeout, "ledger-timeout", session.DefaultMaxCommit, "with durability ack: how long a client may have to wait for the disk before it is told 451 4.3.0")
 }
 
 // configure adds to the server's configuration.
@@ -30,7 +34,10 @@ func (b *books) configure(cfg *sink.Config, given bool, say func(format string, 
 	case b.file == "" && given:
 		return errors.New("--durability: there is no --ledger that it could apply to")
 	}
-	cfg.Ledger = sink.LedgerConfig{Path: b.file, Durability: durability, Failing: func(err error) {
+	if b.timeout <= 0 {
+		return fmt.Errorf("--ledger-timeout: invalid duration %v (want more than 0)", b.timeout)
+	}
+	cfg.Ledger = sink.LedgerConfig{Path: b.file, Durability: durability, Timeout: b.timeout, Failing: func(err error) {
 		say("the ledger fails, and rows are lost: %v", err)
 	}}
 	return nil

@@ -94,6 +94,7 @@ func TestBadInput(t *testing.T) {
 		{"AUTH required of nobody", []string{"--auth-required"}, []string{"--auth-required", "--auth-user"}},
 		{"AUTH under TLS for nobody", []string{"--auth-tls"}, []string{"--auth-tls", "--auth-user"}},
 		{"durability", []string{"--ledger", filepath.Join(plans, "l"), "--durability", "best"}, []string{"--durability", `"best"`, "none batch ack"}},
+		{"ledger timeout", []string{"--ledger", filepath.Join(plans, "l"), "--ledger-timeout", "0"}, []string{"--ledger-timeout", "more than 0"}},
 		{"durability of nothing", []string{"--durability", "ack"}, []string{"--durability", "--ledger"}},
 		{"ledger that can't be written", []string{"--ledger", filepath.Join(plans, "missing", "l")}, []string{"missing", "no such file"}},
 		{"ledger that is a directory", []string{"--ledger", plans}, []string{plans}},
