@@ -1,8 +1,10 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/textproto"
 	"os"
 	"os/signal"
@@ -23,7 +25,7 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv("FAKE_K6"); how != "" {
 		os.Exit(fakeK6(how, os.Args[1:]))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, leaveNothing)
 }
 
 // fakeMessages is how many messages the fake sends, whatever the rate.
@@ -74,7 +76,40 @@ func fakeK6(how string, args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if how == "watched" {
+		if err := fakeDashboard(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	return status
+}
+
+// fakeDashboard leaves a page and then waits, as k6 does, for a browser that looks at the dashboard to go away.
+func fakeDashboard() error {
+	if _, err := os.Stat(os.Getenv("XK6_DASHBOARD_CONFIG")); err != nil || os.Getenv("K6_WEB_DASHBOARD_PERIOD") != "1s" {
+		return fmt.Errorf("the dashboard is not configured: %v", err)
+	}
+	if err := os.WriteFile(os.Getenv("K6_WEB_DASHBOARD_EXPORT"), []byte("the fake's page"), 0o600); err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	server := http.Server{Addr: "127.0.0.1:" + os.Getenv("K6_WEB_DASHBOARD_PORT"), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "the fake's dashboard")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(gone)
+	})}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	select {
+	case <-gone:
+		return nil
+	case err := <-failed:
+		return err
+	case <-time.After(30 * time.Second):
+		return errors.New("the browser didn't go away")
+	}
 }
 
 // fakeClient sends one message after the other over one connection and counts what it reads.

@@ -27,6 +27,7 @@ type job struct {
 	stderr string   // path of the file that takes its log
 	env    []string // NAME=VALUE for the script
 	args   []string // more flags of k6 run
+	tuning []string // NAME=VALUE for k6 itself
 	own    bool     // the user's own script, for which the user's K6_ variables hold
 	limit  time.Duration
 }
@@ -77,7 +78,7 @@ func runK6(ctx context.Context, binary string, j job, stop <-chan struct{}, tick
 	args = append(append(args, j.args...), j.script)
 	cmd := exec.Command(binary, args...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.Env = k6Env(os.Environ(), j.own)
+	cmd.Env = append(k6Env(os.Environ(), j.own), j.tuning...)
 	detach(cmd)
 	started := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -58,6 +58,18 @@ func (r *runner) job(name string, l load, env []string) job {
 	}
 }
 
+// drive runs k6 for a leg, with the dashboard beside it where the user wants one.
+func (r *runner) drive(ctx context.Context, j job, tick func()) (e exit, err error) {
+	if j.tuning, err = r.board.begin(j.record, r.out.path("dashboard-"+j.name+".html")); err != nil {
+		return exit{}, err
+	}
+	defer r.board.ended()
+	return runK6(ctx, r.k6, j, r.o.Stop, func() {
+		r.board.look(time.Now())
+		tick()
+	})
+}
+
 // direct runs a leg whose client speaks to the sink itself.
 func (r *runner) direct(ctx context.Context, name, label string, l load, w weather) (*Leg, error) {
 	sink, err := startSink(w.plan, "127.0.0.1:0", nil)
@@ -67,7 +79,7 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 	defer sink.server.Close()
 	host, port := sink.hostPort()
 	started := time.Now()
-	e, err := runK6(ctx, r.k6, r.job(name, l, l.env(host, port, r.o.Env)), r.o.Stop, func() {
+	e, err := r.drive(ctx, r.job(name, l, l.env(host, port, r.o.Env)), func() {
 		r.progress.update("%s", liveLine(name, l, time.Since(started), sink.server.Stats()))
 	})
 	if err != nil {
@@ -119,6 +131,9 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	record, err := result.Join(generator, half)
 	if err != nil {
 		return nil, fmt.Errorf("leg %s: %w", name, err)
+	}
+	if r.board != nil {
+		record.Notes = append(record.Notes, "k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
 	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
 	switch {

@@ -69,6 +69,9 @@ type Options struct {
 	OwnTarget     bool   // the user vouches that a Target beyond loopback is theirs to load
 	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 25
 
+	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
+	DashboardListen string // host:port at which it is served; empty: DefaultDashboard. It goes with Dashboard
+
 	Program     string    // path of this program, to find k6 and scripts beside it
 	CommandLine []string  // for the provenance
 	Console     io.Writer // progress and tables
@@ -104,6 +107,9 @@ func (o *Options) withDefaults() {
 	if o.Out == "" {
 		o.Out = "results/latest"
 	}
+	if o.Dashboard && o.DashboardListen == "" {
+		o.DashboardListen = DefaultDashboard
+	}
 }
 
 // validate checks everything that can be checked without starting or writing anything.
@@ -119,6 +125,8 @@ func (o *Options) validate() error {
 		return inputErrorf("--max-time %v: want a positive duration such as 10m", o.MaxTime)
 	case o.CutoffSeconds < 1 || o.CutoffSeconds > 3600:
 		return inputErrorf("--cutoff %d: want 1 to 3600 seconds", o.CutoffSeconds)
+	case o.DashboardListen != "" && !o.Dashboard:
+		return inputErrorf("--dashboard-listen %s goes with --dashboard", o.DashboardListen)
 	case o.Plan != "" && o.hasPlanFlags():
 		return inputErrorf("--plan and --mode, --at, --weight, --reply or --delay exclude each other: a plan file says it all")
 	}

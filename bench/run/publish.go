@@ -189,6 +189,17 @@ func (r *runner) conclude(outcome *Outcome, problems []string) {
 	}
 	fmt.Fprintf(r.o.Console, "\nverdict  %s\nreport   %s\nrecords  %s\n", verdict,
 		shortest(filepath.Join(r.out.final, "report.html")), shortest(r.out.final)+string(filepath.Separator))
+	if r.board == nil {
+		return
+	}
+	for _, leg := range outcome.Legs {
+		page := filepath.Join(r.out.final, "dashboard-"+leg.Name+".html")
+		if readable(page) != nil {
+			fmt.Fprintf(r.o.Console, "no dashboard page of leg %s: k6 leaves none of a run of less than two seconds\n", leg.Name)
+			continue
+		}
+		fmt.Fprintf(r.o.Console, "page     %s\n", shortest(page))
+	}
 }
 
 // shortest returns a path relative to the working directory if it lies below it.

@@ -31,8 +31,9 @@ type runner struct {
 	scratch  string // directory of files that nobody keeps
 	out      *output
 	progress *progress
-	commit   string // of the checkout, where there is one
-	dirty    bool   // it has changes beside the commit
+	board    *dashboard // nil unless the user wants it
+	commit   string     // of the checkout, where there is one
+	dirty    bool       // it has changes beside the commit
 }
 
 // maxDefaultRate caps the rate that follows from the probe: at a thousand messages a second each leg takes some twenty seconds,
@@ -52,8 +53,17 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Dashboard {
+		if r.board, err = startDashboard(o.DashboardListen, r.scripts); err != nil {
+			return nil, err
+		}
+		defer r.board.close()
+	}
 	if r.out, err = newOutput(o.Out); err != nil {
 		return nil, err
+	}
+	if r.board != nil {
+		r.progress.say("dashboard %s: each leg has its own, reload the page for the next one", r.board.url)
 	}
 	outcome, err := r.run(ctx, legs)
 	r.progress.clear()

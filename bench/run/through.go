@@ -145,7 +145,7 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	}
 	started := time.Now()
 	env := l.env(host, port, append([]string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36)}, r.o.Env...))
-	e, err := runK6(ctx, r.k6, r.job(name, l, env), r.o.Stop, func() {
+	e, err := r.drive(ctx, r.job(name, l, env), func() {
 		s := w.look(time.Now())
 		r.progress.update("mta      %3.0f s: %s delivered, %s queued", time.Since(started).Seconds(), count(s.Delivered), count(s.Queued))
 	})

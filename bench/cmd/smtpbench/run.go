@@ -32,6 +32,7 @@ With --target, the load goes to your own MTA, which must relay to the sink at --
 The first Ctrl-C ends the run early and writes what was measured so far; the second ends it at once.`,
 		Example: `  smtpbench run
   smtpbench run --messages 50000 --rate 500 --seed 7 --out results/slow
+  smtpbench run --dashboard
   smtpbench run my-test.js --plan my-storm.yaml --env SIZE=100000
   smtpbench run my-test.js --reply 'rcpt=250:90,450:7,550:3' --delay 'data=uniform(5ms,50ms)'
   smtpbench run --target 127.0.0.1:25 --sink-listen 127.0.0.1:2526 --rate 50 --messages 1000`,
@@ -69,6 +70,8 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.StringVar(&o.SinkListen, "sink-listen", "", "with --target: `host:port` of the sink, the MTA's next hop")
 	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback is yours to load")
 	f.IntVar(&o.CutoffSeconds, "cutoff", 25, "through an MTA: `seconds` after the last message during which delivery is watched")
+	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
+	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+run.DefaultDashboard+"; port 0 takes any free one)")
 	f.StringVar(&o.K6, "k6", "", "k6 `binary` with the smtp extension (default: beside smtpbench, or bin/k6)")
 	f.StringVar(&o.Scripts, "scripts", "", "`directory` of the bundled scripts (default: ./scripts, or beside smtpbench's directory)")
 	return cmd

@@ -1,0 +1,273 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+const scriptsDir = "../../scripts"
+
+// console is what a run says, and the address of its dashboard as soon as it is said.
+type console struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	url  chan string
+	told bool
+}
+
+func newConsole() *console { return &console{url: make(chan string, 1)} }
+
+var dashboardURL = regexp.MustCompile(`http://127\.0\.0\.1:\d+/`)
+
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if url := dashboardURL.Find(p); url != nil && !c.told {
+		c.told = true
+		c.url <- string(url)
+	}
+	return c.text.Write(p)
+}
+
+func (c *console) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}
+
+// TestDashboardLetsGo holds a page of the dashboard open beyond the end of a leg, as browsers do: k6 would wait for it for ever.
+func TestDashboardLetsGo(t *testing.T) {
+	o, _ := options(t, "watched")
+	said := newConsole()
+	o.Console, o.Dashboard, o.DashboardListen = said, true, "127.0.0.1:0"
+	if err := os.WriteFile(filepath.Join(o.Scripts, dashboardConfig), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	var outcome *Outcome
+	go func() {
+		var err error
+		outcome, err = Run(t.Context(), o)
+		done <- err
+	}()
+	url := <-said.url
+	legs := 0
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			ended = true
+		case <-again.C:
+			if strings.Contains(fetch(t, url), "the fake's dashboard") { // returns when the page is cut off
+				legs++
+			}
+		}
+	}
+	if legs != 2 || len(outcome.Legs) != 2 || !outcome.OK {
+		t.Errorf("%d dashboards, %d legs, want 2 of each\n%s", legs, len(outcome.Legs), said)
+	}
+	for _, leg := range outcome.Legs {
+		if !slices.ContainsFunc(leg.Record.Notes, func(n string) bool { return strings.Contains(n, "dashboard") }) {
+			t.Errorf("%s: notes %q don't say that a dashboard ran", leg.Name, leg.Record.Notes)
+		}
+		page := filepath.Join(o.Out, "dashboard-"+leg.Name+".html")
+		if text, err := os.ReadFile(page); err != nil || string(text) != "the fake's page" {
+			t.Errorf("page of leg %s: %q, %v", leg.Name, text, err)
+		}
+		if !strings.Contains(said.String(), page) {
+			t.Errorf("the console doesn't name %s:\n%s", page, said)
+		}
+	}
+}
+
+// fetch reads a page to its end, however that comes.
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "" // the run has ended
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body) // cut off: what came until then counts
+	return string(text)
+}
+
+func TestDashboardRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, tt := range map[string]struct {
+		change func(o *Options)
+		want   string
+	}{
+		"an address that is in use":     {func(o *Options) { o.Dashboard, o.DashboardListen = true, taken.Addr().String() }, "address already in use"},
+		"an address without a port":     {func(o *Options) { o.Dashboard, o.DashboardListen = true, "localhost" }, "want HOST:PORT"},
+		"an address alone":              {func(o *Options) { o.DashboardListen = "127.0.0.1:0" }, "goes with --dashboard"},
+		"scripts without configuration": {func(o *Options) { o.Dashboard = true; o.DashboardListen = "127.0.0.1:0" }, dashboardConfig + " can't be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, _ := options(t, "ok")
+			if name != "scripts without configuration" {
+				if err := os.WriteFile(filepath.Join(o.Scripts, dashboardConfig), []byte("{}"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tt.change(&o)
+			_, err := Run(t.Context(), o)
+			var input *InputError
+			if !errors.As(err, &input) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want an InputError of one line with %q", err, tt.want)
+			}
+			if got := files(t, o.Out); len(got) > 0 {
+				t.Errorf("results hold %q, want nothing", got)
+			}
+		})
+	}
+}
+
+// TestDashboardShowsEveryMetric holds the configuration to the metrics that the extension registers, both ways.
+func TestDashboardShowsEveryMetric(t *testing.T) {
+	config, err := os.ReadFile(filepath.Join(scriptsDir, dashboardConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed struct {
+		Tabs []struct {
+			Title    string
+			Sections []struct {
+				Panels []struct {
+					Title, Kind string
+					Series      []struct{ Query, Legend string }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(config, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, tab := range parsed.Tabs {
+		for _, section := range tab.Sections {
+			for _, panel := range section.Panels {
+				for _, series := range panel.Series {
+					for _, name := range regexp.MustCompile(`\bsmtp_\w+`).FindAllString(series.Query, -1) {
+						shown[name] = true
+					}
+					for _, tag := range regexp.MustCompile(`tags\.(\w+)`).FindAllStringSubmatch(series.Query, -1) {
+						if !slices.Contains(strings.Split(dashboardTags, ","), tag[1]) {
+							t.Errorf("%s, %s: the tag %q of %q is not among %s", tab.Title, panel.Title, tag[1], series.Query, dashboardTags)
+						}
+					}
+					// The dashboard's starts_with looks for the last occurrence: '550' doesn't start with '5' there.
+					if strings.Contains(series.Query, "starts_with(tags") {
+						t.Errorf("%s, %s: starts_with of a code in %q is not to be trusted", tab.Title, panel.Title, series.Query)
+					}
+				}
+			}
+		}
+	}
+	registered := map[string]bool{}
+	for _, file := range []string{"metrics.go", "sink_module.go"} {
+		source, err := os.ReadFile(filepath.Join("../../xk6smtp", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`"(smtp_\w+)"`).FindAllSubmatch(source, -1) {
+			registered[string(name[1])] = true
+			if !shown[string(name[1])] {
+				t.Errorf("%s is on no panel", name[1])
+			}
+		}
+	}
+	for name := range shown {
+		if !registered[name] {
+			t.Errorf("a panel shows %s, which the extension doesn't register", name)
+		}
+	}
+}
+
+// TestDashboardInABrowser runs calm and storm with the dashboard beside them, and looks at it in a real browser: 250 and 450 are
+// series of their own, live and on the page that stays.
+func TestDashboardInABrowser(t *testing.T) {
+	chromium := sinktest.RequireTool(t, "chromium", "chromium")
+	k6 := realK6(t)
+	dir := t.TempDir()
+	said := newConsole()
+	o := Options{
+		K6: k6, Scripts: scriptsDir, Out: filepath.Join(dir, "out"), MTA: MTANone, Console: said,
+		Messages: 600, Rate: 100, VUs: 20, Flags: fault.Flags{Replies: []string{"rcpt=250:80,450:20"}, Seed: 1},
+		Dashboard: true, DashboardListen: "127.0.0.1:0",
+	}
+	var outcome *Outcome
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		outcome, err = Run(t.Context(), o)
+		done <- err
+	}()
+	shot := filepath.Join(dir, "dashboard.png")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	look := exec.CommandContext(ctx, k6, "run", "--quiet", "--no-color", "--env", "URL="+<-said.url, "--env", "SHOT="+shot, "testdata/dashboard.js")
+	look.Env = append(os.Environ(), "K6_NO_USAGE_REPORT=true", "K6_AUTO_EXTENSION_RESOLUTION=false",
+		"K6_BROWSER_EXECUTABLE_PATH="+chromium, "K6_BROWSER_HEADLESS=true", "K6_BROWSER_ARGS=no-sandbox,disable-background-networking")
+	seen, lookErr := look.CombinedOutput()
+	if err := <-done; err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	if lookErr != nil {
+		t.Fatalf("%v\n%s", lookErr, seen)
+	}
+	if len(outcome.Legs) != 2 || !outcome.OK {
+		t.Errorf("outcome %+v\n%s", outcome, said)
+	}
+	_, line, _ := strings.Cut(string(seen), "SAW ")
+	line, _, _ = strings.Cut(line, `}"`)
+	for _, want := range []string{`smtp_replies{code:250}`, `smtp_replies{code:450}`, `smtp_replies{phase:rcpt}`, "Sink and delivery", "Connections", `\"complaints\":[]`} {
+		if !strings.Contains(line, want) {
+			t.Errorf("the browser saw no %s: %s", want, line)
+		}
+	}
+	page := filepath.Join(o.Out, "dashboard-storm.html")
+	dump := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+		"--host-resolver-rules=MAP * ~NOTFOUND", "--user-data-dir="+filepath.Join(dir, "profile"), "--virtual-time-budget=10000", "--dump-dom", "file://"+page)
+	dom, err := dump.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`smtp_replies{code:250}`, `smtp_replies{code:450}`, "p(95) by phase", "Replies per second by code"} {
+		if !strings.Contains(string(dom), want) {
+			t.Errorf("the page that stays lacks %q", want)
+		}
+	}
+}
