@@ -305,15 +305,32 @@ func (c *Conn) Noop(ctx context.Context) (Reply, error) {
 	return c.Command(ctx, smtp.StageNoop, "NOOP\r\n")
 }
 
+// partingTime is how long Quit waits for the server's end of an encrypted connection.
+const partingTime = time.Second
+
 // Quit says QUIT, reads the reply and closes the connection, whatever the reply is.
 func (c *Conn) Quit(ctx context.Context) (Reply, error) {
 	defer c.Close()
 	reply, err := c.Command(ctx, smtp.StageQuit, "QUIT\r\n")
-	if err == nil && c.tls != nil {
-		// The server says the same; nothing depends on whether this arrives.
-		_ = c.tls.CloseWrite()
+	if err == nil && c.tls != nil && c.Open() {
+		c.part(ctx)
 	}
 	return reply, err
+}
+
+// part exchanges the alerts that end TLS (RFC 8446 section 6.1), so that every octet on the wire was read and can be counted. Nothing
+// depends on whether it succeeds.
+func (c *Conn) part(ctx context.Context) {
+	stop := c.begin(ctx)
+	defer c.end(stop)
+	if c.guard.set(time.Now().Add(partingTime)) != nil || c.tls.CloseWrite() != nil {
+		return
+	}
+	for {
+		if _, err := c.tls.Read(c.buf); err != nil {
+			return
+		}
+	}
 }
 
 // Command sends one line, which ends with CRLF, and reads its reply.
