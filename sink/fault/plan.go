@@ -18,6 +18,7 @@ type Plan struct {
 	listeners         []Listener
 	rules             []*Rule  // of the plan, then of the phases
 	limits            []*Limit // of the plan, then of the phases
+	crowds            []*Limit // those of concurrency among them
 	own               int      // how many of the rules are the plan's
 	needs             Needs
 	stages            [smtp.NumStages]stageIndex // of the plan's own rules
@@ -91,6 +92,15 @@ func (p *Plan) OwnRules() []*Rule { return p.rules[:p.own:p.own] }
 // AllLimits returns all limits in file order, the plan's own before those of its phases; Limit.Index is the position. The slice is
 // the plan's and must not be changed.
 func (p *Plan) AllLimits() []*Limit { return p.limits }
+
+// Concurrency returns the limits of concurrency of the plan and of all its phases. The slice is the plan's and must not be changed.
+// A nil plan has none.
+func (p *Plan) Concurrency() []*Limit {
+	if p == nil {
+		return nil
+	}
+	return p.crowds
+}
 
 // Limits returns the plan's own limits at the stage, in file order. The slice is the plan's and must not be changed.
 func (p *Plan) Limits(s smtp.Stage) []*Limit { return p.base.Limits(s) }
@@ -218,6 +228,9 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 		c.limits[l.Name] = fmt.Sprintf("%s[%d]", path, i)
 		l.Index, l.Phase = len(c.plan.limits), phase
 		c.plan.limits = append(c.plan.limits, l)
+		if l.Kind == LimitConcurrency {
+			c.plan.crowds = append(c.plan.crowds, l)
+		}
 		c.plan.needs = c.plan.needs.or(l.Needs())
 		limits = append(limits, l)
 	}

@@ -123,6 +123,8 @@ func (l *someLimits) Admit(_ time.Time, limit *fault.Limit, _ *fault.Occurrence)
 	return granted
 }
 
+func (l *someLimits) Occupy(*fault.Limit, netip.Addr) { l.out++ }
+
 func (l *someLimits) Release(*fault.Limit, netip.Addr) { l.out-- }
 
 // ledger is a Recorder that checks what must hold of the calls whatever happens.

@@ -12,8 +12,13 @@ const numCommandStages = int(smtp.StageUnknown-smtp.StageRset) + 1
 
 // readView takes the plan that is in force now, with its phase.
 func (s *Session) readView() {
-	if s.env.Plans != nil {
-		s.view = s.env.Plans.Current(s.at(s.work.now))
+	if s.env.Plans == nil {
+		return
+	}
+	before := s.view.Plan()
+	s.view = s.env.Plans.Current(s.at(s.work.now))
+	if s.admitted && s.view.Plan() != before {
+		s.occupy()
 	}
 }
 
@@ -97,9 +102,7 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 // describe tells the plan what is known at this stage.
 func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	w := s.work
-	if s.connN == 0 && s.env.Attempts != nil && s.view.Needs().Connections {
-		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr()))
-	}
+	s.countConnection()
 	o := &w.occurrence
 	w.described = true
 	*o = fault.Occurrence{
@@ -139,6 +142,13 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	case smtp.StageData, smtp.StageBdat:
 		o.RecipientsHash, o.MaxRcptN, o.Recipients = tx.hash, tx.maxN, len(tx.recipients)
 		o.AcceptedRecipients = tx.addresses()
+	}
+}
+
+// countConnection asks for the ordinal of the connection, if the plan needs it and it is not known yet.
+func (s *Session) countConnection() {
+	if s.connN == 0 && s.env.Attempts != nil && s.view.Needs().Connections {
+		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr()))
 	}
 }
 

@@ -271,6 +271,10 @@ func (s *shared) Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool 
 	return s.admit >= 0
 }
 
+func (s *shared) Occupy(l *fault.Limit, client netip.Addr) {
+	s.log = append(s.log, fmt.Sprintf("occupy %s %v", l.Name, client))
+}
+
 func (s *shared) Release(l *fault.Limit, client netip.Addr) {
 	s.log = append(s.log, fmt.Sprintf("release %s %v", l.Name, client))
 }
@@ -309,6 +313,22 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 		t.Errorf("beyond the second limit of concurrency got %s, closed %v", got, p.Closed())
 	}
 	wantLines(t, "what was asked", limits.log, []string{"0s crowd connect <> true", "0s all connect <> false", "release crowd 192.0.2.1"})
+}
+
+// TestOpenConnectionsCount: a connection counts towards limits of concurrency that come when it is open already: with the next phase, or
+// with another plan, which it reads at MAIL.
+func TestOpenConnectionsCount(t *testing.T) {
+	const calm = `phases:
+- {name: calm, duration: 1h}
+- {name: crowded, duration: 1h, limits: [{name: few, kind: concurrency, max: 1}, {name: not for us, kind: concurrency, max: 1, match: {client: 198.51.100.0/24}}]}
+`
+	limits := &shared{admit: 9}
+	plans := &swap{planned(t, calm).Plan}
+	p, _ := newPlanned(t, session.Env{Limits: limits, Plans: plans}, calm)
+	say(t, p, "HELO c", "MAIL FROM:<>", "RSET")
+	plans.plan = planned(t, "limits: [{name: all, kind: concurrency, scope: all, max: 1}, {name: few, kind: concurrency, max: 2}]").Plan
+	say(t, p, "MAIL FROM:<>", "RSET", "MAIL FROM:<>", "QUIT")
+	wantLines(t, "what was counted", limits.log, []string{"occupy few 192.0.2.1", "occupy all 192.0.2.1", "release few 192.0.2.1", "release all 192.0.2.1"})
 }
 
 // TestTokens: what identifies a message is taken from its header, if that is wanted.

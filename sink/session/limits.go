@@ -1,6 +1,11 @@
 package session
 
-import "github.com/smtpstorm/xk6-smtp/sink/fault"
+import (
+	"slices"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
 
 // refusing returns the first limit that the occurrence under way is beyond, or nil. Those that admit it have counted it.
 func (s *Session) refusing(limits []*fault.Limit) *fault.Limit {
@@ -28,6 +33,31 @@ func (s *Session) admit(l *fault.Limit, o *fault.Occurrence) bool {
 		x.granted = append(x.granted, l)
 	}
 	return granted
+}
+
+// occupy counts the connection, which is open, towards the limits of concurrency that it did not have to pass: those of phases that
+// may come, and those of a plan that came after it.
+func (s *Session) occupy() {
+	crowds := s.view.Plan().Concurrency()
+	if len(crowds) == 0 || s.env.Limits == nil {
+		return
+	}
+	s.countConnection()
+	o := fault.Occurrence{
+		Stage: smtp.StageConnect, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), TLS: s.cfg.TLS == TLSImplicit,
+	}
+	for _, l := range crowds {
+		if !s.counts(l) && l.Applies(&o) {
+			s.env.Limits.Occupy(l, s.client.Addr())
+			x := s.lasting()
+			x.granted = append(x.granted, l)
+		}
+	}
+}
+
+// counts reports whether the connection counts towards the limit, or towards the one that it replaces.
+func (s *Session) counts(l *fault.Limit) bool {
+	return s.extra != nil && slices.ContainsFunc(s.extra.granted, func(g *fault.Limit) bool { return g.Name == l.Name && g.Scope == l.Scope })
 }
 
 // takeToken takes a token from this connection's own bucket, if there is one in it.

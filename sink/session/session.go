@@ -48,6 +48,7 @@ type Session struct {
 	closeMode      CloseMode
 	reason         CloseReason
 
+	admitted      bool // no limit refused the connection
 	refused       bool // the greeting was negative: only QUIT is left
 	greeted       bool // HELO, EHLO or LHLO was accepted
 	extended      bool // and it was EHLO or LHLO
@@ -151,6 +152,9 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s.readView()
 	s.touch()
 	s.decide(smtp.StageConnect)
+	if s.admitted = s.work.decision.Limit == nil; s.admitted {
+		s.occupy()
+	}
 	if cfg.TLS == TLSImplicit {
 		s.greetSecurely()
 	} else {

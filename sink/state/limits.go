@@ -64,7 +64,16 @@ func (l *Limits) Admit(now time.Time, limit *fault.Limit, o *fault.Occurrence) b
 	return true
 }
 
-// Release gives back what Admit granted of a concurrency limit; what was never granted it ignores.
+// Occupy counts an open connection towards a concurrency limit without asking it.
+func (l *Limits) Occupy(limit *fault.Limit, client netip.Addr) {
+	key := openKey(limit, client)
+	s := &l.open[key.hi%shardCount]
+	s.mu.Lock()
+	s.counts[key]++
+	s.mu.Unlock()
+}
+
+// Release gives back what Admit granted of a concurrency limit, or Occupy counted; what was never counted it ignores.
 func (l *Limits) Release(limit *fault.Limit, client netip.Addr) {
 	if limit.Kind != fault.LimitConcurrency {
 		return

@@ -131,6 +131,11 @@ func TestConcurrency(t *testing.T) {
 	play(t, l, perClient, []step{{0, one, true}, {0, one, false}})
 	wider := limitOf(t, fault.LimitSpec{Name: "crowd", Kind: fault.LimitConcurrency, Max: 3})
 	play(t, l, wider, []step{{0, one, true}, {0, one, false}}) // a swap goes on with the connections that are open
+	l.Occupy(wider, one.Client)
+	l.Occupy(wider, one.Client) // beyond the limit: it was open when the limit came
+	l.Release(wider, one.Client)
+	l.Release(wider, one.Client)
+	play(t, l, wider, []step{{0, one, false}})
 	for range 5 {
 		l.Release(wider, one.Client) // two more than were granted
 		l.Release(wider, other.Client)
