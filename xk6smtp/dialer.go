@@ -10,7 +10,11 @@ import (
 )
 
 // dialer dials through the VU's dialer, so that k6's options (hosts, blacklists, DNS, local IPs) hold and bytes are counted.
-type dialer struct{ vu lib.DialContexter }
+// The sinks of the process are told whom a script speaks to: only then can a record say whose replies it holds.
+type dialer struct {
+	vu    lib.DialContexter
+	sinks *sinks
+}
 
 // DialContext implements client.Dialer.
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -18,6 +22,7 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
+	d.sinks.noteDial(conn.RemoteAddr())
 	if counted, ok := conn.(*netext.Conn); ok {
 		if socket, ok := counted.Conn.(syscall.Conn); ok {
 			return countedConn{counted, socket}, nil

@@ -82,7 +82,7 @@ func (c *smtpClient) ensure(op *operation) (*client.Conn, error) {
 		return conn, nil
 	}
 	config := c.options.config
-	config.Dialer = dialer{op.state.Dialer}
+	config.Dialer = dialer{op.state.Dialer, c.module.root.sinks}
 	if resolver := op.state.GetAddrResolver(); resolver != nil {
 		config.Resolver = resolver
 	}

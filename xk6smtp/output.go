@@ -105,6 +105,24 @@ func (o *recordOutput) write(window *result.Window) {
 	}
 }
 
+// inProcess says what sinks in this process told, and who stood between them and the clients.
+func (o *recordOutput) inProcess(record *result.Record) {
+	record.Notes = append(record.Notes, "sink: in-process: it shared CPU, garbage collection and descriptors with k6")
+	record.Provenance.SinkMode = result.SinkInProcess
+	if record.Sink = result.SinkOfSamples(record.Client); record.Sink == nil {
+		record.Notes = append(record.Notes, "the sink told no replies: a script has to stop it, in teardown, by Sink.attach(data).stop()")
+		return
+	}
+	inside, outside := o.sinks.spokeTo()
+	if outside == "" {
+		return
+	}
+	record.Provenance.MTA = &result.MTA{Name: outside}
+	if inside > 0 {
+		record.Warn("clients spoke to the sink within k6 and to %s: the replies of the two can't be told apart", outside)
+	}
+}
+
 // Stop implements output.Output; k6 calls StopWithTestError instead.
 func (o *recordOutput) Stop() error { return o.StopWithTestError(nil) }
 
@@ -123,7 +141,7 @@ func (o *recordOutput) StopWithTestError(testErr error) error {
 		record.Warn("%s", warning)
 	}
 	if o.sinks != nil && o.sinks.everStarted() {
-		record.Notes = append(record.Notes, "sink: in-process: it shared CPU, garbage collection and descriptors with k6")
+		o.inProcess(record)
 	}
 	if testErr != nil {
 		record.Notes = append(record.Notes, "k6: "+testErr.Error())

@@ -62,9 +62,13 @@ func (r *recordFile) finish(record *result.Record) error {
 	if err != nil {
 		return errors.Join(err, r.abandon())
 	}
-	text, err = appendMembers(append(text, '}'), []member{
+	last := []member{
 		{"provenance", record.Provenance}, {"load", record.Load}, {"notes", record.Notes}, {"warnings", record.Warnings},
-	})
+	}
+	if record.Sink != nil { // it ran in this process
+		last = append(last, member{"sink", record.Sink})
+	}
+	text, err = appendMembers(append(text, '}'), last)
 	if err != nil {
 		return errors.Join(err, r.abandon())
 	}

@@ -93,6 +93,8 @@ type sinks struct {
 	running map[string]*embedded
 	started int
 	sent    *recent[time.Time] // by token, while a sink runs
+	inside  int                // connections of clients to sinks of this process
+	outside string             // the first other server that clients connected to while a sink ran
 }
 
 func newSinks() *sinks {
@@ -129,6 +131,47 @@ func (s *sinks) everStarted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.started > 0
+}
+
+// noteDial remembers whom clients connect to while a sink runs.
+func (s *sinks) noteDial(remote net.Addr) {
+	if s == nil || !s.any.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.running {
+		if e.listens(remote) {
+			s.inside++
+			return
+		}
+	}
+	if s.outside == "" {
+		s.outside = remote.String()
+	}
+}
+
+// spokeTo returns how many connections of clients led to sinks of this process, and the first other server that they connected to
+// while a sink ran.
+func (s *sinks) spokeTo() (inside int, outside string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inside, s.outside
+}
+
+// listens reports whether an address is one of the sink's listeners, of which some may be those of all interfaces.
+func (e *embedded) listens(remote net.Addr) bool {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	for _, own := range e.data.Listeners {
+		ip := net.ParseIP(own.Host)
+		if own.Port == tcp.Port && (ip.Equal(tcp.IP) || ip.IsUnspecified()) {
+			return true
+		}
+	}
+	return false
 }
 
 // noteSent remembers when a sending began, for those who wait for its delivery.

@@ -163,7 +163,7 @@ func newLedger(client *Client, sink *Sink) *ledger {
 	for _, r := range sink.Replies {
 		reply := Reply{r.Stage, r.Code, r.Enhanced}
 		l.injected[reply] += r.Count
-		if strings.HasPrefix(r.Cause, CauseRule) {
+		if strings.HasPrefix(r.Cause, CauseRule) && !sink.RepliesOnly {
 			l.drawn[reply] += r.Count
 		} else {
 			l.planned[reply] += float64(r.Count)
@@ -243,6 +243,9 @@ func (l *ledger) settle(reply Reply) (Row, []string) {
 
 // checkRules compares each rule's outcomes with the replies that carry its name.
 func checkRules(sink *Sink) []string {
+	if sink.RepliesOnly {
+		return nil
+	}
 	type drawnReply struct {
 		rule string
 		Reply

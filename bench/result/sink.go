@@ -15,6 +15,8 @@ const (
 type Sink struct {
 	// Replies counts every reply that was decided, in flight or not.
 	Replies []ReplyCount `json:"replies"`
+	// RepliesOnly: nothing but Replies and what follows from them is known; see SinkOfSamples.
+	RepliesOnly bool `json:"replies_only,omitempty"`
 	// Rules says how often each rule spoke and what it drew.
 	Rules []RuleCount `json:"rules,omitempty"`
 	// InFlight names the replies among Replies whose fate the sink can't vouch for.

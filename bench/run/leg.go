@@ -128,6 +128,11 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 		half.Provenance.Seed = w.plan.Seed()
 	}
 	half.Sink = counts
+	if own := generator.Sink; own != nil && counts.Connections == 0 {
+		half.Sink, half.Provenance.SinkMode = own, generator.Provenance.SinkMode
+		half.Provenance.Plan, half.Provenance.Seed = result.Plan{Name: "the script's own"}, 0
+		half.Notes = append(half.Notes, "the script spoke to a sink of its own: this leg's plan had no effect")
+	}
 	record, err := result.Join(generator, half)
 	if err != nil {
 		return nil, fmt.Errorf("leg %s: %w", name, err)
