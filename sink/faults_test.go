@@ -80,7 +80,7 @@ var replyFaults = []faultCase{
 			}
 			c.quit()
 		},
-		rows: []string{"connection quit"}},
+		rows: []string{"connection quit missing"}},
 	{name: "the lost reply after the dot", plan: "rules: [{name: r, stage: message, close: fin, delivery: keep}]",
 		client: func(c *rawClient) { c.message(); c.expectEOF() },
 		rows:   []string{"attempt b@recipient.test message 250 lost rule:r fin-before+keep delivered", "connection fault fin-before+keep"}},

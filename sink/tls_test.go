@@ -12,9 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -248,88 +246,6 @@ func TestAUTH(t *testing.T) {
 			})
 		}
 	})
-}
-
-// clientsScript lets Python's smtplib authenticate by each mechanism that it knows, under STARTTLS and under implicit TLS.
-const clientsScript = `
-import smtplib, ssl, sys
-host, plain, secure, ca = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-context = ssl.create_default_context(cafile=ca)
-for implicit in (False, True):
-    for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
-        if implicit:
-            client = smtplib.SMTP_SSL(host, secure, "client.test", timeout=20, context=context)
-        else:
-            client = smtplib.SMTP(host, plain, "client.test", timeout=20)
-            client.starttls(context=context)
-        client.ehlo()
-        client.user, client.password = "alice", "secret"
-        client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")))
-        client.sendmail("a@sender.test", ["b@recipient.test"], "Subject: test\r\n\r\nbody\r\n")
-        client.quit()
-        print("ok", implicit, mechanism)
-`
-
-// Real clients do TLS and AUTH with the sink: smtplib by three mechanisms, curl by SCRAM-SHA-256 and XOAUTH2, if its build knows them.
-func TestTLSAndAUTHByRealClients(t *testing.T) {
-	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
-		server := faulty(t, kind, "rules: []", func(cfg *sink.Config) {
-			cfg.Listeners = []sink.Listener{{Name: "plain", Address: "127.0.0.1:0"}, {Name: "tls", Address: "127.0.0.1:0", ImplicitTLS: true}}
-			cfg.TLS = sink.TLSConfig{Offer: sink.TLSOfferAlways, Require: true}
-			cfg.Auth = sink.AuthConfig{Accounts: sasl.Users{"alice": "secret"}, Require: true, NeedsTLS: true}
-		})
-		ca := filepath.Join(t.TempDir(), "ca.pem")
-		if err := os.WriteFile(ca, server.Authority(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		port := func(listener string) string {
-			_, port, err := net.SplitHostPort(server.Addr(listener).String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return port
-		}
-		t.Run("smtplib", func(t *testing.T) {
-			out, status := runTool(t, python(t), "-c", clientsScript, "127.0.0.1", port("plain"), port("tls"), ca)
-			if status != 0 || strings.Count(out, "ok ") != 6 {
-				t.Errorf("exit status %d: %s", status, out)
-			}
-		})
-		t.Run("curl", func(t *testing.T) {
-			program := sinktest.RequireTool(t, "curl", "curl")
-			for _, auth := range [][]string{
-				{"--user", "alice:secret", "--login-options", "AUTH=SCRAM-SHA-256"}, {"--user", "alice", "--oauth2-bearer", "secret"},
-				{"--user", "alice:secret", "--login-options", "AUTH=PLAIN"},
-			} {
-				args := append([]string{"--silent", "--show-error", "--cacert", ca, "--ssl-reqd", "--url", "smtp://localhost:" + port("plain") + "/client.test",
-					"--mail-from", "a@sender.test", "--mail-rcpt", "b@recipient.test", "--upload-file", "-"}, auth...)
-				if strings.Contains(auth[len(auth)-1], "SCRAM") && !curlKnows(t, program, "gsasl") {
-					continue
-				}
-				if out, status := runTool(t, program, args...); status != 0 {
-					t.Errorf("curl %v: exit status %d: %s", auth, status, out)
-				}
-			}
-		})
-	})
-}
-
-func curlKnows(t *testing.T, program, feature string) bool {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), program, "--version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Contains(string(out), feature)
-}
-
-func python(t *testing.T) string {
-	t.Helper()
-	const system = "/usr/bin/python3"
-	if _, err := os.Stat(system); err == nil {
-		return system
-	}
-	return sinktest.RequireTool(t, "python3", "python3")
 }
 
 func TestLoadCertificate(t *testing.T) {

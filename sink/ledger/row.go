@@ -109,7 +109,7 @@ type Connection struct {
 	Stage          smtp.Stage    // of the last reply; only meaningful when Code is not 0
 	Code           smtp.Code     // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced // of the same reply
-	Fault          string        // what was done to the connection besides replies and delays; empty: nothing
+	Fault          string        // what ended the connection besides a reply, or else was done last of what no other row tells; empty: nothing
 	Reason         string        // why it ended: a lower-case word such as "quit"
 	Error          string        // the error that ended it, if one did
 }

@@ -14,6 +14,9 @@ func (s *Session) deliver(stage smtp.Stage) {
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults
 		s.misspeak(stage)
+		if !s.hasRow(stage) {
+			s.lasting().by = s.verdict()
+		}
 	}
 	if r := s.env.Recorder; r != nil {
 		r.Decided(stage, &w.decision, s.view)
@@ -24,6 +27,18 @@ func (s *Session) deliver(stage smtp.Stage) {
 		return
 	}
 	s.reply()
+}
+
+// hasRow reports whether a row of a transaction or an attempt tells of what is done at the stage, with the reply that was decided.
+func (s *Session) hasRow(stage smtp.Stage) bool {
+	switch stage {
+	case smtp.StageMessage:
+		return true
+	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml, smtp.StageRcpt, smtp.StageData, smtp.StageBdat:
+		code := s.work.decision.Reply.Code
+		return code.Class() != 2 && !(stage == smtp.StageData && code == 354)
+	}
+	return false
 }
 
 // reply sends the reply that was decided, or doesn't, and does what follows from it.

@@ -149,9 +149,9 @@ type Connection struct {
 	Code           smtp.Code  // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced
 	Reason         CloseReason
-	Cause          fault.Cause // who ended the connection, if a reply or a fault did; meaningful if By or Fault is not empty
+	Cause          fault.Cause // who ended the connection, if a reply or a fault did, or else of the last fault that no other row tells; meaningful if By or Fault is not empty
 	By             string      // name of the rule or limit
-	Fault          string      // as fault.Faults.Names has it
+	Fault          string      // as fault.Faults.Names has it: what ended the connection, or else the last fault of which no other row tells
 	Err            error       // what the driver passed to Closed or TLSDone
 }
 

@@ -195,7 +195,7 @@ func (s *Session) recordConnection() {
 	by := s.work.by
 	if x := s.extra; x != nil {
 		c.TLSInfo, c.User, c.Injections, c.BadSwitches = x.tls, x.user, uint64(x.injections), uint64(x.badSwitches)
-		if s.reason == ClosedByFault && by == (Verdict{}) {
+		if by == (Verdict{}) {
 			by = x.by
 		}
 	}

@@ -21,10 +21,25 @@ func RequireTool(t testing.TB, binary, debianPackage string) string {
 			return path
 		}
 	}
+	missing(t, binary, debianPackage)
+	return ""
+}
+
+// RequirePerlModule returns when perl can load a module that a tool of the calling test, which is written in Perl, can't do without.
+// Otherwise it does as RequireTool.
+func RequirePerlModule(t testing.TB, module, debianPackage string) {
+	t.Helper()
+	perl := RequireTool(t, "perl", "perl")
+	if err := exec.CommandContext(t.Context(), perl, "-M"+module, "-e", "1").Run(); err != nil {
+		missing(t, "the Perl module "+module, debianPackage)
+	}
+}
+
+func missing(t testing.TB, what, debianPackage string) {
+	t.Helper()
 	const format = "%s is not installed; install it with: apt-get install -y --no-install-recommends %s"
 	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatalf(format, binary, debianPackage)
+		t.Fatalf(format, what, debianPackage)
 	}
-	t.Skipf(format, binary, debianPackage)
-	return ""
+	t.Skipf(format, what, debianPackage)
 }

@@ -25,16 +25,43 @@ func (r *recordedTB) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-func requireTool(t *testing.T, binary string) (path string, tb *recordedTB) {
+// recorded lets f end on a goroutine of its own, as it may.
+func recorded(t *testing.T, f func(testing.TB)) *recordedTB {
 	t.Helper()
-	tb = &recordedTB{TB: t}
+	tb := &recordedTB{TB: t}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		path = RequireTool(tb, binary, "some-package")
+		f(tb)
 	}()
 	<-done
+	return tb
+}
+
+func requireTool(t *testing.T, binary string) (path string, tb *recordedTB) {
+	t.Helper()
+	tb = recorded(t, func(tb testing.TB) { path = RequireTool(tb, binary, "some-package") })
 	return path, tb
+}
+
+func TestRequirePerlModule(t *testing.T) {
+	for _, test := range []struct{ requireAll, module, skipped, failed string }{
+		{"", "strict", "", ""}, {"1", "strict", "", ""},
+		{"", "No::Such::Module", "the Perl module No::Such::Module is not installed", ""},
+		{"1", "No::Such::Module", "", "the Perl module No::Such::Module is not installed"},
+	} {
+		t.Setenv("REQUIRE_ALL", test.requireAll)
+		RequireTool(t, "perl", "perl")
+		tb := recorded(t, func(tb testing.TB) { RequirePerlModule(tb, test.module, "some-package") })
+		if !begins(tb.skipped, test.skipped) || !begins(tb.failed, test.failed) {
+			t.Errorf("RequirePerlModule(%s) with REQUIRE_ALL=%q: skipped %q, failed %q; want %q, %q", test.module, test.requireAll, tb.skipped, tb.failed, test.skipped, test.failed)
+		}
+	}
+}
+
+// begins reports whether text begins with start, or both are empty.
+func begins(text, start string) bool {
+	return strings.HasPrefix(text, start) && (text == "") == (start == "")
 }
 
 func TestRequireTool(t *testing.T) {
