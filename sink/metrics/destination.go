@@ -25,7 +25,13 @@ type destination struct{ listener, domain string }
 // destinations counts attempts per destination. The lock is a shard's own, and so nobody waits for it but a snapshot.
 type destinations struct {
 	mu     sync.Mutex
-	counts map[destination]*[numEnds]uint64
+	counts map[destination]*destinationCounts
+	last   *destinationCounts // clients tend to stay with a destination
+}
+
+type destinationCounts struct {
+	destination
+	ends [numEnds]uint64
 }
 
 // count allocates only when a destination is met for the first time.
@@ -39,16 +45,19 @@ func (d *destinations) count(listener string, domain []byte, end End) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	counts := d.counts[destination{listener, string(lower)}]
-	if counts == nil {
-		counts = d.add(listener, string(lower))
+	counts := d.last
+	if counts == nil || counts.domain != string(lower) || counts.listener != listener {
+		if counts = d.counts[destination{listener, string(lower)}]; counts == nil {
+			counts = d.add(listener, string(lower))
+		}
+		d.last = counts
 	}
-	counts[end]++
+	counts.ends[end]++
 }
 
-func (d *destinations) add(listener, domain string) *[numEnds]uint64 {
+func (d *destinations) add(listener, domain string) *destinationCounts {
 	if d.counts == nil {
-		d.counts = make(map[destination]*[numEnds]uint64)
+		d.counts = make(map[destination]*destinationCounts)
 	}
 	key := destination{listener, domain}
 	if len(d.counts) >= MaxDomains {
@@ -57,7 +66,7 @@ func (d *destinations) add(listener, domain string) *[numEnds]uint64 {
 			return counts
 		}
 	}
-	counts := new([numEnds]uint64)
+	counts := &destinationCounts{destination: key}
 	d.counts[key] = counts
 	return counts
 }
@@ -71,7 +80,7 @@ func (m *Set) destinations() []DestinationCount {
 			if sum[key] == nil {
 				sum[key] = new([numEnds]uint64)
 			}
-			for end, n := range counts {
+			for end, n := range counts.ends {
 				sum[key][end] += n
 			}
 		}

@@ -90,6 +90,9 @@ func (p *Phase) Decided(stage smtp.Stage, d *fault.Decision) { (*cells)(p).Cell(
 
 // Cell returns the counters of the decision's reply at a stage. It allocates only when a kind of reply is met for the first time.
 func (s *cells) Cell(stage smtp.Stage, d *fault.Decision) *Cell {
+	if d.Rule == nil && d.Limit == nil && d.Cause == fault.CausePlain && d.Reply == fault.Plain(stage) {
+		return &s.plain[stage] // nearly always
+	}
 	t := s.table.Load()
 	if d.Rule != nil {
 		var cell *Cell

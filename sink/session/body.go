@@ -91,6 +91,7 @@ func (s *Session) feedData(p []byte) int {
 // endBody answers the message: once, or in LMTP once per accepted recipient (RFC 2033 section 4.2).
 func (s *Session) endBody() {
 	tx := s.tx
+	tx.header.finish()
 	if tx.scanner.EightBit() && tx.body != smtp.Body8BitMIME && !tx.smtputf8 {
 		s.undeclared8Bit++
 	}

@@ -21,7 +21,20 @@ var headerPool bytebufferpool.Pool
 type header struct {
 	buffer *bytebufferpool.ByteBuffer // nil: not captured
 	done   bool                       // its end was found, or too much was read
+	line   int                        // where the line begins whose end was not found yet
+
+	// What each message is asked for is noted while its lines are looked at: one recipient or fifty, nobody searches again.
+	noted     bool // what follows says all
+	asks      bool // a field could be one of those that fault.HeaderSwitch reads
+	stormID   int  // 1 + where the first field of that name begins; 0: there is none
+	messageID int  // likewise
 }
+
+// The fields that identify a message.
+const (
+	fieldStormID   = "x-storm-id"
+	fieldMessageID = "message-id"
+)
 
 func (h *header) captured() bool { return h.buffer != nil }
 
@@ -30,7 +43,9 @@ func (h *header) begin() {
 	if h.buffer == nil {
 		h.buffer = getBuffer(&headerPool, headerCapacity)
 	}
-	h.buffer.B, h.done = h.buffer.B[:0], false
+	buffer := h.buffer
+	buffer.B = buffer.B[:0]
+	*h = header{buffer: buffer}
 }
 
 func (h *header) release() {
@@ -47,8 +62,8 @@ func (h *header) add(p []byte) {
 	}
 	b := h.buffer
 	p = p[:min(len(p), maxHeader-len(b.B))]
-	if len(b.B) == 0 {
-		end := headerEnd(p, 0)
+	if len(b.B) == 0 { // nothing of the body is copied
+		end := h.look(p, 0)
 		h.done = end >= 0
 		if h.done {
 			p = p[:end]
@@ -57,53 +72,105 @@ func (h *header) add(p []byte) {
 	} else {
 		from := len(b.B)
 		b.B = append(b.B, p...)
-		if end := headerEnd(b.B, from); end >= 0 {
+		if end := h.look(b.B, from); end >= 0 {
 			b.B, h.done = b.B[:end], true
 		}
 	}
+	h.noted = h.done
 	h.done = h.done || len(b.B) == maxHeader
 }
 
-// headerEnd returns where the empty line is that ends a header (RFC 5322 section 2.1), or -1. What lies before from was searched
-// already. A line that ends in LF alone counts as one, too: such a message may be accepted.
-func headerEnd(b []byte, from int) int {
-	for i := max(from-len(crlf), 0); i < len(b); {
-		n := bytes.IndexByte(b[i:], '\n')
+// finish says that the message is over, header or not.
+func (h *header) finish() {
+	if h.buffer != nil && !h.done {
+		h.done, h.noted = true, h.line == len(h.buffer.B)
+	}
+}
+
+// look goes through the lines of b, which is what was captured so far; before from there is no LF that it has not seen. It returns
+// where the empty line ends that ends the header (RFC 5322 section 2.1), or -1. A line that ends in LF alone counts as one, too:
+// such a message may be accepted.
+func (h *header) look(b []byte, from int) int {
+	for {
+		n := bytes.IndexByte(b[from:], '\n')
 		if n < 0 {
 			return -1
 		}
-		if line := i + n; emptyLine(b[:line]) {
-			return line + 1
+		from += n + 1
+		line := b[h.line:from]
+		if len(line) == 1 || len(line) == 2 && line[0] == '\r' {
+			return from
 		}
-		i += n + 1
+		h.note(line)
+		h.line = from
 	}
-	return -1
 }
 
-// emptyLine reports whether the last line of b, which misses its LF, is empty.
-func emptyLine(b []byte) bool {
-	b = bytes.TrimSuffix(b, crlf[:1])
-	return len(b) == 0 || b[len(b)-1] == '\n'
+// note looks at a line that begins at h.line.
+func (h *header) note(line []byte) {
+	switch line[0] | 0x20 {
+	case 'm':
+		if h.messageID == 0 && hasName(line, fieldMessageID) {
+			h.messageID = 1 + h.line
+		}
+	case 'x':
+		switch {
+		case len(line) < 3 || line[1] != '-':
+		case hasName(line, fieldStormID):
+			if h.stormID == 0 {
+				h.stormID = 1 + h.line
+			}
+		case line[2]|0x20 == 's', line[2]|0x20 == 'b':
+			h.asks = true
+		}
+	}
 }
 
 // Header implements fault.Headers: the first field of that name, which is in lower case.
 func (h *header) Header(name string) (value []byte, ok bool) {
-	if h.buffer == nil {
+	switch {
+	case h.buffer == nil:
+		return nil, false
+	case h.noted && name == fieldStormID:
+		return h.field(h.stormID)
+	case h.noted && name == fieldMessageID:
+		return h.field(h.messageID)
+	}
+	return h.search(name)
+}
+
+// field returns the value of the field that begins at, counted from 1; 0 means none.
+func (h *header) field(at int) (value []byte, ok bool) {
+	if at == 0 {
 		return nil, false
 	}
+	return fieldValue(h.buffer.B[at-1:]), true
+}
+
+// search looks for a field that was not noted.
+func (h *header) search(name string) (value []byte, ok bool) {
 	for b := h.buffer.B; len(b) > 0; {
-		n := bytes.IndexByte(b, '\n') + 1
-		if n == 0 {
-			n = len(b)
-		}
+		n := lineEnd(b)
 		if hasName(b[:n], name) {
-			n = fieldEnd(b, n)
-			_, value, _ = bytes.Cut(b[:n], colon)
-			return bytes.TrimSpace(value), true
+			return fieldValue(b), true
 		}
 		b = b[n:]
 	}
 	return nil, false
+}
+
+// lineEnd returns where the first line of b ends.
+func lineEnd(b []byte) int {
+	if n := bytes.IndexByte(b, '\n'); n >= 0 {
+		return n + 1
+	}
+	return len(b)
+}
+
+// fieldValue returns the value of the field with which b begins.
+func fieldValue(b []byte) []byte {
+	_, value, _ := bytes.Cut(b[:fieldEnd(b, lineEnd(b))], colon)
+	return bytes.TrimSpace(value)
 }
 
 var colon = []byte{':'}
@@ -138,25 +205,8 @@ func fieldEnd(b []byte, n int) int {
 	return n
 }
 
-// mayAsk reports whether any field could be one of those that fault.HeaderSwitch reads, so that most headers are searched once.
-func (h *header) mayAsk() bool {
-	if h.buffer == nil {
-		return false
-	}
-	for b := h.buffer.B; len(b) > len("x-storm"); {
-		if (b[0] == 'x' || b[0] == 'X') && b[1] == '-' {
-			if c := b[2] | 0x20; c == 's' || c == 'b' {
-				return true
-			}
-		}
-		n := bytes.IndexByte(b, '\n') + 1
-		if n == 0 {
-			return false
-		}
-		b = b[n:]
-	}
-	return false
-}
+// mayAsk reports whether any field could be one of those that fault.HeaderSwitch reads, so that most headers are never searched.
+func (h *header) mayAsk() bool { return h.buffer != nil && (h.asks || !h.noted) }
 
 // capture starts to capture the message's header if anybody needs it.
 func (s *Session) capture() {

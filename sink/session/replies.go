@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -83,9 +84,29 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 		out.B = s.appendEhlo(out.B, r, plain)
 	default:
 		withEnhanced := s.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
-		out.B = r.Append(out.B, withEnhanced)
+		if plain && r == fault.Plain(stage) {
+			out.B = append(out.B, plainTexts[stage][btoi(withEnhanced)]...)
+		} else {
+			out.B = r.Append(out.B, withEnhanced)
+		}
 	}
 	s.octetsOut += uint64(len(out.B) - before)
+}
+
+// plainTexts are the plain replies as they go over the wire, without and with enhanced status codes.
+var plainTexts = func() (texts [smtp.NumStages][2]string) {
+	for stage := range texts {
+		r := fault.Plain(smtp.Stage(stage))
+		texts[stage] = [...]string{string(r.Append(nil, false)), string(r.Append(nil, true))}
+	}
+	return texts
+}()
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (s *Session) serviceName() string {

@@ -19,8 +19,8 @@ func (s *Session) newAttempt() *Attempt {
 	if tx := s.tx; tx != nil {
 		a.Sender, a.Token, a.Size, a.Message = tx.sender(), tx.token(), tx.octets(), uint64(s.messages)
 		if tx.header.captured() {
-			a.StormID, _ = tx.header.Header("x-storm-id")
-			a.MessageID, _ = tx.header.Header("message-id")
+			a.StormID, _ = tx.header.Header(fieldStormID)
+			a.MessageID, _ = tx.header.Header(fieldMessageID)
 		}
 	}
 	return a
