@@ -11,9 +11,10 @@ import (
 // Stats is what a server did since its start. Taken while connections are open, its figures may be apart by the events that are
 // under way; after Shutdown or Close they are exact.
 type Stats struct {
-	Plan    string    `json:"plan,omitempty"` // the name of the plan in force
-	Seed    uint64    `json:"seed"`           // its seed; 0 without a plan
-	Driver  string    `json:"driver"`         // "epoll" or "net"
+	Plan    string    `json:"plan,omitempty"`        // the name of the plan in force
+	Hash    string    `json:"plan_sha256,omitempty"` // of its file's text, where it came from one
+	Seed    uint64    `json:"seed"`                  // its seed; 0 without a plan
+	Driver  string    `json:"driver"`                // "epoll" or "net"
 	Loops   int       `json:"loops"`
 	Started time.Time `json:"started,omitzero"`
 	Seconds float64   `json:"seconds"` // since Started, until now or the end
@@ -69,8 +70,8 @@ func (s *Server) Stats() *Stats {
 		Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Limits: s.limits.Stats(), Started: start,
 		Phase: s.Phase(), ReopenFailures: s.reopenFailures.Load(),
 	}
-	if plan := s.force.Load().plan; plan != nil {
-		out.Plan, out.Seed = plan.Name(), plan.Seed()
+	if force := s.force.Load(); force.plan != nil {
+		out.Plan, out.Hash, out.Seed = force.plan.Name(), force.hash, force.plan.Seed()
 	}
 	if account != nil {
 		kept := account.writer.Stats()

@@ -99,7 +99,10 @@ func latencyTable(b *strings.Builder, s *Summary, i int) {
 				name = p.Metric
 			}
 			row := []string{name, quantileName(q.Q), percentile(q, x.Count) + star(q, x.Count, &few), interval(q.Within, millis)}
-			if i > 0 {
+			switch {
+			case i > 0 && y.differences == nil: // unlike runs: another kind of server answered
+				row = append(row, percentile(y.percentiles[j], y.Count)+star(y.percentiles[j], y.Count, &few), interval(y.percentiles[j].Within, millis), "", "")
+			case i > 0:
 				d := y.differences[j]
 				row = append(row, percentile(d.B, y.Count)+star(d.B, y.Count, &few), interval(d.B.Within, millis))
 				if d.Known {
@@ -119,7 +122,11 @@ func latencyTable(b *strings.Builder, s *Summary, i int) {
 		t.rows = t.rows[:n-1]
 	}
 	t.write(b)
-	if i > 0 {
+	switch {
+	case i > 0 && !alike(base.record, other.record):
+		fmt.Fprintf(b, "n = %s and %s; the clients of one run spoke to the sink and those of the other to an MTA: their difference would say nothing.\n",
+			samples(s.Latency, 0), samples(s.Latency, i))
+	case i > 0:
 		fmt.Fprintf(b, "n = %s and %s; one run a side: the intervals (%s) cover what varied within the runs,\nnot what would vary from run to run, so no run is called better. ~: the interval contains 0.\n",
 			samples(s.Latency, 0), samples(s.Latency, i), method)
 	}

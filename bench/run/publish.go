@@ -55,7 +55,7 @@ func (r *runner) report(outcome *Outcome) error {
 		}
 		text.WriteByte('\n')
 	}
-	if err := writeReplies(&text, outcome.Legs); err != nil {
+	if err := WriteReplies(&text, outcome.Legs); err != nil {
 		return err
 	}
 	writeDelivery(&text, outcome.Legs)

@@ -10,8 +10,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
-// writeReplies writes what each leg planned, injected and observed, per stage and code.
-func writeReplies(w io.Writer, legs []*Leg) error {
+// WriteReplies writes what each leg planned, injected and observed, per stage and code.
+func WriteReplies(w io.Writer, legs []*Leg) error {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	var titles, heads strings.Builder

@@ -298,7 +298,7 @@ func TestWarnings(t *testing.T) {
 	r.Sink = &result.Sink{Lateness: late, Process: &result.Process{CPUSeconds: 18, WallSeconds: 10}}
 	got := Warnings(r)
 	for i, want := range []string{"own warning", "100 iterations were dropped", "3 iterations were cut short", "exit status 107", "90 % of the capacity",
-		"generator used 95 %", "smtp_msg_waiting has 500 samples", "sink used 90 %", "sink was late", "in-process"} {
+		"generator used 95 %", "fewer than 1000 samples, so that p99 rests on fewer than ten values: smtp_msg_waiting (500)", "sink used 90 %", "sink was late", "in-process"} {
 		if i >= len(got) || !strings.Contains(got[i], want) {
 			t.Fatalf("warning %d: want it to say %q in %q", i, want, got)
 		}

@@ -2,6 +2,7 @@ package stat
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
@@ -66,12 +67,15 @@ func cpuShare(p *result.Process, cores int) float64 {
 
 func fewSamples(c *result.Client) []string {
 	const q = 0.99
-	var out []string
+	var few []string
 	for _, metric := range c.Metrics(result.Trend) {
 		h := c.Total(metric, nil)
 		if n := h.Count(); n > 0 && n < MinSamples(q) {
-			out = append(out, fmt.Sprintf("%s has %d samples: its p99 rests on fewer than ten values (%d samples are needed)", metric, n, MinSamples(q)))
+			few = append(few, fmt.Sprintf("%s (%d)", metric, n))
 		}
 	}
-	return out
+	if len(few) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("fewer than %d samples, so that p99 rests on fewer than ten values: %s", MinSamples(q), strings.Join(few, ", "))}
 }

@@ -78,6 +78,9 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
   # your own MTA, whose next hop is the sink at port 2526
   smtpbench run --target 127.0.0.1:25 --sink-listen 127.0.0.1:2526
 
+  # a sink and a k6 that ran as processes of their own: was every injected reply observed?
+  smtpbench join run.json sink.json
+
   # two runs side by side
   smtpbench compare results/monday/calm.json results/tuesday/calm.json --html diff.html`,
 		SilenceErrors:     true,
@@ -93,7 +96,7 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
 		}
 		return &usageError{err}
 	})
-	root.AddCommand(newRunCommand(stdout), newCompareCommand(stdout), newReportCommand(stdout), newVersionCommand(stdout))
+	root.AddCommand(newRunCommand(stdout), newJoinCommand(stdout), newCompareCommand(stdout), newReportCommand(stdout), newVersionCommand(stdout))
 	return root
 }
 

@@ -96,7 +96,7 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		args string
 		want []string // parts of the line
 	}{
-		{"ruin", []string{`unknown command "ruin"`, "compare report run version"}},
+		{"ruin", []string{`unknown command "ruin"`, "compare join report run version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
@@ -185,7 +185,7 @@ func TestK6IsMissing(t *testing.T) {
 }
 
 func TestHelpHasExamples(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"compare", "--help"}, {"report", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"join", "--help"}, {"compare", "--help"}, {"report", "--help"}} {
 		stdout, stderr, status := smtpbench(t, t.TempDir(), args...)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, "Examples:") || !strings.Contains(stdout, "  smtpbench ") {
 			t.Errorf("%v: status %d, stderr %q, stdout:\n%s", args, status, stderr, stdout)

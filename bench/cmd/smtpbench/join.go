@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/smtpstorm/xk6-smtp/bench/report"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/run"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
+)
+
+func newJoinCommand(stdout *os.File) *cobra.Command {
+	var o run.JoinOptions
+	var out, html string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "join K6.json SINK.json",
+		Short: "join the records of a k6 and a sink that ran as processes of their own",
+		Long: `join puts the two halves of a run together: the record that k6 writes (k6 run -o smtpstorm=K6.json) and the counters that smtpsink prints
+at its end (smtpsink --json > SINK.json). Per stage and code it holds what the plan's weights lead to expect (planned) and what the sink
+said (injected) against what the clients read (observed). Any difference but replies in flight is named, and the exit status is 1.
+
+The sink must have served this one k6 run and nobody else. A sink that runs within k6 (k6/x/smtp/sink) needs no join: its record is complete.`,
+		Example: `  smtpsink --listen 127.0.0.1:2525 --plan scripts/plans/bounce-storm.yaml --json > sink.json &
+  k6 run -o smtpstorm=run.json scripts/bounce-storm.js; kill %1; wait
+  smtpbench join run.json sink.json --plan scripts/plans/bounce-storm.yaml --out joined.json
+  smtpbench join run.json sink.json --json | jq '.legs[0].reconciliation.rows'
+  smtpbench join run.json sink.json --mta 'Postfix 3.10' --html report.html`,
+		Args: arguments(2, 2, "two files: the record of k6 and the counters of smtpsink"),
+		RunE: func(_ *cobra.Command, files []string) error {
+			o.Files = [2]string{files[0], files[1]}
+			leg, err := run.Join(o)
+			if err != nil {
+				return err
+			}
+			return presentJoined(stdout, leg, out, html, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&out, "out", "", "write the joined record to this `file`, for smtpbench report and compare")
+	f.StringVar(&o.Plan, "plan", "", "plan `file` that the sink must have run; its text goes into the record")
+	f.StringVar(&o.MTA, "mta", "", "`name` of the mail transfer agent between k6 and the sink, whose replies are not the sink's and are not compared")
+	f.StringVar(&o.Label, "label", "", "`name` of the run in tables (default: the plan's)")
+	f.StringVar(&html, "html", "", "also write a self-contained report to this `file`")
+	f.BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
+	return cmd
+}
+
+// presentJoined writes and prints a joined run. A difference that nothing explains is a failure.
+func presentJoined(stdout io.Writer, leg *run.Leg, out, html string, asJSON bool) error {
+	if out != "" {
+		if err := writeFile(out, leg.Record.Encode); err != nil {
+			return err
+		}
+	}
+	full := report.Report{Title: "smtpstorm: " + leg.Record.Label, Generated: time.Now(), Legs: []*result.Record{leg.Record}, Intervals: stat.Options{Seed: bootstrapSeed}}
+	if err := render(stdout, full, html, asJSON); err != nil {
+		return err
+	}
+	if leg.Reconciliation == nil {
+		return nil
+	}
+	if !asJSON {
+		fmt.Fprintln(stdout)
+		if err := run.WriteReplies(stdout, []*run.Leg{leg}); err != nil {
+			return err
+		}
+		verdict := "every injected reply was observed, or was in flight at the end"
+		if !leg.Reconciliation.Balanced {
+			verdict = "FAILED: " + strings.Join(leg.Reconciliation.Problems, "\n         ")
+		}
+		fmt.Fprintf(stdout, "\nverdict  %s\n", verdict)
+	}
+	if !leg.Reconciliation.Balanced {
+		return statusError(exitFailed)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package run
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink"
+)
+
+// JoinOptions say which two halves of a run to put together.
+type JoinOptions struct {
+	// Files are the record that k6 wrote (-o smtpstorm=FILE) and the counters that smtpsink printed (--json), in any order.
+	Files [2]string
+	Plan  string // plan file that the sink must have run; its text goes into the record. Empty: not checked
+	MTA   string // what stood between clients and sink; their replies are then different ones, and are not compared
+	Label string // of the run; empty: the plan's name, or "calm"
+}
+
+// maxHalfBytes bounds a file of the sink's counters; a day of windows stays below.
+const maxHalfBytes = 512 << 20
+
+// Join puts the two halves of a run of separate processes together. The error is an *InputError when a file is at fault: it is
+// missing, torn, of another kind, or of another run or plan.
+func Join(o JoinOptions) (*Leg, error) {
+	var generator *result.Record
+	var stats *sink.Stats
+	var generatorFile, sinkFile string
+	for _, file := range o.Files {
+		record, counters, err := readHalf(file)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case record != nil && generator != nil:
+			return nil, inputErrorf("%s and %s are both records of k6: one of the two must be what smtpsink --json printed", generatorFile, file)
+		case counters != nil && stats != nil:
+			return nil, inputErrorf("%s and %s are both counters of smtpsink: one of the two must be the record of k6 run -o smtpstorm=FILE", sinkFile, file)
+		case record != nil:
+			generator, generatorFile = record, file
+		default:
+			stats, sinkFile = counters, file
+		}
+	}
+	if err := sameTime(generator.Provenance, stats, generatorFile, sinkFile); err != nil {
+		return nil, err
+	}
+	source, err := o.plan(stats, sinkFile)
+	if err != nil {
+		return nil, err
+	}
+	half := result.New(source.Name)
+	half.Sink = sinkRecord(stats, nil)
+	half.Provenance.SinkMode = result.SinkExternal
+	half.Provenance.Plan, half.Provenance.Seed = source, stats.Seed
+	if half.Label = o.Label; half.Label == "" {
+		half.Label = source.Name
+	}
+	record, err := result.Join(generator, half)
+	if err != nil {
+		return nil, err
+	}
+	record.Label = half.Label
+	if stats.Open > 0 {
+		record.Warn("the sink's counters are not its last ones: %d connections were open", stats.Open)
+	}
+	leg := &Leg{Name: "joined", Record: record, Wall: record.Provenance.Duration()}
+	if o.MTA != "" {
+		record.Provenance.MTA = &result.MTA{Name: o.MTA}
+		return leg, nil
+	}
+	rec := result.Reconcile(record.Client, record.Sink)
+	leg.Reconciliation = &rec
+	return leg, nil
+}
+
+// plan returns what the sink ran, and refuses another plan than the one that the user names.
+func (o *JoinOptions) plan(stats *sink.Stats, file string) (result.Plan, error) {
+	ran := result.Plan{Name: stats.Plan, SHA256: stats.Hash}
+	if ran.Name == "" {
+		ran.Name = "calm"
+		if len(stats.Rules) > 0 {
+			ran.Name = "storm from flags"
+		}
+	}
+	if o.Plan == "" {
+		return ran, nil
+	}
+	want, err := fromFile(o.Plan, (&Options{}).seed)
+	if err != nil {
+		return ran, err
+	}
+	switch {
+	case len(stats.Rules) == 0 && stats.Plan == "" && stats.Hash == "":
+		return ran, inputErrorf("%s: the sink ran no plan, and not %s", file, o.Plan)
+	case ran.SHA256 != want.source.SHA256:
+		return ran, inputErrorf("%s: the sink ran another plan than %s: %q (SHA-256 %s), not %q (%s)", file, o.Plan, ran.Name, short(ran.SHA256), want.source.Name, short(want.source.SHA256))
+	}
+	return want.source, nil
+}
+
+// short is the begin of a hash.
+func short(hash string) string {
+	if hash == "" {
+		return "unknown"
+	}
+	return hash[:min(len(hash), 12)] + "..."
+}
+
+// sameTime refuses halves that can't be of one run, since one had ended before the other began.
+func sameTime(generator result.Provenance, stats *sink.Stats, generatorFile, sinkFile string) error {
+	if generator.Started.IsZero() || generator.Ended.IsZero() || stats.Started.IsZero() {
+		return nil
+	}
+	ended := stats.Started.Add(time.Duration(stats.Seconds * float64(time.Second)))
+	if generator.Started.Before(ended) && stats.Started.Before(generator.Ended) {
+		return nil
+	}
+	const format = "2006-01-02 15:04:05"
+	return inputErrorf("%s and %s are not of one run: k6 ran from %s to %s, the sink from %s to %s (UTC)", generatorFile, sinkFile,
+		generator.Started.UTC().Format(format), generator.Ended.UTC().Format(format), stats.Started.UTC().Format(format), ended.UTC().Format(format))
+}
+
+// readHalf reads a file that is either k6's half of a run or the sink's.
+func readHalf(path string) (*result.Record, *sink.Stats, error) {
+	text, err := readBounded(path)
+	if err != nil {
+		return nil, nil, inputErrorf("%s can't be read: %v", path, reason(err))
+	}
+	var head struct {
+		Schema  string          `json:"schema"`
+		Driver  string          `json:"driver"`
+		Replies json.RawMessage `json:"replies"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, nil, inputErrorf("%s: %s", path, unlike(path, text, err))
+	}
+	switch {
+	case head.Schema == result.Schema:
+		record, err := result.Decode(bytes.NewReader(text))
+		switch {
+		case err != nil:
+			return nil, nil, inputErrorf("%s: %v", path, err)
+		case record.Client == nil:
+			return nil, nil, inputErrorf("%s: the record has no client part: it is not one of k6", path)
+		case record.Sink != nil && record.Provenance.SinkMode == result.SinkInProcess:
+			return nil, nil, inputErrorf("%s: its sink ran within k6, so that the record is complete: see smtpbench report", path)
+		case record.Sink != nil:
+			return nil, nil, inputErrorf("%s: the record holds a sink's part already: see smtpbench report", path)
+		}
+		return record, nil, nil
+	case head.Schema != "":
+		return nil, nil, inputErrorf("%s: schema %q is neither a record of k6 (%s) nor counters of smtpsink", path, head.Schema, result.Schema)
+	case head.Driver == "" || head.Replies == nil:
+		return nil, nil, inputErrorf("%s: neither a record of k6 (-o smtpstorm=FILE) nor counters of smtpsink (--json)", path)
+	}
+	stats := new(sink.Stats)
+	if err := json.Unmarshal(text, stats); err != nil {
+		return nil, nil, inputErrorf("%s: counters of smtpsink that this program can't read: %v", path, err)
+	}
+	return nil, stats, nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxHalfBytes+1))
+	if err == nil && len(text) > maxHalfBytes {
+		err = fmt.Errorf("it is larger than %d octets", maxHalfBytes)
+	}
+	return text, err
+}
+
+// unlike says what a file is instead of one JSON document.
+func unlike(path string, text []byte, err error) string {
+	var line struct {
+		Kind string `json:"kind"` // a ledger's
+		Type string `json:"type"` // k6's own
+	}
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	isLine := json.Unmarshal(first, &line) == nil
+	var syntax *json.SyntaxError
+	switch {
+	case len(bytes.TrimSpace(text)) == 0:
+		return "the file is empty: k6 and smtpsink write theirs when they end in good order"
+	case isLine && line.Kind != "":
+		return "a ledger, and not counters of smtpsink (--json): see smtpsink ledger --help"
+	case isLine && line.Type != "":
+		return "k6's own JSON output, and not a record: run k6 with -o smtpstorm=FILE"
+	case strings.HasSuffix(filepath.Base(path), ".partial"):
+		return "k6 did not end in good order: the record is incomplete"
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(bytes.TrimRight(text, "\n"))):
+		return "the file is torn: it ends in the middle (was the process killed, or is it still running?)"
+	}
+	return fmt.Sprintf("neither a record of k6 (-o smtpstorm=FILE) nor counters of smtpsink (--json): %v", err)
+}
