@@ -56,7 +56,10 @@ func (c *cannedServer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *cannedServer) Close() error                { return nil }
+func (c *cannedServer) Close() error { return nil }
+func (c *cannedServer) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25}
+}
 func (c *cannedServer) SetDeadline(time.Time) error { return nil }
 
 // BenchmarkSend is a message of 1 KiB from JavaScript and back, metrics included; "floor" is the same loop over a promise that

@@ -201,56 +201,62 @@ type sendOptions struct {
 	fields   []pair
 }
 
+// sendParsers reads each option of send into its place. It is made once: a message must not pay for it.
+var sendParsers = map[string]func(*sendOptions, option) error{
+	"from": func(o *sendOptions, v option) error {
+		s, err := v.string()
+		if err != nil {
+			return err
+		}
+		bare, err := v.address(s)
+		o.from = &bare
+		return err
+	},
+	"to": func(o *sendOptions, v option) error {
+		list, err := v.strings()
+		if err != nil {
+			return err
+		}
+		if list == nil {
+			list = []string{} // an empty list is not the same as none
+		}
+		for i, s := range list {
+			if list[i], err = v.address(s); err != nil {
+				return err
+			}
+		}
+		o.to = list
+		return nil
+	},
+	"tags": func(o *sendOptions, v option) (err error) {
+		o.tags, err = v.tags()
+		return err
+	},
+	"expectedReplies": func(o *sendOptions, v option) (err error) {
+		o.expected, err = v.expected()
+		return err
+	},
+	"dsn": func(o *sendOptions, v option) (err error) {
+		o.dsn, err = parseDSN(v)
+		return err
+	},
+	"fields": func(o *sendOptions, v option) (err error) {
+		o.fields, err = v.pairs(true)
+		return err
+	},
+}
+
+// address reads one of an option's addresses.
+func (o option) address(s string) (string, error) {
+	bare, err := bareAddress(s)
+	if err != nil {
+		return "", &optionError{o.owner, o.key, fmt.Sprintf("wants a mail address, not %q", s)}
+	}
+	return bare, nil
+}
+
 // parseSendOptions reads the second argument of send.
 func parseSendOptions(rt *sobek.Runtime, value sobek.Value) (*sendOptions, error) {
 	o := &sendOptions{}
-	address := func(v option, s string) (string, error) {
-		bare, err := bareAddress(s)
-		if err != nil {
-			return "", &optionError{v.owner, v.key, fmt.Sprintf("wants a mail address, not %q", s)}
-		}
-		return bare, nil
-	}
-	return o, parseOptions(rt, "send", value, map[string]parser{
-		"from": func(v option) error {
-			s, err := v.string()
-			if err != nil {
-				return err
-			}
-			bare, err := address(v, s)
-			o.from = &bare
-			return err
-		},
-		"to": func(v option) error {
-			list, err := v.strings()
-			if err != nil {
-				return err
-			}
-			o.to = make([]string, 0, len(list)) // an empty list is not the same as none
-			for _, s := range list {
-				bare, err := address(v, s)
-				if err != nil {
-					return err
-				}
-				o.to = append(o.to, bare)
-			}
-			return nil
-		},
-		"tags": func(v option) (err error) {
-			o.tags, err = v.tags()
-			return err
-		},
-		"expectedReplies": func(v option) (err error) {
-			o.expected, err = v.expected()
-			return err
-		},
-		"dsn": func(v option) (err error) {
-			o.dsn, err = parseDSN(v)
-			return err
-		},
-		"fields": func(v option) (err error) {
-			o.fields, err = v.pairs(true)
-			return err
-		},
-	})
+	return o, parseInto(rt, "send", value, o, sendParsers)
 }

@@ -2,6 +2,7 @@ package xk6smtp
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -40,6 +41,16 @@ type parser func(option) error
 // parseOptions hands every key of an options object to its parser. Unknown keys are errors that list the valid ones; a key whose
 // value is undefined counts as absent. A missing object has no keys.
 func parseOptions(rt *sobek.Runtime, owner string, value sobek.Value, parsers map[string]parser) error {
+	return parseEach(rt, owner, value, parsers, func(parse parser, v option) error { return parse(v) })
+}
+
+// parseInto is parseOptions for a table that is made once: its parsers are told where the values go.
+func parseInto[T any](rt *sobek.Runtime, owner string, value sobek.Value, into *T, parsers map[string]func(*T, option) error) error {
+	return parseEach(rt, owner, value, parsers, func(parse func(*T, option) error, v option) error { return parse(into, v) })
+}
+
+// parseEach hands every key's value to call together with its parser.
+func parseEach[P any](rt *sobek.Runtime, owner string, value sobek.Value, parsers map[string]P, call func(P, option) error) error {
 	if common.IsNullish(value) {
 		return nil
 	}
@@ -56,20 +67,15 @@ func parseOptions(rt *sobek.Runtime, owner string, value sobek.Value, parsers ma
 		if v == nil || sobek.IsUndefined(v) {
 			continue
 		}
-		if err := parse(option{owner, key, v, rt}); err != nil {
+		if err := call(parse, option{owner, key, v, rt}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func validKeys(parsers map[string]parser) string {
-	keys := make([]string, 0, len(parsers))
-	for key := range parsers {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return strings.Join(keys, " ")
+func validKeys[P any](parsers map[string]P) string {
+	return strings.Join(slices.Sorted(maps.Keys(parsers)), " ")
 }
 
 // kind is the kind of what a value exports to: Map for plain objects, Slice for arrays.

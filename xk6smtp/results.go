@@ -22,6 +22,8 @@ type replyResult struct {
 
 	Lines      []string         `js:"lines"`
 	Transcript []transcriptLine `js:"transcript"`
+
+	oneLine [1]string // Lines of a reply that has one
 }
 
 func (r *replyResult) setReply(reply client.Reply, ok bool) {
@@ -30,12 +32,22 @@ func (r *replyResult) setReply(reply client.Reply, ok bool) {
 	r.EnhancedCode = reply.Enhanced.String()
 	r.Phase = reply.Phase.String()
 	r.Text = reply.Text
-	r.Lines = strings.Split(reply.Text, "\n")
+	r.setLines(reply.Text)
 	if !ok {
 		r.ErrorCode = int(replyErrorCode(reply.Code))
 		line := smtp.Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: r.Lines}
 		r.Error = r.Phase + ": " + line.String()
 	}
+}
+
+// setLines cuts a reply's text into lines. One line, as nearly all replies have, costs nothing.
+func (r *replyResult) setLines(text string) {
+	if strings.IndexByte(text, '\n') >= 0 {
+		r.Lines = strings.Split(text, "\n")
+		return
+	}
+	r.oneLine[0] = text
+	r.Lines = r.oneLine[:]
 }
 
 func (r *replyResult) setError(phase smtp.Stage, err error) {
@@ -90,6 +102,8 @@ type sendResult struct {
 	Pipelined  bool              `js:"pipelined"`
 	Recipients []recipientResult `js:"recipients"`
 	Timings    sendTimings       `js:"timings"`
+
+	one [1]recipientResult // Recipients when there is one
 }
 
 type recipientResult struct {

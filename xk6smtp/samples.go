@@ -66,7 +66,13 @@ type batch struct {
 	withoutPhases bool // of all trends smtp_msg_duration alone is added
 }
 
+// usualSamples is room for a message to one recipient over an open connection: seven trends, three counts, five replies.
+const usualSamples = 16
+
 func (b *batch) add(metric *metrics.Metric, own ownTags, value float64) {
+	if b.samples == nil {
+		b.samples = make([]metrics.Sample, 0, usualSamples)
+	}
 	b.samples = append(b.samples, metrics.Sample{
 		TimeSeries: metrics.TimeSeries{Metric: metric, Tags: b.cache.with(b.tags.Tags, own)},
 		Time:       b.time,

@@ -37,8 +37,8 @@ func (c *collector) code(phase smtp.Stage) phaseCode {
 }
 
 // judge compares every recipient's final reply with the expected ones.
-func judge(res *client.Result, expected *expectedReplies, c *collector) *outcome {
-	o := &outcome{
+func judge(res *client.Result, expected *expectedReplies, c *collector) outcome {
+	o := outcome{
 		mail:        c.code(smtp.StageMail),
 		rcpt:        c.code(smtp.StageRcpt),
 		data:        c.code(smtp.StageData),
@@ -97,8 +97,8 @@ func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, opt
 	if !c.result.Started.IsZero() {
 		blocked = c.result.Started.Sub(op.called)
 	}
-	op.batch.message(&c.result, blocked, o)
-	res := c.newSendResult(wire.To, token, blocked, o, expected, err)
+	op.batch.message(&c.result, blocked, &o)
+	res := c.newSendResult(wire.To, token, blocked, &o, expected, err)
 	if conn != nil {
 		c.release(op, conn)
 	}
@@ -109,12 +109,14 @@ func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, opt
 func (c *smtpClient) newSendResult(to []string, token string, blocked time.Duration, o *outcome, expected *expectedReplies, err error) *sendResult {
 	t := &c.result.Timings
 	res := &sendResult{
-		Token:      token,
-		Pipelined:  c.result.Pipelined,
-		Recipients: make([]recipientResult, len(to)),
+		Token:     token,
+		Pipelined: c.result.Pipelined,
 		Timings: sendTimings{
 			millis(blocked), millis(t.Mail), millis(t.Rcpt), millis(t.Data), millis(t.Sending), millis(t.Waiting), millis(t.Duration),
 		},
+	}
+	if res.Recipients = res.one[:]; len(to) != 1 {
+		res.Recipients = make([]recipientResult, len(to))
 	}
 	if o.reply.Code != 0 {
 		res.setReply(o.reply, o.ok)
