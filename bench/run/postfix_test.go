@@ -7,19 +7,10 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
 func TestPostfixLegFollowsEveryMessage(t *testing.T) {
-	for _, tool := range []string{"postfix", "postconf"} {
-		sinktest.RequireTool(t, tool, "postfix")
-	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("REQUIRE_ALL") == "1" {
-			t.Fatal("a private Postfix needs root, and REQUIRE_ALL=1")
-		}
-		t.Skip("a private Postfix needs root: run the tests as root")
-	}
+	requirePostfix(t)
 	o, console := options(t, "ok")
 	o.MTA = MTAPostfix
 	outcome, err := Run(t.Context(), o)

@@ -34,6 +34,12 @@ type loadSpec struct {
 	Wait bool `json:"wait"`
 	// Hold keeps the connections until standard input ends.
 	Hold bool `json:"hold"`
+	// TLS makes each message a STARTTLS session of its own, Conns of them at once; Resume takes up the session before (RFC 8446
+	// section 2.2).
+	TLS    bool `json:"tls,omitempty"`
+	Resume bool `json:"resume,omitempty"`
+	// CPUs, if not empty, are those that the generator may use, as taskset writes them.
+	CPUs string `json:"-"`
 }
 
 // loadResult is what a load took, in seconds.
@@ -42,6 +48,7 @@ type loadResult struct {
 	Wall     float64 `json:"wall_s"`    // the messages
 	CPU      float64 `json:"cpu_s"`     // of the generator, the messages only
 	Messages int     `json:"messages"`
+	Resumed  int     `json:"resumed,omitempty"` // TLS sessions
 }
 
 // generator is one run. All replies must be positive.
@@ -392,6 +399,13 @@ func generate(arg string, stdin io.Reader, stdout io.Writer) error {
 	if err := json.Unmarshal([]byte(arg), &spec); err != nil {
 		return err
 	}
+	if spec.TLS {
+		res, err := securely(spec)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(stdout).Encode(res)
+	}
 	var ready func(loadResult)
 	if spec.Wait {
 		ready = func(r loadResult) {
@@ -418,7 +432,8 @@ func startLoad(ctx context.Context, spec loadSpec, ready func() error) (res load
 	if err != nil {
 		return res, nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, generateCommand, string(arg))
+	argv := onCPUs(spec.CPUs, []string{self, generateCommand, string(arg)})
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

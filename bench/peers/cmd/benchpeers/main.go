@@ -122,6 +122,14 @@ func run(argv []string, stdout, stderr io.Writer) error {
 		}
 		return nil
 	}
+	dir, err := os.MkdirTemp("", "benchpeers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if programs.certificate, programs.certificateKey, err = makeCertificate(dir); err != nil {
+		return err
+	}
 	h := &harness{programs: programs, kinds: kinds, rounds: o.rounds, scale: o.scale, progress: io.Discard}
 	if o.quick {
 		h.rounds, h.scale = min(h.rounds, 3), min(h.scale, 0.1)

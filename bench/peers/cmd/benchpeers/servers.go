@@ -26,12 +26,15 @@ const (
 	nameAio    = "aiosmtpd"
 	nameBefore = "before" // another build of the sink
 	nameProbe  = "probe"  // the sink in a process that tells of its garbage collector
+	nameGoTLS  = "go-tls" // a plain Go TLS server
 )
 
 // programs are the paths of what the harness starts.
 type programs struct {
 	sink, peer, probe, source string
 	before                    string // another build of the sink; empty: none
+
+	certificate, certificateKey string // for the servers with TLS
 }
 
 // findPrograms looks beside this program and on the PATH. Only the sink, the peer server and smtp-source must be there.

@@ -131,8 +131,11 @@ var targets = []target{
 	{workload: "rcpt-50", a: nameSink, b: nameCanned, bound: 0.9},
 	{workload: "rcpt-50", a: nameSink, b: namePost, bound: 1, stretch: 1.2},
 	{workload: "big-256k", a: nameSink, b: namePost, bound: 7, stretch: 11},
+	{workload: "starttls-full", a: nameSink, b: nameGoTLS, bound: 0.95},
+	{workload: "starttls-resumed", a: nameSink, b: nameGoTLS, bound: 0.95},
 	{workload: "idle", a: nameSink, bound: kib, most: true, stretch: kib / 2},
 	{workload: "accept", a: nameSink, b: nameCanned, bound: 1.2, most: true},
 	{workload: "lateness", a: nameSink, bound: 2, most: true},
+	{workload: "delay-allocations", a: nameProbe, bound: 0.01, most: true},
 	{workload: "allocations", a: nameProbe, bound: 0.01, most: true},
 }

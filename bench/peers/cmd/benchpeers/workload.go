@@ -66,7 +66,9 @@ func workloads() []workload {
 		rate("big-256k", "256 KiB, bare-LF detection on in the sink, connections reused", 1_500, 100, "-s", "100", "-d", "-l", "262144"),
 		generated("own-1k", "as reused-1k, by the harness's own client: its calibration", 30_000, loadSpec{Conns: 100, Size: kib, Recipients: 1, Greet: true}),
 		generated("pipelined-1k", "1 KiB, a pipelining client, 100 connections reused", 30_000, loadSpec{Conns: 100, Size: kib, Recipients: 1, Greet: true, Pipelining: true}),
-		acceptWorkload(), idleWorkload(), latenessWorkload(), allocationWorkload(), collectorWorkload(), loopsWorkload(),
+		secured("starttls-full", "STARTTLS sessions of one message, full handshakes", 2_000, false),
+		secured("starttls-resumed", "STARTTLS sessions of one message, resumed", 2_000, true),
+		acceptWorkload(), idleWorkload(), latenessWorkload(), delayAllocations(), allocationWorkload(), collectorWorkload(), loopsWorkload(), apartWorkload(),
 	}
 }
 
@@ -106,22 +108,27 @@ func generated(name, title string, messages int, spec loadSpec) workload {
 }
 
 func (h *harness) own(ctx context.Context, p *process, spec loadSpec) (sample, error) {
+	s, _, err := h.load(ctx, p, spec)
+	return s, err
+}
+
+func (h *harness) load(ctx context.Context, p *process, spec loadSpec) (sample, loadResult, error) {
 	before, err := p.cpu()
 	if err != nil {
-		return sample{}, err
+		return sample{}, loadResult{}, err
 	}
 	res, release, err := startLoad(ctx, spec, func() (err error) {
 		before, err = p.cpu() // connecting doesn't count, then
 		return err
 	})
 	if err != nil {
-		return sample{}, err
+		return sample{}, res, err
 	}
 	after, err := p.cpu()
 	release()
 	s := sample{Messages: res.Messages, CPU: (after - before).Seconds(), Wall: res.Wall, GeneratorCPU: res.CPU}
 	s.rate()
-	return s, err
+	return s, res, err
 }
 
 // manyConns is how many connections one process is asked to hold: below the usual hard limit of 20,000 descriptors.
@@ -193,14 +200,19 @@ type sinkSummary struct {
 	} `json:"lateness"`
 }
 
+// What the workloads of delayed replies have in common.
+const (
+	delayedConns = 15_000
+	delayFlag    = "rcpt=uniform(0s,5s)"
+)
+
 func latenessWorkload() workload {
-	const conns = 15_000
 	return workload{name: "lateness", title: "delayed replies, 15,000 pending, due over 5 s: how late, p99", unit: "milliseconds", lower: true, fresh: true,
 		kinds: func(p *programs, _ []kind) []kind {
-			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", "rcpt=uniform(0s,5s)") }}}
+			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", delayFlag) }}}
 		},
 		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
-			n := h.conns(conns)
+			n := h.conns(delayedConns)
 			return h.own(ctx, p, loadSpec{Addr: p.addr, Conns: n, Messages: n, Size: kib, Greet: true, Wait: true})
 		},
 		after: func(p *process, s *sample) error {
@@ -233,6 +245,17 @@ func allocationWorkload() workload {
 	return w.workload()
 }
 
+// delayAllocations counts what delayed replies allocate once there were as many at once before.
+func delayAllocations() workload {
+	w := probeWorkload("delay-allocations", "heap objects allocated while 15,000 replies are delayed by up to 5 s, those of the probe and of the time series included",
+		"per message", "--delay", delayFlag, "--warm-up", strconv.Itoa(delayedConns))
+	w.load = func(h *harness, ctx context.Context, p *process) (sample, error) {
+		return h.own(ctx, p, loadSpec{Addr: p.addr, Conns: delayedConns, Messages: 3 * delayedConns, Size: kib, Greet: true, Wait: true})
+	}
+	w.value = func(seen *probeReport) float64 { return seen.perMessage() }
+	return w.workload()
+}
+
 // probeReport is what of sinkprobe's report is used here; all from the end of the warm-up.
 type probeReport struct {
 	Mallocs  float64 `json:"mallocs"`
@@ -249,6 +272,7 @@ func (r *probeReport) perMessage() float64 { return r.Mallocs / max(r.Messages, 
 type probed struct {
 	name, title, unit string
 	args              []string
+	load              func(h *harness, ctx context.Context, p *process) (sample, error) // nil: connections reused, by smtp-source
 	value             func(*probeReport) float64
 }
 
@@ -264,6 +288,9 @@ func (w *probed) workload() workload {
 			}}}
 		},
 		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
+			if w.load != nil {
+				return w.load(h, ctx, p)
+			}
 			return h.smtpSource(ctx, p, max(h.scaled(60_000), 20_000), "-s", "100", "-d", "-l", "1024")
 		},
 		after: func(p *process, s *sample) error {
@@ -274,16 +301,5 @@ func (w *probed) workload() workload {
 			s.Value = w.value(&seen)
 			s.More = map[string]float64{"longest_pause_us": seen.PauseMax, "pauses": seen.Pauses, "gc_cycles": seen.Cycles, "allocations_per_message": seen.perMessage()}
 			return nil
-		}}
-}
-
-func loopsWorkload() workload {
-	loops := func(p *programs, n string) kind {
-		return kind{name: nameSink + "-" + n, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--loops", n) }}
-	}
-	return workload{name: "loops", title: "one loop against two: 1 KiB, 100 connections reused", unit: unitRate,
-		kinds: func(p *programs, _ []kind) []kind { return []kind{loops(p, "1"), loops(p, "2")} },
-		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
-			return h.smtpSource(ctx, p, h.scaled(30_000), "-s", "100", "-d", "-l", "1024")
 		}}
 }

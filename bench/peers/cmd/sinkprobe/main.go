@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
 func main() {
@@ -30,6 +31,7 @@ func main() {
 
 type options struct {
 	listen, driver, cpu, mem string
+	delay                    string
 	loops, warmUp            int
 	gcEvery                  time.Duration
 }
@@ -42,6 +44,7 @@ func run(args []string, stdout io.Writer) (err error) {
 	flags.IntVar(&o.loops, "loops", 1, "event loops")
 	flags.IntVar(&o.warmUp, "warm-up", 1000, "messages after which counting allocations begins")
 	flags.DurationVar(&o.gcEvery, "gc-every", 0, "run the collector so often; 0 leaves it alone")
+	flags.StringVar(&o.delay, "delay", "", "delay the replies of a stage, as smtpsink --delay does: STAGE=DELAY")
 	flags.StringVar(&o.cpu, "cpuprofile", "", "file for the CPU profile, from the end of the warm-up")
 	flags.StringVar(&o.mem, "memprofile", "", "file for the allocation profile; every allocation is sampled")
 	if err := flags.Parse(args); err != nil {
@@ -56,7 +59,17 @@ func run(args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := sink.New(sink.Config{Listeners: []sink.Listener{{Address: o.listen}}, Driver: driver, Loops: o.loops})
+	cfg := sink.Config{Listeners: []sink.Listener{{Address: o.listen}}, Driver: driver, Loops: o.loops}
+	if o.delay != "" {
+		spec, err := fault.CompileFlags(fault.Flags{Seed: 1, Delays: []string{o.delay}})
+		if err != nil {
+			return err
+		}
+		if cfg.Plan, err = fault.NewPlan(spec); err != nil {
+			return err
+		}
+	}
+	server, err := sink.New(cfg)
 	if err != nil {
 		return err
 	}
