@@ -5,8 +5,8 @@
 //   bin/k6 run scripts/bounce-storm.js
 //
 // Environment: SMTP_HOST (127.0.0.1), SMTP_PORT (2525), RATE messages per second (200), DURATION (30s), VUS that may be busy at
-// once (50), SIZE of a message in octets (1024), RUN a word that keeps the addresses of two runs apart (1), MAX_FAILED the share of
-// messages that may fail (0.35).
+// once (50), MESSAGES after which no more are sent (no limit), SIZE of a message in octets (1024), RUN a word that keeps the addresses of two
+// runs apart (1), MAX_FAILED the share of messages that may fail (0.35).
 import { check } from 'k6';
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
@@ -14,6 +14,7 @@ import { Client, Message } from 'k6/x/smtp';
 
 const vus = Number(__ENV.VUS || 50);
 const run = __ENV.RUN || '1';
+const messages = Number(__ENV.MESSAGES || Infinity);
 
 export const options = {
   scenarios: {
@@ -57,6 +58,9 @@ const message = new Message({
 export default async function () {
   // Sender (VERP) and recipient are unique to each message, so that a server's random draws are all different ones.
   const n = exec.scenario.iterationInTest;
+  if (n >= messages) {
+    return;
+  }
   const result = await client.send(message, {
     from: `s+${run}-${n}@src.bench.test`,
     to: `${n}@domain${1 + (n % 5)}.dst.test`,

@@ -5,13 +5,15 @@
 //   bin/k6 run --env SMTP_HOST=mx.example.net --env SMTP_PORT=25 --env RATE=50 --env DURATION=2m scripts/calm.js
 //
 // Environment: SMTP_HOST (127.0.0.1), SMTP_PORT (2525), RATE messages per second (200), DURATION (30s), VUS that may be busy at
-// once (50), SIZE of a message in octets (1024), RUN a word that keeps the addresses of two runs apart (1).
+// once (50), MESSAGES after which no more are sent (no limit), SIZE of a message in octets (1024), RUN a word that keeps the addresses of two
+// runs apart (1).
 import { check } from 'k6';
 import exec from 'k6/execution';
 import { Client, Message } from 'k6/x/smtp';
 
 const vus = Number(__ENV.VUS || 50);
 const run = __ENV.RUN || '1';
+const messages = Number(__ENV.MESSAGES || Infinity);
 
 export const options = {
   scenarios: {
@@ -52,6 +54,9 @@ const message = new Message({
 export default async function () {
   // Sender (VERP) and recipient are unique to each message, so that a server's random draws are all different ones.
   const n = exec.scenario.iterationInTest;
+  if (n >= messages) {
+    return;
+  }
   const result = await client.send(message, {
     from: `s+${run}-${n}@src.bench.test`,
     to: `${n}@domain${1 + (n % 5)}.dst.test`,

@@ -251,6 +251,11 @@ func TestDashboardInABrowser(t *testing.T) {
 	if len(outcome.Legs) != 2 || !outcome.OK {
 		t.Errorf("outcome %+v\n%s", outcome, said)
 	}
+	for _, leg := range outcome.Legs {
+		if sent := leg.Record.Client.Sum("smtp_messages", nil); sent != float64(o.Messages) && leg.short == "" {
+			t.Errorf("%s: %v messages sent, want exactly %d or a word about it", leg.Name, sent, o.Messages)
+		}
+	}
 	_, line, _ := strings.Cut(string(seen), "SAW ")
 	line, _, _ = strings.Cut(line, `}"`)
 	for _, want := range []string{`smtp_replies{code:250}`, `smtp_replies{code:450}`, `smtp_replies{phase:rcpt}`, "Sink and delivery", "Connections", `\"complaints\":[]`} {

@@ -184,6 +184,7 @@ func (c *fakeClient) record(status int) *result.Record {
 	r := result.New("")
 	r.Client = &result.Client{Tool: "fake", Series: []result.Series{
 		{Metric: "smtp_msg_duration", Type: result.Trend, Unit: result.UnitMillis, Histogram: &c.waiting},
+		counter("smtp_messages", fakeMessages, nil),
 		counter("smtp_recipients", c.accepted, result.Tags{"expected_response": "true"}),
 		counter("smtp_recipients", fakeMessages-c.accepted, result.Tags{"expected_response": "false"}),
 	}}

@@ -17,6 +17,8 @@ type Leg struct {
 	Reconciliation *result.Reconciliation // nil when an MTA stood between client and sink
 	Interrupted    bool                   // it was ended early
 	Wall           time.Duration          // of k6
+
+	short string // says how many of the messages were not sent; empty if all were
 }
 
 // load is what a leg offers.
@@ -27,16 +29,36 @@ type load struct {
 	vus      int
 	rate     float64 // 0: the script's own
 	probed   float64 // the capacity that a probe measured, 0 without one
+	note     string  // what a reader should know about it
 }
 
 // duration is how long the messages take.
-func (l load) duration() time.Duration { return lasting(l.messages, l.rate) }
+func (l load) duration() time.Duration { return lasting(float64(l.messages), l.rate) }
+
+// settle holds the record of a bundled script to the load that it was to offer, and returns what is missing. Iterations beyond the
+// number of messages sent nothing.
+func (l load) settle(record *result.Record) string {
+	load := &record.Load
+	load.IterationsPlanned = uint64(l.messages)
+	load.IterationsComplete = min(load.IterationsComplete, load.IterationsPlanned)
+	sent := uint64(record.Client.Sum("smtp_messages", nil))
+	if sent >= uint64(l.messages) {
+		return ""
+	}
+	why := "k6 could not start them in time: a lower --rate helps"
+	if load.IterationsDropped > 0 {
+		why = fmt.Sprintf("%s arrivals found no client free: more --vus or a lower --rate help", count(load.IterationsDropped))
+	}
+	short := fmt.Sprintf("%s of %s messages were sent; %s", count(sent), count(l.messages), why)
+	record.Warn("%s", short)
+	return short
+}
 
 // env tells a script what to do.
 func (l load) env(host, port string, more []string) []string {
 	env := []string{"SMTP_HOST=" + host, "SMTP_PORT=" + port}
 	if l.rate > 0 {
-		env = append(env, fmt.Sprintf("VUS=%d", l.vus), fmt.Sprintf("RATE=%.0f", l.rate), "DURATION="+l.duration().String())
+		env = append(env, fmt.Sprintf("VUS=%d", l.vus), fmt.Sprintf("RATE=%.0f", l.rate), "DURATION="+l.duration().String(), fmt.Sprintf("MESSAGES=%d", l.messages))
 	}
 	return append(env, more...)
 }
@@ -98,7 +120,7 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 	}
 	c := result.Reconcile(leg.Record.Client, leg.Record.Sink)
 	leg.Reconciliation = &c
-	r.progress.say("%-8s %s messages in %.0f s, %s replies injected, %s observed, %s in flight", name,
+	r.progress.say("%-8s %s messages accepted in %.0f s, %s replies injected, %s observed, %s in flight", name,
 		count(stats.Messages), e.wall.Seconds(), count(c.Injected), count(c.Observed), count(c.InFlight))
 	return leg, nil
 }
@@ -111,6 +133,9 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	}
 	generator.Label = label
 	generator.Load.ProbeRatePerSecond = l.probed
+	if l.note != "" {
+		generator.Notes = append(generator.Notes, l.note)
+	}
 	if !e.interrupted && !e.overran {
 		generator.Load.ExitStatus = &e.status
 	}
@@ -141,6 +166,9 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 		record.Notes = append(record.Notes, "k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
 	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
+	if !l.own && !e.interrupted && !e.overran {
+		leg.short = l.settle(record)
+	}
 	switch {
 	case e.interrupted:
 		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.wall.Seconds(), e.status)

@@ -4,19 +4,19 @@ import exec from 'k6/execution';
 import { Client, Message } from 'k6/x/smtp';
 
 const vus = Number(__ENV.VUS);
+const rate = Number(__ENV.RATE);
+const steady = { duration: __ENV.STEADY, target: rate };
+const rise = { duration: __ENV.RAMP, target: rate }; // an agent starts its processes one by one
 
 export const options = {
   scenarios: {
     mta: {
       executor: 'ramping-arrival-rate',
-      startRate: 10,
+      startRate: __ENV.RAMP === '0s' ? rate : Number(__ENV.START),
       timeUnit: '1s',
-      stages: [
-        { duration: '3s', target: Number(__ENV.RATE) }, // an agent starts its processes one by one
-        { duration: __ENV.DURATION, target: Number(__ENV.RATE) },
-      ],
+      stages: __ENV.RAMP === '0s' ? [steady] : [rise, steady],
       preAllocatedVUs: vus,
-      maxVUs: 4 * vus,
+      maxVUs: vus,
     },
   },
 };
@@ -32,6 +32,9 @@ const message = new Message({
 
 export default async function () {
   const n = exec.scenario.iterationInTest;
+  if (n >= Number(__ENV.MESSAGES)) {
+    return;
+  }
   await client.send(message, {
     from: `s+${__ENV.RUN}-${n}-t${Date.now()}@src.bench.test`,
     to: [`r${n}@dst${n % 5}.bench.test`],

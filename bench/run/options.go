@@ -32,7 +32,8 @@ func inputErrorf(format string, args ...any) error {
 // Bounds of the options, and the figures that the main job promises.
 const (
 	DefaultVUs      = 500    // clients at the same time in each leg of the main job: so many that slow replies leave one free
-	DefaultMessages = 20_000 // messages in each leg of the main job
+	DefaultMessages = 20_000 // messages in each leg of the main job, or as many as fit into LegSeconds if they are fewer
+	LegSeconds      = 30     // at most for each leg of the main job, so that it stays under two minutes on slow machines as well
 	maxVUs          = 10_000
 	maxRate         = 1_000_000.0
 	maxMessages     = 100_000_000
@@ -53,9 +54,9 @@ type Options struct {
 	Env     []string // NAME=VALUE for the script's __ENV
 	Out     string   // directory of the results; replaced as a whole at the end
 
-	Messages int           // messages a leg of the bundled scripts; 0: 20,000 (1,500 in a leg through an MTA)
-	VUs      int           // clients at the same time; 0: 500 (20 in a leg through an MTA)
-	Rate     float64       // messages per second; 0: half of the capacity that a probe measures (150 in a leg through an MTA)
+	Messages int           // messages a leg of the bundled scripts; 0: 20,000, or what 30 s allow (1,500 in a leg through an MTA)
+	VUs      int           // clients at the same time; 0: 500 (100 in a leg through an MTA)
+	Rate     float64       // messages per second, a whole number; 0: half of the capacity that a probe measures (150 in a leg through an MTA)
 	MaxTime  time.Duration // bound on each leg; 0: an hour for the user's own script, planned time plus a minute for bundled ones
 
 	Plan    string      // plan file of the storm leg; empty: the flags, or else plans/bounce-storm.yaml
@@ -81,6 +82,8 @@ type Options struct {
 	// Stop, when closed, ends the run early: what was measured so far is written, marked as interrupted. Cancelling the context
 	// of Run ends it at once.
 	Stop <-chan struct{}
+
+	anyMessages bool // Messages is the default, and may be fewer
 }
 
 func (o *Options) withDefaults() {
@@ -89,6 +92,7 @@ func (o *Options) withDefaults() {
 			*v = n
 		}
 	}
+	o.anyMessages = o.Messages == 0 && o.Target == ""
 	if o.Target == "" {
 		set(&o.Messages, DefaultMessages)
 		set(&o.VUs, DefaultVUs)
@@ -121,6 +125,8 @@ func (o *Options) validate() error {
 		return inputErrorf("--vus %d: want 1 to %d", o.VUs, maxVUs)
 	case o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > maxRate:
 		return inputErrorf("--rate %v: want messages per second, more than 0 and at most %.0f", o.Rate, maxRate)
+	case o.Rate != math.Trunc(o.Rate):
+		return inputErrorf("--rate %v: want a whole number of messages per second", o.Rate)
 	case o.MaxTime < 0:
 		return inputErrorf("--max-time %v: want a positive duration such as 10m", o.MaxTime)
 	case o.CutoffSeconds < 1 || o.CutoffSeconds > 3600:

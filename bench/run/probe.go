@@ -64,7 +64,7 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 		stdout: filepath.Join(r.scratch, "probe.out"),
 		stderr: filepath.Join(r.scratch, "probe.log"),
 		// The flags replace the script's scenario, which must be valid nevertheless.
-		env:   load{vus: probeVUs, messages: 1, rate: 1}.env(host, port, r.o.Env),
+		env:   load{vus: probeVUs, messages: maxMessages, rate: maxRate}.env(host, port, r.o.Env),
 		args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},
 		limit: probeDuration + time.Minute,
 	}, r.o.Stop, func() {
@@ -98,7 +98,14 @@ func halfOf(capacity float64) float64 {
 	return math.Floor(half/step) * step
 }
 
-// lasting returns how many whole seconds n messages take at a rate, with a second to spare so that a late start loses none.
-func lasting(n int, rate float64) time.Duration {
-	return time.Duration(math.Ceil(float64(n)/rate)+1) * time.Second
+// slack is how much longer than its messages take a leg lasts: k6 may be late when the time is over, and what it has not started by
+// then it never starts. The bundled scripts send no message beyond their number.
+const slack = 250 * time.Millisecond
+
+// lasting returns how long n messages take at a rate, in whole milliseconds, with some slack.
+func lasting(n float64, rate float64) time.Duration {
+	return time.Duration(math.Ceil(max(n, 0)/rate*1000))*time.Millisecond + slack
 }
+
+// fitting returns how many of n messages a leg can send at a rate within LegSeconds.
+func fitting(n int, rate float64) int { return min(n, max(1, int(rate*LegSeconds))) }

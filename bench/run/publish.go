@@ -174,6 +174,11 @@ func problems(outcome *Outcome, summary *report.Summary) []string {
 
 // conclude prints the last lines.
 func (r *runner) conclude(outcome *Outcome, problems []string) {
+	for _, leg := range outcome.Legs {
+		if leg.short != "" {
+			fmt.Fprintf(r.o.Console, "\nWARNING  %s: %s", leg.Name, leg.short)
+		}
+	}
 	verdict := "every injected reply was observed, or was in flight at the end"
 	if outcome.Legs[len(outcome.Legs)-1].Reconciliation == nil {
 		verdict = "every accepted message is accounted for"

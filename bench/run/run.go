@@ -116,9 +116,9 @@ func (r *runner) prepareDirect() ([]step, error) {
 			return nil, inputErrorf("script %s can't be read: %v", stormLoad.script, err)
 		}
 		steps = append(steps, func(ctx context.Context) (*Leg, error) {
-			rate, probed, err := r.chooseRate(ctx, calmLoad.script)
-			calmLoad.rate, calmLoad.probed = rate, probed
-			stormLoad.rate, stormLoad.probed = rate, probed
+			chosen, err := r.chooseLoad(ctx, calmLoad)
+			chosen.script, calmLoad = calmLoad.script, chosen
+			chosen.script, stormLoad = stormLoad.script, chosen
 			return nil, err
 		})
 	}
@@ -143,19 +143,30 @@ func (r *runner) prepareDirect() ([]step, error) {
 	return steps, nil
 }
 
-// chooseRate returns the arrival rate of both legs: what the user asked for, or at most half of what a probe measured.
-func (r *runner) chooseRate(ctx context.Context, script string) (rate, probed float64, err error) {
-	if r.o.Rate > 0 {
-		return r.o.Rate, 0, nil
+// chooseLoad completes the load of both legs. The arrival rate is what the user asked for, or at most half of what a probe measured;
+// unless the user asked for a number of messages, there are no more than a leg of LegSeconds can send.
+func (r *runner) chooseLoad(ctx context.Context, l load) (load, error) {
+	if l.rate == 0 {
+		r.progress.update("probe    measuring the capacity of generator and sink")
+		var err error
+		if l.probed, err = r.probe(ctx, l.script); err != nil {
+			return l, err
+		}
+		l.rate = min(halfOf(l.probed), maxDefaultRate)
 	}
-	r.progress.update("probe    measuring the capacity of generator and sink")
-	probed, err = r.probe(ctx, script)
-	if err != nil {
-		return 0, 0, err
+	asked := l.messages
+	if r.o.anyMessages {
+		l.messages = fitting(asked, l.rate)
 	}
-	rate = min(halfOf(probed), maxDefaultRate)
-	r.progress.say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %.0f/s for %.0f s", probed, probeVUs, rate, lasting(r.o.Messages, rate).Seconds())
-	return rate, probed, nil
+	if l.probed > 0 {
+		r.progress.say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %s messages, %.0f/s for %.0f s", l.probed, probeVUs,
+			count(l.messages), l.rate, l.duration().Seconds())
+	}
+	if l.messages < asked {
+		l.note = fmt.Sprintf("%s messages instead of %s: more take longer than %d s at %.0f/s (--messages %d sends them all)", count(l.messages), count(asked), LegSeconds, l.rate, asked)
+		r.progress.say("fewer    %s", l.note)
+	}
+	return l, nil
 }
 
 // run takes the steps one by one, until one fails or the run is stopped, and reports.

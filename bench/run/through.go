@@ -20,9 +20,25 @@ import (
 // The load of a leg through an MTA: modest, so that the queue drains within seconds after it.
 const (
 	mtaMessages = 1500
-	mtaVUs      = 20
+	mtaVUs      = 100
 	mtaRate     = 150
 )
+
+// An agent starts its processes one by one: the load begins at mtaStart messages per second and takes mtaRamp to rise to its rate. A
+// load that would be over by then comes at its full rate.
+const (
+	mtaStart = 10
+	mtaRamp  = 3 * time.Second
+)
+
+// ramp returns how the messages of a load are spread over a rise and a steady part; the rise is 0 where there is none.
+func (l load) ramp() (rise, steady time.Duration) {
+	rising := mtaRamp.Seconds() * (mtaStart + l.rate) / 2
+	if l.rate <= mtaStart || float64(l.messages) < 2*rising {
+		return 0, l.duration()
+	}
+	return mtaRamp, lasting(float64(l.messages)-rising, l.rate)
+}
 
 // mtaRetries let a private Postfix drain a mild storm within seconds.
 var mtaRetries = mta.Policy{
@@ -144,7 +160,9 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 		return nil, err
 	}
 	started := time.Now()
-	env := l.env(host, port, append([]string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36)}, r.o.Env...))
+	rise, steady := l.ramp()
+	more := []string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36), fmt.Sprintf("START=%d", mtaStart), "RAMP=" + rise.String(), "STEADY=" + steady.String()}
+	env := l.env(host, port, append(more, r.o.Env...))
 	e, err := r.drive(ctx, r.job(name, l, env), func() {
 		s := w.look(time.Now())
 		r.progress.update("mta      %3.0f s: %s delivered, %s queued", time.Since(started).Seconds(), count(s.Delivered), count(s.Queued))

@@ -1,0 +1,80 @@
+package run
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLegsOfTheMainJobTakeAtMostThirtySeconds(t *testing.T) {
+	for _, tt := range []struct {
+		asked int
+		rate  float64
+		want  int
+	}{
+		{20_000, 1000, 20_000}, {20_000, 667, 20_000}, {20_000, 660, 19_800}, {20_000, 100, 3000}, {20_000, 1, 30}, {10, 1, 10},
+	} {
+		if got := fitting(tt.asked, tt.rate); got != tt.want {
+			t.Errorf("%d messages at %v/s: %d fit, want %d", tt.asked, tt.rate, got, tt.want)
+		}
+	}
+}
+
+func TestARiseAndASteadyPartAddUp(t *testing.T) {
+	for _, tt := range []struct {
+		messages int
+		rate     float64
+		rises    bool
+	}{
+		{1500, 150, true}, {1000, 150, true}, {479, 150, false}, {480, 150, true}, {1, 150, false}, {1000, 10, false}, {1000, 5, false}, {100_000, 1000, true},
+	} {
+		l := load{messages: tt.messages, rate: tt.rate}
+		rise, steady := l.ramp()
+		if rises := rise > 0; rises != tt.rises {
+			t.Errorf("%+v: a rise of %v", tt, rise)
+		}
+		offered := rise.Seconds()*(mtaStart+tt.rate)/2 + steady.Seconds()*tt.rate
+		if spare := offered - float64(tt.messages); spare < slack.Seconds()*tt.rate-0.01 || spare > (slack+time.Millisecond).Seconds()*tt.rate+0.01 {
+			t.Errorf("%+v: rise %v and steady %v offer %.1f, want the messages and the slack", tt, rise, steady, offered)
+		}
+	}
+	if d := lasting(20_000, 999); math.Abs(d.Seconds()-20.271) > 0.001 {
+		t.Errorf("20,000 messages at 999/s last %v", d)
+	}
+}
+
+func TestFewerMessagesThanAskedForAreNamed(t *testing.T) {
+	o, console := options(t, "ok")
+	o.Messages = fakeMessages + 10
+	outcome, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "40 of 50 messages were sent; k6 could not start them in time"
+	for _, leg := range outcome.Legs {
+		if !slices.ContainsFunc(leg.Record.Warnings, func(w string) bool { return strings.Contains(w, want) }) {
+			t.Errorf("%s: warnings %q, want %q", leg.Name, leg.Record.Warnings, want)
+		}
+		if l := leg.Record.Load; l.IterationsPlanned != 50 || l.IterationsComplete != 40 {
+			t.Errorf("%s: %d of %d iterations, want 40 of 50", leg.Name, l.IterationsComplete, l.IterationsPlanned)
+		}
+		if line := "\nWARNING  " + leg.Name + ": " + want; !strings.Contains(console.String(), line) {
+			t.Errorf("the console lacks %q:\n%s", line, console)
+		}
+	}
+}
+
+func TestALongLegIsShortenedAndSaysSo(t *testing.T) {
+	o, console := options(t, "ok")
+	o.Messages, o.Rate = 0, 2
+	outcome, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "60 messages instead of 20,000: more take longer than 30 s at 2/s (--messages 20000 sends them all)"
+	if !strings.Contains(console.String(), want) || !slices.Contains(outcome.Legs[0].Record.Notes, want) {
+		t.Errorf("console and notes %q lack %q:\n%s", outcome.Legs[0].Record.Notes, want, console)
+	}
+}
