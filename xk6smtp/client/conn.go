@@ -40,6 +40,8 @@ type Conn struct {
 	// armed is the phase for which the deadline holds, if deadline is set.
 	armed    smtp.Stage
 	deadline bool
+	until    time.Time // the deadline that the socket has, zero if unknown or none
+	lastText string    // of the last reply of one line: most are the same, message after message
 	// farewell is the 421 that ended the session (RFC 5321 section 3.8): the server closes after it, and so does the client.
 	farewell Reply
 	// astray says that a reply came which can't be the one to its command: whose the next ones are nobody knows.
@@ -272,8 +274,16 @@ func (c *Conn) end(stop func() bool) {
 // to be read that no command asked for. It looks at the socket without blocking, where the system allows it, so that a reply
 // which came late or unasked for is never taken for the next command's.
 func (c *Conn) Usable() bool {
-	// A deadline that has passed since the last operation would answer for the socket.
-	return !c.closed.Load() && c.r == c.w && c.drained() && c.guard.set(time.Time{}) == nil && c.probe.quiet()
+	return !c.closed.Load() && c.r == c.w && c.drained() && c.awake() && c.probe.quiet()
+}
+
+// awake removes a deadline that has passed since the last operation, or is about to: it would answer for the socket.
+func (c *Conn) awake() bool {
+	if c.tls == nil && time.Until(c.until) > time.Second {
+		return true
+	}
+	c.until = time.Time{}
+	return c.guard.set(time.Time{}) == nil
 }
 
 // Open reports whether the connection was not closed on this side.
@@ -405,7 +415,7 @@ func (c *Conn) arm(phase smtp.Stage) error {
 	if limit := c.cfg.Timeouts[phase]; limit > 0 {
 		deadline = time.Now().Add(limit) // the kernel's clock, whatever Config.Now says
 	}
-	c.armed, c.deadline = phase, true
+	c.armed, c.deadline, c.until = phase, true, deadline
 	return c.guard.set(deadline)
 }
 

@@ -64,7 +64,10 @@ func outOfPlace(phase smtp.Stage, code smtp.Code) bool {
 // text returns the text of the reply that was read last.
 func (c *Conn) text() string {
 	if c.parser.NumLines() == 1 {
-		return string(c.parser.Line(0))
+		if line := c.parser.Line(0); string(line) != c.lastText {
+			c.lastText = string(line)
+		}
+		return c.lastText
 	}
 	var text strings.Builder
 	for i := range c.parser.NumLines() {

@@ -213,7 +213,9 @@ func (t *transaction) awaitFinals() {
 func (t *transaction) finals(start time.Time) *Error {
 	c, res := t.conn, t.result
 	sent := c.cfg.Now()
-	c.deadline = false // the reply has the phase's whole limit
+	if sent.Sub(start) > time.Millisecond {
+		c.deadline = false // the reply has the phase's whole limit
+	}
 	i := 0
 	for len(c.awaited) > 0 {
 		reply, err := c.next()

@@ -78,7 +78,8 @@ func TestQuietConnectionStaysUsableAfterItsDeadline(t *testing.T) {
 	if _, err := conn.Noop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.guard.set(time.Now().Add(-time.Second)); err != nil {
+	conn.until = time.Now().Add(-time.Second)
+	if err := conn.guard.set(conn.until); err != nil {
 		t.Fatal(err)
 	}
 	if !conn.Usable() {
