@@ -30,7 +30,9 @@ var peers = map[string]peer{
 }
 
 func withoutArgs(serve func(context.Context, string, func(string)) error) func(context.Context, string, []string, func(string)) error {
-	return func(ctx context.Context, addr string, _ []string, ready func(string)) error { return serve(ctx, addr, ready) }
+	return func(ctx context.Context, addr string, _ []string, ready func(string)) error {
+		return serve(ctx, addr, ready)
+	}
 }
 
 func main() {

@@ -34,6 +34,7 @@ type options struct {
 	delay                    string
 	loops, warmUp            int
 	gcEvery                  time.Duration
+	starttls                 bool
 }
 
 func run(args []string, stdout io.Writer) (err error) {
@@ -44,6 +45,7 @@ func run(args []string, stdout io.Writer) (err error) {
 	flags.IntVar(&o.loops, "loops", 1, "event loops")
 	flags.IntVar(&o.warmUp, "warm-up", 1000, "messages after which counting allocations begins")
 	flags.DurationVar(&o.gcEvery, "gc-every", 0, "run the collector so often; 0 leaves it alone")
+	flags.BoolVar(&o.starttls, "starttls", false, "offer STARTTLS")
 	flags.StringVar(&o.delay, "delay", "", "delay the replies of a stage, as smtpsink --delay does: STAGE=DELAY")
 	flags.StringVar(&o.cpu, "cpuprofile", "", "file for the CPU profile, from the end of the warm-up")
 	flags.StringVar(&o.mem, "memprofile", "", "file for the allocation profile; every allocation is sampled")
@@ -60,6 +62,9 @@ func run(args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	cfg := sink.Config{Listeners: []sink.Listener{{Address: o.listen}}, Driver: driver, Loops: o.loops}
+	if o.starttls {
+		cfg.TLS.Offer = sink.TLSOfferAlways
+	}
 	if o.delay != "" {
 		spec, err := fault.CompileFlags(fault.Flags{Seed: 1, Delays: []string{o.delay}})
 		if err != nil {
