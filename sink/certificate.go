@@ -131,6 +131,11 @@ func (c *certificates) issue(template *x509.Certificate, by *authority) (tls.Cer
 // profile returns the configuration of a handshake with this fault. Faulty certificates come from the sink's own authority, so that a
 // client that trusts it finds nothing else wrong.
 func (c *certificates) profile(f fault.TLSFault) (*tls.Config, error) {
+	switch f {
+	case fault.TLSExpired, fault.TLSSelfSigned, fault.TLSWrongName:
+	default:
+		return c.config, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if made, ok := c.faulty[f]; ok {
@@ -146,8 +151,6 @@ func (c *certificates) profile(f fault.TLSFault) (*tls.Config, error) {
 	case fault.TLSWrongName:
 		template.Subject.CommonName = "wrong.name.invalid"
 		template.DNSNames, template.IPAddresses = []string{"wrong.name.invalid"}, nil
-	default:
-		return c.config, nil
 	}
 	certificate, err := c.issue(template, by)
 	if err != nil {

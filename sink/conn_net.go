@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -90,12 +91,13 @@ func (c *netConn) serve() {
 func (c *netConn) run() error {
 	var (
 		now   = c.driver.server.now
-		small [4 << 10]byte
+		small = smallPool.Get().(*[smallRead]byte)
 		input = c.leftover // read, but not taken yet
-		large []byte       // from largePool, while a body is read
+		large []byte       // from largePool, while a body is read that small is too small for
+		full  bool         // the last read has filled its buffer
 		eof   bool
 	)
-	defer func() { releaseLarge(large) }()
+	defer func() { releaseLarge(large); smallPool.Put(small) }()
 	c.leftover = nil
 	for {
 		c.attend()
@@ -129,12 +131,15 @@ func (c *netConn) run() error {
 				releaseLarge(large)
 				large = nil
 			} else {
-				if large == nil {
+				if large == nil && full {
 					large = largePool.Get().(*[largeRead]byte)[:]
 				}
-				buf = large
+				if large != nil {
+					buf = large
+				}
 			}
 			n, err := c.read(buf, c.peer.session.Deadline())
+			full = n == len(buf)
 			switch {
 			case n > 0:
 				input = buf[:n]
@@ -170,10 +175,16 @@ func (c *netConn) attend() {
 	}
 }
 
-// largeRead is how much of a body one read takes at most.
-const largeRead = 64 << 10
+// How much one read takes at most: of commands, and of a body once it has shown that it is large.
+const (
+	smallRead = 4 << 10
+	largeRead = 64 << 10
+)
 
-var largePool = sync.Pool{New: func() any { return new([largeRead]byte) }}
+var (
+	smallPool = sync.Pool{New: func() any { return new([smallRead]byte) }}
+	largePool = sync.Pool{New: func() any { return new([largeRead]byte) }}
+)
 
 func releaseLarge(buf []byte) {
 	if buf != nil {
@@ -326,9 +337,25 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 	c.nc = secure
 	state := secure.ConnectionState()
 	return session.TLSInfo{
-		Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite),
+		Version: tls.VersionName(state.Version), Cipher: cipherName(state.CipherSuite),
 		ServerName: state.ServerName, Resumed: state.DidResume,
 	}, nil
+}
+
+// cipherNames spares tls.CipherSuiteName, which makes a list of all suites whenever it is called.
+var cipherNames = func() map[uint16]string {
+	names := make(map[uint16]string)
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		names[suite.ID] = suite.Name
+	}
+	return names
+}()
+
+func cipherName(id uint16) string {
+	if name, ok := cipherNames[id]; ok {
+		return name
+	}
+	return tls.CipherSuiteName(id)
 }
 
 // countedConn counts what goes over the wire.
@@ -383,7 +410,8 @@ func (c *netConn) closeWrite() error {
 
 // discard reads, below TLS, and throws away until the client closes, the deadline, or a number of octets.
 func (c *netConn) discard(deadline time.Time, most int) error {
-	var buf [4 << 10]byte
+	buf := smallPool.Get().(*[smallRead]byte)
+	defer smallPool.Put(buf)
 	for most > 0 {
 		if err := c.raw.SetReadDeadline(c.real(deadline)); err != nil {
 			return err
