@@ -14,7 +14,8 @@ type harness struct {
 	programs programs
 	kinds    []kind
 	rounds   int
-	scale    float64 // of the number of messages and connections
+	scale    float64 // of the number of messages
+	quick    bool    // fewer connections, too
 	progress io.Writer
 }
 
@@ -33,8 +34,13 @@ type outcome struct {
 // scaled shrinks a number of messages for a quick run.
 func (h *harness) scaled(messages int) int { return max(int(float64(messages)*h.scale), 100) }
 
-// conns shrinks a number of connections for a quick run, down to a thousand.
-func (h *harness) conns(n int) int { return min(n, max(int(float64(n)*h.scale), 1000)) }
+// conns shrinks a number of connections for a quick run.
+func (h *harness) conns(n int) int {
+	if h.quick {
+		return min(n, max(n/10, 1000))
+	}
+	return n
+}
 
 // run takes a workload's rounds. Servers take turns within a round, another one first in each, so that what changes on the machine
 // meets all of them. A server that fails is left out of the later rounds, and named. An interrupted run keeps its whole rounds.

@@ -59,7 +59,7 @@ func (o *options) parse(args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("benchpeers", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rounds, "rounds", 7, "interleaved rounds of each workload; six are needed for 95% intervals")
-	flags.Float64Var(&o.scale, "scale", 1, "share of the full load in each round, 0.01 to 10: many short rounds suit a noisy machine")
+	flags.Float64Var(&o.scale, "scale", 1, "share of the full number of messages in each round, 0.01 to 10: many short rounds suit a noisy machine")
 	flags.BoolVar(&o.quick, "quick", false, "a tenth of the load in 3 rounds: to see that it works, not to compare")
 	flags.BoolVar(&o.json, "json", false, "print the record as JSON instead of the report")
 	flags.StringVar(&o.out, "out", "", "folder for record, report and plots (default results/peers; results/curves with --curves)")
@@ -130,7 +130,7 @@ func run(argv []string, stdout, stderr io.Writer) error {
 	if programs.certificate, programs.certificateKey, err = makeCertificate(dir); err != nil {
 		return err
 	}
-	h := &harness{programs: programs, kinds: kinds, rounds: o.rounds, scale: o.scale, progress: io.Discard}
+	h := &harness{programs: programs, kinds: kinds, rounds: o.rounds, scale: o.scale, quick: o.quick, progress: io.Discard}
 	if o.quick {
 		h.rounds, h.scale = min(h.rounds, 3), min(h.scale, 0.1)
 	}

@@ -200,16 +200,13 @@ type sinkSummary struct {
 	} `json:"lateness"`
 }
 
-// What the workloads of delayed replies have in common.
-const (
-	delayedConns = 15_000
-	delayFlag    = "rcpt=uniform(0s,5s)"
-)
+// delayedConns is how many replies are pending at once where they are delayed.
+const delayedConns = 15_000
 
 func latenessWorkload() workload {
 	return workload{name: "lateness", title: "delayed replies, 15,000 pending, due over 5 s: how late, p99", unit: "milliseconds", lower: true, fresh: true,
 		kinds: func(p *programs, _ []kind) []kind {
-			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", delayFlag) }}}
+			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", "rcpt=uniform(0s,5s)") }}}
 		},
 		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
 			n := h.conns(delayedConns)
@@ -245,12 +242,14 @@ func allocationWorkload() workload {
 	return w.workload()
 }
 
-// delayAllocations counts what delayed replies allocate once there were as many at once before.
+// delayAllocations counts what delayed replies allocate in the steady state. Since the connections don't march in step, it takes
+// a few replies of each until the pools have met the most that is ever out at once.
 func delayAllocations() workload {
-	w := probeWorkload("delay-allocations", "heap objects allocated while 15,000 replies are delayed by up to 5 s, those of the probe and of the time series included",
-		"per message", "--delay", delayFlag, "--warm-up", strconv.Itoa(delayedConns))
+	const warmUp, measured = 5 * delayedConns, 2 * delayedConns
+	w := probeWorkload("delay-allocations", "heap objects allocated while 15,000 replies are delayed by up to 1 s, those of the probe and of the time series included",
+		"per message", "--delay", "rcpt=uniform(0s,1s)", "--warm-up", strconv.Itoa(warmUp))
 	w.load = func(h *harness, ctx context.Context, p *process) (sample, error) {
-		return h.own(ctx, p, loadSpec{Addr: p.addr, Conns: delayedConns, Messages: 3 * delayedConns, Size: kib, Greet: true, Wait: true})
+		return h.own(ctx, p, loadSpec{Addr: p.addr, Conns: delayedConns, Messages: warmUp + measured, Size: kib, Greet: true, Wait: true})
 	}
 	w.value = func(seen *probeReport) float64 { return seen.perMessage() }
 	return w.workload()
