@@ -1,9 +1,11 @@
 // Spike: a calm, then of a sudden many times the load, then a calm again. With few VUs the generator can't keep the rate in the spike, and k6
-// counts what it did not start as dropped_iterations. Read percentiles of such a run with care: with d dropped iterations beside n
-// completed ones, every percentile above n/(n+d) is greater than the greatest value measured. `smtpbench compare` prints it as "> max".
+// counts what it did not start as dropped_iterations. Don't trust the percentiles of such a run: they leave out the messages that were never
+// sent. With d dropped iterations beside n completed ones, every percentile above n/(n+d) is unknown: smtpbench prints it as "> max".
 //
 //   bin/smtpsink --listen 127.0.0.1:2525 --delay message=50ms &
-//   bin/k6 run scripts/spike.js
+//   bin/k6 run -o smtpstorm=spike.json scripts/spike.js      # dropped_iterations: some 4,000 of the spike's 5,000 messages
+//   bin/smtpbench report spike.json
+//   bin/k6 run --env VUS=300 scripts/spike.js                # enough clients: few are dropped, or none
 //
 // Environment: SMTP_HOST (127.0.0.1), SMTP_PORT (2525), RATE in the calm (20), FACTOR of the spike (50), DURATION of each calm (10s),
 // SPIKE duration of the spike (5s), VUS (10).

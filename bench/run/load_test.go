@@ -1,7 +1,11 @@
 package run
 
 import (
+	"bytes"
 	"math"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -77,4 +81,45 @@ func TestALongLegIsShortenedAndSaysSo(t *testing.T) {
 	if !strings.Contains(console.String(), want) || !slices.Contains(outcome.Legs[0].Record.Notes, want) {
 		t.Errorf("console and notes %q lack %q:\n%s", outcome.Legs[0].Record.Notes, want, console)
 	}
+}
+
+// TestTheScriptsAreListed holds the table in scripts/README.md to the folder, both ways.
+func TestTheScriptsAreListed(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(scriptsDir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts, err := filepath.Glob(filepath.Join(scriptsDir, "*.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there, listed []string
+	for _, script := range scripts {
+		there = append(there, filepath.Base(script))
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := bytes.Contains(text, []byte("k6/x/smtp/sink"))
+		if row := lineWith(string(readme), "| ["+filepath.Base(script)+"]"); own != strings.HasSuffix(row, "| yes |") {
+			t.Errorf("%s: the table says otherwise whether it has a sink of its own", script)
+		}
+	}
+	for _, name := range regexp.MustCompile(`(?m)^\| \[([a-z-]+\.js)\]`).FindAllSubmatch(readme, -1) {
+		listed = append(listed, string(name[1]))
+	}
+	slices.Sort(listed)
+	if !slices.Equal(there, listed) {
+		t.Errorf("the table lists %q\nthe folder holds %q", listed, there)
+	}
+}
+
+// lineWith returns the line that begins so.
+func lineWith(text, begin string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, begin) {
+			return strings.TrimRight(line, "\n")
+		}
+	}
+	return ""
 }
