@@ -47,8 +47,16 @@ func benchmarkSink(b *testing.B, driver string, conns int, plan string) {
 	after := server.usage()
 	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "msgs/s")
 	b.ReportMetric(float64(after.CPU-before.CPU)/float64(b.N), "sink-cpu-ns/op")
-	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(b.N), "sink-allocs/op")
+	allocs := float64(after.Mallocs-before.Mallocs) / float64(b.N)
+	b.ReportMetric(allocs, "sink-allocs/op")
+	if allocs > mostAllocs && b.N >= max(5*conns, 3000) {
+		b.Errorf("%.2f allocations per message in the steady state, want at most %v", allocs, mostAllocs)
+	}
 }
+
+// mostAllocs bounds what the server may allocate for a message: nothing, but for the counters of a thousand new destinations, the
+// sampling of the time series and what the pools lose to the collector.
+const mostAllocs = 0.5
 
 // BenchmarkCost compares the CPU time that the server needs for a message with that of plain accept in the same run: with 500 rules for
 // 1,000 domains, with a ledger of each durability, and without triggers. The rounds are interleaved; an operation is a message of each

@@ -45,6 +45,18 @@ func BenchmarkBodyScanner(b *testing.B) {
 			})
 		}
 	}
+	// What the searches for LF and the counting of words bring: the same by looking at one octet after the other.
+	for _, shape := range shapes {
+		body := benchBody(256<<10, shape.next)
+		b.Run("baseline=octet-by-octet/size=256KiB/"+shape.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				if done, bareLF := scanOctets(body); !done || bareLF {
+					b.Fatal("no end found, or a bare LF")
+				}
+			}
+		})
+	}
 	// The baseline: copying the same octets, which every server does at least once.
 	body := benchBody(256<<10, shapes[0].next)
 	copied := make([]byte, len(body))
@@ -57,4 +69,31 @@ func BenchmarkBodyScanner(b *testing.B) {
 			b.Fatal("not copied")
 		}
 	})
+}
+
+// scanOctets looks for the end of a body and for bare LF, one octet after the other.
+func scanOctets(p []byte) (done, bareLF bool) {
+	state := bodyLineStart
+	for _, c := range p {
+		switch {
+		case c == '\n':
+			switch state {
+			case bodyCR:
+				state = bodyLineStart
+			case bodyDotCR:
+				return true, bareLF
+			default:
+				bareLF, state = true, bodyText
+			}
+		case c == '\r' && state == bodyDot:
+			state = bodyDotCR
+		case c == '\r':
+			state = bodyCR
+		case c == '.' && state == bodyLineStart:
+			state = bodyDot
+		default:
+			state = bodyText
+		}
+	}
+	return false, bareLF
 }
