@@ -3,7 +3,6 @@ package session_test
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,117 +14,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
-
-// chaosStages are the stages that random plans have rules for.
-var chaosStages = []smtp.Stage{
-	smtp.StageConnect, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage,
-	smtp.StageBdat, smtp.StageRset, smtp.StageNoop, smtp.StageQuit, smtp.StageUnknown,
-}
-
-// drawOutcome draws an outcome with any fault that the stage can have.
-func drawOutcome(t *rapid.T, stage smtp.Stage, broken bool) fault.OutcomeSpec {
-	o := fault.OutcomeSpec{Weight: 1}
-	kinds := []string{"plain", "reply", "delay", "silence", "dribble", "split", "before", "after"}
-	if broken {
-		kinds = append(kinds, "malformed")
-	}
-	switch stage {
-	case smtp.StageMessage:
-		kinds = append(kinds, "lost", "vanish")
-	case smtp.StageData, smtp.StageBdat:
-		kinds = append(kinds, "body", "body", "stop")
-	case smtp.StageEhlo:
-		kinds = append(kinds, "missing")
-	case smtp.StageStartTLS:
-		kinds = append(kinds, "tls")
-	}
-	mode := fault.CloseKind(rapid.IntRange(1, 3).Draw(t, "mode"))
-	wait := time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond
-	n := rapid.IntRange(1, 20).Draw(t, "n")
-	switch rapid.SampledFrom(kinds).Draw(t, "fault") {
-	case "reply":
-		o.Code = rapid.SampledFrom([]smtp.Code{220, 250, 334, 354, 421, 450, 550, 554}).Draw(t, "code")
-	case "delay":
-		o.Delay = fault.Delay{Kind: fault.DelayFixed, A: wait}
-	case "silence":
-		o.Silence = true
-	case "dribble":
-		o.Dribble = fault.Dribble{Octets: n, Every: wait}
-	case "split":
-		o.Split = fault.Split{Packets: n + 1, Pause: wait * time.Duration(n%2)}
-	case "before":
-		o.Close = fault.Close{Mode: mode}
-	case "after":
-		o.Close = fault.Close{Mode: mode, When: fault.CloseAfter}
-	case "malformed":
-		o.Malformed = fault.Malformation(rapid.IntRange(1, int(fault.MalformedMixedCodes)).Draw(t, "malformation"))
-	case "lost":
-		o.Close, o.Delivery = fault.Close{Mode: mode}, fault.DeliveryKeep
-	case "vanish":
-		o.Delivery = fault.DeliveryDiscard
-	case "body":
-		o.Body = fault.BodyFault{After: int64(n), Close: mode}
-	case "stop":
-		o.Body = fault.BodyFault{After: int64(n), StopReading: true, For: wait * time.Duration(n%2)}
-	case "missing":
-		o.Missing = []string{"SIZE", "ENHANCEDSTATUSCODES"}
-	case "tls":
-		o.TLS = fault.TLSFault(rapid.IntRange(1, int(fault.TLSWrongName)).Draw(t, "handshake"))
-	}
-	return o
-}
-
-// drawPlan draws a plan with limits, rules at some stages, and a phase with more of them.
-func drawPlan(t *rapid.T, broken bool) *fault.Plan {
-	spec := fault.PlanSpec{Seed: rapid.Uint64().Draw(t, "seed"), Start: fault.Start{Kind: fault.StartClock}}
-	phase := fault.PhaseSpec{Name: "chaos", Duration: time.Minute}
-	for _, stage := range chaosStages {
-		if rapid.IntRange(0, 2).Draw(t, "rule") > 0 {
-			continue
-		}
-		r := fault.RuleSpec{Stage: stage, Outcomes: []fault.OutcomeSpec{{Weight: 2}}}
-		for range rapid.IntRange(1, 2).Draw(t, "outcomes") {
-			r.Outcomes = append(r.Outcomes, drawOutcome(t, stage, broken))
-		}
-		if rapid.Bool().Draw(t, "in phase") {
-			phase.Rules = append(phase.Rules, r)
-		} else {
-			spec.Rules = append(spec.Rules, r)
-		}
-	}
-	spec.Phases = []fault.PhaseSpec{phase}
-	if rapid.Bool().Draw(t, "limits") {
-		spec.Limits = []fault.LimitSpec{
-			{Name: "crowd", Kind: fault.LimitConcurrency, Max: 1},
-			{Name: "pace", Kind: fault.LimitRate, Scope: fault.ScopeConnection, HasStage: true, Stage: smtp.StageMail, Rate: 0.5, Burst: 2},
-			{Name: "grey", Kind: fault.LimitGreylist, Delay: time.Second, Window: time.Minute},
-			{Name: "few", Kind: fault.LimitRecipients, Max: 3},
-			{Name: "big", Kind: fault.LimitSize, Max: 60},
-		}
-	}
-	p, err := fault.NewPlan(spec)
-	if err != nil {
-		t.Fatalf("the plan %+v: %v", spec, err)
-	}
-	return p
-}
-
-// someLimits is a session.Limits that admits two of three, and counts what is out.
-type someLimits struct{ n, out int }
-
-func (l *someLimits) Admit(_ time.Time, limit *fault.Limit, _ *fault.Occurrence) bool {
-	l.n++
-	granted := l.n%3 != 2
-	if granted && limit.Kind == fault.LimitConcurrency {
-		l.out++
-	}
-	return granted
-}
-
-func (l *someLimits) Occupy(*fault.Limit, netip.Addr) { l.out++ }
-
-func (l *someLimits) Release(*fault.Limit, netip.Addr) { l.out-- }
 
 // ledger is a Recorder that checks what must hold of the calls whatever happens.
 type ledger struct {
@@ -217,19 +107,25 @@ func (l *ledger) Connection(c *session.Connection) {
 	}
 }
 
-// chaosCommands are what a client says; %d makes each recipient another.
-var chaosCommands = []string{
+// chaosCommands are what a client says, mostly whole transactions; %d makes each recipient another.
+var chaosCommands = append(slices.Repeat([]string{
+	"MAIL FROM:<a@c.example>\r\nRCPT TO:<r%d@s.example>\r\nRCPT TO:<r%d@s.example>\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\n",
+	"MAIL FROM:<>\r\nRCPT TO:<r%d@s.example>\r\nBDAT 9\r\nchunk of 9BDAT 5 LAST\r\nhello",
+}, 8), []string{
 	"EHLO c.example\r\n", "LHLO c.example\r\n", "MAIL FROM:<a@c.example>\r\n", "MAIL FROM:<a@c.example>\r\n", "MAIL FROM:<> SIZE=100\r\n",
 	"RCPT TO:<r%d@s.example>\r\n", "RCPT TO:<r%d@s.example>\r\n", "RCPT TO:<450+r%d@s.example>\r\n", "RCPT TO:<delay-1s+r%d@s.example>\r\n",
 	"DATA\r\n", "DATA\r\n", "Subject: x\r\nX-Storm-Reply: 451\r\n\r\nbody\r\n.\r\n", "text that is long enough\r\n.\r\n", ".\r\n",
 	"BDAT 5\r\nhello", "BDAT 5 LAST\r\nhello", "BDAT 25 LAST\r\nhello hello hello hello..", "RSET\r\n", "NOOP\r\n", "HELP\r\n", "FROB\r\n",
+	"HELO c.example\r\n", "VRFY x\r\n", "EXPN x\r\n", "TURN\r\n", "ETRN x\r\n", "SOML FROM:<b@c.example>\r\n", "QUIT\r\n",
 	"AUTH LOGIN\r\n", "YW5u\r\n", "c2VjcmV0\r\n", "*\r\n", "STARTTLS\r\n", "bare\n",
-}
+	"MAIL FROM:<>\r\nRCPT TO:<r%d@s.example>\r\nDATA\r\nX-Long: " + strings.Repeat("more header than is kept ", 12<<10) + "\r\n\r\n.\r\n",
+	"NOOP " + strings.Repeat("endless", 10<<10),
+}...)
 
 // TestChaos lets random clients, who pipeline whatever they like, meet random plans: replies never overtake each other, each RCPT command
 // leaves one row, memory stays bounded, and every connection ends.
 func TestChaos(t *testing.T) {
-	for range 20 { // each of which is 100 dialogues, unless -rapid.checks says otherwise
+	for range 40 { // each of which is 100 dialogues, unless -rapid.checks says otherwise
 		rapid.Check(t, chaos)
 	}
 }
@@ -245,8 +141,8 @@ func chaos(t *rapid.T) {
 	c.Commit, c.CaptureHeaders = rapid.Bool().Draw(t, "commit"), rapid.Bool().Draw(t, "capture")
 	p.Plan = drawPlan(t, broken)
 	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}, failed: map[string]bool{}}
-	limits := &someLimits{}
-	peer := sinktest.NewSessionPeer(p, &session.Env{Attempts: counters{}, Limits: limits, Recorder: book})
+	limits := &moreLimits{Limits: state.NewLimits(0)}
+	peer := sinktest.NewSessionPeer(p, &session.Env{Attempts: state.NewAttempts(0), Limits: limits, Recorder: book})
 	commits := []uint64(nil)
 	peer.Commits = func(ticket uint64) { commits = append(commits, ticket) }
 	var said strings.Builder
@@ -289,18 +185,20 @@ func chaos(t *rapid.T) {
 		listen()
 	}
 	var input strings.Builder
+	recipients := 0
 	for i := range rapid.IntRange(1, 40).Draw(t, "commands") {
 		command := rapid.SampledFrom(chaosCommands).Draw(t, "command")
 		if i == 0 {
-			command = map[bool]string{false: chaosCommands[0], true: chaosCommands[1]}[c.LMTP]
+			command = map[bool]string{false: "EHLO c.example\r\n", true: "LHLO c.example\r\n"}[c.LMTP]
 		}
-		if strings.Contains(command, "%d") {
-			command = fmt.Sprintf(command, i)
+		for strings.Contains(command, "%d") {
+			recipients++
+			command = strings.Replace(command, "%d", fmt.Sprint(recipients), 1)
 		}
 		input.WriteString(command)
 	}
 	for octets := input.String(); len(octets) > 0; {
-		n := rapid.IntRange(1, len(octets)).Draw(t, "piece")
+		n := rapid.IntRange(1, min(len(octets), 64<<10)).Draw(t, "piece") // no driver reads more
 		if err := peer.Send([]byte(octets[:n])); err != nil {
 			t.Fatal(err)
 		}
@@ -311,8 +209,13 @@ func chaos(t *rapid.T) {
 			answer()
 		}
 	}
-	if err := peer.CloseWrite(); err != nil {
-		t.Fatal(err)
+	switch rapid.SampledFrom([]string{"stays", "vanishes", "closes"}).Draw(t, "the client") {
+	case "vanishes":
+		peer.Vanish(errors.New("connection reset by peer"))
+	case "closes":
+		if err := peer.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for steps := 0; !peer.Closed(); steps++ {
 		answer()
@@ -326,7 +229,7 @@ func chaos(t *rapid.T) {
 		pause(t, peer, deadline.Sub(peer.Now))
 	}
 	listen()
-	if !book.ended || !peer.Session.AtRest() || limits.out != 0 || book.waiting > 1 {
+	if !book.ended || !peer.Session.AtRest() || limits.out != 0 || limits.Stats().Open != 0 || book.waiting > 1 {
 		t.Fatalf("at the end: last row %v, at rest %v, %d grants not released, %d replies owed", book.ended, peer.Session.AtRest(), limits.out, book.waiting)
 	}
 	if !broken {

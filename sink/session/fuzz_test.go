@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
@@ -227,5 +229,14 @@ func FuzzFeed(f *testing.F) {
 		if done > 1 {
 			t.Errorf("the session was done %d times", done)
 		}
+	})
+}
+
+// FuzzChaos and FuzzSimulation let the fuzzer choose plans, clients and the pieces of their input.
+func FuzzChaos(f *testing.F) { f.Fuzz(rapid.MakeFuzz(chaos)) }
+
+func FuzzSimulation(f *testing.F) {
+	f.Fuzz(func(t *testing.T, input []byte) {
+		rapid.MakeFuzz(func(rt *rapid.T) { simulate(t, rt) })(t, input)
 	})
 }

@@ -11,6 +11,9 @@ import (
 // maxEndlessLine is how many octets a command line may have before the connection is closed, LF or no LF.
 const maxEndlessLine = 64 << 10
 
+// maxLinePiece is how many octets of a line are looked at, and perhaps kept, at a time: more than the longest line that is any good.
+const maxLinePiece = 16 << 10
+
 var crlf = []byte("\r\n")
 
 // feedLine takes a command line, or the part of one that p holds. A line that lies in p as a whole is used in place.
@@ -19,6 +22,9 @@ func (s *Session) feedLine(p []byte) int {
 	ended := end >= 0
 	if ended {
 		p = p[:end+1]
+	}
+	if len(p) > maxLinePiece {
+		p, ended = p[:maxLinePiece], false
 	}
 	x := s.extra
 	if x != nil && x.discarded > 0 {

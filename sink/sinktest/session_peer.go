@@ -245,6 +245,17 @@ func (p *SessionPeer) Committed(ticket uint64, err error) {
 	p.obey()
 }
 
+// Vanish tells the session that the connection is lost.
+func (p *SessionPeer) Vanish(err error) {
+	if p.closed {
+		return
+	}
+	p.input = nil
+	p.Session.Closed(p.Now, err)
+	p.obey()
+	p.closed = true
+}
+
 // Handshake reports whether the session waits for a TLS handshake, and what shall go wrong with it.
 func (p *SessionPeer) Handshake() (f fault.TLSFault, waiting bool) {
 	return p.fault, p.tls && !p.closed
