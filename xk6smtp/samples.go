@@ -74,7 +74,7 @@ func (b *batch) add(metric *metrics.Metric, own ownTags, value float64) {
 		b.samples = make([]metrics.Sample, 0, usualSamples)
 	}
 	b.samples = append(b.samples, metrics.Sample{
-		TimeSeries: metrics.TimeSeries{Metric: metric, Tags: b.cache.with(b.tags.Tags, own)},
+		TimeSeries: metrics.TimeSeries{Metric: metric, Tags: b.cache.with(len(b.samples), b.tags.Tags, own)},
 		Time:       b.time,
 		Metadata:   b.tags.Metadata,
 		Value:      value,

@@ -81,18 +81,34 @@ type tagKey struct {
 // tagCache remembers tag sets, since k6 looks every added tag up in a shared map. It serves one goroutine at a time.
 type tagCache struct {
 	sets map[tagKey]*metrics.TagSet
+	// last holds what was asked for at each place among an operation's samples: one message is much like the one before.
+	last [usualSamples]struct {
+		key  tagKey
+		tags *metrics.TagSet
+	}
 }
 
-// with returns base with own tags added.
-func (c *tagCache) with(base *metrics.TagSet, own ownTags) *metrics.TagSet {
+// with returns base with own tags added, for the sample at that place among an operation's.
+func (c *tagCache) with(place int, base *metrics.TagSet, own ownTags) *metrics.TagSet {
 	key := tagKey{base, own}
+	if place >= len(c.last) {
+		return c.find(key)
+	}
+	last := &c.last[place]
+	if last.tags == nil || last.key != key {
+		last.key, last.tags = key, c.find(key)
+	}
+	return last.tags
+}
+
+func (c *tagCache) find(key tagKey) *metrics.TagSet {
 	if tags, ok := c.sets[key]; ok {
 		return tags
 	}
 	if c.sets == nil || len(c.sets) >= maxCachedTags {
 		c.sets = make(map[tagKey]*metrics.TagSet)
 	}
-	tags := own.apply(base)
+	tags := key.own.apply(key.base)
 	c.sets[key] = tags
 	return tags
 }
