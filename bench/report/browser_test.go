@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +15,16 @@ import (
 )
 
 // TestPageInABrowser opens the page from a file in a real browser that has no network, and looks at the document that results:
-// every section is there with its charts, no script or style was refused, and nothing is wider than the page.
+// every section is there with its charts, no script or style was refused, and nothing is wider than the page, in a window as wide as a
+// laptop's or as a half of it.
 func TestPageInABrowser(t *testing.T) {
 	chromium := sinktest.RequireTool(t, "chromium", "chromium")
+	for _, width := range []int{1280, 600} {
+		t.Run(fmt.Sprint(width), func(t *testing.T) { testPageInABrowser(t, chromium, width) })
+	}
+}
+
+func testPageInABrowser(t *testing.T, chromium string, width int) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "report.html")
 	var b bytes.Buffer
@@ -25,7 +33,8 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	// The probe stands in this copy only: the report itself needs no script.
 	probe := `<script>addEventListener('load', () => { const e = document.documentElement; document.title =
-		'width ' + (e.scrollWidth <= e.clientWidth ? 'fits' : e.scrollWidth + ' of ' + e.clientWidth) +
+		'latencies ' + (((l) => l.scrollWidth <= l.parentElement.clientWidth)(document.querySelector('.latency')) ? 'fit' : 'are cut') +
+		', width ' + (e.scrollWidth <= e.clientWidth ? 'fits' : e.scrollWidth + ' of ' + e.clientWidth) +
 		', charts ' + [...document.querySelectorAll('svg')].filter(s => s.getBoundingClientRect().height > 50).length +
 		', dead links ' + [...document.querySelectorAll('a[href^="#"]')].filter(a => !document.getElementById(a.hash.slice(1))).length; });</script></body>`
 	text := strings.Replace(b.String(), "</body>", probe, 1)
@@ -36,7 +45,7 @@ func TestPageInABrowser(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
 		"--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND",
-		"--user-data-dir="+filepath.Join(dir, "profile"), "--window-size=1280,2000", "--enable-logging=stderr", "--dump-dom", "file://"+page)
+		"--user-data-dir="+filepath.Join(dir, "profile"), fmt.Sprintf("--window-size=%d,2000", width), "--enable-logging=stderr", "--dump-dom", "file://"+page)
 	var dom, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &dom, &log
 	if err := cmd.Run(); err != nil {
@@ -45,7 +54,7 @@ func TestPageInABrowser(t *testing.T) {
 	_, title, _ := strings.Cut(dom.String(), "<title>")
 	title, _, _ = strings.Cut(title, "</title>")
 	charts := strings.Count(b.String(), "<svg")
-	if want := "width fits, charts "; !strings.HasPrefix(title, want) || !strings.HasSuffix(title, "dead links 0") || charts == 0 {
+	if want := "latencies fit, width fits, charts "; !strings.HasPrefix(title, want) || !strings.HasSuffix(title, "dead links 0") || charts == 0 {
 		t.Errorf("the browser says %q", title)
 	}
 	for _, line := range strings.Split(log.String(), "\n") {

@@ -78,7 +78,7 @@ func change(d stat.Difference) string {
 	}
 	pct := 100 * d.Delta / d.A.Value
 	if math.Abs(pct) >= 1000 {
-		return fmt.Sprintf("×%.3g", d.B.Value/d.A.Value)
+		return "×" + factor(d.B.Value/d.A.Value)
 	}
 	return fmt.Sprintf("%+.1f%%", pct)
 }
@@ -127,4 +127,13 @@ func timeText(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// factor writes a ratio of more than ten with three significant digits, those beyond a thousand in full: 11.2, 461, 1,040.
+func factor(v float64) string {
+	if v < 1000 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v))-2)
+	return group(strconv.FormatFloat(math.Round(v/unit)*unit, 'f', 0, 64))
 }

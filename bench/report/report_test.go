@@ -433,6 +433,11 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("millis(%v) = %q, want %q", v, got, want)
 		}
 	}
+	for v, want := range map[float64]string{11.23: "11.2", 461.4: "461", 1038.2: "1,040", 123456: "123,000"} {
+		if got := factor(v); got != want {
+			t.Errorf("factor(%v) = %q, want %q", v, got, want)
+		}
+	}
 	for v, want := range map[float64]string{950: "950", 1400.04: "1,400", 12.34: "12.3", 18000.5: "18,000.5", 0.96: "1"} {
 		if got := expected(v); got != want {
 			t.Errorf("expected(%v) = %q, want %q", v, got, want)

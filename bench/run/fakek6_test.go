@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,6 +71,7 @@ func fakeK6(how string, args []string) int {
 		}
 	}
 	r := c.record(status)
+	r.Load.Script = filepath.Base(args[len(args)-1])
 	r.Load.RatePerSecond, _ = strconv.ParseFloat(env["RATE"], 64)
 	r.Load.VUs, _ = strconv.Atoi(env["VUS"])
 	if err := r.Write(record); err != nil {

@@ -117,8 +117,8 @@ func (r *runner) prepareDirect() ([]step, error) {
 		}
 		steps = append(steps, func(ctx context.Context) (*Leg, error) {
 			chosen, err := r.chooseLoad(ctx, calmLoad)
-			chosen.script, calmLoad = calmLoad.script, chosen
-			chosen.script, stormLoad = stormLoad.script, chosen
+			calmLoad, chosen.script = chosen, stormLoad.script
+			stormLoad = chosen
 			return nil, err
 		})
 	}

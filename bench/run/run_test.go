@@ -70,6 +70,11 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if !outcome.OK || outcome.Interrupted || len(outcome.Legs) != 2 {
 		t.Fatalf("outcome %+v, want two legs and no problem\n%s", outcome, console)
 	}
+	for i, script := range []string{calmScript, stormScript} {
+		if got := outcome.Legs[i].Record.Load.Script; got != script {
+			t.Errorf("leg %d ran %s, want %s", i, got, script)
+		}
+	}
 	want := []string{"calm.json", "comparison.txt", "k6-calm-summary.txt", "k6-calm.log", "k6-storm-summary.txt", "k6-storm.log",
 		"plots", "report.html", "sink-calm.json", "sink-storm.json", "storm.json", "summary.json"}
 	if got := files(t, o.Out); !slices.Equal(got, want) {
