@@ -166,7 +166,7 @@ export interface Reply {
   error: string;
   /**
    * Number of the error in the ranges of k6/http, 0 if `ok`: 1000 general, 1020 invalid address, 1030 a positive reply where
-   * another was due, 1040 no mechanism of AUTH fits, 1041 AUTH ended by the client, 1050 timeout, 1060 aborted, 1070 malformed reply, 11xx name lookup and blocked addresses, 1200 TCP, 1201 broken
+   * another was due, 1040 no mechanism of AUTH fits, 1041 AUTH ended by the client, 1050 timeout, 1060 aborted, 1070 malformed reply or one that no command asked for, 11xx name lookup and blocked addresses, 1200 TCP, 1201 broken
    * pipe, 1210 dial, 1211 dial timeout, 1212 connection refused, 1220 connection reset, 1230 connection closed by the server,
    * 1300 TLS, 1301 no TLS record, 1310 unknown authority, 1311 wrong host name, 1320 STARTTLS not offered, 1400 to 1599 a negative reply (1000 plus its code).
    */
