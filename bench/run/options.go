@@ -33,7 +33,7 @@ func inputErrorf(format string, args ...any) error {
 const (
 	DefaultVUs      = 500    // clients at the same time in each leg of the main job: so many that slow replies leave one free
 	DefaultMessages = 20_000 // messages in each leg of the main job, or as many as fit into LegSeconds if they are fewer
-	LegSeconds      = 30     // at most for each leg of the main job, so that it stays under two minutes on slow machines as well
+	LegSeconds      = 25     // at most for each leg of the main job, so that it stays under two minutes on a slow or busy machine, too
 	maxVUs          = 10_000
 	maxRate         = 1_000_000.0
 	maxMessages     = 100_000_000
@@ -54,7 +54,7 @@ type Options struct {
 	Env     []string // NAME=VALUE for the script's __ENV
 	Out     string   // directory of the results; replaced as a whole at the end
 
-	Messages int           // messages a leg of the bundled scripts; 0: 20,000, or what 30 s allow (1,500 in a leg through an MTA)
+	Messages int           // messages a leg of the bundled scripts; 0: 20,000, or what 25 s allow (1,500 in a leg through an MTA)
 	VUs      int           // clients at the same time; 0: 500 (100 in a leg through an MTA)
 	Rate     float64       // messages per second, a whole number; 0: half of the capacity that a probe measures (150 in a leg through an MTA)
 	MaxTime  time.Duration // bound on each leg; 0: an hour for the user's own script, planned time plus a minute for bundled ones

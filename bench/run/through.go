@@ -29,15 +29,16 @@ const (
 const (
 	mtaStart = 10
 	mtaRamp  = 3 * time.Second
+	mtaSlack = time.Second // more than elsewhere, since an agent's processes keep the machine from starting messages in time
 )
 
 // ramp returns how the messages of a load are spread over a rise and a steady part; the rise is 0 where there is none.
 func (l load) ramp() (rise, steady time.Duration) {
 	rising := mtaRamp.Seconds() * (mtaStart + l.rate) / 2
 	if l.rate <= mtaStart || float64(l.messages) < 2*rising {
-		return 0, l.duration()
+		return 0, l.duration() + mtaSlack
 	}
-	return mtaRamp, lasting(float64(l.messages)-rising, l.rate)
+	return mtaRamp, lasting(float64(l.messages)-rising, l.rate) + mtaSlack
 }
 
 // mtaRetries let a private Postfix drain a mild storm within seconds.

@@ -52,7 +52,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.Out, "out", "results/latest", "`directory` of the results; replaced as a whole at the end")
-	f.IntVar(&o.Messages, "messages", 0, "messages of each leg, exactly (default 20000, or as many as 30 s allow; 1500 through an MTA)")
+	f.IntVar(&o.Messages, "messages", 0, "messages of each leg, exactly (default 20000, or as many as 25 s allow; 1500 through an MTA)")
 	f.IntVar(&o.VUs, "vus", 0, "clients at the same time (default 500; 100 through an MTA)")
 	f.Float64Var(&o.Rate, "rate", 0, "messages per second, a whole number (default half of the probed capacity, at most 1000; 150 through an MTA)")
 	f.DurationVar(&o.MaxTime, "max-time", 0, "the most that a leg may take (default 1h for your own script)")
