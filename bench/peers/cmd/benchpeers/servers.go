@@ -12,8 +12,8 @@ import (
 // kind is a server that can be measured.
 type kind struct {
 	name    string
-	share   int // it gets one message in so many: a slow server would hold up the rest; 1: all
-	maxConn int // idle connections that it can be asked for; 0: as many as the workload wants
+	share   int  // it gets one message in so many: a slow server would hold up the rest; 1: all
+	maxConn int  // idle connections that it can be asked for; 0: as many as the workload wants
 	named   bool // it is measured only when it is named: it is no peer, but an experiment
 	argv    func(addr string) []string
 }
