@@ -67,7 +67,7 @@ func TestZeroWindow(t *testing.T) {
 			t.Errorf("the message took %v, want the 700ms of the stop at least", took)
 		}
 		c.quit()
-		want := []string{"attempt b@recipient.test message 250 reply plain body-stop delivered sent", "connection quit"}
+		want := []string{"attempt b@recipient.test message 250 reply plain body-stop delivered sent", "connection quit body-stop"}
 		if got := server.rows(); !slices.Equal(got, want) {
 			t.Errorf("the ledger says %q, want %q", got, want)
 		}
