@@ -17,7 +17,7 @@ BENCHTIME ?= 1s
 TESTFLAGS ?=
 PEERS ?=
 
-.PHONY: help build run test lint race bench record-bench bench-peers bench-curves fuzz xk6 clean go-version
+.PHONY: help build run test lint race bench record-bench bench-peers bench-curves bench-k6 fuzz xk6 clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ record-bench: go-version ## the same for the hot paths, several times, recorded 
 bench-peers: build ## the sink beside smtp-sink, gnet, aiosmtpd, go-smtp and the canned baseline, interleaved; writes results/peers/
 	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
 	bin/benchpeers $(PEERS)
+
+bench-k6: build ## k6 with the extension beside smtp-source, interleaved: CPU, rate, memory; writes results/k6/
+	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
+	bin/benchk6 $(PEERS)
 
 bench-curves: build ## the sink's cost over connections, message size, recipients and rules; writes results/curves/
 	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...

@@ -21,12 +21,17 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
 	default:
 		fmt.Fprintf(os.Stderr, "benchk6: %v\n", err)
+		if errors.As(err, new(usageError)) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+// usageError is a flag that can't be taken: exit status 2.
+type usageError struct{ error }
 
 type options struct {
 	rounds, messages, vus, size int
@@ -35,9 +40,9 @@ type options struct {
 	server, k6, out             string
 }
 
-func (o *options) parse(args []string, stderr io.Writer) error {
+func (o *options) parse(args []string, help io.Writer) error {
 	flags := flag.NewFlagSet("benchk6", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // the error is printed once, in main
 	flags.IntVar(&o.rounds, "rounds", 7, "interleaved rounds; six are needed for 95% intervals")
 	flags.IntVar(&o.messages, "messages", 150_000, "messages of each run")
 	flags.IntVar(&o.vus, "vus", 100, "VUs of k6, and sessions of smtp-source")
@@ -49,11 +54,16 @@ func (o *options) parse(args []string, stderr io.Writer) error {
 	flags.StringVar(&o.server, "server", "sink", "what takes the messages: sink, or canned, the baseline of benchpeers")
 	flags.StringVar(&o.k6, "k6", "", "path of k6 with the extension (default: beside this program)")
 	flags.StringVar(&o.out, "out", filepath.Join("results", "k6"), "folder for record and report")
-	flags.Usage = func() {
-		fmt.Fprintf(stderr, "benchk6 measures k6 with the extension beside smtp-source.\n\nUsage:\n  benchk6 [flags]\n\nFlags:\n")
+	flags.Usage = func() {}
+	usage := func() {
+		flags.SetOutput(help)
+		fmt.Fprintf(help, "benchk6 measures k6 with the extension beside smtp-source.\n\nUsage:\n  benchk6 [flags]\n\nFlags:\n")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			usage()
+		}
 		return err
 	}
 	if o.quick {
@@ -80,8 +90,10 @@ func (o *options) parse(args []string, stderr io.Writer) error {
 
 func run(argv []string, stdout, stderr io.Writer) error {
 	var o options
-	if err := o.parse(argv[1:], stderr); err != nil {
+	if err := o.parse(argv[1:], stdout); errors.Is(err, flag.ErrHelp) {
 		return err
+	} else if err != nil {
+		return usageError{err}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

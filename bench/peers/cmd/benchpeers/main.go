@@ -34,12 +34,17 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
 	default:
 		fmt.Fprintf(os.Stderr, "benchpeers: %v\n", err)
+		if errors.As(err, new(usageError)) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+// usageError is a flag that can't be taken: exit status 2.
+type usageError struct{ error }
 
 type options struct {
 	rounds    int
@@ -55,9 +60,9 @@ type options struct {
 	list      bool
 }
 
-func (o *options) parse(args []string, stderr io.Writer) error {
+func (o *options) parse(args []string, help io.Writer) error {
 	flags := flag.NewFlagSet("benchpeers", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // the error is printed once, in main
 	flags.IntVar(&o.rounds, "rounds", 7, "interleaved rounds of each workload; six are needed for 95% intervals")
 	flags.Float64Var(&o.scale, "scale", 1, "share of the full number of messages in each round, 0.01 to 10: many short rounds suit a noisy machine")
 	flags.BoolVar(&o.quick, "quick", false, "a tenth of the load in 3 rounds: to see that it works, not to compare")
@@ -69,11 +74,16 @@ func (o *options) parse(args []string, stderr io.Writer) error {
 	flags.StringVar(&o.servers, "servers", "", "the servers to run, with commas between them (default all that are here)")
 	flags.BoolVar(&o.curves, "curves", false, "measure the sink's cost curves instead: over connections, size, recipients, rules")
 	flags.BoolVar(&o.list, "list", false, "list workloads and servers")
-	flags.Usage = func() {
-		fmt.Fprintf(stderr, "benchpeers measures the sink beside other SMTP sinks, or its cost curves.\n\nUsage:\n  benchpeers [flags]\n\nFlags:\n")
+	flags.Usage = func() {}
+	usage := func() {
+		flags.SetOutput(help)
+		fmt.Fprintf(help, "benchpeers measures the sink beside other SMTP sinks, or its cost curves.\n\nUsage:\n  benchpeers [flags]\n\nFlags:\n")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			usage()
+		}
 		return err
 	}
 	switch {
@@ -92,8 +102,10 @@ func (o *options) parse(args []string, stderr io.Writer) error {
 
 func run(argv []string, stdout, stderr io.Writer) error {
 	var o options
-	if err := o.parse(argv[1:], stderr); err != nil {
+	if err := o.parse(argv[1:], stdout); errors.Is(err, flag.ErrHelp) {
 		return err
+	} else if err != nil {
+		return usageError{err}
 	}
 	// The first interrupt ends the measuring, and what there is gets written; a second one kills.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -107,11 +119,11 @@ func run(argv []string, stdout, stderr io.Writer) error {
 	programs.before = o.before
 	kinds, missing := programs.kinds()
 	if kinds, err = only(kinds, o.servers); err != nil {
-		return err
+		return usageError{err}
 	}
 	chosen, err := choose(o.workloads)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	if o.list {
 		for _, w := range chosen {
