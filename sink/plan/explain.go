@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,14 +23,10 @@ var recipientCounts = [...]int{1, 5, 50}
 func Explain(w io.Writer, f *File) error {
 	e := explainer{plan: f.Plan}
 	e.head(f)
-	if len(f.Plan.Phases()) == 0 {
-		e.period("always", nil)
-	} else {
-		for _, phase := range f.Plan.Phases() {
-			e.period(phaseWords(phase), phase)
-		}
-		e.period("outside of these phases", nil)
+	for _, phase := range f.Plan.Phases() {
+		e.period(phaseWords(phase), phase)
 	}
+	e.period(map[bool]string{true: "always", false: "outside of these phases"}[len(f.Plan.Phases()) == 0], nil)
 	e.assumptions()
 	e.list("replay", e.replay(), "the same mail meets the same outcomes again, however many connections it comes over")
 	e.list("warnings", e.warnings(), "none")
@@ -109,10 +106,31 @@ func (e *explainer) period(title string, phase *fault.Phase) {
 	if len(limits) == 0 && len(rules) == 0 {
 		e.printf("  every stage gives its plain reply\n")
 	}
-	down := faults.ListenerFault(fault.AllListeners) != fault.ListenerUp
-	for _, match := range classes(rules) {
-		e.traffic(&traffic{plan: e.plan, phase: phase, match: match, share: 1, down: down})
+	for _, t := range allTraffic(e.plan, phase) {
+		e.fates(t)
 	}
+}
+
+// allTraffic returns the kinds of mail that are told apart in a phase, or outside of phases; in a phase with a ramp each at its beginning
+// and at its end.
+func allTraffic(plan *fault.Plan, phase *fault.Phase) (all []*traffic) {
+	rules, view := plan.OwnRules(), plan.View(zeroTime, zeroTime)
+	if phase != nil {
+		rules, view = slices.Concat(rules, phase.Rules), phase.View(0)
+	}
+	down := view.ListenerFault(fault.AllListeners) != fault.ListenerUp
+	for _, match := range classes(rules) {
+		t := traffic{plan: plan, phase: phase, match: match, share: 1, down: down}
+		if phase == nil || phase.Ramp == nil {
+			all = append(all, &t)
+			continue
+		}
+		begin, end := t, t
+		begin.share, begin.when = phase.Ramp.From, "beginning"
+		end.share, end.when = phase.Ramp.To, "end"
+		all = append(all, &begin, &end)
+	}
+	return all
 }
 
 func (e *explainer) limit(l *fault.Limit) {
@@ -183,23 +201,20 @@ func classes(rules []*fault.Rule) []fault.Match {
 	return list
 }
 
-// traffic explains what one kind of mail meets.
-func (e *explainer) traffic(t *traffic) {
-	title := "mail that no condition names"
-	if !t.match.IsZero() {
-		title = "mail with " + matchWords(&t.match)
+// mail says in words whose mail it is.
+func (t *traffic) mail() string {
+	if t.match.IsZero() {
+		return "mail that no condition names"
 	}
-	if t.phase == nil || t.phase.Ramp == nil {
-		e.fates(title, t)
-		return
-	}
-	t.share = t.phase.Ramp.From
-	e.fates(title+", at the beginning", t)
-	t.share = t.phase.Ramp.To
-	e.fates(title+", at the end", t)
+	return "mail with " + matchWords(&t.match)
 }
 
-func (e *explainer) fates(title string, t *traffic) {
+// fates explains what one kind of mail meets.
+func (e *explainer) fates(t *traffic) {
+	title := t.mail()
+	if t.when != "" {
+		title += ", at the " + t.when
+	}
 	e.printf("  %s\n", title)
 	table := tabwriter.NewWriter(&e.text, 0, 0, 2, ' ', 0)
 	for s := range smtp.NumStages {
@@ -218,17 +233,25 @@ func (e *explainer) fates(title string, t *traffic) {
 
 // codes says the probability of each reply code at a stage; empty when no rule speaks.
 func (t *traffic) codes(s smtp.Stage) string {
+	odds := t.odds(s)
+	names := slices.Sorted(maps.Keys(odds))
+	return strings.Join(texts(names, func(name string) string { return percent(odds[name]) + " " + name }), ", ")
+}
+
+// odds returns the probability of each reply code at a stage, and of "no reply"; nil when neither a rule nor a greylist speaks.
+func (t *traffic) odds(s smtp.Stage) map[string]float64 {
+	if l := t.greylist(); l != nil && s == smtp.StageRcpt {
+		return map[string]float64{fmt.Sprint(uint16(l.Reply.Code)): 1}
+	}
 	r, share := t.ruleAt(s)
 	if r == nil {
-		return ""
+		return nil
 	}
 	odds := map[string]float64{}
-	var names []string
 	add := func(name string, p float64) {
-		if _, known := odds[name]; !known {
-			names = append(names, name)
+		if p > 0 {
+			odds[name] += p
 		}
-		odds[name] += p
 	}
 	if share < 1 {
 		add(fmt.Sprint(uint16(fault.PlainCode(s))), 1-share)
@@ -241,16 +264,15 @@ func (t *traffic) codes(s smtp.Stage) string {
 		}
 		add(name, share*o.Probability)
 	}
-	slices.Sort(names)
-	names = slices.DeleteFunc(names, func(name string) bool { return odds[name] == 0 })
-	return strings.Join(texts(names, func(name string) string { return percent(odds[name]) + " " + name }), ", ")
+	return odds
 }
 
 func (e *explainer) assumptions() {
 	e.printf(`
 These chances are exact for a first attempt of one message alone on a connection without TLS and AUTH, whose recipients are drawn
 independently (or together, where a rule says so). A lost connection, a reply that is missing or malformed, and 421 count as
-deferred. Rules with conditions count only for mail that meets exactly these; limits, triggers and retries are not in the chances.
+deferred. Rules with conditions count only for mail that meets exactly these; limits other than greylists, triggers and retries
+are not in the chances.
 `)
 }
 

@@ -3,6 +3,7 @@ package plan
 import (
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -51,6 +52,7 @@ type traffic struct {
 	phase *fault.Phase // nil: outside of phases
 	match fault.Match
 	share float64 // of the occurrences that the phase's rules apply to
+	when  string  // in a phase with a ramp: at its beginning, or at its end
 	down  bool    // no listener serves it
 }
 
@@ -74,8 +76,27 @@ func (t *traffic) first(rules []*fault.Rule, s smtp.Stage) *fault.Rule {
 	return nil
 }
 
+// greylist returns the greylist that refuses each first attempt of this mail; nil when there is none.
+func (t *traffic) greylist() *fault.Limit {
+	for _, l := range t.plan.AllLimits() {
+		known := l.Phase == "" || t.phase != nil && l.Phase == t.phase.Name
+		if l.Kind != fault.LimitGreylist || !known || !l.Match.IsZero() && !reflect.DeepEqual(l.Match, t.match) {
+			continue
+		}
+		if !slices.ContainsFunc(l.Except, func(m fault.Match) bool { return reflect.DeepEqual(m, t.match) }) {
+			return l
+		}
+	}
+	return nil
+}
+
 // at returns the distribution of effects at a stage.
 func (t *traffic) at(s smtp.Stage) mix {
+	if l := t.greylist(); l != nil && s == smtp.StageRcpt {
+		var m mix
+		m[effectOf(s, &fault.Outcome{Code: l.Reply.Code})] = 1
+		return m
+	}
 	r, share := t.ruleAt(s)
 	if r == nil {
 		return passing

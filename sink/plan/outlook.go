@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Outlook is what Explain says of a plan in figures, for programs.
+type Outlook struct {
+	Plan     string   `json:"plan"`
+	File     string   `json:"file"`
+	SHA256   string   `json:"sha256"`
+	Seed     uint64   `json:"seed"`
+	Periods  []Period `json:"periods"`  // the phases, and the time outside of them
+	Replay   []string `json:"replay"`   // what breaks it, a line each
+	Warnings []string `json:"warnings"` // what looks like a mistake, a line each
+}
+
+// Period is a phase, or the time outside of phases.
+type Period struct {
+	Phase    string  `json:"phase,omitempty"` // empty: outside of phases
+	Duration float64 `json:"duration_s,omitempty"`
+	Times    int     `json:"times,omitempty"` // how often the phase happens
+	Mail     []Fates `json:"mail"`            // by the conditions that rules have
+}
+
+// Fates is what one kind of mail meets at its first attempt; see Explain for what the chances leave out.
+type Fates struct {
+	Mail    string                        `json:"mail"`              // in words
+	At      string                        `json:"at,omitempty"`      // in a phase with a ramp: beginning or end
+	Replies map[string]map[string]float64 `json:"replies,omitempty"` // by stage and code, "no reply" among them: the share; stages without any give their plain reply
+	Chances []Chance                      `json:"chances"`
+}
+
+// Chance is the compounded chance of a message.
+type Chance struct {
+	Recipients int     `json:"recipients"`
+	Accepted   float64 `json:"accepted"` // for all recipients
+	Deferred   float64 `json:"deferred"`
+	Bounced    float64 `json:"bounced"` // for at least one
+}
+
+// NewOutlook computes what Explain writes.
+func NewOutlook(f *File) *Outlook {
+	e := explainer{plan: f.Plan}
+	o := &Outlook{
+		Plan: f.Plan.Name(), File: f.Name, SHA256: f.SHA256, Seed: f.Plan.Seed(),
+		Replay: append([]string{}, e.replay()...), Warnings: append([]string{}, e.warnings()...),
+	}
+	for _, phase := range f.Plan.Phases() {
+		o.Periods = append(o.Periods, Period{Phase: phase.Name, Duration: phase.Duration.Seconds(), Times: phase.Times, Mail: fates(f.Plan, phase)})
+	}
+	o.Periods = append(o.Periods, Period{Mail: fates(f.Plan, nil)})
+	return o
+}
+
+func fates(plan *fault.Plan, phase *fault.Phase) (all []Fates) {
+	for _, t := range allTraffic(plan, phase) {
+		f := Fates{Mail: t.mail(), At: t.when, Replies: map[string]map[string]float64{}}
+		for s := range smtp.Stage(smtp.NumStages) {
+			if odds := t.odds(s); odds != nil {
+				f.Replies[s.String()] = odds
+			}
+		}
+		for _, n := range recipientCounts {
+			c := t.of(n)
+			f.Chances = append(f.Chances, Chance{Recipients: n, Accepted: c.accepted, Deferred: c.deferred, Bounced: c.bounced})
+		}
+		all = append(all, f)
+	}
+	return all
+}
