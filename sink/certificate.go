@@ -82,8 +82,10 @@ func (c *certificates) authorityPEM() []byte {
 }
 
 // serverConfig returns the configuration for one certificate. Old protocol versions stay allowed: it is the client that is tested.
+//
+// #nosec G402 -- whether a client still speaks TLS 1.0 is for the test to find out, and the mail is not real
 func serverConfig(certificate tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS10} //nolint:gosec // see above
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS10}
 }
 
 // template returns a certificate that is in order.
@@ -163,6 +165,8 @@ func (c *certificates) profile(f fault.TLSFault) (*tls.Config, error) {
 
 // LoadCertificate reads a certificate chain and its key from PEM files. The error names the file that is to blame, and says so when
 // both are in order but don't belong together.
+//
+// #nosec G304 -- the files are those that the user names on the command line or in a script's own call
 func LoadCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 	chain, err := os.ReadFile(certFile)
 	if err != nil {

@@ -45,6 +45,7 @@ func newEpollDriver(s *Server) (*epollDriver, error) {
 	d := &epollDriver{server: s, loops: make([]epollLoop, s.cfg.Loops), tls: newNetDriver(s)}
 	for i := range d.loops {
 		// The loops number their connections without sharing a counter: 1, 1+n, 1+2n, ... for the first of n.
+		// #nosec G115 -- both are positive; it wraps below zero until the first connection adds the loops
 		d.loops[i] = epollLoop{driver: d, recorder: s.newRecorder(i), now: s.now, lastID: uint64(i+1) - uint64(s.cfg.Loops)}
 	}
 	var err error
@@ -111,7 +112,7 @@ func (d *epollDriver) counters() DriverCounters {
 		BytesIn: st.BytesIn + tls.BytesIn, BytesOut: st.BytesOut + tls.BytesOut, Reads: st.Reads + tls.Reads, Writes: st.Writes + tls.Writes,
 		Waits:        st.Waits,
 		AcceptPauses: st.AcceptPauses, AcceptErrors: st.AcceptErrors, HighWater: st.HighWater, Pending: st.Pending,
-		LagP99Micros: uint64(st.Lag.Quantile(0.99) / time.Microsecond), LagMaxMicros: uint64(st.Lag.Max / time.Microsecond),
+		LagP99Micros: uint64(st.Lag.Quantile(0.99) / time.Microsecond), LagMaxMicros: uint64(st.Lag.Max / time.Microsecond), // #nosec G115 -- a loop's lag is not negative
 	}
 }
 
@@ -133,7 +134,7 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 	if listener.ungreeting() {
 		return l.newMute(rc, info, now)
 	}
-	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))}
+	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))} // #nosec G115 -- an index of connections, fewer than descriptors
 	l.conns = append(l.conns, c)
 	c.peer.greet(l.recorder, c, listener.session.Load(), info, now)
 	c.arm()
@@ -143,7 +144,7 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 // arm tells the reactor what the session waits for.
 func (c *epollConn) arm() {
 	c.conn.SetDeadline(c.peer.session.Deadline())
-	if want := int32(c.peer.session.WantRead()); want != c.read {
+	if want := int32(c.peer.session.WantRead()); want != c.read { // #nosec G115 -- 64 KiB at most
 		c.read = want
 		c.conn.SetReadLimit(int(want))
 	}

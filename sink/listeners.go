@@ -17,10 +17,21 @@ type boundListener struct {
 	Listener
 	name    string
 	session atomic.Pointer[session.Config] // of the connections to come
-	fault   atomic.Uint32                  // the fault.ListenerFault in force
-	planned bool                           // a plan declares it: it goes with that plan
-	addr    net.Addr                       // where it listens, or did before it was closed; nil before Start
-	socket  openListener                   // nil while it is refused
+	fault   faultInForce
+	planned bool         // a plan declares it: it goes with that plan
+	addr    net.Addr     // where it listens, or did before it was closed; nil before Start
+	socket  openListener // nil while it is refused
+}
+
+// faultInForce is the fault.ListenerFault that a listener has now.
+type faultInForce struct{ v atomic.Uint32 }
+
+func (f *faultInForce) load() fault.ListenerFault { return fault.ListenerFault(f.v.Load()) } // #nosec G115 -- store and swap put one in
+
+func (f *faultInForce) store(v fault.ListenerFault) { f.v.Store(uint32(v)) }
+
+func (f *faultInForce) swap(v fault.ListenerFault) (old fault.ListenerFault) {
+	return fault.ListenerFault(f.v.Swap(uint32(v))) // #nosec G115 -- store and swap put one in
 }
 
 // openListener is a listener's sockets, as a driver has them. Its methods are called by one goroutine at a time.
@@ -33,7 +44,7 @@ type openListener interface {
 
 // ungreeting reports whether connections are accepted and never greeted.
 func (l *boundListener) ungreeting() bool {
-	return fault.ListenerFault(l.fault.Load()) == fault.ListenerNoBanner
+	return l.fault.load() == fault.ListenerNoBanner
 }
 
 // ListenersOf returns the listeners that a plan declares.
@@ -108,7 +119,7 @@ func (s *Server) apply(now time.Time) time.Time {
 	}
 	for _, l := range s.listeners {
 		want := v.ListenerFault(l.name)
-		had := fault.ListenerFault(l.fault.Swap(uint32(want)))
+		had := l.fault.swap(want)
 		switch {
 		case want == fault.ListenerRefused:
 			if l.socket != nil {
@@ -118,7 +129,7 @@ func (s *Server) apply(now time.Time) time.Time {
 			continue
 		case l.socket == nil:
 			if err := s.open(l, f.plan); err != nil {
-				l.fault.Store(uint32(fault.ListenerRefused)) // it is, for now
+				l.fault.store(fault.ListenerRefused) // it is, for now
 				s.reopenFailures.Add(1)
 				if retry := now.Add(retryListen); next.IsZero() || retry.Before(next) {
 					next = retry

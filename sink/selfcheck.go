@@ -91,10 +91,10 @@ func (s *Stats) saturation() (lines []string) {
 			lines = append(lines, fmt.Sprintf(format, args...))
 		}
 	}
-	lag := time.Duration(s.Net.LagP99Micros) * time.Microsecond
+	lag := time.Duration(s.Net.LagP99Micros) * time.Microsecond // #nosec G115 -- a metrics.Histogram holds at most 71 minutes
 	add(lag > maxLag, "event loops were busy for up to %v between two waits (p99; want at most %v)", lag, maxLag)
 	if s.Lateness != nil {
-		late := time.Duration(s.Lateness.P99Micros) * time.Microsecond
+		late := time.Duration(s.Lateness.P99Micros) * time.Microsecond // #nosec G115 -- a metrics.Histogram holds at most 71 minutes
 		add(late > maxLateness, "delayed replies were later than planned by up to %v (p99; want at most %v)", late, maxLateness)
 	}
 	add(s.ListenOverflows > 0, "%d connections met a full accept queue on this system", s.ListenOverflows)

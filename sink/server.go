@@ -223,7 +223,7 @@ func (s *Server) Listeners() []ListenerInfo {
 	defer s.mu.Unlock()
 	var out []ListenerInfo
 	for _, l := range s.listeners {
-		info := ListenerInfo{Listener: l.Listener, Addr: l.addr, Fault: fault.ListenerFault(l.fault.Load())}
+		info := ListenerInfo{Listener: l.Listener, Addr: l.addr, Fault: l.fault.load()}
 		info.Name = l.name
 		out = append(out, info)
 	}

@@ -58,7 +58,7 @@ func awaitFailure(nc net.Conn) error {
 
 // socketFailure returns the error that a socket has met, such as ECONNRESET, or nil.
 func socketFailure(fd int) error {
-	fds := [1]unix.PollFd{{Fd: int32(fd)}}
+	fds := [1]unix.PollFd{{Fd: int32(fd)}} // #nosec G115 -- a descriptor is a C int
 	if n, err := unix.Poll(fds[:], 0); err != nil || n == 0 || fds[0].Revents&unix.POLLERR == 0 {
 		return nil
 	}

@@ -300,7 +300,7 @@ func (c *smtpClient) runTransfer(op *operation, phase smtp.Stage, token string, 
 	own := ownTags{expected: tri(res.OK)}
 	op.batch.trend(m.msgData, ownTags{code: c.collector.code(smtp.StageData).code, expected: own.expected, pipelined: isFalse}, t.Data)
 	op.batch.trend(m.msgSending, own, t.Sending)
-	op.batch.trend(m.msgWaiting, ownTags{code: smtp.Code(res.Code), expected: own.expected}, t.Waiting)
+	op.batch.trend(m.msgWaiting, ownTags{code: smtp.Code(res.Code), expected: own.expected}, t.Waiting) // #nosec G115 -- setReply took it from a smtp.Code
 	return res
 }
 

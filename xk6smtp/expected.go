@@ -43,18 +43,17 @@ func parseExpected(rt *sobek.Runtime, args []sobek.Value) (*expectedReplies, err
 	for i, arg := range args {
 		position := fmt.Sprintf("argument %d", i+1)
 		if kind(arg) != reflect.Map {
-			code, err := option{owner, position, arg, rt}.integer(200, 599)
+			code, err := option{owner, position, arg, rt}.code()
 			if err != nil {
 				return nil, err
 			}
-			set.ranges = append(set.ranges, codeRange{smtp.Code(code), smtp.Code(code)})
+			set.ranges = append(set.ranges, codeRange{code, code})
 			continue
 		}
 		r := codeRange{}
 		bound := func(into *smtp.Code) parser {
-			return func(o option) error {
-				n, err := o.integer(200, 599)
-				*into = smtp.Code(n)
+			return func(o option) (err error) {
+				*into, err = o.code()
 				return err
 			}
 		}
@@ -67,6 +66,12 @@ func parseExpected(rt *sobek.Runtime, args []sobek.Value) (*expectedReplies, err
 		set.ranges = append(set.ranges, r)
 	}
 	return set, nil
+}
+
+// code reads a reply code.
+func (o option) code() (smtp.Code, error) {
+	n, err := o.integer(200, 599)
+	return smtp.Code(n), err // #nosec G115 -- 200 to 599, or 0 with the error
 }
 
 // expected reads the option expectedReplies: what expectedReplies() returned.

@@ -18,7 +18,7 @@ import (
 // load describes the work that the script asked for, and how much of it was done.
 func (o *recordOutput) load() result.Load {
 	l := result.Load{
-		VUs:                int(lib.GetMaxPossibleVUs(o.params.ExecutionPlan)),
+		VUs:                int(lib.GetMaxPossibleVUs(o.params.ExecutionPlan)), // #nosec G115 -- k6 keeps numbers of VUs in int64, and memory bounds them
 		IterationsComplete: uint64(o.book.sum("iterations")),
 		IterationsDropped:  uint64(o.book.sum("dropped_iterations")),
 		Thresholds:         o.verdicts(),

@@ -127,7 +127,7 @@ func parseFlags(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	err := parseOptions(rt, sinkOwner, value, map[string]parser{
 		"seed": func(v option) error {
 			n, err := v.integer(0, 1<<53)
-			flags.Seed = uint64(n)
+			flags.Seed = uint64(n) // #nosec G115 -- from 0, see integer
 			return err
 		},
 		"mode": func(v option) (err error) {

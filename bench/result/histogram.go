@@ -265,7 +265,7 @@ func (h *Histogram) Buckets(yield func(Bucket) bool) {
 		for us, n := range h.buckets.ForEachBucket {
 			v := float64(highestEquivalent(us)) / 1000
 			v = min(max(v, h.sum.Min), h.sum.Max)
-			if !yield(Bucket{v, uint64(n)}) {
+			if !yield(Bucket{v, uint64(n)}) { // #nosec G115 -- a count: the packed encoding has runs of zeros for negative ones
 				return
 			}
 		}
@@ -356,7 +356,7 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 			return errors.New("histogram: a bucket holds zeros, which are counted apart")
 		}
 		n.buckets = b
-		inBuckets = uint64(b.TotalCount())
+		inBuckets = uint64(b.TotalCount()) // #nosec G115 -- a sum that wrapped is above any count, and refused below
 	}
 	// Each term is at most MaxInt64 (validate), but their sum might wrap.
 	want := j.Count
@@ -402,9 +402,9 @@ func checkGeometry(encoded string) error {
 	if _, err := io.ReadFull(z, head[:]); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	digits := int32(binary.BigEndian.Uint32(head[12:]))
-	low := int64(binary.BigEndian.Uint64(head[16:]))
-	high := int64(binary.BigEndian.Uint64(head[24:]))
+	digits := int32(binary.BigEndian.Uint32(head[12:])) // #nosec G115 -- the encoding has them signed
+	low := int64(binary.BigEndian.Uint64(head[16:]))    // #nosec G115 -- the encoding has it signed
+	high := int64(binary.BigEndian.Uint64(head[24:]))   // #nosec G115 -- the encoding has it signed
 	if digits != Digits || low != MinMicros || high != MaxMicros {
 		return fmt.Errorf("geometry is %d..%d with %d digits, want %d..%d with %d digits", low, high, digits, MinMicros, MaxMicros, Digits)
 	}

@@ -39,10 +39,10 @@ func (l load) duration() time.Duration { return lasting(float64(l.messages), l.r
 // number of messages sent nothing.
 func (l load) settle(record *result.Record) string {
 	load := &record.Load
-	load.IterationsPlanned = uint64(l.messages)
+	load.IterationsPlanned = uint64(l.messages) // #nosec G115 -- --messages is 1 or more
 	load.IterationsComplete = min(load.IterationsComplete, load.IterationsPlanned)
 	sent := uint64(record.Client.Sum("smtp_messages", nil))
-	if sent >= uint64(l.messages) {
+	if sent >= uint64(l.messages) { // #nosec G115 -- --messages is 1 or more
 		return ""
 	}
 	why := "k6 could not start them in time: a lower --rate helps"

@@ -28,14 +28,14 @@ func newOutput(dir string) (*output, error) {
 	if err := replaceable(final); err != nil {
 		return nil, inputErrorf("--out %s: %v", dir, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil { // #nosec G301 -- results are for others to read, in a browser or from a web server
 		return nil, inputErrorf("--out %s: can't be created: %v", dir, reason(err))
 	}
 	temp, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+"-")
 	if err != nil {
 		return nil, inputErrorf("--out %s: can't be written: %v", dir, reason(err))
 	}
-	if err := os.Chmod(temp, 0o755); err != nil {
+	if err := os.Chmod(temp, 0o755); err != nil { // #nosec G302 -- results are for others to read, in a browser or from a web server
 		return nil, errors.Join(err, os.RemoveAll(temp))
 	}
 	return &output{final: final, temp: temp}, nil
@@ -74,7 +74,7 @@ func (o *output) json(name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	return os.WriteFile(o.path(name), append(text, '\n'), 0o644)
+	return os.WriteFile(o.path(name), append(text, '\n'), 0o644) // #nosec G306 -- results are for others to read
 }
 
 // publish puts the results in their place.

@@ -59,7 +59,7 @@ func (r *runner) report(outcome *Outcome) error {
 		return err
 	}
 	writeDelivery(&text, outcome.Legs)
-	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(text.String()), 0o644); err != nil {
+	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(text.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	summary, err := report.Summarize(full)
@@ -119,7 +119,7 @@ func (r *runner) writePage(full report.Report) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(r.out.path("plots"), 0o755); err != nil {
+	if err := os.Mkdir(r.out.path("plots"), 0o755); err != nil { // #nosec G301 -- results are for others to read
 		return err
 	}
 	for _, chart := range charts {

@@ -13,7 +13,7 @@ import (
 // returns the quantiles qs of each draw: reps rows of len(qs) values.
 func resample(blocks []*result.Histogram, qs []float64, reps int, seed uint64) [][]float64 {
 	values, counts := tabulate(coarsen(blocks, maxBlocks))
-	r := rand.New(rand.NewPCG(seed, uint64(len(counts))))
+	r := rand.New(rand.NewPCG(seed, uint64(len(counts)))) // #nosec G404 -- resampling, which a seed has to repeat
 	weight := make([]float64, len(counts))
 	sum := make([]float64, len(values))
 	out := make([][]float64, reps)

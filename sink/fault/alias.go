@@ -13,6 +13,8 @@ type aliasTable struct {
 }
 
 // newAliasTable builds the table of weights that normalise accepted.
+//
+// #nosec G115 -- an index is that of an outcome of a rule, and a plan has at most plan.MaxSize octets
 func newAliasTable(probabilities []float64) aliasTable {
 	n := len(probabilities)
 	t := aliasTable{threshold: make([]uint64, n), alias: make([]uint32, n)}
@@ -49,7 +51,7 @@ func newAliasTable(probabilities []float64) aliasTable {
 func (t *aliasTable) index(draw uint64) int {
 	column, fraction := below(draw, uint64(len(t.threshold)))
 	if fraction < t.threshold[column] {
-		return int(column)
+		return int(column) // #nosec G115 -- below len(t.threshold)
 	}
 	return int(t.alias[column])
 }

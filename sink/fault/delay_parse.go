@@ -47,11 +47,11 @@ func parseDelay(text string) (Delay, error) {
 	for i := range args {
 		args[i] = strings.TrimSpace(args[i])
 	}
-	kind, err := parseName("distribution", name, delayNames[:], 1)
+	kind, err := parseName[DelayKind]("distribution", name, delayNames[:], 1)
 	if err != nil {
 		return Delay{}, err
 	}
-	d := Delay{Kind: DelayKind(kind)}
+	d := Delay{Kind: kind}
 	switch d.Kind {
 	case DelayFixed, DelayExponential:
 		err = parseArgs(args, &d.A)
@@ -80,9 +80,10 @@ func parseArgs(args []string, into ...any) error {
 	if len(args) != len(into) {
 		return fmt.Errorf("%d parameters (want %d)", len(args), len(into))
 	}
-	for i, arg := range args {
+	for i, target := range into {
+		arg := args[i]
 		var err error
-		switch v := into[i].(type) {
+		switch v := target.(type) {
 		case *time.Duration:
 			*v, err = parseDuration(arg)
 		case *float64:

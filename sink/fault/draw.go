@@ -101,8 +101,7 @@ func (k KeyKind) String() string { return nameOf(keyKinds[:], int(k)) }
 
 // ParseKeyKind parses the name of a kind; the error names the valid ones.
 func ParseKeyKind(name string) (KeyKind, error) {
-	i, err := parseName("key", name, keyKinds[:], 1)
-	return KeyKind(i), err
+	return parseName[KeyKind]("key", name, keyKinds[:], 1)
 }
 
 // AppendKey appends the key of an occurrence to dst: fields that are each preceded by their length as a 32-bit little-endian
@@ -176,18 +175,23 @@ func keyNeeds(kind KeyKind, s smtp.Stage) Needs {
 	return Needs{Recipients: true}
 }
 
+// appendLength appends the length of a field: an address or an identifier of one line, or the name of a rule.
+func appendLength(dst []byte, n int) []byte {
+	return binary.LittleEndian.AppendUint32(dst, uint32(n)) // #nosec G115 -- neither a line of the dialogue nor a plan comes near 4 GiB
+}
+
 func appendField[T []byte | string](dst []byte, field T) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(field)))
+	dst = appendLength(dst, len(field))
 	return append(dst, field...)
 }
 
 func appendAddressField(dst, address []byte) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(address)))
+	dst = appendLength(dst, len(address))
 	return AppendAddress(dst, address)
 }
 
 func appendNumber(dst []byte, n uint64) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, 8)
+	dst = appendLength(dst, 8)
 	return binary.LittleEndian.AppendUint64(dst, n)
 }
 

@@ -85,8 +85,7 @@ func (m Malformation) String() string { return nameOf(malformations[:], int(m)) 
 
 // ParseMalformation parses a name; the error names the valid ones.
 func ParseMalformation(name string) (Malformation, error) {
-	i, err := parseName("malformation", name, malformations[:], 0)
-	return Malformation(i), err
+	return parseName[Malformation]("malformation", name, malformations[:], 0)
 }
 
 // CloseKind is a way to end a connection.
@@ -107,8 +106,7 @@ func (c CloseKind) String() string { return nameOf(closeKinds[:], int(c)) }
 
 // ParseCloseKind parses a name; the error names the valid ones.
 func ParseCloseKind(name string) (CloseKind, error) {
-	i, err := parseName("close", name, closeKinds[:], 0)
-	return CloseKind(i), err
+	return parseName[CloseKind]("close", name, closeKinds[:], 0)
 }
 
 // CloseWhen says on which side of the reply a connection is closed.
@@ -127,8 +125,7 @@ func (c CloseWhen) String() string { return nameOf(closeWhens[:], int(c)) }
 
 // ParseCloseWhen parses "before" or "after".
 func ParseCloseWhen(name string) (CloseWhen, error) {
-	i, err := parseName("time to close", name, closeWhens[:], 0)
-	return CloseWhen(i), err
+	return parseName[CloseWhen]("time to close", name, closeWhens[:], 0)
 }
 
 // Close ends a connection around a reply. The zero value doesn't.
@@ -154,8 +151,7 @@ func (d Delivery) String() string { return nameOf(deliveries[:], int(d)) }
 
 // ParseDelivery parses a name; the error names the valid ones.
 func ParseDelivery(name string) (Delivery, error) {
-	i, err := parseName("delivery", name, deliveries[:], 0)
-	return Delivery(i), err
+	return parseName[Delivery]("delivery", name, deliveries[:], 0)
 }
 
 // BodyFault is what happens once After octets of the body were read: the connection is closed, or the sink stops reading, so that
@@ -189,8 +185,7 @@ func (f TLSFault) String() string { return nameOf(tlsFaults[:], int(f)) }
 
 // ParseTLSFault parses a name; the error names the valid ones.
 func ParseTLSFault(name string) (TLSFault, error) {
-	i, err := parseName("TLS fault", name, tlsFaults[:], 0)
-	return TLSFault(i), err
+	return parseName[TLSFault]("TLS fault", name, tlsFaults[:], 0)
 }
 
 // capabilities are the EHLO keywords that a plan may leave out.

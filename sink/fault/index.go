@@ -35,7 +35,7 @@ func (x *patternIndex) empty() bool {
 
 // add appends a rule, the next in file order.
 func (x *stageIndex) add(r *Rule) {
-	position := int32(len(x.rules))
+	position := int32(len(x.rules)) // #nosec G115 -- a plan of at most plan.MaxSize octets has fewer than 2^31 rules
 	x.rules = append(x.rules, r)
 	x.sender = x.sender || !r.matcher.sender.empty()
 	x.helo = x.helo || !r.matcher.helo.empty()
@@ -66,7 +66,7 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 	if x.helo {
 		s.helo = AppendAddress(heloSpace[:0], o.Helo)
 	}
-	best := x.first(x.unindexed, &s, int32(len(x.rules)))
+	best := x.first(x.unindexed, &s, int32(len(x.rules))) // #nosec G115 -- as in add
 	if x.byListener != nil {
 		best = x.first(x.byListener[o.Listener], &s, best)
 	}

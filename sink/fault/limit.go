@@ -32,8 +32,7 @@ func (k LimitKind) String() string { return nameOf(limitKinds[:], int(k)) }
 
 // ParseLimitKind parses a name; the error names the valid ones.
 func ParseLimitKind(name string) (LimitKind, error) {
-	i, err := parseName("limit", name, limitKinds[:], 0)
-	return LimitKind(i), err
+	return parseName[LimitKind]("limit", name, limitKinds[:], 0)
 }
 
 // LimitScope says who shares a limit's count.
@@ -55,8 +54,7 @@ func (s LimitScope) String() string { return nameOf(limitScopes[:], int(s)) }
 
 // ParseLimitScope parses a name; the error names the valid ones.
 func ParseLimitScope(name string) (LimitScope, error) {
-	i, err := parseName("scope", name, limitScopes[:], 1)
-	return LimitScope(i), err
+	return parseName[LimitScope]("scope", name, limitScopes[:], 1)
 }
 
 // Limit is a validated limit of a plan: a true count, not odds. It is immutable and shared. What it counts is kept elsewhere
@@ -138,7 +136,7 @@ func (l *Limit) Recalled() *Limit {
 func (l *Limit) Fits(o *Occurrence) bool {
 	switch l.Kind {
 	case LimitMessages:
-		return o.MessageN <= uint64(l.Max)
+		return o.MessageN <= uint64(l.Max) // #nosec G115 -- 1 to MaxLimit, see validateParameters
 	case LimitRecipients:
 		return int64(o.Recipients) < l.Max
 	case LimitSize:

@@ -33,8 +33,7 @@ func (f ListenerFault) String() string { return nameOf(listenerFaults[:], int(f)
 
 // ParseListenerFault parses a name; the error names the valid ones.
 func ParseListenerFault(name string) (ListenerFault, error) {
-	i, err := parseName("listener fault", name, listenerFaults[:], 0)
-	return ListenerFault(i), err
+	return parseName[ListenerFault]("listener fault", name, listenerFaults[:], 0)
 }
 
 // AllListeners stands for every listener that has no entry of its own, in ListenerFaultSpec.

@@ -30,8 +30,7 @@ func (m Mode) String() string { return nameOf(modeNames[:], int(m)) }
 
 // ParseMode parses a mode's name; the error names the valid ones.
 func ParseMode(name string) (Mode, error) {
-	i, err := parseName("mode", name, modeNames[:], 1)
-	return Mode(i), err
+	return parseName[Mode]("mode", name, modeNames[:], 1)
 }
 
 //go:embed data/modes.tsv

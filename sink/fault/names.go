@@ -15,11 +15,11 @@ func nameOf(names []string, i int) string {
 	return fmt.Sprintf("invalid(%d)", i)
 }
 
-// parseName returns the index of name among names[first:]; the error names what is valid.
-func parseName(what, name string, names []string, first int) (int, error) {
+// parseName returns the kind whose name is among names[first:]; the error names what is valid.
+func parseName[K ~uint8](what, name string, names []string, first int) (K, error) {
 	for i := first; i < len(names); i++ {
 		if names[i] == name {
-			return i, nil
+			return K(i), nil
 		}
 	}
 	return 0, fmt.Errorf("unknown %s %q (valid: %s)", what, name, strings.Join(names[first:], " "))

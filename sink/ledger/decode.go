@@ -255,7 +255,7 @@ func (v value) durability() (Durability, error) {
 
 func (v value) size() (int64, error) {
 	n, err := v.uint(63)
-	return int64(n), err
+	return int64(n), err // #nosec G115 -- of 63 bits
 }
 
 var errEmptyReason = errors.New("is empty")

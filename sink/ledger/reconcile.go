@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -67,6 +68,9 @@ func NewReconciler() *Reconciler {
 
 // Claim takes a claim. A (token, recipient) that was claimed before is an error: the two could not be told apart.
 func (r *Reconciler) Claim(s *Sent) error {
+	if len(r.units) >= math.MaxInt32 {
+		return fmt.Errorf("more than %d claims: reconcile the runs apart", math.MaxInt32)
+	}
 	ids := IDs{Token: normalID(s.Token), Sender: normalID(s.Sender), StormID: normalID(s.StormID), MessageID: normalID(s.MessageID)}
 	if ids.Sender == "" {
 		ids.Sender = ids.Token
@@ -79,7 +83,7 @@ func (r *Reconciler) Claim(s *Sent) error {
 	if err != nil {
 		return err
 	}
-	i := int32(len(r.units))
+	i := int32(len(r.units)) // #nosec G115 -- checked above
 	r.units = append(r.units, unit{message: m, recipient: recipient})
 	r.byID[idRecipient{ids.Token, recipient}] = i // a token goes before whatever else has its text
 	for _, id := range []string{ids.Sender, ids.StormID, ids.MessageID} {
@@ -116,7 +120,7 @@ func (r *Reconciler) claimMessage(ids IDs) (int32, error) {
 		}
 		return m, nil
 	}
-	m := int32(len(r.messages))
+	m := int32(len(r.messages)) // #nosec G115 -- no more than units, see Claim
 	r.messages = append(r.messages, message{IDs: ids})
 	r.byToken[ids.Token] = m
 	if ids.Sender != ids.Token {

@@ -144,7 +144,7 @@ func (r *Reconciliation) verdict() string {
 func doubts(t *table, missing, lossy uint64, torn int64) {
 	t.lineIf(missing, "WARNING: missing rows", missing, "the file could not be written: what they told is not counted")
 	t.lineIf(lossy, "WARNING: lossy runs", lossy, "with durability none, which may lose rows when the sink dies")
-	t.lineIf(uint64(torn), "WARNING: torn last row", torn, "octets, not counted: the sink died, or is writing still")
+	t.lineIf(uint64(torn), "WARNING: torn last row", torn, "octets, not counted: the sink died, or is writing still") // #nosec G115 -- a number of octets
 }
 
 func plural(n uint64, word string) string {

@@ -122,7 +122,7 @@ func appendEscaped(dst, s []byte) ([]byte, int, error) {
 			return dst, 0, errEscape
 		}
 		if r >= 0xdc80 && r <= 0xdcff {
-			return append(dst, byte(r)), 6, nil
+			return append(dst, byte(r)), 6, nil // #nosec G115 -- the low octet is what U+DC80 to U+DCFF stand for
 		}
 		if !utf16.IsSurrogate(r) {
 			return utf8.AppendRune(dst, r), 6, nil

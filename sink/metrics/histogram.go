@@ -36,13 +36,13 @@ func bucketOf(micros uint64) int {
 		return int(micros)
 	}
 	shift := bits.Len64(micros) - 1 - subBits
-	return (shift+1)<<subBits + int(micros>>shift) - 1<<subBits
+	return (shift+1)<<subBits + int(micros>>shift) - 1<<subBits // #nosec G115 -- of subBits+1 bits
 }
 
 // highest returns the largest number of microseconds that falls into a bucket.
 func highest(bucket int) uint64 {
 	if bucket < 1<<subBits {
-		return uint64(bucket)
+		return uint64(bucket) // #nosec G115 -- an index
 	}
 	shift := bucket>>subBits - 1
 	return (uint64(bucket&(1<<subBits-1)+1<<subBits)+1)<<shift - 1
@@ -78,7 +78,7 @@ func Merge(histograms ...*Histogram) *Distribution {
 		}
 	}
 	for _, h := range histograms {
-		d.MaxMicros = max(d.MaxMicros, uint64(h.maximum.Load())/1000)
+		d.MaxMicros = max(d.MaxMicros, uint64(h.maximum.Load())/1000) // #nosec G115 -- Record takes negative ones for zero
 	}
 	d.P50Micros, d.P90Micros, d.P99Micros = d.Quantile(0.5), d.Quantile(0.9), d.Quantile(0.99)
 	return d

@@ -24,7 +24,7 @@ func (c *Conn) Close(mode CloseMode) {
 			return
 		}
 		c.flags |= flagFIN
-		c.readMax = int32(min(c.l.r.lingerBytes, 1<<30))
+		c.readMax = int32(min(c.l.r.lingerBytes, 1<<30)) // #nosec G115 -- at most 2^30, and New refuses a negative Config.LingerBytes
 		c.setTimer(c.l.nowNanos + int64(c.l.r.drainTimeout))
 	case CloseRST:
 		if c.flags&flagRST != 0 {
@@ -235,7 +235,7 @@ func (l *loop) handOver(c *Conn, now time.Time) {
 	if c.flags&flagParked == 0 {
 		c.control(unix.EPOLL_CTL_DEL, 0)
 	}
-	take, file := c.take, os.NewFile(uintptr(c.fd), "")
+	take, file := c.take, os.NewFile(uintptr(c.fd), "") // #nosec G115 -- an open descriptor
 	l.forget(c)
 	nc, err := net.FileConn(file) // duplicates the descriptor
 	_ = file.Close()

@@ -70,8 +70,9 @@ func (r *Reactor) Listen(cfg ListenConfig) (*Listener, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	ln.users.Store(int32(len(r.loops)))
+	ln.users.Store(int32(len(r.loops))) // #nosec G115 -- a loop is a thread: few
 	for i := range r.loops {
+		// #nosec G115 -- a descriptor is a C int
 		ln.acceptors = append(ln.acceptors, &acceptor{ln: ln, fd: int32(fds[min(i, len(fds)-1)]), shared: len(fds) < len(r.loops), paused: cfg.Paused})
 	}
 	errs := make([]error, len(r.loops))
@@ -213,7 +214,7 @@ func sockaddrOf(ta *net.TCPAddr, family int) (unix.Sockaddr, error) {
 	copy(sa.Addr[:], ta.IP.To16())
 	if ta.Zone != "" {
 		if ifi, err := net.InterfaceByName(ta.Zone); err == nil {
-			sa.ZoneId = uint32(ifi.Index)
+			sa.ZoneId = uint32(ifi.Index) // #nosec G115 -- the index of an interface is positive, and a C int
 		} else if n, err := strconv.ParseUint(ta.Zone, 10, 32); err == nil {
 			sa.ZoneId = uint32(n)
 		} else {

@@ -70,7 +70,7 @@ func newLoop(r *Reactor, id, readBuffer int) (*loop, error) {
 	}
 	wakefd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err == nil {
-		err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wakefd)})
+		err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wakefd)}) // #nosec G115 -- a descriptor is a C int
 		if err != nil {
 			_ = unix.Close(wakefd)
 		}
@@ -136,7 +136,7 @@ func (l *loop) run() {
 			break
 		}
 		busy = n > 0
-		l.st.Events += uint64(n)
+		l.st.Events += uint64(n) // #nosec G115 -- how many events wait found
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
 		}
@@ -215,7 +215,7 @@ func (l *loop) dispatch(ev *unix.EpollEvent) {
 		return
 	}
 	c := l.conns[ev.Fd]
-	if c == nil || c.gen != uint32(ev.Pad) {
+	if c == nil || c.gen != uint32(ev.Pad) { // #nosec G115 -- the same 32 bits that control set
 		l.st.Stale++
 		return
 	}
@@ -294,9 +294,9 @@ func (l *loop) read(c *Conn, broken bool) {
 			c.h.EOF(l.now)
 		}
 	default:
-		l.st.BytesIn += uint64(n)
+		l.st.BytesIn += uint64(n) // #nosec G115 -- what recv read
 		if c.flags&flagFIN != 0 {
-			if c.readMax -= int32(n); c.readMax <= 0 {
+			if c.readMax -= int32(n); c.readMax <= 0 { // #nosec G115 -- at most Config.ReadBuffer, 16 MiB
 				c.queue()
 			}
 			return
@@ -337,7 +337,7 @@ func (l *loop) offer(c *Conn) {
 	if n < len(p) {
 		c.flags |= flagPaused
 	}
-	if c.inOff += int32(n); int(c.inOff) == len(c.in.B) {
+	if c.inOff += int32(n); int(c.inOff) == len(c.in.B) { // #nosec G115 -- at most len(c.in.B), a part of Config.ReadBuffer
 		c.releaseInput()
 	}
 }

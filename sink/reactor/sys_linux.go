@@ -1,3 +1,6 @@
+// #nosec G103 G115 -- system calls that package unix has not, or not without allocating. Each gets the address and the length of memory
+// that lives until it returns; descriptors, counts and ports are the kernel's, which are smaller than the types that hold them.
+
 package reactor
 
 import (

@@ -13,11 +13,16 @@ type timerSlot struct {
 	c    *Conn
 }
 
+// moved notes the index of the connection's slot.
+func (c *Conn) moved(i int) {
+	c.slot = int32(i + 1) // #nosec G115 -- a slot per connection: fewer than descriptors, which are of 31 bits
+}
+
 // set makes when the time at which c comes up, or earlier.
 func (h *timerHeap) set(c *Conn, when int64) {
 	if c.slot == 0 {
 		*h = append(*h, timerSlot{when, c})
-		c.slot = int32(len(*h))
+		c.moved(len(*h) - 1)
 		h.up(len(*h) - 1)
 		return
 	}
@@ -44,7 +49,7 @@ func (h *timerHeap) remove(c *Conn) {
 	c.slot = 0
 	if i != last {
 		s[i] = s[last]
-		s[i].c.slot = int32(i + 1)
+		s[i].c.moved(i)
 	}
 	s[last] = timerSlot{}
 	*h = s[:last]
@@ -63,11 +68,11 @@ func (h *timerHeap) up(i int) {
 			break
 		}
 		s[i] = s[parent]
-		s[i].c.slot = int32(i + 1)
+		s[i].c.moved(i)
 		i = parent
 	}
 	s[i] = e
-	e.c.slot = int32(i + 1)
+	e.c.moved(i)
 }
 
 func (h *timerHeap) down(i int) {
@@ -88,9 +93,9 @@ func (h *timerHeap) down(i int) {
 			break
 		}
 		s[i] = s[least]
-		s[i].c.slot = int32(i + 1)
+		s[i].c.moved(i)
 		i = least
 	}
 	s[i] = e
-	e.c.slot = int32(i + 1)
+	e.c.moved(i)
 }

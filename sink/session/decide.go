@@ -148,7 +148,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 // countConnection asks for the ordinal of the connection, if the plan needs it and it is not known yet.
 func (s *Session) countConnection() {
 	if s.connN == 0 && s.env.Attempts != nil && s.view.Needs().Connections {
-		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr()))
+		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr())) // #nosec G115 -- after four billion connections a client's draws begin again
 	}
 }
 

@@ -127,7 +127,7 @@ func (s *Session) sendPiece() {
 	n := min(x.piece, len(x.reply.B)-x.sent)
 	out := s.output()
 	out.B = append(out.B, x.reply.B[x.sent:x.sent+n]...)
-	s.octetsOut += uint64(n)
+	s.countOut(n)
 	x.sent += n
 	if x.sent == len(x.reply.B) {
 		putBuffer(&outputPool, x.reply)
@@ -183,7 +183,7 @@ func (s *Session) giveUpCommit() {
 func (s *Session) Committing() bool { return s.wait == waitCommit }
 
 // ticket names the commit under way. No two replies after a body have the same.
-func (s *Session) ticket() uint64 { return uint64(s.messages)<<32 | uint64(s.tx.next) }
+func (s *Session) ticket() uint64 { return uint64(s.messages)<<32 | uint64(s.tx.next) } // #nosec G115 -- an index of recipients, from 0
 
 // Committed tells what became of the rows of an EffectCommit: err is nil once they are on disk.
 func (s *Session) Committed(now time.Time, ticket uint64, err error) {

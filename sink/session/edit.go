@@ -30,9 +30,9 @@ func (s *Session) misspeak(stage smtp.Stage) {
 func (s *Session) edit(before int) (pieces bool) {
 	f, out := s.work.faults, s.out
 	if f.Malformed != fault.MalformedNone {
-		s.octetsOut -= uint64(len(out.B) - before)
+		s.countOut(before - len(out.B))
 		out.B = malform(out.B, before, f.Malformed)
-		s.octetsOut += uint64(len(out.B) - before)
+		s.countOut(len(out.B) - before)
 	}
 	n := len(out.B) - before
 	switch {
@@ -47,7 +47,7 @@ func (s *Session) edit(before int) (pieces bool) {
 	x.reply, x.sent = getBuffer(&outputPool, outputCapacity), 0
 	x.reply.B = append(x.reply.B, out.B[before:]...)
 	out.B = out.B[:before]
-	s.octetsOut -= uint64(n)
+	s.countOut(-n)
 	return true
 }
 

@@ -252,6 +252,18 @@ func TestTenThousandRecipients(t *testing.T) {
 	}
 }
 
+// TestEnvelopeHasABound: no maximum of recipients, however high, lets one client have all memory.
+func TestEnvelopeHasABound(t *testing.T) {
+	p, _ := newPeer(t, "--max-recipients", "1000000000")
+	if got := say(t, p, "EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>"); got != "220 250 250 250" {
+		t.Fatalf("got %s, want 220 250 250 250", got)
+	}
+	p.Session.FillEnvelope()
+	if got := say(t, p, "RCPT TO:<c@s.example>", "DATA", ".", "MAIL FROM:<a@c.example>", "RCPT TO:<c@s.example>"); got != "452 354 250 250 250" {
+		t.Errorf("a full envelope, and the transaction after it: got %s, want 452 354 250 250 250", got)
+	}
+}
+
 // TestRefusedRecipientsAreForgotten: they too come by the thousand, and no limit counts them.
 func TestRefusedRecipientsAreForgotten(t *testing.T) {
 	p, _ := newPeer(t, "--reply", "rcpt=550")

@@ -28,3 +28,8 @@ func (s *Session) Held() int {
 func (s *Session) AtRest() bool {
 	return s.out == nil && s.extra == nil && s.tx == nil && s.work == nil
 }
+
+// FillEnvelope makes the transaction's envelope as large as it may get.
+func (s *Session) FillEnvelope() {
+	s.tx.arena = append(make([]byte, 0, maxArena+1024), s.tx.arena...)[:maxArena]
+}

@@ -242,7 +242,7 @@ func (tx *transaction) asked(s *Session) *fault.Switch {
 		if tx.header.mayAsk() {
 			ask, malformed := fault.HeaderSwitch(&tx.header)
 			if malformed > 0 {
-				s.lasting().badSwitches += uint32(malformed)
+				s.lasting().badSwitches += uint32(malformed) // #nosec G115 -- a count of fields in a header of bounded size
 			}
 			if !ask.IsZero() {
 				tx.ask = &ask

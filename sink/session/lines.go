@@ -40,7 +40,7 @@ func (s *Session) feedLine(p []byte) int {
 		line = x.line.B
 	}
 	if len(line) > s.lineLimit(line) {
-		s.more().discarded = uint32(len(line) - len(p))
+		s.more().discarded = uint32(len(line) - len(p)) // #nosec G115 -- what came before p in a line of at most smtp.MaxAuthLine octets
 		s.releaseLine()
 		return s.skipLine(p, ended)
 	}
@@ -77,7 +77,7 @@ func (s *Session) skipLine(p []byte, ended bool) int {
 		s.close(CloseFIN, ClosedByAbuse)
 		return room
 	}
-	x.discarded += uint32(len(p))
+	x.discarded += uint32(len(p)) // #nosec G115 -- at most room, and with it maxEndlessLine
 	if ended {
 		x.discarded = 0
 		s.leaveExchange()

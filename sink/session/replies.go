@@ -90,7 +90,12 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 			out.B = r.Append(out.B, withEnhanced)
 		}
 	}
-	s.octetsOut += uint64(len(out.B) - before)
+	s.countOut(len(out.B) - before)
+}
+
+// countOut counts octets of output; a negative n takes back what was counted.
+func (s *Session) countOut(n int) {
+	s.octetsOut += uint64(n) // #nosec G115 -- two's complement subtracts a negative n
 }
 
 // plainTexts are the plain replies as they go over the wire, without and with enhanced status codes.

@@ -64,6 +64,10 @@ type recipient struct {
 	read    time.Duration
 }
 
+// maxArena bounds what a transaction keeps of its envelope, in octets, whatever maximum of recipients a user sets: it has room for
+// a million common addresses, and spans are of 32 bits.
+const maxArena = 64 << 20
+
 // maxPooledArena is the most that a transaction may take back to the pool.
 const maxPooledArena = 64 << 10
 
@@ -92,7 +96,9 @@ func (tx *transaction) token() []byte {
 	return tx.sender()
 }
 
-// store copies b into the arena.
+// store copies b, which came in a command line, into the arena.
+//
+// #nosec G115 -- rcpt refuses recipients beyond maxArena, and a command line has at most smtp.MaxEnvelopeLine octets
 func (tx *transaction) store(b []byte) span {
 	from := len(tx.arena)
 	tx.arena = append(tx.arena, b...)
@@ -189,7 +195,7 @@ func (s *Session) rcpt(args []byte) {
 	case err != nil:
 		s.refuse(smtp.StageRcpt, syntaxReply(err))
 		return
-	case len(tx.recipients) >= s.cfg.maxRecipients():
+	case len(tx.recipients) >= s.cfg.maxRecipients() || len(tx.arena) >= maxArena:
 		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
 		return
 	}
@@ -213,8 +219,8 @@ func (s *Session) settleRcpt(r *smtp.Reply) {
 	}
 	w.candidate = false
 	tx := s.tx
-	to := uint32(len(tx.arena))
-	at := span{to - uint32(len(w.recipient)), to}
+	to := uint32(len(tx.arena))                   // #nosec G115 -- see store
+	at := span{to - uint32(len(w.recipient)), to} // #nosec G115 -- see store
 	if r.Code.Class() != 2 {
 		s.recordRcpt(EndReply, r, true)
 		tx.arena = tx.arena[:at.from]

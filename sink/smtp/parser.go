@@ -117,7 +117,7 @@ func (r *ReplyParser) endLine() error {
 		text = rest
 	}
 	to := r.start + len(line)
-	r.lines = append(r.lines, textSpan{int32(to - len(text)), int32(to)})
+	r.lines = append(r.lines, textSpan{int32(to - len(text)), int32(to)}) // #nosec G115 -- offsets in buf, which has at most MaxParsedReply octets
 	r.start = len(r.buf)
 	r.complete = len(line) < 4 || line[3] == ' '
 	if !r.complete && len(r.lines) == MaxParsedReplyLines {

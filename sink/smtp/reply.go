@@ -10,7 +10,7 @@ import (
 type Code uint16
 
 // Class returns the first digit of the code: 2, 3, 4 or 5.
-func (c Code) Class() uint8 { return uint8(c / 100) }
+func (c Code) Class() uint8 { return uint8(c / 100) } // #nosec G115 -- 2 to 5
 
 // Positive reports whether the code means success: 2xx, or 3xx for "go on".
 func (c Code) Positive() bool { return c < 400 }
@@ -52,7 +52,7 @@ func (r *Reply) Append(dst []byte, withEnhanced bool) []byte {
 }
 
 func (r *Reply) appendLine(dst []byte, text string, separator byte, withEnhanced bool) []byte {
-	dst = append(dst, byte('0'+r.Code/100), byte('0'+r.Code/10%10), byte('0'+r.Code%10), separator)
+	dst = append(dst, byte('0'+r.Code/100), byte('0'+r.Code/10%10), byte('0'+r.Code%10), separator) // #nosec G115 -- three digits: a code is 200 to 599
 	if withEnhanced && !r.Enhanced.IsZero() {
 		dst = r.Enhanced.Append(dst)
 		dst = append(dst, ' ')

@@ -65,9 +65,9 @@ type Stats struct {
 // Stats returns the figures without stopping anyone: they may be apart by the calls that are under way.
 func (a *Attempts) Stats() Stats {
 	return Stats{
-		Connections: uint64(a.connections.entries.Load()),
-		Mails:       uint64(a.mails.entries.Load()),
-		Recipients:  uint64(a.recipients.entries.Load()),
+		Connections: a.connections.entries.Load(),
+		Mails:       a.mails.entries.Load(),
+		Recipients:  a.recipients.entries.Load(),
 		Evictions:   a.connections.evictions.Load() + a.mails.evictions.Load() + a.recipients.evictions.Load(),
 	}
 }
@@ -91,6 +91,6 @@ func hash(seed uint64, first, second []byte) uint64 {
 
 func writeLength(d *xxhash.Digest, n int) {
 	var length [8]byte
-	binary.LittleEndian.PutUint64(length[:], uint64(n))
+	binary.LittleEndian.PutUint64(length[:], uint64(n)) // #nosec G115 -- a length
 	_, _ = d.Write(length[:])
 }

@@ -106,8 +106,8 @@ type LimitStats struct {
 // Stats returns the figures without stopping anyone for long: they may be apart by the calls that are under way.
 func (l *Limits) Stats() LimitStats {
 	s := LimitStats{
-		Buckets:   uint64(l.buckets.entries.Load()),
-		Greylist:  uint64(l.grey.entries.Load()),
+		Buckets:   l.buckets.entries.Load(),
+		Greylist:  l.grey.entries.Load(),
 		Evictions: l.buckets.evictions.Load() + l.grey.evictions.Load(),
 	}
 	for i := range l.open {

@@ -32,7 +32,7 @@ const shardCount = 64
 type table[V any] struct {
 	shards    [shardCount]shard[V]
 	perShard  int
-	entries   atomic.Int64
+	entries   atomic.Uint64
 	evictions atomic.Uint64
 }
 
@@ -56,7 +56,7 @@ func (t *table[V]) acquire(key fingerprint) (v *V, fresh bool, s *shard[V]) {
 		return &s.slots[i].value, false, s
 	}
 	if len(s.slots) < t.perShard {
-		s.index[key] = uint32(len(s.slots))
+		s.index[key] = uint32(len(s.slots)) // #nosec G115 -- 2^32 slots of a shard would not fit in memory
 		s.slots = append(s.slots, slot[V]{key: key})
 		t.entries.Add(1)
 		return &s.slots[len(s.slots)-1].value, true, s
@@ -68,7 +68,7 @@ func (t *table[V]) acquire(key fingerprint) (v *V, fresh bool, s *shard[V]) {
 	taken := &s.slots[s.hand]
 	delete(s.index, taken.key)
 	*taken = slot[V]{key: key}
-	s.index[key] = uint32(s.hand)
+	s.index[key] = uint32(s.hand) // #nosec G115 -- an index of slots, as above
 	s.hand = (s.hand + 1) % len(s.slots)
 	t.evictions.Add(1)
 	return &taken.value, true, s

@@ -138,7 +138,7 @@ func flagNames(cmd *cobra.Command) []string {
 // writeFile creates a file only when all of it could be written.
 func writeFile(path string, write func(io.Writer) error) error {
 	temp := path + ".partial"
-	f, err := os.Create(temp)
+	f, err := os.Create(temp) // #nosec G304 -- beside the file that the user names on the command line
 	if err != nil {
 		return usageErrorf("%s can't be written: %v", path, reason(err))
 	}

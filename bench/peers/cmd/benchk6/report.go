@@ -123,19 +123,19 @@ func (r *record) judge() {
 
 // write puts the record and a report in words into dir.
 func (r *record) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
 		return err
 	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "k6.json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "k6.json"), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	var b strings.Builder
 	r.report(&b)
-	return os.WriteFile(filepath.Join(dir, "k6.md"), []byte(b.String()), 0o644)
+	return os.WriteFile(filepath.Join(dir, "k6.md"), []byte(b.String()), 0o644) // #nosec G306 -- results are for others to read
 }
 
 // report writes the record in Markdown.

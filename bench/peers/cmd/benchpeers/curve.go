@@ -248,19 +248,19 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func (r *curveRecord) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
 		return err
 	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "curves.json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "curves.json"), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	var b strings.Builder
 	r.report(&b)
-	if err := os.WriteFile(filepath.Join(dir, "curves.md"), []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "curves.md"), []byte(b.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	for _, c := range r.Curves {

@@ -210,7 +210,7 @@ func (g *generator) open(to unix.Sockaddr) error {
 	if err != nil {
 		return err
 	}
-	c := &genConn{fd: int32(fd), want: 1}
+	c := &genConn{fd: int32(fd), want: 1} // #nosec G115 -- a descriptor is a C int
 	for fd >= len(g.conns) {
 		g.conns = append(g.conns, nil)
 	}
@@ -220,7 +220,7 @@ func (g *generator) open(to unix.Sockaddr) error {
 		return err
 	}
 	// The kernel searches long for a free port once half of the range is taken: a source address for every few thousand.
-	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + (g.opened-1)/perSource)}}
+	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + (g.opened-1)/perSource)}} // #nosec G115 -- a load has manyConns connections at most: a handful of sources
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return err
 	}
@@ -230,12 +230,13 @@ func (g *generator) open(to unix.Sockaddr) error {
 	if err := unix.Connect(fd, to); err != nil && err != unix.EINPROGRESS {
 		return err
 	}
-	return unix.EpollCtl(g.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	return unix.EpollCtl(g.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) // #nosec G115 -- a descriptor is a C int
 }
 
 // turn waits for events and deals with them.
 func (g *generator) turn() error {
 	var events [256]unix.EpollEvent
+	// #nosec G103 -- the memory outlives the call, and its own length goes with it
 	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(g.epfd), uintptr(unsafe.Pointer(&events)), uintptr(len(events)), 0, 0, 0)
 	n := int(r)
 	if errno != 0 || n == 0 {
@@ -265,6 +266,7 @@ func (g *generator) turn() error {
 }
 
 func (g *generator) read(c *genConn) error {
+	// #nosec G103 G115 -- the memory outlives the call, and its own length goes with it; fd is open
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&g.in)), uintptr(len(g.in)), 0, 0, 0)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
@@ -433,7 +435,7 @@ func startLoad(ctx context.Context, spec loadSpec, ready func() error) (res load
 		return res, nil, err
 	}
 	argv := onCPUs(spec.CPUs, []string{self, generateCommand, string(arg)})
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) // #nosec G204 -- this program itself, by taskset if it shall have CPUs of its own
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -26,7 +26,7 @@ func securely(spec loadSpec) (loadResult, error) {
 		wg.Go(func() {
 			c := &secureClient{spec: &spec, body: genBody(spec.Size)}
 			// The server is the harness's own, and its certificate is made for the occasion: what is measured is the server.
-			c.config = &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"} //nolint:gosec // see above
+			c.config = &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"} // #nosec G402 -- see above
 			if spec.Resume {
 				c.config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			}

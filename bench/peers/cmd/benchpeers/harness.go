@@ -54,7 +54,7 @@ func (h *harness) run(ctx context.Context, w *workload) *outcome {
 	}
 	defer func() {
 		for _, s := range servers {
-			s.stop()
+			_ = s.stop() // one that had to be killed is gone as well
 		}
 	}()
 	failed := make(map[string]bool)

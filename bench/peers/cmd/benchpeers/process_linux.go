@@ -32,7 +32,7 @@ const patience = 20 * time.Second
 // startProcess starts a server that listens on addr, and returns when it accepts connections.
 func startProcess(ctx context.Context, addr string, argv []string) (*process, error) {
 	p := &process{addr: addr, ended: make(chan struct{})}
-	p.cmd = exec.Command(argv[0], argv[1:]...)
+	p.cmd = exec.Command(argv[0], argv[1:]...) // #nosec G204 -- a server that kinds names, or the user on the command line; no shell
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	// A signal of the terminal is for the harness, which then ends its servers; if it dies, they do.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -87,7 +87,7 @@ func (p *process) stop() error {
 func (p *process) cpu() (time.Duration, error) {
 	// The clock of another process, see clock_getcpuclockid(3): the complement of its id above three bits, 2 for nanoseconds.
 	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^p.cmd.Process.Pid<<3|2), &ts); err != nil {
+	if err := unix.ClockGettime(int32(^p.cmd.Process.Pid<<3|2), &ts); err != nil { // #nosec G115 -- a process id has at most 22 bits
 		return 0, fmt.Errorf("CPU clock of process %d: %w", p.cmd.Process.Pid, err)
 	}
 	return time.Duration(ts.Nano()), nil

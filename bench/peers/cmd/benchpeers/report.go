@@ -36,19 +36,19 @@ func (r *record) outcome(workload string) *outcome {
 
 // write puts the record, a report in words and the plots into dir.
 func (r *record) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
 		return err
 	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "peers.json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "peers.json"), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	var b strings.Builder
 	r.report(&b)
-	if err := os.WriteFile(filepath.Join(dir, "peers.md"), []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "peers.md"), []byte(b.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	return r.plots(dir)

@@ -75,7 +75,7 @@ func workloads() []workload {
 // smtpSource drives the server by Postfix's smtp-source.
 func (h *harness) smtpSource(ctx context.Context, p *process, messages int, args ...string) (sample, error) {
 	args = append([]string{"-m", strconv.Itoa(messages), "-f", "a@example.com", "-t", "b@example.com"}, args...)
-	cmd := exec.CommandContext(ctx, h.programs.source, append(args, "inet:"+p.addr)...)
+	cmd := exec.CommandContext(ctx, h.programs.source, append(args, "inet:"+p.addr)...) // #nosec G204 -- smtp-source as lookPath found it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	before, err := p.cpu()
 	if err != nil {
@@ -217,7 +217,7 @@ func latenessWorkload() workload {
 			if err := json.Unmarshal(p.stdout.Bytes(), &sum); err != nil {
 				return fmt.Errorf("the sink's counters: %w", err)
 			}
-			if sum.Lateness.Count < uint64(s.Messages) {
+			if sum.Lateness.Count < uint64(s.Messages) { // #nosec G115 -- a count
 				return fmt.Errorf("%d delayed replies for %d messages", sum.Lateness.Count, s.Messages)
 			}
 			s.Value = sum.Lateness.P99 / 1000

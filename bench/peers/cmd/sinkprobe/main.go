@@ -32,7 +32,8 @@ func main() {
 type options struct {
 	listen, driver, cpu, mem string
 	delay                    string
-	loops, warmUp            int
+	loops                    int
+	warmUp                   uint64
 	gcEvery                  time.Duration
 	starttls                 bool
 }
@@ -43,7 +44,7 @@ func run(args []string, stdout io.Writer) (err error) {
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "where to listen")
 	flags.StringVar(&o.driver, "driver", "epoll", "epoll or net")
 	flags.IntVar(&o.loops, "loops", 1, "event loops")
-	flags.IntVar(&o.warmUp, "warm-up", 1000, "messages after which counting allocations begins")
+	flags.Uint64Var(&o.warmUp, "warm-up", 1000, "messages after which counting allocations begins")
 	flags.DurationVar(&o.gcEvery, "gc-every", 0, "run the collector so often; 0 leaves it alone")
 	flags.BoolVar(&o.starttls, "starttls", false, "offer STARTTLS")
 	flags.StringVar(&o.delay, "delay", "", "delay the replies of a stage, as smtpsink --delay does: STAGE=DELAY")
@@ -96,7 +97,7 @@ func run(args []string, stdout io.Writer) (err error) {
 }
 
 func writeProfile(path string) error {
-	f, err := os.Create(path)
+	f, err := os.Create(path) // #nosec G304 -- the profile that the user names
 	if err != nil {
 		return err
 	}
@@ -153,10 +154,10 @@ func watch(ctx context.Context, server *sink.Server, o *options) (*report, error
 }
 
 // warm waits until the server has taken so many messages.
-func warm(ctx context.Context, server *sink.Server, messages int) error {
+func warm(ctx context.Context, server *sink.Server, messages uint64) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for server.Stats().Messages < uint64(messages) {
+	for server.Stats().Messages < messages {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("ended before the warm-up of %d messages", messages)
