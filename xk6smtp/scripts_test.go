@@ -38,6 +38,7 @@ func testScripts(t *testing.T, binary string) {
 		{name: "shared-array", expects: "smtp_messages"},
 		{name: "delivery", own: true, expects: "smtp_delivery_duration"},
 		{name: "ci-thresholds", own: true, expects: "smtp_sink_replies"},
+		{name: "smoke", own: true, expects: "smtp_sink_replies"},
 		{name: "spike", delay: "message=50ms", env: []string{"SPIKE=1s", "VUS=2"}, expects: "dropped_iterations"},
 	}
 	files, err := filepath.Glob(filepath.Join("..", "scripts", "*.js"))
