@@ -17,7 +17,7 @@ BENCHTIME ?= 1s
 TESTFLAGS ?=
 PEERS ?=
 
-.PHONY: help build run test lint race bench record-bench bench-peers bench-curves bench-k6 fuzz xk6 clean go-version
+.PHONY: help build run test lint race bench record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 
 xk6: go-version ## build bin/k6-xk6 the user's way, with xk6
 	$(TOOL) xk6 build --k6-version v2.2.0 --with github.com/smtpstorm/xk6-smtp=. --output bin/k6-xk6
+
+xk6-lint: go-version ## xk6 lint, community preset, over a tagged clone of HEAD; gosec and govulncheck are pinned too
+	$(GO) test -count=1 -v -run '^TestXK6Lint$$' -timeout 15m ./docs
 
 clean: ## remove what was built and the latest results
 	rm -rf bin results/latest

@@ -310,7 +310,7 @@ func TestLoadCertificate(t *testing.T) {
 	}
 	c := greeted(t, server)
 	c.command("STARTTLS", "220 ")
-	if err := c.secure(&tls.Config{InsecureSkipVerify: true}); err != nil { //nolint:gosec // the name is what is looked at
+	if err := c.secure(&tls.Config{InsecureSkipVerify: true}); err != nil { // the name is what is looked at
 		t.Fatal(err)
 	}
 	if names := c.conn.(*tls.Conn).ConnectionState().PeerCertificates[0].DNSNames; !slices.Equal(names, []string{"own.test"}) {
