@@ -89,7 +89,7 @@ func TestEveryFaultAtEveryStage(t *testing.T) {
 		for _, at := range occurrences {
 			t.Run(at.stage, func(t *testing.T) {
 				t.Parallel()
-				meet := func(fault string) (said string, err error, rows []string, name string) {
+				meet := func(fault string) (said string, rows []string, name string, err error) {
 					text := "rules: [{name: r, stage: " + at.stage + ", " + fault + "}]"
 					server := faulty(t, kind, text, func(cfg *sink.Config) {
 						cfg.MaxHold = 20 * time.Millisecond
@@ -97,7 +97,7 @@ func TestEveryFaultAtEveryStage(t *testing.T) {
 						cfg.Auth = sink.AuthConfig{Accounts: sasl.Users{"alice": "secret"}}
 					})
 					said, err = exchange(t, server, at.sends)
-					return said, err, server.rows(), parsePlan(t, text).Plan.Rules()[0].Outcomes[0].Fault
+					return said, server.rows(), parsePlan(t, text).Plan.Rules()[0].Outcomes[0].Fault, err
 				}
 				before, _, _, _ := meet("close: fin")
 				plain, _, _, _ := meet(after)
@@ -105,7 +105,7 @@ func TestEveryFaultAtEveryStage(t *testing.T) {
 					t.Fatalf("the plain reply after %q is %q", before, plain)
 				}
 				for _, f := range faults {
-					said, err, rows, name := meet(f.fault)
+					said, rows, name, err := meet(f.fault)
 					// A reset that comes within connect(2) fails it, and takes the greeting along.
 					var op *net.OpError
 					missed := at.stage == "connect" && errors.As(err, &op) && op.Op == "dial"
