@@ -16,6 +16,8 @@ BENCH ?= .
 BENCHTIME ?= 1s
 TESTFLAGS ?=
 PEERS ?=
+# Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
+VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
 .PHONY: help build run test lint race bench record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
 
@@ -29,7 +31,7 @@ go-version:
 	    echo "make: $$version is too old: install Go $(GO_MIN) or newer from https://go.dev/dl/ (Debian's and Ubuntu's own packages are too old)" >&2; exit 2; fi
 
 build: go-version ## build bin/k6, bin/smtpsink and bin/smtpbench
-	$(GO) build -trimpath -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
+	$(GO) build -trimpath $(VCS) -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
 
 run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html
 	bin/smtpbench run --out results/latest
@@ -57,15 +59,15 @@ record-bench: go-version ## the same for the hot paths, several times, recorded 
 	scripts/record-bench.sh
 
 bench-peers: build ## the sink beside smtp-sink, gnet, aiosmtpd, go-smtp and the canned baseline, interleaved; writes results/peers/
-	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
+	cd bench/peers && $(GO) build -trimpath $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchpeers $(PEERS)
 
 bench-k6: build ## k6 with the extension beside smtp-source, interleaved: CPU, rate, memory; writes results/k6/
-	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
+	cd bench/peers && $(GO) build -trimpath $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchk6 $(PEERS)
 
 bench-curves: build ## the sink's cost over connections, message size, recipients and rules; writes results/curves/
-	cd bench/peers && $(GO) build -trimpath -o ../../bin/ ./cmd/...
+	cd bench/peers && $(GO) build -trimpath $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchpeers --curves $(PEERS)
 
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each

@@ -106,7 +106,8 @@ export interface ClientOptions {
   auth?: Credentials;
   /** Speak LMTP (RFC 2033): LHLO, and a final reply for each accepted recipient. @default false */
   lmtp?: boolean;
-  /** Send bodies by BDAT (RFC 3030) if the server offers CHUNKING: `true` in one chunk, a number in chunks of so many octets. @default false */
+  /** Send bodies by BDAT (RFC 3030) if the server offers CHUNKING: `true` in one chunk, a number in chunks of so many octets. With pipelining a
+   * message of one chunk and at most 64 KiB goes out behind its RCPTs in one write. @default false */
   chunking?: boolean | number;
   /** Every result has the dialogue, and k6's log too; so does every client if the environment has K6_SMTP_DEBUG=1. @default false */
   transcript?: boolean;

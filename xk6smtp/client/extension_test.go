@@ -97,6 +97,50 @@ func TestChunks(t *testing.T) {
 	}
 }
 
+// TestAWholeMessageInOneWrite: with PIPELINING a message of one chunk follows its RCPTs before any reply is read.
+func TestAWholeMessageInOneWrite(t *testing.T) {
+	greeting := "S: 220 mx.test ready\nC: EHLO localhost\nS: 250-mx.test\nS: 250-PIPELINING\nS: 250 CHUNKING\n"
+	commands := "C: MAIL FROM:<a@src.test>\nC: RCPT TO:<b@x.test>\nC: RCPT TO:<c@x.test>\nC: BDAT 20 LAST\nC: Subject: x\nC: \nC: .dot\n"
+	for _, test := range []struct {
+		name, script string
+		finals, log  []string
+	}{
+		{"accepted", greeting + commands + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 done\n",
+			[]string{"message 250", "message 250"}, []string{"mail 250", "rcpt 250", "rcpt 250", "message 250"}},
+		{"one recipient", greeting + commands + "S: 250 ok\nS: 550 no\nS: 250 ok\nS: 250 done\n",
+			[]string{"rcpt 550", "message 250"}, []string{"mail 250", "rcpt 550", "rcpt 250", "message 250"}},
+		{"deferred", greeting + commands + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 452 full\n",
+			[]string{"message 452", "message 452"}, []string{"mail 250", "rcpt 250", "rcpt 250", "message 452"}},
+		// A transaction without recipients stays open: the next message begins with RSET.
+		{"no recipient", greeting + commands + "S: 250 ok\nS: 550 no\nS: 450 no\nS: 503 nobody\nC: RSET\n" + commands +
+			"S: 250 reset\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 done\n",
+			[]string{"rcpt 550", "rcpt 450", "message 250", "message 250"},
+			[]string{"mail 250", "rcpt 550", "rcpt 450", "bdat 503", "rset 250", "mail 250", "rcpt 250", "rcpt 250", "message 250"}},
+		{"no sender", greeting + commands + "S: 451 no\nS: 503 no\nS: 503 no\nS: 503 nobody\n" + commands +
+			"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 done\n",
+			[]string{"mail 451", "mail 451", "message 250", "message 250"},
+			[]string{"mail 451", "rcpt 503", "rcpt 503", "bdat 503", "mail 250", "rcpt 250", "rcpt 250", "message 250"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dialogue(t, test.script, func(s *session) {
+				s.cfg.ChunkSize = 1 << 20
+				s.connect()
+				for finals := test.finals; len(finals) > 0; finals = finals[2:] {
+					m := &Message{From: "a@src.test", To: []string{"b@x.test", "c@x.test"}, Body: NewBody([]byte("Subject: x\n\n.dot\n"))}
+					if err := s.conn.Send(s.ctx, m, &s.result); err != nil {
+						t.Error(err)
+					}
+					s.finals(finals[:2]...)
+					if !s.result.Pipelined || s.result.Octets != 20 {
+						t.Errorf("pipelined %v, %d octets; want true and 20", s.result.Pipelined, s.result.Octets)
+					}
+				}
+				s.log.expect(t, test.log...)
+			})
+		})
+	}
+}
+
 func TestChunksCutHeaderAndBodyAnywhere(t *testing.T) {
 	// "X: \r\n", then "1\r\na\r", then "\n".
 	dialogue(t, chunking+"S: 250 ok\nC: BDAT 5\nC~ X: \nS: 250 ok\nC: BDAT 5\nC: 1\nS: 250 ok\nC: a\rBDAT 1 LAST\nC~ \nS: 250 done\n", func(s *session) {

@@ -80,12 +80,12 @@ func (t *transaction) run() *Error {
 	if err := t.added(smtp.StageMail, !t.pipeline); err != nil || t.over() {
 		return err
 	}
-	// Chunks are never pipelined behind RCPT: a body that no recipient was accepted for would be sent in vain.
 	chunked := c.cfg.ChunkSize > 0 && c.capabilities.chunking
+	whole := chunked && t.pipeline && t.fitsAWrite()
 	for i, to := range m.To {
 		t.buf.B = c.capabilities.appendRcpt(t.buf.B, to, m.DSN)
 		last := i+1 == len(m.To)
-		full := (i+1)%maxPipelined == 0 && !last || chunked && last
+		full := (i+1)%maxPipelined == 0 && !last || chunked && last && !whole
 		if err := t.added(smtp.StageRcpt, !t.pipeline || full); err != nil || t.over() {
 			return err
 		}
@@ -93,6 +93,9 @@ func (t *transaction) run() *Error {
 	// Without pipelining it is known by now that nobody would get the message; RFC 5321 section 3.3 has DATA fail then.
 	if t.answered == len(m.To) && t.result.Accepted == 0 {
 		return nil
+	}
+	if whole {
+		return t.wholeChunk()
 	}
 	if chunked {
 		return t.chunks()
@@ -114,17 +117,7 @@ func (t *transaction) added(phase smtp.Stage, flush bool) *Error {
 	if !flush {
 		return nil
 	}
-	now := c.cfg.Now()
-	for _, phase := range c.awaited {
-		switch {
-		case phase == smtp.StageMail:
-			t.result.Started = now
-		case phase == smtp.StageRcpt && t.rcptAt.IsZero():
-			t.rcptAt = now
-		case phase == smtp.StageData:
-			t.dataAt = now
-		}
-	}
+	t.stamp()
 	c.traceCommands(t.buf.B)
 	err := c.write(t.buf.B)
 	t.buf.Reset()
@@ -135,6 +128,22 @@ func (t *transaction) added(phase smtp.Stage, flush bool) *Error {
 		}
 	}
 	return err
+}
+
+// stamp returns the time, at which the first octets of all that wait are about to be written.
+func (t *transaction) stamp() time.Time {
+	now := t.conn.cfg.Now()
+	for _, phase := range t.conn.awaited {
+		switch {
+		case phase == smtp.StageMail:
+			t.result.Started = now
+		case phase == smtp.StageRcpt && t.rcptAt.IsZero():
+			t.rcptAt = now
+		case phase == smtp.StageData:
+			t.dataAt = now
+		}
+	}
+	return now
 }
 
 // answer takes the reply to one command; its text is still to be read.

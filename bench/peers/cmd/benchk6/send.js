@@ -5,7 +5,12 @@ export const options = {
   scenarios: { send: { executor: 'shared-iterations', vus: Number(__ENV.VUS), iterations: Number(__ENV.MESSAGES), maxDuration: '15m' } },
 };
 
-const client = new Client({ host: __ENV.SMTP_HOST, port: Number(__ENV.SMTP_PORT), pipelining: __ENV.PIPELINING === 'true' });
+const client = new Client({
+  host: __ENV.SMTP_HOST,
+  port: Number(__ENV.SMTP_PORT),
+  pipelining: __ENV.PIPELINING === 'true',
+  chunking: __ENV.CHUNKING === 'true',
+});
 const message = new Message({ from: 'a@src.test', to: 'b@dst.test', subject: 'x', text: 'x', size: Number(__ENV.SIZE) });
 
 export default async function () {
