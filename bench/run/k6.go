@@ -76,7 +76,7 @@ func runK6(ctx context.Context, binary string, j job, stop <-chan struct{}, tick
 		args = append(args, "--env", e)
 	}
 	args = append(append(args, j.args...), shortest(j.script)) // it goes into the record: no more of the machine than need be
-	cmd := exec.Command(binary, args...) // #nosec G204 -- the k6 and the script that the user names, or this program found; no shell
+	cmd := exec.Command(binary, args...)                       // #nosec G204 -- the k6 and the script that the user names, or this program found; no shell
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Env = append(k6Env(os.Environ(), j.own), j.tuning...)
 	detach(cmd)
