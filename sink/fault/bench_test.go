@@ -105,7 +105,7 @@ func TestViewDoesNotAllocate(t *testing.T) {
 		o.Recipient = []byte("somebody@" + domain)
 		for n := range uint64(50) {
 			o.RcptN = n
-			if got := testing.AllocsPerRun(1, func() {
+			if got := testing.AllocsPerRun(20, func() {
 				v := p.View(stormStart.Add(5e8), stormStart)
 				for _, l := range v.Limits(smtp.StageRcpt) {
 					l.Applies(o)
