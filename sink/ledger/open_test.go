@@ -172,15 +172,14 @@ func TestReplayInBoundedMemory(t *testing.T) {
 	for range rows {
 		text.WriteString(row)
 	}
-	r := NewReader(&text, "file")
 	var got Row
 	n := 0
-	allocs := testing.AllocsPerRun(1, func() {
-		for r.Read(&got) == nil {
-			n++
+	allocs := testing.AllocsPerRun(3, func() {
+		n = 0
+		for r := NewReader(bytes.NewReader(text.Bytes()), "file"); r.Read(&got) == nil; n++ {
 		}
 	})
-	if n != rows+1 || allocs > 200 {
+	if n != rows+1 || allocs > 0 { // a row's one is that of netip.AddrPort.UnmarshalText
 		t.Errorf("%d rows read with %v allocations", n, allocs)
 	}
 }
