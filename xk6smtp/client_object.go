@@ -24,6 +24,7 @@ type smtpClient struct {
 	greeting  client.Greeting
 	result    client.Result
 	header    []byte
+	date      dateLine
 	filled    client.Body // a message whose fields were filled in
 	cache     tagCache
 	lines     []client.TraceEntry // of the call under way
@@ -31,11 +32,12 @@ type smtpClient struct {
 	tlsConfig *tls.Config
 	sent      int // messages on this connection
 
-	mu     sync.Mutex // guards what close, the idle timer and the worker share
-	conn   *client.Conn
-	busy   bool
-	idle   *time.Timer
-	closed bool
+	mu        sync.Mutex // guards what close, the idle timer and the worker share
+	conn      *client.Conn
+	busy      bool
+	idleSince time.Time
+	idle      *time.Timer // runs as long as it is set
+	closed    bool
 }
 
 // newClient is the constructor of Client.
@@ -175,6 +177,8 @@ func (c *smtpClient) start(method string, options **sendOptions, prepare func() 
 		return refuse(m.errorValue(err))
 	}
 	op := &operation{
+		client:   c,
+		run:      run,
 		method:   method,
 		ctx:      m.vu.Context(),
 		state:    state,
@@ -188,7 +192,7 @@ func (c *smtpClient) start(method string, options **sendOptions, prepare func() 
 	if options != nil {
 		op.tags.Tags = withPairs(op.tags.Tags, (*options).tags)
 	}
-	c.queue.add(func() { c.perform(op, run) })
+	c.queue.add(op)
 	return rt.ToValue(promise)
 }
 
@@ -244,12 +248,9 @@ func (c *smtpClient) work() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy = true
-	if c.idle != nil {
-		c.idle.Stop()
-	}
 }
 
-// rest starts the idle time.
+// rest starts the idle time. A timer that runs goes on: moving it with every message would cost more than letting it look again.
 func (c *smtpClient) rest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,18 +258,23 @@ func (c *smtpClient) rest() {
 	if c.conn == nil || c.options.idleTimeout == 0 {
 		return
 	}
+	c.idleSince = time.Now()
 	if c.idle == nil {
 		c.idle = time.AfterFunc(c.options.idleTimeout, c.idled)
-	} else {
-		c.idle.Reset(c.options.idleTimeout)
 	}
 }
 
-// idled closes the connection without QUIT: no promise is pending, and so its reply could not be counted.
+// idled closes a connection that was idle for long enough, without QUIT: no promise is pending, and so its reply could not be counted.
 func (c *smtpClient) idled() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.busy {
-		c.dropLocked()
+	c.idle = nil
+	if c.busy || c.conn == nil {
+		return
 	}
+	if left := c.options.idleTimeout - time.Since(c.idleSince); left > 0 {
+		c.idle = time.AfterFunc(left, c.idled)
+		return
+	}
+	c.dropLocked()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/js/common"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
@@ -255,8 +256,14 @@ func (o option) address(s string) (string, error) {
 	return bare, nil
 }
 
+// noSendOptions is what send takes without a second argument; nobody changes it.
+var noSendOptions = &sendOptions{}
+
 // parseSendOptions reads the second argument of send.
 func parseSendOptions(rt *sobek.Runtime, value sobek.Value) (*sendOptions, error) {
+	if common.IsNullish(value) {
+		return noSendOptions, nil
+	}
 	o := &sendOptions{}
 	return o, parseInto(rt, "send", value, o, sendParsers)
 }

@@ -246,7 +246,7 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 			var header []byte
 			if isMessage {
 				token = c.module.root.tokens.next()
-				header = built.appendHeader(nil, token, time.Now())
+				header = built.appendHeader(nil, token, new(dateLine).at(time.Now()))
 			}
 			return c.runTransfer(op, smtp.StageData, token, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Data(op.ctx, header, body)

@@ -303,7 +303,7 @@ func (m *message) fill(o *messageOptions) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fixed := client.NewBody(measured).Size() + len(m.appendHeader(nil, strings.Repeat("x", tokenLength), time.Time{})) - fillLine
+	fixed := client.NewBody(measured).Size() + len(m.appendHeader(nil, strings.Repeat("x", tokenLength), new(dateLine).at(time.Time{}))) - fillLine
 	if o.size <= fixed {
 		return "", &optionError{messageOwner, "size", fmt.Sprintf("wants at least %d for this message, not %d", fixed+1, o.size)}
 	}
@@ -321,11 +321,9 @@ func filler(n int) string {
 
 // appendHeader appends the lines that belong to one sending: Date and Message-ID unless the message has its own (RFC 5322
 // section 3.6 wants both), and the token.
-func (m *message) appendHeader(dst []byte, token string, now time.Time) []byte {
+func (m *message) appendHeader(dst []byte, token string, date []byte) []byte {
 	if !m.date {
-		dst = append(dst, "Date: "...)
-		dst = now.AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 -0700")
-		dst = append(dst, '\r', '\n')
+		dst = append(dst, date...)
 	}
 	if !m.messageID {
 		dst = append(dst, "Message-ID: <"...)
@@ -340,6 +338,22 @@ func (m *message) appendHeader(dst []byte, token string, now time.Time) []byte {
 		dst = append(dst, '\r', '\n')
 	}
 	return dst
+}
+
+// dateLine is a Date field for the second in which it was last asked for: formatting costs more than all else that a message gets
+// for itself.
+type dateLine struct {
+	second int64
+	line   []byte
+}
+
+// at returns the field with its CRLF; it belongs to d.
+func (d *dateLine) at(now time.Time) []byte {
+	if second := now.Unix(); second != d.second || d.line == nil {
+		d.second = second
+		d.line = now.AppendFormat(d.line[:0], "Date: Mon, 02 Jan 2006 15:04:05 -0700\r\n")
+	}
+	return d.line
 }
 
 // field finds a header field with its folded lines.

@@ -16,6 +16,8 @@ import (
 // operation is one call on its way from the event loop to the client's goroutine and back. Everything in it was captured on the
 // loop.
 type operation struct {
+	client   *smtpClient
+	run      func(*operation) answer
 	method   string
 	ctx      context.Context // of the iteration: it bounds the operation, never the connection
 	state    *lib.State
@@ -31,12 +33,13 @@ type operation struct {
 	batch batch
 }
 
-// perform runs an operation on the client's goroutine, pushes its samples and settles its promise.
-func (c *smtpClient) perform(op *operation, run func(*operation) answer) {
+// do runs the operation on the client's goroutine, pushes its samples and settles its promise.
+func (op *operation) do() {
+	c := op.client
 	c.collector.reset()
 	op.batch = batch{metrics: c.module.metrics, cache: &c.cache, tags: op.tags, withoutPhases: !c.options.phaseTrends}
 	c.work()
-	res := run(op)
+	res := op.run(op)
 	c.rest()
 	c.transcript(op, res.base())
 

@@ -2,19 +2,22 @@ package xk6smtp
 
 import "sync"
 
-// queue runs functions one after the other in the order in which they were added, on a goroutine that exists only while there
-// is something to run. The zero value is ready.
+// task is something that a queue does.
+type task interface{ do() }
+
+// queue does tasks one after the other in the order in which they were added, on a goroutine that exists only while there is
+// something to do. The zero value is ready.
 type queue struct {
 	mu      sync.Mutex
-	waiting []func() // from head on
+	waiting []task // from head on
 	head    int
 	running bool
 }
 
-func (q *queue) add(f func()) {
+func (q *queue) add(t task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, f)
+	q.waiting = append(q.waiting, t)
 	if !q.running {
 		q.running = true
 		go q.run()
@@ -23,24 +26,24 @@ func (q *queue) add(f func()) {
 
 func (q *queue) run() {
 	for {
-		f := q.next()
-		if f == nil {
+		t := q.next()
+		if t == nil {
 			return
 		}
-		f()
+		t.do()
 	}
 }
 
-// next takes the first function, or ends the goroutine's life.
-func (q *queue) next() func() {
+// next takes the first task, or ends the goroutine's life.
+func (q *queue) next() task {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.head == len(q.waiting) {
 		q.waiting, q.head, q.running = q.waiting[:0], 0, false
 		return nil
 	}
-	f := q.waiting[q.head]
+	t := q.waiting[q.head]
 	q.waiting[q.head] = nil
 	q.head++
-	return f
+	return t
 }

@@ -65,8 +65,9 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) outcome 
 // runSend sends a message, and connects first if need be.
 func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, options *sendOptions) answer {
 	token := c.module.root.tokens.next()
-	c.module.root.sinks.noteSent(token, time.Now())
-	c.header = m.appendHeader(c.header[:0], token, time.Now())
+	now := time.Now()
+	c.module.root.sinks.noteSent(token, now)
+	c.header = m.appendHeader(c.header[:0], token, c.date.at(now))
 	wire.Header = c.header
 	if len(options.fields) > 0 {
 		wire.Body = &c.filled
@@ -125,11 +126,15 @@ func (c *smtpClient) newSendResult(to []string, token string, blocked time.Durat
 	}
 	for i := range res.Recipients {
 		reply := c.result.Recipients[i].Reply
+		enhanced := res.EnhancedCode // that of the reply which decided: most often it is the only one
+		if o.reply.Code == 0 || reply.Enhanced != o.reply.Enhanced {
+			enhanced = reply.Enhanced.String()
+		}
 		res.Recipients[i] = recipientResult{
 			Address:      to[i],
 			OK:           expected.match(reply),
 			Code:         int(reply.Code),
-			EnhancedCode: reply.Enhanced.String(),
+			EnhancedCode: enhanced,
 			Phase:        reply.Phase.String(),
 			Text:         reply.Text,
 		}

@@ -67,8 +67,8 @@ func (c *Conn) StartTLS(ctx context.Context) (reply Reply, handshake time.Durati
 	if c.closed.Load() {
 		return Reply{}, handshake, c.refuse(smtp.StageStartTLS)
 	}
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 	reply, broken := c.exchange(smtp.StageStartTLS, "STARTTLS\r\n")
 	if broken == nil && reply.Code == 220 {
 		handshake, broken = c.handshake(smtp.StageStartTLS)
@@ -84,8 +84,8 @@ func (c *Conn) Authenticate(ctx context.Context, credentials *Credentials) (Repl
 	if c.closed.Load() {
 		return Reply{}, c.refuse(smtp.StageAuth)
 	}
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 	reply, err := c.authenticate(credentials)
 	if err != nil {
 		return Reply{}, err
@@ -134,8 +134,8 @@ func (c *Conn) Data(ctx context.Context, header []byte, body *Body) (Transfer, e
 	if c.closed.Load() {
 		return t, c.refuse(smtp.StageData)
 	}
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 	reply, err := c.exchange(smtp.StageData, "DATA\r\n")
 	if err != nil {
 		return t, err
@@ -162,8 +162,8 @@ func (c *Conn) Bdat(ctx context.Context, chunk []byte, last bool) (Transfer, err
 	if c.closed.Load() {
 		return t, c.refuse(phase)
 	}
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 	var err *Error
 	if last {
 		err = c.transfer(&t, []byte(line+"\r\n"), chunk)

@@ -37,10 +37,11 @@ type Conn struct {
 	// awaited holds the phase of every command that was handed to the kernel, or should have been, and has no reply yet. It is
 	// what makes counts exact: a reply removes its entry, a failure reports all that are left.
 	awaited []smtp.Stage
-	// armed is the phase for which the deadline holds, if deadline is set.
+	// armed is the phase for which limit holds, if deadline is set.
 	armed    smtp.Stage
 	deadline bool
-	until    time.Time // the deadline that the socket has, zero if unknown or none
+	limit    time.Time // when the phase is over, zero if never
+	until    time.Time // the deadline that the socket has, zero if none
 	lastText string    // of the last reply of one line: most are the same, message after message
 	// farewell is the 421 that ended the session (RFC 5321 section 3.8): the server closes after it, and so does the client.
 	farewell Reply
@@ -54,6 +55,8 @@ type Conn struct {
 	accepted int
 
 	ctx       context.Context // of the operation under way
+	watched   bool            // that operation is interrupted when ctx ends
+	unwatch   func() bool     // ends the watch, nil without one
 	interrupt func()          // guard.interrupt, bound once
 	closed    atomic.Bool
 }
@@ -81,8 +84,8 @@ func open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting, be
 	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn)}
 	c.guard.conn = conn
 	c.interrupt = c.guard.interrupt
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 	if err := begin(c, greeting); err != nil {
 		c.Close()
 		return nil, err
@@ -250,40 +253,11 @@ func (e *DialTimeoutError) Error() string { return "dial: " + ErrTimeout.Error()
 // Unwrap returns ErrTimeout and the dialer's error.
 func (e *DialTimeoutError) Unwrap() []error { return []error{ErrTimeout, e.Err} }
 
-// begin makes ctx bound what follows until end. Both run on the operation's goroutine.
-func (c *Conn) begin(ctx context.Context) (stop func() bool) {
-	c.ctx = ctx
-	c.deadline = false
-	if ctx.Done() == nil {
-		return nil
-	}
-	return context.AfterFunc(ctx, c.interrupt)
-}
-
-// end closes the connection when it can't be used again: after a 421, a reply out of place, a broken write, or an interruption that
-// may still be setting the deadline.
-func (c *Conn) end(stop func() bool) {
-	c.ctx = nil
-	interrupted := stop != nil && !stop()
-	if interrupted || c.broken != nil || c.astray || c.farewell.Code != 0 {
-		c.Close()
-	}
-}
-
 // Usable reports whether another operation can be tried: the connection was not closed by either side, and nothing is waiting
 // to be read that no command asked for. It looks at the socket without blocking, where the system allows it, so that a reply
 // which came late or unasked for is never taken for the next command's.
 func (c *Conn) Usable() bool {
-	return !c.closed.Load() && c.r == c.w && c.drained() && c.awake() && c.probe.quiet()
-}
-
-// awake removes a deadline that has passed since the last operation, or is about to: it would answer for the socket.
-func (c *Conn) awake() bool {
-	if c.tls == nil && time.Until(c.until) > time.Second {
-		return true
-	}
-	c.until = time.Time{}
-	return c.guard.set(time.Time{}) == nil
+	return !c.closed.Load() && c.r == c.w && c.drained() && c.probe.quiet()
 }
 
 // Open reports whether the connection was not closed on this side.
@@ -331,9 +305,9 @@ func (c *Conn) Quit(ctx context.Context) (Reply, error) {
 // part exchanges the alerts that end TLS (RFC 8446 section 6.1), so that every octet on the wire was read and can be counted. Nothing
 // depends on whether it succeeds.
 func (c *Conn) part(ctx context.Context) {
-	stop := c.begin(ctx)
-	defer c.end(stop)
-	if c.guard.set(time.Now().Add(partingTime)) != nil || c.tls.CloseWrite() != nil {
+	c.begin(ctx)
+	defer c.end()
+	if c.limit = time.Now().Add(partingTime); c.bound(time.Now()) != nil || c.tls.CloseWrite() != nil {
 		return
 	}
 	for {
@@ -348,8 +322,8 @@ func (c *Conn) Command(ctx context.Context, phase smtp.Stage, line string) (Repl
 	if c.closed.Load() {
 		return Reply{}, c.refuse(phase)
 	}
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 	reply, err := c.exchange(phase, line)
 	if err != nil {
 		return Reply{}, err
@@ -400,23 +374,21 @@ func (c *Conn) write(p []byte) *Error {
 	if err := c.arm(c.awaited[0]); err != nil {
 		return c.fail(err)
 	}
-	if _, err := c.net.Write(p); err != nil {
+	for {
+		n, err := c.net.Write(p)
+		if err == nil {
+			return nil
+		}
+		if c.resumes(err) {
+			p = p[n:]
+			continue
+		}
 		c.broken = err
 		if errors.Is(err, os.ErrDeadlineExceeded) || c.closed.Load() {
 			return c.fail(err)
 		}
+		return nil
 	}
-	return nil
-}
-
-// arm starts the time limit of a phase.
-func (c *Conn) arm(phase smtp.Stage) error {
-	var deadline time.Time
-	if limit := c.cfg.Timeouts[phase]; limit > 0 {
-		deadline = time.Now().Add(limit) // the kernel's clock, whatever Config.Now says
-	}
-	c.armed, c.deadline, c.until = phase, true, deadline
-	return c.guard.set(deadline)
 }
 
 // fail closes the connection and reports every awaited reply as lost. The error's phase is that of the first. Replies that would
@@ -444,7 +416,7 @@ func (c *Conn) cause(err error) error {
 	switch {
 	case c.closed.Load(): // by Close: fail has not done it yet
 		return fmt.Errorf("%w: %w", ErrAborted, err)
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.guard.wasInterrupted():
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrTimeout

@@ -34,9 +34,3 @@ func (g *guard) interrupt() {
 	// The connection may be closed already, and then nothing is left to interrupt.
 	_ = g.conn.SetDeadline(longAgo)
 }
-
-func (g *guard) wasInterrupted() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.interrupted
-}

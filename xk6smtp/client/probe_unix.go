@@ -9,12 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probe looks at a socket's receive queue without reading from it.
+// probe asks whether a socket has anything to read, without reading from it.
 type probe struct {
-	raw   syscall.RawConn
-	peek  func(fd uintptr) bool
-	err   error
-	first [1]byte
+	raw  syscall.RawConn
+	poll func(fd uintptr)
+	fds  [1]unix.PollFd
+	n    int // of them have something to tell
+	err  error
 }
 
 // newProbe returns nil for a connection that shows no descriptor; a nil probe finds everything quiet.
@@ -28,20 +29,17 @@ func newProbe(conn net.Conn) *probe {
 		return nil
 	}
 	p := &probe{raw: raw}
-	p.peek = func(fd uintptr) bool {
-		_, _, p.err = unix.Recvfrom(int(fd), p.first[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return true
+	p.poll = func(fd uintptr) {
+		p.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} // #nosec G115 -- a descriptor
+		p.n, p.err = unix.Poll(p.fds[:], 0)
 	}
 	return p
 }
 
-// quiet reports that the peer neither sent anything nor ended the connection.
+// quiet reports that the peer neither sent anything nor ended the connection: either would be there to read.
 func (p *probe) quiet() bool {
 	if p == nil {
 		return true
 	}
-	if err := p.raw.Read(p.peek); err != nil {
-		return false
-	}
-	return p.err == unix.EAGAIN || p.err == unix.EWOULDBLOCK || p.err == unix.EINTR
+	return p.raw.Control(p.poll) == nil && (p.n == 0 || p.err == unix.EINTR)
 }

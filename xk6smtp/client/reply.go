@@ -87,14 +87,17 @@ func (c *Conn) fill(phase smtp.Stage) error {
 		}
 	}
 	c.r, c.w = 0, 0
-	n, err := c.net.Read(c.buf)
-	if n > 0 {
-		c.w = n
-		c.readAt = c.cfg.Now()
-		return nil
+	for {
+		n, err := c.net.Read(c.buf)
+		switch {
+		case n > 0:
+			c.w = n
+			c.readAt = c.cfg.Now()
+			return nil
+		case errors.Is(err, io.EOF):
+			return ErrConnectionClosed
+		case !c.resumes(err):
+			return err
+		}
 	}
-	if errors.Is(err, io.EOF) {
-		return ErrConnectionClosed
-	}
-	return err
 }

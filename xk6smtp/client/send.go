@@ -29,8 +29,8 @@ func (c *Conn) Send(ctx context.Context, m *Message, res *Result) error {
 	if c.closed.Load() {
 		return res.broke(c.refuse(smtp.StageMail))
 	}
-	stop := c.begin(ctx)
-	defer c.end(stop)
+	c.begin(ctx)
+	defer c.end()
 
 	t := transaction{conn: c, message: m, result: res, pipeline: c.capabilities.pipelining && !c.cfg.ForbidPipelining}
 	t.buf = bytebufferpool.Get()

@@ -74,6 +74,7 @@ func (c *Conn) handshake(phase smtp.Stage) (time.Duration, *Error) {
 	if c.r != c.w {
 		return NotMeasured, c.broke(phase, ErrUnexpectedData)
 	}
+	c.watch()
 	if err := c.arm(phase); err != nil {
 		return NotMeasured, c.broke(phase, err)
 	}
@@ -143,6 +144,7 @@ func (c *Conn) drained() bool {
 	if c.tls == nil {
 		return true
 	}
+	c.until = longAgo
 	if c.guard.set(longAgo) != nil {
 		return false
 	}
