@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
 // A ledger whose disk is full costs rows, which are counted, but neither mail nor memory: with durability batch every message is
@@ -14,7 +16,7 @@ func TestLoadOnAFullDisk(t *testing.T) {
 			server, err := launch(t, serverSpec{Driver: "epoll", Plan: "ledger-" + durability, Disk: 512 << 10})
 			if err != nil {
 				if strings.Contains(err.Error(), "not permitted") || strings.Contains(err.Error(), "denied") {
-					t.Skipf("no right to mount a small disk: %v", err)
+					sinktest.Missing(t, "no right to mount a small disk: %v", err)
 				}
 				t.Fatal(err)
 			}

@@ -243,11 +243,7 @@ func testNothingPhonesOut(t *testing.T, binary string) {
 		namespace = []string{"-rn"}
 	}
 	if out, err := exec.Command(unshare, append(namespace, ip, "link", "set", "lo", "up")...).CombinedOutput(); err != nil {
-		const text = "this machine allows no network namespace: unshare: %v: %s"
-		if os.Getenv("REQUIRE_ALL") == "1" {
-			t.Fatalf(text, err, out)
-		}
-		t.Skipf(text, err, out)
+		sinktest.Missing(t, "this machine allows no network namespace: unshare: %v: %s", err, out)
 	}
 	trace := filepath.Join(t.TempDir(), "connects")
 	record := filepath.Join(t.TempDir(), "run.json")

@@ -98,17 +98,6 @@ func (h *nextHop) serve(conn net.Conn) {
 	}
 }
 
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatal("a private Postfix needs root, and REQUIRE_ALL=1")
-	}
-	t.Skip("a private Postfix needs root: run the tests as root")
-}
-
 // openDir returns a directory for an instance that user postfix can reach: testing makes its own private.
 func openDir(t *testing.T) string {
 	t.Helper()
@@ -147,7 +136,7 @@ func TestPostfixDeliversThroughAStormAndLeavesNothingBehind(t *testing.T) {
 	for _, tool := range []string{"postfix", "postconf"} {
 		sinktest.RequireTool(t, tool, "postfix")
 	}
-	requireRoot(t)
+	sinktest.RequireRoot(t, "a private Postfix")
 	const messages = 20
 	before := fingerprint(t)
 	hop := startNextHop(t, true)
@@ -222,7 +211,7 @@ func TestQueueDepthCountsWhatTheNextHopRefuses(t *testing.T) {
 	for _, tool := range []string{"postfix", "postconf"} {
 		sinktest.RequireTool(t, tool, "postfix")
 	}
-	requireRoot(t)
+	sinktest.RequireRoot(t, "a private Postfix")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	closed, err := freePort()
@@ -255,7 +244,7 @@ func TestStartPostfixRefusesBadOptions(t *testing.T) {
 	for _, tool := range []string{"postfix", "postconf"} {
 		sinktest.RequireTool(t, tool, "postfix")
 	}
-	requireRoot(t)
+	sinktest.RequireRoot(t, "a private Postfix")
 	dir, private := openDir(t), t.TempDir()
 	if err := os.Chmod(private, 0o700); err != nil {
 		t.Fatal(err)
@@ -290,7 +279,7 @@ func TestStartPostfixReportsAPortInUse(t *testing.T) {
 	for _, tool := range []string{"postfix", "postconf"} {
 		sinktest.RequireTool(t, tool, "postfix")
 	}
-	requireRoot(t)
+	sinktest.RequireRoot(t, "a private Postfix")
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func RequireTool(t testing.TB, binary, debianPackage string) string {
 			return path
 		}
 	}
-	missing(t, binary, debianPackage)
+	notInstalled(t, binary, debianPackage)
 	return ""
 }
 
@@ -31,15 +31,29 @@ func RequirePerlModule(t testing.TB, module, debianPackage string) {
 	t.Helper()
 	perl := RequireTool(t, "perl", "perl")
 	if err := exec.CommandContext(t.Context(), perl, "-M"+module, "-e", "1").Run(); err != nil { // #nosec G204 -- perl as RequireTool found it, and a module that a test names; no shell
-		missing(t, "the Perl module "+module, debianPackage)
+		notInstalled(t, "the Perl module "+module, debianPackage)
 	}
 }
 
-func missing(t testing.TB, what, debianPackage string) {
+// RequireRoot returns when the test runs as root, which what needs; otherwise it does as Missing.
+func RequireRoot(t testing.TB, what string) {
 	t.Helper()
-	const format = "%s is not installed; install it with: apt-get install -y --no-install-recommends %s"
-	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatalf(format, what, debianPackage)
+	if os.Geteuid() != 0 {
+		Missing(t, "%s needs root: run the tests as root", what)
 	}
-	t.Skipf(format, what, debianPackage)
+}
+
+// Missing skips a test for which the machine lacks something, which the arguments tell as in fmt.Sprintf, or fails it when the
+// environment says REQUIRE_ALL=1. It doesn't return.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("REQUIRE_ALL") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+func notInstalled(t testing.TB, what, debianPackage string) {
+	t.Helper()
+	Missing(t, "%s is not installed; install it with: apt-get install -y --no-install-recommends %s", what, debianPackage)
 }
