@@ -54,6 +54,7 @@ const (
 	flagAckList                     // in loop.acks
 	flagParked                      // taken out of epoll, which would report a hangup again and again
 	flagUnix                        // a unix socket
+	flagBatched                     // output waits for the end of the batch
 
 	// The Handler gets no more calls but Closed.
 	flagsEnding = flagFIN | flagRST | flagAbort | flagDetach | flagFailed | flagClosed
@@ -96,47 +97,46 @@ func (c *Conn) Post(fn func(now time.Time)) {
 	})
 }
 
-// Write sends p, and returns how many octets of output the kernel hasn't
-// taken yet: 0 in the common case. The rest is copied; p stays the caller's. An
-// error ends the connection, and shows in Closed. After Close the output is
-// dropped.
+// Write sends p, at once or with the output of the other connections that had
+// input in this turn of the loop, and returns how many octets of output the
+// kernel hasn't taken yet. They were copied; p stays the caller's. An error ends
+// the connection, and shows in Closed. After Close the output is dropped.
 func (c *Conn) Write(p []byte) (pending int) {
 	if c.flags&(flagsEnding|flagHalf|flagShut) != 0 {
 		return 0
 	}
+	if c.flags&flagBatched != 0 {
+		c.l.sendBatch() // it comes first
+	}
+	switch {
+	case len(p) == 0:
+	case c.out != nil:
+		c.hold(p)
+	case !c.l.postpone(c, p):
+		c.send(p)
+	}
+	return c.Pending()
+}
+
+// hold keeps output until the kernel takes more.
+func (c *Conn) hold(p []byte) {
 	l := c.l
 	if c.out == nil {
-		if len(p) == 0 {
-			return 0
-		}
-		l.st.Writes++
-		n, errno := send(c.fd, p)
-		if errno != 0 && errno != unix.EAGAIN {
-			c.fail(errno)
-			return 0
-		}
-		l.st.BytesOut += uint64(n) // #nosec G115 -- what send wrote
-		if n == len(p) {
-			return 0
-		}
-		p = p[n:]
 		c.out, c.outOff = l.r.outPool.Get(), 0
 	}
 	c.out.B = append(c.out.B, p...)
 	l.st.Pending += int64(len(p))
 	c.update(false)
-	pending = c.Pending()
-	if pending > l.r.highWater && c.flags&flagChoked == 0 {
+	if c.flags&flagChoked == 0 && c.Pending() > l.r.highWater {
 		c.flags |= flagChoked
 		l.st.HighWater++
 	}
-	return pending
 }
 
 // Pending returns how many octets of output the kernel hasn't taken yet.
 func (c *Conn) Pending() int {
 	if c.out == nil {
-		return 0
+		return c.batched()
 	}
 	return len(c.out.B) - int(c.outOff)
 }
@@ -177,7 +177,7 @@ func (c *Conn) StopReading() { c.flags |= flagStopped }
 // SetReadLimit sets the most octets that one Data call offers: 1 to
 // Config.ReadBuffer; anything else means Config.ReadBuffer, the default.
 func (c *Conn) SetReadLimit(n int) {
-	if n < 0 || n > len(c.l.buf) {
+	if n < 0 || n > len(c.l.buf)-batchInput {
 		n = 0
 	}
 	if c.flags&flagsEnding == 0 {
@@ -200,8 +200,11 @@ func (c *Conn) SetDeadline(t time.Time) {
 }
 
 func (c *Conn) setTimer(when int64) {
-	c.when = max(when, 1)
-	c.l.timers.set(c, c.when)
+	when = max(when, 1)
+	later := c.slot != 0 && c.when != 0 && when >= c.when // the slot is early enough, and needn't be looked at
+	if c.when = when; !later {
+		c.l.timers.set(c, when)
+	}
 }
 
 // fail makes the connection end with errno after the running callback.

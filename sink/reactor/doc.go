@@ -14,8 +14,9 @@
 // A Handler that consumes only a part of what Data offers is paused: the rest
 // moves to a pooled buffer, nothing more is read, and TCP pushes back on the
 // peer. After [Conn.Resume] the rest is offered again before anything new is
-// read. Output goes straight to the kernel; what the kernel doesn't take waits
-// in a pooled buffer, and past Config.HighWater input isn't read either, so
+// read. Output goes to the kernel at once, or when all connections that had input
+// in the same turn, a few dozen at the most, have been handled; what the kernel
+// doesn't take waits in a pooled buffer, and past Config.HighWater input isn't read either, so
 // that a peer which never reads costs a bounded amount of memory. It is closed
 // by its own deadline: [Close] with pending output gives up when
 // Config.DrainTimeout passes without progress.

@@ -38,7 +38,12 @@ type loop struct {
 	ev       unix.EpollEvent
 	rsa      unix.RawSockaddrAny
 	events   [eventBatch]unix.EpollEvent
-	buf      []byte
+	buf      []byte // of the batch's input, and one full read more
+	used     int    // of buf
+	batching bool
+	inputs   []input // of the batch
+	outputs  []output
+	out      []byte  // of outputs
 	conns    []*Conn // by descriptor
 	gen      uint32
 	timers   timerHeap
@@ -81,7 +86,7 @@ func newLoop(r *Reactor, id, readBuffer int) (*loop, error) {
 	}
 	return &loop{
 		r: r, id: id, epfd: epfd, wakefd: wakefd, precise: true,
-		buf:       make([]byte, readBuffer),
+		buf:       make([]byte, batchInput+readBuffer),
 		acceptors: make(map[int32]*acceptor),
 		done:      make(chan struct{}),
 	}, nil
@@ -137,8 +142,13 @@ func (l *loop) run() {
 		}
 		busy = n > 0
 		l.st.Events += uint64(n) // #nosec G115 -- how many events wait found
+		l.batching = n > 1
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
+		}
+		if l.batching {
+			l.endBatch()
+			l.batching = false
 		}
 		l.pollAcks()
 		l.fire()
@@ -205,6 +215,7 @@ func (l *loop) timeout() time.Duration {
 
 func (l *loop) dispatch(ev *unix.EpollEvent) {
 	if ev.Pad == 0 { // no generation: not a connection
+		l.endBatch()
 		if int(ev.Fd) == l.wakefd {
 			var count [8]byte
 			_, _ = unix.Read(l.wakefd, count[:])
@@ -274,10 +285,11 @@ func socketError(fd int32) unix.Errno {
 
 // read reads once: what remains is reported again, after the others had their turn.
 func (l *loop) read(c *Conn, broken bool) {
-	p := l.buf
-	if c.readMax > 0 && int(c.readMax) < len(p) {
-		p = p[:c.readMax]
+	limit := len(l.buf) - batchInput
+	if c.readMax > 0 && int(c.readMax) < limit {
+		limit = int(c.readMax)
 	}
+	p := l.buf[l.used : l.used+limit]
 	l.st.Reads++
 	n, errno := recv(c.fd, p)
 	switch {
@@ -301,7 +313,7 @@ func (l *loop) read(c *Conn, broken bool) {
 			}
 			return
 		}
-		l.deliver(c, p[:n])
+		l.gather(c, p[:n])
 	}
 }
 
