@@ -47,6 +47,7 @@ func newEpollDriver(s *Server) (*epollDriver, error) {
 		// The loops number their connections without sharing a counter: 1, 1+n, 1+2n, ... for the first of n.
 		// #nosec G115 -- both are positive; it wraps below zero until the first connection adds the loops
 		d.loops[i] = epollLoop{driver: d, recorder: s.newRecorder(i), now: s.now, lastID: uint64(i+1) - uint64(s.cfg.Loops)}
+		d.loops[i].recorder.env.Scratch = new(session.Scratch)
 	}
 	var err error
 	d.reactor, err = reactor.New(reactor.Config{Loops: s.cfg.Loops, NewHandler: d.newConn, DrainTimeout: s.writeTimeout(), Now: s.cfg.Now})
@@ -121,9 +122,10 @@ type epollConn struct {
 	peer   peer
 	conn   *reactor.Conn
 	loop   *epollLoop
-	slot   int32 // index in loop.conns
-	read   int32 // the limit that the reactor knows
-	leaves bool  // for a goroutine, as soon as its output is written
+	due    time.Duration // the deadline that the reactor knows, as Session.Due has it: never later than the session's; 0: none
+	slot   int32         // index in loop.conns
+	read   int32         // the limit that the reactor knows
+	leaves bool          // for a goroutine, as soon as its output is written
 }
 
 func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor.Handler {
@@ -143,7 +145,12 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 
 // arm tells the reactor what the session waits for.
 func (c *epollConn) arm() {
-	c.conn.SetDeadline(c.peer.session.Deadline())
+	// A deadline that moves later, as that of a client's silence does with every command, is left where it is: the timer then finds
+	// nothing to do, once, and is armed again.
+	if due := c.peer.session.Due(); due < c.due || c.due == 0 {
+		c.due = due
+		c.conn.SetDeadline(c.peer.session.Deadline())
+	}
 	if want := int32(c.peer.session.WantRead()); want != c.read { // #nosec G115 -- 64 KiB at most
 		c.read = want
 		c.conn.SetReadLimit(int(want))
@@ -165,6 +172,7 @@ func (c *epollConn) EOF(now time.Time) {
 
 // Timer implements reactor.Handler.
 func (c *epollConn) Timer(now time.Time) {
+	c.due = 0
 	if due, replied := c.peer.advance(c.loop.recorder, c, now); replied {
 		c.loop.recorder.shard.Late(c.loop.now().Sub(due))
 	}

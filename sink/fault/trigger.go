@@ -100,7 +100,7 @@ const maxTrigger = 64
 // What follows the last + may be empty. An address that begins like one of these but isn't one is malformed, and means nothing. It
 // does not allocate for other addresses.
 func AddressTrigger(recipient []byte) (s Switch, malformed bool) {
-	if len(recipient) == 0 || !(isDigit(recipient[0]) || recipient[0] == 'd') {
+	if len(recipient) == 0 || !(isDigit(recipient[0]) || recipient[0] == 'd') || bytes.IndexByte(recipient, '+') < 0 {
 		return Switch{}, false
 	}
 	local := recipient

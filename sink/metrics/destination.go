@@ -36,6 +36,16 @@ type destinationCounts struct {
 
 // count allocates only when a destination is met for the first time.
 func (d *destinations) count(listener string, domain []byte, end End) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last := d.last; last != nil && last.domain == string(domain) && last.listener == listener {
+		last.ends[end]++
+		return
+	}
+	d.find(listener, domain).ends[end]++
+}
+
+func (d *destinations) find(listener string, domain []byte) *destinationCounts {
 	var buffer [255]byte // RFC 5321 section 4.5.3.1.2: no domain is longer; a longer one is cut
 	lower := buffer[:copy(buffer[:], domain)]
 	for i, c := range lower {
@@ -43,8 +53,6 @@ func (d *destinations) count(listener string, domain []byte, end End) {
 			lower[i] = c + 'a' - 'A'
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	counts := d.last
 	if counts == nil || counts.domain != string(lower) || counts.listener != listener {
 		if counts = d.counts[destination{listener, string(lower)}]; counts == nil {
@@ -52,7 +60,7 @@ func (d *destinations) count(listener string, domain []byte, end End) {
 		}
 		d.last = counts
 	}
-	counts.ends[end]++
+	return counts
 }
 
 func (d *destinations) add(listener, domain string) *destinationCounts {

@@ -52,7 +52,7 @@ func newBench(tb testing.TB, flags ...string) *bench {
 func newBenchOf(tb testing.TB, s sinktest.Setup) *bench {
 	tb.Helper()
 	b := &bench{tally: &tally{}}
-	env := &session.Env{Plans: sinktest.FixedPlan{Plan: s.Plan}, Attempts: &ordinals{}, Recorder: b.tally}
+	env := &session.Env{Plans: sinktest.FixedPlan{Plan: s.Plan}, Attempts: &ordinals{}, Recorder: b.tally, Scratch: new(session.Scratch)}
 	b.session = session.New(&s.Config, env, session.ConnInfo{
 		ID: 1, Listener: "bench", Client: netip.MustParseAddrPort("192.0.2.1:50000"),
 	}, sinktest.Epoch)

@@ -137,16 +137,15 @@ func (s *Session) settleMessage(r *smtp.Reply) {
 	tx := s.tx
 	defer func() { s.work.amends = false }()
 	if s.state == stateReplies {
-		s.recordMessage(tx.next, r, s.commitment())
+		s.recordMessages(tx.next, tx.next+1, r, s.commitment())
 		tx.next++
 		if tx.next < len(tx.recipients) {
 			return
 		}
 		s.state = stateCommand
 	}
-	for ; tx.next < len(tx.recipients); tx.next++ {
-		s.recordMessage(tx.next, r, s.commitment())
-	}
+	s.recordMessages(tx.next, len(tx.recipients), r, s.commitment())
+	tx.next = len(tx.recipients)
 	s.dropTransaction()
 }
 

@@ -33,14 +33,14 @@ func putBuffer(pool *bytebufferpool.Pool, b *bytebufferpool.ByteBuffer) {
 // output returns the buffer of pending output.
 func (s *Session) output() *bytebufferpool.ByteBuffer {
 	if s.out == nil {
-		s.out = getBuffer(&outputPool, outputCapacity)
+		s.out = s.env.Scratch.takeOutput()
 	}
 	return s.out
 }
 
 func (s *Session) releaseOutput() {
 	if s.out != nil {
-		putBuffer(&outputPool, s.out)
+		s.env.Scratch.putOutput(s.out)
 		s.out = nil
 	}
 }

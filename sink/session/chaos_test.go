@@ -142,7 +142,11 @@ func chaos(t *rapid.T) {
 	p.Plan = drawPlan(t, broken)
 	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}, failed: map[string]bool{}}
 	limits := &moreLimits{Limits: state.NewLimits(0)}
-	peer := sinktest.NewSessionPeer(p, &session.Env{Attempts: state.NewAttempts(0), Limits: limits, Recorder: book})
+	env := session.Env{Attempts: state.NewAttempts(0), Limits: limits, Recorder: book}
+	if rapid.Bool().Draw(t, "scratch") {
+		env.Scratch = new(session.Scratch)
+	}
+	peer := sinktest.NewSessionPeer(p, &env)
 	commits := []uint64(nil)
 	peer.Commits = func(ticket uint64) { commits = append(commits, ticket) }
 	var said strings.Builder

@@ -165,9 +165,7 @@ func (s *Session) commit() {
 	if s.state == stateReplies {
 		end = tx.next + 1
 	}
-	for i := tx.next; i < end; i++ {
-		s.recordMessage(i, s.work.decision.Reply, CommitPending)
-	}
+	s.recordMessages(tx.next, end, s.work.decision.Reply, CommitPending)
 	s.wait, s.waitTold, s.due = waitCommit, false, s.work.now+s.cfg.maxCommit()
 }
 

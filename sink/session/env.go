@@ -9,13 +9,14 @@ import (
 )
 
 // Env is what a session shares with others: any of its members, and Env itself, may serve many sessions. It must not be changed
-// while a session uses it.
+// while a session uses it. With a Scratch, all its sessions must be driven by one goroutine.
 type Env struct {
 	Plans    Plans         // nil: no rules, every reply is plain
 	Attempts Attempts      // nil: every ordinal is 0
 	Limits   Limits        // nil: limits that connections share admit everything
 	Auth     Authenticator // nil: AUTH is not offered
 	Recorder Recorder      // nil: nobody counts
+	Scratch  *Scratch      // nil: sessions take their scratch space from a pool
 }
 
 // Plans tells the plan that is in force, and its phase. A session asks at connect, after a TLS handshake and at each MAIL: a transaction

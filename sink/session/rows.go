@@ -39,23 +39,26 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 	s.env.Recorder.Attempt(a)
 }
 
-// recordMessage writes the row of a recipient whom the reply after the body decides.
-func (s *Session) recordMessage(i int, r *smtp.Reply, c Commit) {
+// recordMessages writes the rows of the recipients from one to before another, all of whom the reply after the body decides.
+func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	delivered := s.delivers(r)
 	if delivered && c != CommitPending {
-		s.delivered++
+		s.delivered += uint32(to - from) // #nosec G115 -- at most so many recipients as a transaction has
 	}
-	if s.env.Recorder == nil {
+	if s.env.Recorder == nil || from == to {
 		return
 	}
-	a := s.recipientRow(i)
+	a := s.newAttempt() // the rows differ in their recipients only
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, r.Enhanced, true
 	a.Delivered, a.Commit = delivered, c
 	s.judge(&a.Verdict)
 	if stopped := &s.tx.ambush; a.Fault == "" && stopped.stop && !stopped.set {
 		a.Fault = stopped.by.Fault
 	}
-	s.env.Recorder.Attempt(a)
+	for i := from; i < to; i++ {
+		s.fillRecipient(a, i)
+		s.env.Recorder.Attempt(a)
+	}
 }
 
 // delivers reports whether the message counts as delivered after this reply.
@@ -112,9 +115,13 @@ func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smt
 
 func (s *Session) recipientRow(i int) *Attempt {
 	a := s.newAttempt()
+	s.fillRecipient(a, i)
+	return a
+}
+
+func (s *Session) fillRecipient(a *Attempt, i int) {
 	r := &s.tx.recipients[i]
 	a.Time, a.Recipient, a.N = s.at(r.read), s.tx.bytes(r.address), r.n
-	return a
 }
 
 // endTransaction ends the transaction under way, if there is one, and writes the rows that are still owed.

@@ -2,7 +2,6 @@ package session
 
 import (
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/valyala/bytebufferpool"
@@ -15,56 +14,56 @@ import (
 //
 // Its size is what an idle connection costs: see TestSizeOfAnIdleSession.
 type Session struct {
-	cfg  *Config
-	env  *Env
-	view *fault.View // read at connect, after TLS and at each MAIL
-
+	// What every command needs comes first, in two lines of the processor's cache: most of what a command costs is waiting for them.
+	cfg   *Config
+	env   *Env
+	view  *fault.View                // read at connect, after TLS and at each MAIL
 	tx    *transaction               // from MAIL to its end
 	work  *work                      // while a call is under way or a decided reply waits
 	extra *extra                     // while there is anything in it
 	out   *bytebufferpool.ByteBuffer // output that no write effect has handed over
+	due   time.Duration              // since started: when what is waited for is due, or else when the client has been silent for too long
+
+	started      time.Time
+	octetsIn     uint64
+	octetsOut    uint64
+	attempts     uint32
+	lastCode     smtp.Code // of the last reply
+	lastEnhanced smtp.Enhanced
+	lastStage    smtp.Stage
+	state        state
+	wait         wait
+	refused      bool // the greeting was negative: only QUIT is left
+	enhanced     bool // the reply to EHLO announced enhanced status codes
+	shuttingDown bool
+	eof          bool // nothing will follow what was fed
+	written      bool // out was handed to the driver
+	readTold     readTold
+	waitTold     bool // the driver knows what the session waits for
+	recorded     bool // the row of the connection is written
 
 	id       uint64
 	listener string
 	client   netip.AddrPort
-	started  time.Time
-	due      time.Duration // since started: when what is waited for is due, or else when the client has been silent for too long
-	helo     []byte        // of the last greeting that was accepted
+	helo     []byte // of the last greeting that was accepted
 
-	octetsIn  uint64
-	octetsOut uint64
 	messages  uint32
 	connN     uint32 // this client's n-th connection; 0 until a plan needs it
-	attempts  uint32
 	delivered uint32
 	nth       [numCommandStages]uint16
 
 	undeclared8Bit uint16
-	lastCode       smtp.Code // of the last reply
-	lastEnhanced   smtp.Enhanced
-	lastStage      smtp.Stage
-	state          state
-	wait           wait
 	closeMode      CloseMode
 	reason         CloseReason
 
 	admitted      bool // no limit refused the connection
-	refused       bool // the greeting was negative: only QUIT is left
 	greeted       bool // HELO, EHLO or LHLO was accepted
 	extended      bool // and it was EHLO or LHLO
-	enhanced      bool // and its reply announced enhanced status codes
 	secure        bool // the TLS handshake was done
 	authenticated bool
-	shuttingDown  bool
-	eof           bool // nothing will follow what was fed
 	gone          bool // the driver has lost the connection
-
-	written   bool // out was handed to the driver
-	readTold  readTold
-	waitTold  bool // the driver knows what the session waits for
-	closeTold bool
-	doneTold  bool
-	recorded  bool // the row of the connection is written
+	closeTold     bool
+	doneTold      bool
 }
 
 // state says what the next octets mean.
@@ -142,8 +141,6 @@ type work struct {
 	transaction Transaction
 	connection  Connection
 }
-
-var workPool = sync.Pool{New: func() any { return new(work) }}
 
 // New starts a session and decides its greeting. conn is copied.
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
@@ -267,6 +264,14 @@ func (s *Session) Deadline() time.Time {
 	return s.started.Add(s.due)
 }
 
+// Due returns Deadline as the time since the session's start, 0 for never: who keeps it for comparison needs Deadline less often.
+func (s *Session) Due() time.Duration {
+	if s.state == stateClosed {
+		return 0
+	}
+	return s.due
+}
+
 // EOF tells that the client has closed its sending side and that everything before was fed; a driver that still holds octets
 // which a pause kept it from feeding calls EOF after those. The session answers what it has read, delayed replies included, and
 // then closes.
@@ -336,7 +341,7 @@ func (s *Session) resume() {
 func (s *Session) enter(now time.Time) {
 	s.releaseWritten()
 	if s.work == nil {
-		s.work = workPool.Get().(*work)
+		s.work = s.env.Scratch.takeWork()
 	}
 	s.work.now = now.Sub(s.started)
 }
@@ -356,7 +361,7 @@ func (s *Session) leave() {
 		if w.blamed {
 			w.blamed, w.by, w.withheld = false, Verdict{}, false
 		}
-		workPool.Put(w)
+		s.env.Scratch.putWork(w)
 	}
 	s.releaseExtra()
 }

@@ -10,28 +10,27 @@ import (
 
 // transaction is one mail transaction, from a MAIL that may be refused to its end (RFC 5321 section 3.3).
 type transaction struct {
-	started time.Duration // since the session's start: when MAIL was read
-	mailN   uint64        // the sender's n-th MAIL; 0 when nobody needs it
-
-	arena      []byte // all addresses, one after the other
-	senderAt   span
-	envID      span
+	// What every RCPT needs comes first, in a line of the processor's cache.
+	arena      []byte      // all addresses, one after the other
 	recipients []recipient // the accepted ones, in RCPT order
-	hash       uint64      // sum of their fault.HashRecipient, when the plan needs it
-	maxN       uint64      // the highest of their ordinals
-	views      [][]byte    // their addresses, for addresses()
+	attempts   int         // RCPT commands
+	body       smtp.Body   // what MAIL said
+	smtputf8   bool        // what MAIL said
+	chunked    bool        // BDAT was used
+	doomed     bool        // a chunk failed: only RSET helps
+	stalled    bool        // a commit took too long: no other is tried
 
-	attempts int       // RCPT commands
-	next     int       // recipients before this one have their final row
-	body     smtp.Body // what MAIL said
-	smtputf8 bool      // what MAIL said
-	chunked  bool      // BDAT was used
-	doomed   bool      // a chunk failed: only RSET helps
+	started  time.Duration // since the session's start: when MAIL was read
+	mailN    uint64        // the sender's n-th MAIL; 0 when nobody needs it
+	senderAt span
+	envID    span
+	hash     uint64   // sum of the recipients' fault.HashRecipient, when the plan needs it
+	maxN     uint64   // the highest of their ordinals
+	views    [][]byte // their addresses, for addresses()
+	next     int      // recipients before this one have their final row
 	scanner  smtp.BodyScanner
 	size     int64 // octets of the chunks of BDAT
 	chunk    int64 // octets of the last of them
-
-	stalled bool // a commit took too long: no other is tried
 
 	refusal refusal // the last negative reply after RCPT
 	ambush  ambush  // what happens in mid-body
