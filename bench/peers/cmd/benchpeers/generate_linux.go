@@ -48,7 +48,9 @@ type loadResult struct {
 	Wall     float64 `json:"wall_s"`    // the messages
 	CPU      float64 `json:"cpu_s"`     // of the generator, the messages only
 	Messages int     `json:"messages"`
-	Resumed  int     `json:"resumed,omitempty"` // TLS sessions
+	// Said is when the last message's last recipient was said; not when pipelining.
+	Said    float64 `json:"said_s"`
+	Resumed int     `json:"resumed,omitempty"` // TLS sessions
 }
 
 // generator is one run. All replies must be positive.
@@ -61,6 +63,8 @@ type generator struct {
 	last     genStep
 	left     int // messages not begun
 	finished int
+	said     int // messages whose recipients were all said
+	saidAt   time.Time
 	opened   int // connect was called
 	ready    int // greeted
 	in       [64 << 10]byte
@@ -183,6 +187,9 @@ func (g *generator) run(ready, hold func(loadResult)) error {
 		}
 	}
 	res.Wall, res.CPU, res.Messages = time.Since(start).Seconds(), (ownCPU() - cpu).Seconds(), g.finished
+	if !g.saidAt.IsZero() {
+		res.Said = g.saidAt.Sub(start).Seconds()
+	}
 	hold(res)
 	return nil
 }
@@ -360,6 +367,11 @@ func (g *generator) say(c *genConn) error {
 		g.left--
 	}
 	s := g.steps[c.step]
+	if c.step == len(g.steps)-3 { // before DATA and the body
+		if g.said++; g.said == g.spec.Messages {
+			defer func() { g.saidAt = time.Now() }()
+		}
+	}
 	c.step = (c.step + 1) % len(g.steps)
 	c.want, c.ends = s.want, s.ends
 	return g.send(c, s.out)

@@ -203,14 +203,22 @@ type sinkSummary struct {
 // delayedConns is how many replies are pending at once where they are delayed.
 const delayedConns = 15_000
 
+// Each reply is due latenessLead after its RCPT and up to latenessSpread later. Within the lead all are asked for, so that all are
+// pending before the first is due.
+const (
+	latenessLead   = 3 * time.Second
+	latenessSpread = 5 * time.Second
+)
+
 func latenessWorkload() workload {
-	return workload{name: "lateness", title: "delayed replies, 15,000 pending, due over 5 s: how late, p99", unit: "milliseconds", lower: true, fresh: true,
+	delay := fmt.Sprintf("rcpt=uniform(%v,%v)", latenessLead, latenessLead+latenessSpread)
+	return workload{name: "lateness", title: "delayed replies, 15,000 pending at once, due over 5 s: how late, p99", unit: "milliseconds", lower: true, fresh: true,
 		kinds: func(p *programs, _ []kind) []kind {
-			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", "rcpt=uniform(0s,5s)") }}}
+			return []kind{{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr, "--delay", delay) }}}
 		},
 		measure: func(h *harness, ctx context.Context, _ *kind, p *process) (sample, error) {
 			n := h.conns(delayedConns)
-			return h.own(ctx, p, loadSpec{Addr: p.addr, Conns: n, Messages: n, Size: kib, Greet: true, Wait: true})
+			return h.late(ctx, p, loadSpec{Addr: p.addr, Conns: n, Messages: n, Size: kib, Greet: true, Wait: true})
 		},
 		after: func(p *process, s *sample) error {
 			var sum sinkSummary
@@ -221,9 +229,41 @@ func latenessWorkload() workload {
 				return fmt.Errorf("%d delayed replies for %d messages", sum.Lateness.Count, s.Messages)
 			}
 			s.Value = sum.Lateness.P99 / 1000
-			s.More = map[string]float64{"p50_ms": sum.Lateness.P50 / 1000, "max_ms": sum.Lateness.Max / 1000}
+			s.More["p50_ms"], s.More["max_ms"] = sum.Lateness.P50/1000, sum.Lateness.Max/1000
 			return nil
 		}}
+}
+
+// late drives a load of delayed replies. Before and after it a bare loop tells how late this machine is to wake anybody: with as many
+// due times a second, and with nothing to do.
+func (h *harness) late(ctx context.Context, p *process, spec loadSpec) (sample, error) {
+	const part = time.Second
+	var bare floor
+	due := int(time.Duration(spec.Messages) * part / latenessSpread)
+	if err := bare.measure(due, part); err != nil {
+		return sample{}, err
+	}
+	stealBefore, allBefore, err := stolen()
+	if err != nil {
+		return sample{}, err
+	}
+	s, res, err := h.load(ctx, p, spec)
+	if err != nil {
+		return s, err
+	}
+	if res.Said > latenessLead.Seconds() {
+		return s, fmt.Errorf("the load took %.1f s to build up, and so not all replies were pending before the first was due", res.Said)
+	}
+	steal, all, err := stolen()
+	if err != nil {
+		return s, err
+	}
+	if err := bare.measure(due, part); err != nil {
+		return s, err
+	}
+	s.More = map[string]float64{"built_up_s": res.Said, "stolen_percent": 100 * (steal - stealBefore) / max(all-allBefore, 1),
+		"bare_loop_p50_ms": bare.millis(0.5), "bare_loop_p99_ms": bare.millis(0.99), "bare_loop_max_ms": bare.millis(1)}
+	return s, nil
 }
 
 // collectorEvery is how often the collector is made to run: it would not run at all without garbage.
