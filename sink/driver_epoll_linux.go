@@ -124,7 +124,7 @@ type epollConn struct {
 	loop   *epollLoop
 	due    time.Duration // the deadline that the reactor knows, as Session.Due has it: never later than the session's; 0: none
 	slot   int32         // index in loop.conns
-	read   int32         // the limit that the reactor knows
+	read   uint8         // the limit that the reactor knows, in KiB
 	leaves bool          // for a goroutine, as soon as its output is written
 }
 
@@ -151,9 +151,10 @@ func (c *epollConn) arm() {
 		c.due = due
 		c.conn.SetDeadline(c.peer.session.Deadline())
 	}
-	if want := int32(c.peer.session.WantRead()); want != c.read { // #nosec G115 -- 64 KiB at most
-		c.read = want
-		c.conn.SetReadLimit(int(want))
+	want := c.peer.session.WantRead()
+	if kib := uint8(want >> 10); kib != c.read { // #nosec G115 -- 64 KiB at most
+		c.read = kib
+		c.conn.SetReadLimit(want)
 	}
 }
 
