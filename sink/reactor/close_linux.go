@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"net"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,8 +44,8 @@ func (c *Conn) Close(mode CloseMode) {
 // the kernel, and hands it over: take is called on the loop's goroutine, which
 // it must not hold up, with the socket as a net.Conn and the input that was
 // offered but not consumed; both are the callee's. Closed is then never
-// called. If it can't be done (the peer is gone, or takes no output, or
-// there are no descriptors) Closed is called and take isn't.
+// called. If it can't be done (the peer is gone, or takes no output) Closed is
+// called and take isn't.
 func (c *Conn) Detach(take func(now time.Time, nc net.Conn, leftover []byte)) {
 	if c.flags&flagsEnding != 0 {
 		return
@@ -235,15 +234,10 @@ func (l *loop) handOver(c *Conn, now time.Time) {
 	if c.flags&flagParked == 0 {
 		c.control(unix.EPOLL_CTL_DEL, 0)
 	}
-	take, file := c.take, os.NewFile(uintptr(c.fd), "") // #nosec G115 -- an open descriptor
+	take, fd := c.take, c.fd
 	l.forget(c)
-	nc, err := net.FileConn(file) // duplicates the descriptor
-	_ = file.Close()
-	if err != nil {
-		l.bury(c, now, err)
-		return
-	}
 	c.h = nil
 	l.st.Detached++
-	take(now, nc, leftover)
+	l.shared.until = l.nowNanos + sharedFor
+	take(now, newSocket(fd, c.RemoteAddr(), c.flags&flagUnix != 0), leftover)
 }

@@ -33,6 +33,9 @@
 //   - In the steady state no event allocates.
 //   - Events carry the descriptor and a generation: what was meant for a closed
 //     connection never reaches the one that reuses its descriptor.
+//   - A connection that is handed over keeps its descriptor; for a second
+//     afterwards the loop waits in the Go runtime's poller, where whoever took it
+//     waits, too, instead of in a thread of its own.
 //   - Without descriptors (EMFILE, ENFILE) accepting stops, is counted, and
 //     starts again when a connection closes, or after a tenth of a second.
 //   - In one turn of a loop input comes first, then posted functions, then timers, so

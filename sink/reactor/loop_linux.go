@@ -58,6 +58,8 @@ type loop struct {
 	starvedTo int64         // ... until then
 	idle      chan struct{} // closed when the last connection has gone
 
+	shared shared
+
 	st   Stats
 	done chan struct{}
 	err  error
@@ -93,6 +95,7 @@ func newLoop(r *Reactor, id, readBuffer int) (*loop, error) {
 }
 
 func (l *loop) closeFDs() {
+	l.shared.close()
 	_ = unix.Close(l.epfd)
 	_ = unix.Close(l.wakefd)
 }
@@ -166,7 +169,7 @@ func (l *loop) run() {
 // some it looks for more without blocking first, which is cheaper than a
 // blocking call when there are; work that is left over makes it not block.
 func (l *loop) wait(busy bool) (int, error) {
-	if busy || len(l.todo) > 0 {
+	if busy && l.shared.file == nil || len(l.todo) > 0 { // waitShared looks first, too
 		l.st.Waits++
 		n, errno := poll(l.epfd, l.events[:])
 		if errno != 0 && errno != unix.EINTR {
@@ -179,7 +182,11 @@ func (l *loop) wait(busy bool) (int, error) {
 	}
 	l.wake()
 	l.st.Waits++
-	n, err := wait(l.epfd, l.events[:], l.timeout(), &l.precise)
+	d := l.timeout()
+	n, ok, err := l.waitShared(d)
+	if !ok {
+		n, err = wait(l.epfd, l.events[:], d, &l.precise)
+	}
 	l.tick()
 	if err == unix.EINTR {
 		return 0, nil

@@ -30,9 +30,16 @@ func recv(fd int32, p []byte) (int, unix.Errno) {
 }
 
 // send writes p, which isn't empty, without ever raising SIGPIPE.
-func send(fd int32, p []byte) (int, unix.Errno) {
+func send(fd int32, p []byte) (int, unix.Errno) { return sendFlags(fd, p, unix.MSG_NOSIGNAL) }
+
+// sendMore is send, but for keeping a part of a segment back until more comes.
+func sendMore(fd int32, p []byte) (int, unix.Errno) {
+	return sendFlags(fd, p, unix.MSG_NOSIGNAL|unix.MSG_MORE)
+}
+
+func sendFlags(fd int32, p []byte, flags uintptr) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 		if errno == 0 {
 			return int(n), 0
 		}
