@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,7 +20,8 @@ import (
 type netConn struct {
 	peer     peer
 	raw      net.Conn // the connection, TLS or not
-	nc       net.Conn // what the session talks over: raw, or TLS over it
+	nc       net.Conn // what the session talks over: raw, or TLS over wire
+	wire     *wire    // below TLS; nil without
 	driver   *netDriver
 	recorder *recorder
 	count    *netCounters
@@ -32,7 +32,9 @@ type netConn struct {
 	mu      sync.Mutex
 	results []commitResult
 
-	told      bool // the session knows of the shutdown
+	armed     time.Time // the read deadline by the server's clock; zero: none, or it has passed, or interrupt has replaced it
+	limit     time.Time // the write deadline, by the real clock
+	told      bool      // the session knows of the shutdown
 	paused    bool
 	drain     bool // the session awaits a drain
 	handshake bool // the session awaits a TLS handshake
@@ -101,6 +103,9 @@ func (c *netConn) run() error {
 	c.leftover = nil
 	for {
 		c.attend()
+		if !c.ended { // at the end, what is left leaves with the farewell
+			c.flush()
+		}
 		switch {
 		case c.failure != nil:
 			return c.failure
@@ -161,6 +166,7 @@ func (c *netConn) attend() {
 		return
 	}
 	c.signals.Store(0) // before looking: what comes now is seen now or the next time
+	c.armed = time.Time{}
 	now := c.driver.server.now
 	c.mu.Lock()
 	results := c.results
@@ -192,9 +198,13 @@ func releaseLarge(buf []byte) {
 	}
 }
 
-// arm sets the read deadline. It reports whether interrupt was called, whose deadline this one may have replaced.
+// arm sets the read deadline, unless an earlier one stands, whose coming does no harm. It reports whether interrupt was called, whose
+// deadline this one may have replaced.
 func (c *netConn) arm(deadline time.Time) (interrupted bool, err error) {
-	err = c.raw.SetReadDeadline(c.real(deadline))
+	if c.armed.IsZero() || !deadline.IsZero() && deadline.Before(c.armed) {
+		c.armed = deadline
+		err = c.raw.SetReadDeadline(c.real(deadline))
+	}
 	return c.signals.Load() != 0, err
 }
 
@@ -217,6 +227,9 @@ func (c *netConn) read(buf []byte, deadline time.Time) (int, error) {
 	if c.nc == c.raw { // TLS is counted below it
 		c.count.read(n)
 	}
+	if err != nil { // the deadline, for one
+		c.armed = time.Time{}
+	}
 	return n, err
 }
 
@@ -224,6 +237,7 @@ func (c *netConn) read(buf []byte, deadline time.Time) (int, error) {
 func (c *netConn) advance() {
 	now := c.driver.server.now
 	if due, replied := c.peer.advance(c.recorder, c, now()); replied {
+		c.flush()
 		c.recorder.shard.Late(now().Sub(due))
 	}
 }
@@ -237,148 +251,18 @@ func (c *netConn) wait() error {
 	if err := awaitFailure(c.raw); !isTimeout(err) {
 		return err
 	}
+	c.armed = time.Time{}
 	c.advance()
 	return nil
-}
-
-// shakeHands does the handshake that the session asked for, or what a fault makes of it, and tells the session.
-func (c *netConn) shakeHands() error {
-	var info session.TLSInfo
-	var err error
-	switch c.fault {
-	case fault.TLSGarbage:
-		err = c.spoil(tlsGarbage)
-	case fault.TLSRefused:
-		err = c.spoil(tlsRefusal)
-	case fault.TLSReset:
-		if err = c.hear(); err == nil {
-			err = errTLSFault
-		}
-		c.reset = true
-	case fault.TLSStall:
-		for err == nil && !c.ended {
-			err = c.hear()
-		}
-	default:
-		info, err = c.secure()
-	}
-	if c.ended { // by its deadline, or the shutdown
-		return nil
-	}
-	if errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	c.attend()
-	c.peer.tlsDone(c.recorder, c, c.driver.server.now(), info, err)
-	return nil
-}
-
-// errTLSFault is the planned end of a handshake.
-var errTLSFault = errors.New("handshake spoilt as planned")
-
-// tlsGarbage is no TLS record: those begin with their type, 20 to 24 (RFC 8446 section 5.1).
-var tlsGarbage = []byte("\x00\xff\x80garbage instead of a handshake\x00\xff\x80\r\n")
-
-// tlsRefusal is a record of type alert (21) in TLS 1.2's wire version: fatal (2), handshake_failure (40); RFC 8446 section 6.
-var tlsRefusal = []byte{21, 3, 3, 0, 2, 2, 40}
-
-// spoil answers the client's hello with these octets, and ends the handshake.
-func (c *netConn) spoil(answer []byte) error {
-	if err := c.hear(); err != nil || c.ended {
-		return err
-	}
-	c.write(answer)
-	return errTLSFault
-}
-
-// hear reads what the client says in a handshake that is spoilt. The error is the client's end; without one it has said something, or
-// the session has lost its patience.
-func (c *netConn) hear() error {
-	var buf [4 << 10]byte
-	for {
-		n, err := c.read(buf[:], c.peer.session.Deadline())
-		if n > 0 {
-			return nil
-		}
-		if !isTimeout(err) {
-			return err
-		}
-		c.attend()
-		c.advance()
-		if c.ended {
-			return nil
-		}
-	}
-}
-
-// secure does a handshake in earnest, though perhaps with a faulty certificate.
-func (c *netConn) secure() (session.TLSInfo, error) {
-	config, err := c.driver.server.certificates.profile(c.fault)
-	if err != nil {
-		return session.TLSInfo{}, err
-	}
-	secure := tls.Server(countedConn{c.raw, c.count}, config)
-	interrupted, err := c.arm(c.peer.session.Deadline())
-	if err == nil && interrupted {
-		err = os.ErrDeadlineExceeded
-	}
-	if err == nil {
-		_ = c.raw.SetWriteDeadline(time.Now().Add(c.driver.server.writeTimeout()))
-		err = secure.Handshake()
-	}
-	if err != nil {
-		if isTimeout(err) {
-			c.attend()
-			c.advance()
-		}
-		return session.TLSInfo{}, err
-	}
-	c.nc = secure
-	state := secure.ConnectionState()
-	return session.TLSInfo{
-		Version: tls.VersionName(state.Version), Cipher: cipherName(state.CipherSuite),
-		ServerName: state.ServerName, Resumed: state.DidResume,
-	}, nil
-}
-
-// cipherNames spares tls.CipherSuiteName, which makes a list of all suites whenever it is called.
-var cipherNames = func() map[uint16]string {
-	names := make(map[uint16]string)
-	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-		names[suite.ID] = suite.Name
-	}
-	return names
-}()
-
-func cipherName(id uint16) string {
-	if name, ok := cipherNames[id]; ok {
-		return name
-	}
-	return tls.CipherSuiteName(id)
-}
-
-// countedConn counts what goes over the wire.
-type countedConn struct {
-	net.Conn
-	count *netCounters
-}
-
-func (c countedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.count.read(n)
-	return n, err
-}
-
-func (c countedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.count.wrote(n)
-	return n, err
 }
 
 // finish closes the connection as the session wants it.
 func (c *netConn) finish() error {
 	defer c.raw.Close()
 	if c.mode == session.CloseRST || c.reset {
+		if c.flush(); c.failure != nil {
+			return c.failure
+		}
 		awaitAcknowledged(c.raw, c.driver.server.writeTimeout(), c.driver.closing)
 		abort(c.raw)
 		return nil
@@ -397,7 +281,15 @@ func (c *netConn) finish() error {
 // closeWrite shuts the sending side down.
 func (c *netConn) closeWrite() error {
 	if secure, ok := c.nc.(*tls.Conn); ok {
+		c.wire.hold()
 		_ = secure.CloseWrite() // its farewell; the FIN that follows says as much
+		if last, ok := c.raw.(lastWriter); ok {
+			c.limitWrites()
+			return c.wire.releaseLast(last)
+		}
+		if c.flush(); c.failure != nil {
+			return c.failure
+		}
 	}
 	if half, ok := c.raw.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -464,12 +356,42 @@ func (c *netConn) write(p []byte) {
 	if c.failure != nil || c.ended {
 		return
 	}
-	_ = c.raw.SetWriteDeadline(time.Now().Add(c.driver.server.writeTimeout()))
-	n, err := c.nc.Write(p)
 	if c.nc == c.raw {
+		c.limitWrites()
+		n, err := c.nc.Write(p)
 		c.count.wrote(n)
+		c.failure = err
+		return
 	}
-	c.failure = err
+	c.wire.hold()
+	if _, err := c.nc.Write(p); err != nil {
+		c.failure = err
+	}
+	if c.wire.full() {
+		c.flush()
+	}
+}
+
+// flush writes what was held back.
+func (c *netConn) flush() {
+	if c.wire == nil || !c.wire.held {
+		return
+	}
+	c.limitWrites()
+	if err := c.wire.release(); c.failure == nil {
+		c.failure = err
+	}
+}
+
+// limitWrites sets the deadline of the write that follows, unless one stands that is good enough: writes on the heels of each other
+// don't move the runtime's timer each time, and wait for the client an eighth shorter at most.
+func (c *netConn) limitWrites() {
+	now, timeout := time.Now(), c.driver.server.writeTimeout()
+	if c.limit.Sub(now) > timeout-timeout/8 {
+		return
+	}
+	c.limit = now.Add(timeout)
+	_ = c.raw.SetWriteDeadline(c.limit)
 }
 
 func (c *netConn) pause()      { c.paused = true }

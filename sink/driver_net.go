@@ -29,10 +29,14 @@ type netDriver struct {
 	mu        sync.Mutex
 	listeners map[*netListener]struct{}
 	conns     map[*netConn]struct{}
-	leaving   bool // no new connections
+	idle      []chan job // of workers that wait for a connection, the last one to become idle last
+	leaving   bool       // no new connections
 	goroutine sync.WaitGroup
 	closing   chan struct{} // closed when everything ends at once
 	closeOnce sync.Once
+
+	weighOnce sync.Once
+	ballast   []byte
 }
 
 // netCounters counts without sharing cache lines.
@@ -210,6 +214,25 @@ func (d *netDriver) newConn(nc net.Conn, shard int) *netConn {
 	}
 }
 
+// ballastSize is that of memory that is never touched, and so takes none: it only makes the heap look larger to the collector, which runs when the heap
+// has doubled. A handshake leaves 50 KiB of garbage and next to nothing that lives: without ballast the collector ran every 50 of
+// them, to find a heap of 1 MiB; with it, every 200.
+const ballastSize = 8 << 20
+
+// weigh takes ballast aboard, before the first handshake.
+func (d *netDriver) weigh() {
+	d.weighOnce.Do(func() { d.ballast = make([]byte, ballastSize) })
+}
+
+// job is a connection and what drives it to its end.
+type job struct {
+	conn  *netConn
+	serve func()
+}
+
+// maxIdle is how many goroutines wait for further connections at most. One that has shaken hands before has the stack for it.
+const maxIdle = 32
+
 // start runs serve on a goroutine, unless the driver is going away.
 func (d *netDriver) start(c *netConn, serve func()) bool {
 	d.mu.Lock()
@@ -218,13 +241,30 @@ func (d *netDriver) start(c *netConn, serve func()) bool {
 		return false
 	}
 	d.conns[c] = struct{}{}
-	d.goroutine.Go(func() {
-		serve()
-		d.mu.Lock()
-		delete(d.conns, c)
-		d.mu.Unlock()
-	})
+	if n := len(d.idle); n > 0 {
+		d.idle[n-1] <- job{c, serve}
+		d.idle = d.idle[:n-1]
+		return true
+	}
+	d.goroutine.Go(func() { d.work(job{c, serve}) })
 	return true
+}
+
+// work serves one connection after the other, until there are idle workers enough or the driver is going away.
+func (d *netDriver) work(j job) {
+	next := make(chan job, 1)
+	for ok := true; ok; j, ok = <-next {
+		j.serve()
+		d.mu.Lock()
+		delete(d.conns, j.conn)
+		if d.leaving || len(d.idle) >= maxIdle {
+			d.mu.Unlock()
+			return
+		}
+		d.idle = append(d.idle, next)
+		d.mu.Unlock()
+		j = job{} // it is garbage while this waits
+	}
 }
 
 // tell closes the listeners and tells every session that the sink is going away.
@@ -242,6 +282,10 @@ func (d *netDriver) closeListeners() {
 	d.leaving = true
 	listeners := d.listeners
 	d.listeners = map[*netListener]struct{}{}
+	for _, next := range d.idle {
+		close(next)
+	}
+	d.idle = nil
 	d.mu.Unlock()
 	for ln := range listeners {
 		ln.end()

@@ -47,6 +47,57 @@ func TestNetDriverSurvivesEMFILE(t *testing.T) {
 	})
 }
 
+// Goroutines that have served a connection serve the next ones, a bounded number of them waits for that, and none outlives the driver.
+func TestNetDriverReusesGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
+		server, err := New(Config{Driver: DriverNet, Listeners: []Listener{{Address: "127.0.0.1:0"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newNetDriver(server)
+		idle := func() int {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return len(d.idle)
+		}
+		served := 0
+		for range 3 {
+			if !d.start(&netConn{}, func() { served++ }) {
+				t.Fatal("the driver refuses a connection")
+			}
+			synctest.Wait()
+			if n := idle(); n != 1 {
+				t.Errorf("%d goroutines wait after connections one by one, want 1", n)
+			}
+		}
+		if served != 3 {
+			t.Errorf("%d connections were served, want 3", served)
+		}
+		gate := make(chan struct{})
+		for range maxIdle + 5 {
+			d.start(&netConn{}, func() { <-gate })
+		}
+		synctest.Wait()
+		if n := idle(); n != 0 {
+			t.Errorf("%d goroutines wait while all are wanted, want none", n)
+		}
+		close(gate)
+		synctest.Wait()
+		if n := idle(); n != maxIdle {
+			t.Errorf("%d goroutines wait in the end, want %d", n, maxIdle)
+		}
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+		if n := len(d.conns); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+		if d.start(&netConn{}, func() { t.Error("served after the end") }) {
+			t.Error("a closed driver takes a connection")
+		}
+	})
+}
+
 func TestIsOutOfResources(t *testing.T) {
 	for err, want := range map[error]bool{syscall.EMFILE: true, syscall.ENFILE: true, syscall.ENOMEM: true, syscall.ECONNABORTED: false, errors.New("EMFILE"): false} {
 		if got := isOutOfResources(&net.OpError{Op: "accept", Err: err}); got != want {

@@ -17,7 +17,7 @@ func isOutOfResources(err error) bool {
 
 // abort makes the close of a TCP connection that follows send RST.
 func abort(nc net.Conn) {
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	if tcp, ok := nc.(interface{ SetLinger(seconds int) error }); ok {
 		_ = tcp.SetLinger(0) // a failure leaves an ordinary close, which is all that can be done then
 	}
 }

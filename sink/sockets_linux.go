@@ -17,8 +17,8 @@ const (
 
 // awaitAcknowledged waits until the client's kernel has acknowledged all output, until limit has passed, or until closing is closed.
 func awaitAcknowledged(nc net.Conn, limit time.Duration, closing <-chan struct{}) {
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
+	tcp, ok := nc.(syscall.Conn)
+	if !ok || nc.RemoteAddr().Network() != "tcp" {
 		return
 	}
 	raw, err := tcp.SyscallConn()
