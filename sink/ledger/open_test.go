@@ -179,7 +179,7 @@ func TestReplayInBoundedMemory(t *testing.T) {
 		for r := NewReader(bytes.NewReader(text.Bytes()), "file"); r.Read(&got) == nil; n++ {
 		}
 	})
-	if n != rows+1 || allocs > 0 { // a row's one is that of netip.AddrPort.UnmarshalText
+	if n != rows+1 || allocs > 200+rows { // a row's one is that of netip.AddrPort.UnmarshalText
 		t.Errorf("%d rows read with %v allocations", n, allocs)
 	}
 }
