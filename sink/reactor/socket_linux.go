@@ -75,7 +75,7 @@ func (s *Socket) WriteLast(p []byte) (n int, err error) {
 			}
 			n += sent
 		}
-		err = os.NewSyscallError("shutdown", unix.Shutdown(int(fd), unix.SHUT_WR)) // #nosec G115 -- likewise
+		err = os.NewSyscallError("shutdown", unix.Shutdown(int(fd), unix.SHUT_WR)) // #nosec G115 -- a descriptor
 		return true
 	})
 	if waitErr != nil {
