@@ -102,7 +102,11 @@ func (c *Conn) send(p []byte) {
 		return
 	}
 	l.st.Writes++
-	n, errno := send(c.fd, p)
+	out := send
+	if c.flags&(flagFIN|flagRST|flagDetach|flagAwait) == flagFIN {
+		out = sendMore // the FIN that ends this turn takes it along
+	}
+	n, errno := out(c.fd, p)
 	if errno != 0 && errno != unix.EAGAIN {
 		c.fail(errno)
 		return
