@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 )
 
 const (
@@ -203,7 +205,7 @@ func (b *bench) send(ctx context.Context, messages int, how manner) (load, error
 // rounds measures all generators in turn, every second round in the other order.
 func (b *bench) rounds(ctx context.Context, rec *record) error {
 	for n := range b.o.rounds {
-		s := sample{LoadAverage: loadAverage()}
+		s := sample{LoadAverage: program.LoadAverage()}
 		steps := []func() error{
 			func() (err error) { s.Source, err = b.smtpSource(ctx); return err },
 			func() (err error) { s.Stepwise, err = b.send(ctx, b.o.messages, manner{}); return err },
@@ -252,7 +254,7 @@ func (b *bench) memory(ctx context.Context, rec *record) error {
 func (b *bench) idle(ctx context.Context) (m memory, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	api, err := freeAddress()
+	api, err := program.FreeAddress()
 	if err != nil {
 		return m, err
 	}
@@ -378,24 +380,4 @@ func liveMemory(ctx context.Context, pid int, api string) (live, resident float6
 	}
 	pages, err := strconv.ParseFloat(fields[1], 64)
 	return live, pages * float64(os.Getpagesize()), err
-}
-
-// freeAddress returns an address on loopback that was free just now.
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
-}
-
-// loadAverage returns the machine's load of the last minute; 0 if unknown.
-func loadAverage() float64 {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(text), " ")
-	load, _ := strconv.ParseFloat(first, 64)
-	return load
 }

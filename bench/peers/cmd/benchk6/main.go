@@ -13,25 +13,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
-func main() {
-	err := run(os.Args, os.Stdout, os.Stderr)
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-	default:
-		fmt.Fprintf(os.Stderr, "benchk6: %v\n", err)
-		if errors.As(err, new(usageError)) {
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
-}
-
-// usageError is a flag that can't be taken: exit status 2.
-type usageError struct{ error }
+func main() { program.Main("benchk6", run) }
 
 type options struct {
 	rounds, messages, vus, size int
@@ -93,7 +79,7 @@ func run(argv []string, stdout, stderr io.Writer) error {
 	if err := o.parse(argv[1:], stdout); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -104,14 +90,14 @@ func run(argv []string, stdout, stderr io.Writer) error {
 	defer b.close()
 	command := append([]string{"bin/benchk6"}, argv[1:]...)
 	rec := &record{Schema: 1, Provenance: result.Collect(os.DirFS("/"), time.Now(), command), Server: o.server, Rounds: o.rounds, Messages: o.messages,
-		VUs: o.vus, Size: o.size, IdleConnections: o.idle, LoadBefore: loadAverage()}
+		VUs: o.vus, Size: o.size, IdleConnections: o.idle, LoadBefore: program.LoadAverage()}
 	if err := b.rounds(ctx, rec); err != nil {
 		return err
 	}
 	if err := b.memory(ctx, rec); err != nil {
 		return err
 	}
-	rec.Provenance.Ended, rec.LoadAfter = time.Now(), loadAverage()
+	rec.Provenance.Ended, rec.LoadAfter = time.Now(), program.LoadAverage()
 	rec.judge()
 	if err := rec.write(o.out); err != nil {
 		return err

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/perf/benchmath"
 
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
@@ -125,32 +123,12 @@ func (r *record) judge() {
 }
 
 // write puts the record and a report in words into dir.
-func (r *record) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
-		return err
-	}
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "k6.json"), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
-		return err
-	}
-	var b strings.Builder
-	r.report(&b)
-	return os.WriteFile(filepath.Join(dir, "k6.md"), []byte(b.String()), 0o644) // #nosec G306 -- results are for others to read
-}
+func (r *record) write(dir string) error { return program.WriteRecord(dir, "k6", r, r.report) }
 
 // report writes the record in Markdown.
 func (r *record) report(w io.Writer) {
 	p := &r.Provenance
-	commit := p.Commit
-	if commit == "" {
-		commit = "unknown"
-	}
-	fmt.Fprintf(w, "# k6 beside smtp-source\n\n")
-	fmt.Fprintf(w, "%s to %s, %s, Linux %s, %s (%d logical CPUs), commit %s.\n", p.Started.UTC().Format("2006-01-02 15:04"), p.Ended.UTC().Format("15:04 MST"),
-		p.OS, p.Kernel, p.CPUModel, p.Cores, commit)
+	fmt.Fprintf(w, "# k6 beside smtp-source\n\n%s\n", program.Heading(p))
 	fmt.Fprintf(w, "%d interleaved rounds of %d messages of %d octets, %d VUs or sessions, to %s. The machine's load average was %.2f before and %.2f after.\n",
 		r.Rounds, r.Messages, r.Size, r.VUs, r.Server, r.LoadBefore, r.LoadAfter)
 	fmt.Fprintf(w, "Again: `%s`.\n\n", strings.Join(p.CommandLine, " "))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
@@ -127,7 +128,7 @@ func allCurves() []*curve {
 
 // withSink runs f on a sink of its own.
 func (h *harness) withSink(ctx context.Context, extra []string, f func(p *process) error) error {
-	addr, err := freeAddress()
+	addr, err := program.FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -199,7 +200,7 @@ func planFile(n int, rule func(b *strings.Builder, i int)) (string, error) {
 
 // curves measures all curves: in each round every point of every curve once.
 func (h *harness) curves(ctx context.Context, peers *record, o *options, stdout, stderr io.Writer) error {
-	rec := &curveRecord{Schema: 1, Provenance: peers.Provenance, Rounds: h.rounds, Scale: h.scale, LoadBefore: loadAverage(), Curves: allCurves()}
+	rec := &curveRecord{Schema: 1, Provenance: peers.Provenance, Rounds: h.rounds, Scale: h.scale, LoadBefore: program.LoadAverage(), Curves: allCurves()}
 	for round := 1; round <= h.rounds && ctx.Err() == nil; round++ {
 		start := time.Now()
 		for _, c := range rec.Curves {
@@ -227,7 +228,7 @@ func (h *harness) curves(ctx context.Context, peers *record, o *options, stdout,
 			c.Points[i].Estimate = estimateOf(c.Points[i].Values)
 		}
 	}
-	rec.Provenance.Ended, rec.LoadAfter, rec.Interrupted = time.Now(), loadAverage(), ctx.Err() != nil
+	rec.Provenance.Ended, rec.LoadAfter, rec.Interrupted = time.Now(), program.LoadAverage(), ctx.Err() != nil
 	if err := rec.write(o.out); err != nil {
 		return err
 	}
@@ -248,19 +249,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func (r *curveRecord) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
-		return err
-	}
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "curves.json"), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
-		return err
-	}
-	var b strings.Builder
-	r.report(&b)
-	if err := os.WriteFile(filepath.Join(dir, "curves.md"), []byte(b.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
+	if err := program.WriteRecord(dir, "curves", r, r.report); err != nil {
 		return err
 	}
 	for _, c := range r.Curves {
@@ -273,8 +262,8 @@ func (r *curveRecord) write(dir string) error {
 
 func (r *curveRecord) report(w io.Writer) {
 	p := &r.Provenance
-	fmt.Fprintf(w, "# The sink's cost curves\n\n%s, %s, Linux %s, %s (%d logical CPUs), commit %s. %d rounds, %g of the full load; load average %.2f before, %.2f after.\nAgain: `%s`.\n",
-		p.Started.UTC().Format("2006-01-02 15:04 MST"), p.OS, p.Kernel, p.CPUModel, p.Cores, orUnknown(p.Commit), r.Rounds, r.Scale, r.LoadBefore, r.LoadAfter, strings.Join(p.CommandLine, " "))
+	fmt.Fprintf(w, "# The sink's cost curves\n\n%s %d rounds, %g of the full load; load average %.2f before, %.2f after.\nAgain: `%s`.\n",
+		program.Heading(p), r.Rounds, r.Scale, r.LoadBefore, r.LoadAfter, strings.Join(p.CommandLine, " "))
 	if r.Interrupted {
 		fmt.Fprintf(w, "\n**Interrupted**: later rounds are missing.\n")
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/canned"
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 )
 
 func TestBodies(t *testing.T) {
@@ -59,7 +60,7 @@ func TestGeneratorAgainstCanned(t *testing.T) {
 }
 
 func TestGeneratorRefused(t *testing.T) {
-	addr, err := freeAddress()
+	addr, err := program.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 )
 
 // harness runs workloads.
@@ -71,7 +73,7 @@ func (h *harness) run(ctx context.Context, w *workload) *outcome {
 				continue
 			}
 			fmt.Fprintf(h.progress, "\r\x1b[K%s: round %d of %d: %s", w.name, round, h.rounds, s.k.name)
-			load := loadAverage()
+			load := program.LoadAverage()
 			got, err := s.round(ctx)
 			if ctx.Err() != nil {
 				out.Interrupted = true
@@ -104,7 +106,7 @@ type running struct {
 
 func (r *running) round(ctx context.Context) (sample, error) {
 	if r.p == nil {
-		addr, err := freeAddress()
+		addr, err := program.FreeAddress()
 		if err != nil {
 			return sample{}, err
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
@@ -30,21 +31,8 @@ func main() {
 		}
 		return
 	}
-	err := run(os.Args, os.Stdout, os.Stderr)
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-	default:
-		fmt.Fprintf(os.Stderr, "benchpeers: %v\n", err)
-		if errors.As(err, new(usageError)) {
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
+	program.Main("benchpeers", run)
 }
-
-// usageError is a flag that can't be taken: exit status 2.
-type usageError struct{ error }
 
 type options struct {
 	rounds    int
@@ -105,7 +93,7 @@ func run(argv []string, stdout, stderr io.Writer) error {
 	if err := o.parse(argv[1:], stdout); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
 	// The first interrupt ends the measuring, and what there is gets written; a second one kills.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -119,11 +107,11 @@ func run(argv []string, stdout, stderr io.Writer) error {
 	programs.before = o.before
 	kinds, missing := programs.kinds()
 	if kinds, err = only(kinds, o.servers); err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
 	chosen, err := choose(o.workloads)
 	if err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
 	if o.list {
 		for _, w := range chosen {
@@ -150,7 +138,7 @@ func run(argv []string, stdout, stderr io.Writer) error {
 		h.progress = stderr
 	}
 	command := append([]string{"bin/benchpeers"}, argv[1:]...)
-	rec := &record{Schema: 1, Provenance: result.Collect(os.DirFS("/"), time.Now(), command), Rounds: h.rounds, Scale: h.scale, LoadBefore: loadAverage(), Missing: missing}
+	rec := &record{Schema: 1, Provenance: result.Collect(os.DirFS("/"), time.Now(), command), Rounds: h.rounds, Scale: h.scale, LoadBefore: program.LoadAverage(), Missing: missing}
 	programs.versions(rec.Provenance.Versions)
 	if o.curves {
 		return h.curves(ctx, rec, &o, stdout, stderr)
@@ -177,7 +165,7 @@ func run(argv []string, stdout, stderr io.Writer) error {
 }
 
 func (r *record) finish(ctx context.Context) {
-	r.Provenance.Ended, r.LoadAfter, r.Interrupted = time.Now(), loadAverage(), ctx.Err() != nil
+	r.Provenance.Ended, r.LoadAfter, r.Interrupted = time.Now(), program.LoadAverage(), ctx.Err() != nil
 }
 
 // line is a workload's result in one line, for who waits.

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/smtpstorm/xk6-smtp/bench/peers/program"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
@@ -36,19 +34,7 @@ func (r *record) outcome(workload string) *outcome {
 
 // write puts the record, a report in words and the plots into dir.
 func (r *record) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
-		return err
-	}
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "peers.json"), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
-		return err
-	}
-	var b strings.Builder
-	r.report(&b)
-	if err := os.WriteFile(filepath.Join(dir, "peers.md"), []byte(b.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
+	if err := program.WriteRecord(dir, "peers", r, r.report); err != nil {
 		return err
 	}
 	return r.plots(dir)
@@ -58,8 +44,7 @@ func (r *record) write(dir string) error {
 func (r *record) report(w io.Writer) {
 	p := &r.Provenance
 	fmt.Fprintf(w, "# The sink beside its peers\n\n")
-	fmt.Fprintf(w, "%s to %s, %s, Linux %s, %s (%d logical CPUs), commit %s%s.\n", p.Started.UTC().Format("2006-01-02 15:04"), p.Ended.UTC().Format("15:04 MST"),
-		p.OS, p.Kernel, p.CPUModel, p.Cores, orUnknown(p.Commit), map[bool]string{true: " with local changes"}[p.Dirty])
+	fmt.Fprintln(w, program.Heading(p))
 	fmt.Fprintf(w, "%d interleaved rounds, %g of the full load. The machine's load average was %.2f before and %.2f after.\n", r.Rounds, r.Scale, r.LoadBefore, r.LoadAfter)
 	fmt.Fprintf(w, "Again: `%s`.\n\n", strings.Join(p.CommandLine, " "))
 	if r.LoadBefore > 0.5 {
@@ -76,13 +61,6 @@ func (r *record) report(w io.Writer) {
 		fmt.Fprintln(w)
 		o.report(w)
 	}
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
 }
 
 func (r *record) verdicts(w io.Writer) {
