@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
+	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
 // The exit statuses.
@@ -83,6 +84,7 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
 
   # two runs side by side
   smtpbench compare results/monday/calm.json results/tuesday/calm.json --html diff.html`,
+		Version:           sink.Version("smtpbench"),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -90,6 +92,7 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if text := err.Error(); strings.HasPrefix(text, "unknown") {
 			return usageErrorf("%s (valid: %s)", text, strings.Join(flagNames(cmd), " "))

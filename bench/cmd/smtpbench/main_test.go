@@ -197,9 +197,11 @@ func TestHelpHasExamples(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	stdout, _, status := smtpbench(t, t.TempDir(), "version")
-	if status != 0 || !strings.HasPrefix(stdout, "smtpbench ") || !strings.Contains(stdout, runtime.Version()) {
-		t.Errorf("status %d, stdout %q", status, stdout)
+	for _, arg := range []string{"version", "--version"} {
+		stdout, _, status := smtpbench(t, t.TempDir(), arg)
+		if status != 0 || !strings.HasPrefix(stdout, "smtpbench ") || !strings.Contains(stdout, runtime.Version()) || strings.Count(stdout, "\n") != 1 {
+			t.Errorf("%s: status %d, stdout %q", arg, status, stdout)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
 // The exit statuses.
@@ -80,6 +82,7 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
   # the codes, stages and modes there are
   smtpsink catalogue`,
 		Args:              noArguments,
+		Version:           sink.Version("smtpsink"),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -91,6 +94,7 @@ Without a mode, a reply or a plan it accepts everything. What it is told to inje
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if text := err.Error(); strings.HasPrefix(text, "unknown") {
 			return &usageError{fmt.Errorf("%s (valid: %s)", text, strings.Join(flagNames(cmd), " "))}

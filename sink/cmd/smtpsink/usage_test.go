@@ -136,9 +136,11 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	stdout, _, status := invoke(t, "version")
-	if status != 0 || !strings.HasPrefix(stdout, "smtpsink ") || !strings.Contains(stdout, "go1.") {
-		t.Errorf("version: exit status %d, %q", status, stdout)
+	for _, arg := range []string{"version", "--version"} {
+		stdout, _, status := invoke(t, arg)
+		if status != 0 || !strings.HasPrefix(stdout, "smtpsink ") || !strings.Contains(stdout, "go1.") || strings.Count(stdout, "\n") != 1 {
+			t.Errorf("%s: exit status %d, %q", arg, status, stdout)
+		}
 	}
 }
 

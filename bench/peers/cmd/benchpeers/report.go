@@ -75,6 +75,9 @@ func (r *record) verdicts(w io.Writer) {
 		} else if o := r.outcome(t.workload); o != nil {
 			what += " " + o.Unit
 		}
+		if t.idle {
+			what += fmt.Sprintf(", machine idle (%d of %d rounds: at most %d%% of its time stolen by the host)", e.N, r.Rounds, maxStolen)
+		}
 		if t.stretch != 0 {
 			what += fmt.Sprintf(" (stretch %s)", number(t.stretch))
 		}

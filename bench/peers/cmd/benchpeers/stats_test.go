@@ -82,6 +82,29 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// What the host took from the machine decides which rounds an idle machine's target looks at; the lateness itself doesn't.
+func TestIdleRounds(t *testing.T) {
+	o := outcomeOf(map[string][]float64{"sink": {0.5, 9, 0.6, 0.4, 3, 0.5, 0.5, 0.7}})
+	stolen := []float64{0.1, 24, 0.9, 0, 0.2, 1, 0.3, 0.4}
+	for i := range o.Samples {
+		o.Samples[i].More = map[string]float64{stolenPercent: stolen[i]}
+	}
+	all := target{a: "sink", bound: 2, most: true}
+	if e, got := all.judge(o); e.N != 8 || e.Max != 9 || got != verdictUnsure {
+		t.Errorf("all rounds: %+v, %s", e, got)
+	}
+	all.idle = true
+	if e, got := all.judge(o); e.N != 7 || e.Max != 3 || got != verdictUnsure {
+		t.Errorf("idle rounds: %+v, %s; expected 7 rounds, the late one among them", e, got)
+	}
+	for i := range o.Samples {
+		o.Samples[i].More[stolenPercent] = 5
+	}
+	if e, got := all.judge(o); got != verdictUnknown {
+		t.Errorf("no idle round: %+v, %s", e, got)
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 12345.6: "12346", 99.96: "100.0", 1.257: "1.26", 0.0123: "0.012", -2: "-2.00"} {
 		if got := number(v); got != want {

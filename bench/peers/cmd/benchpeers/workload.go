@@ -261,7 +261,7 @@ func (h *harness) late(ctx context.Context, p *process, spec loadSpec) (sample, 
 	if err := bare.measure(due, part); err != nil {
 		return s, err
 	}
-	s.More = map[string]float64{"built_up_s": res.Said, "stolen_percent": 100 * (steal - stealBefore) / max(all-allBefore, 1),
+	s.More = map[string]float64{"built_up_s": res.Said, stolenPercent: 100 * (steal - stealBefore) / max(all-allBefore, 1),
 		"bare_loop_p50_ms": bare.millis(0.5), "bare_loop_p99_ms": bare.millis(0.99), "bare_loop_max_ms": bare.millis(1)}
 	return s, nil
 }
