@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -31,13 +32,19 @@ func New(label string) *Record { return &Record{Schema: Schema, Label: label} }
 
 // Warn adds a warning, once.
 func (r *Record) Warn(format string, args ...any) {
-	w := fmt.Sprintf(format, args...)
-	for _, have := range r.Warnings {
-		if have == w {
-			return
-		}
+	r.Warnings = appendNew(r.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Note adds a note, once.
+func (r *Record) Note(format string, args ...any) {
+	r.Notes = appendNew(r.Notes, fmt.Sprintf(format, args...))
+}
+
+func appendNew(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
 	}
-	r.Warnings = append(r.Warnings, w)
+	return append(list, s)
 }
 
 // Load is the work that was offered.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 
 // JoinOptions say which two halves of a run to put together.
 type JoinOptions struct {
-	// Files are the record that k6 wrote (-o smtpstorm=FILE) and the counters that smtpsink printed (--json), in any order.
-	Files [2]string
+	// Files are the record that k6 wrote (-o smtpstorm=FILE), or those of several k6 that ran at the same time, and the counters that
+	// smtpsink printed (--json), in any order.
+	Files []string
 	Plan  string // plan file that the sink must have run; its text goes into the record. Empty: not checked
 	MTA   string // what stood between clients and sink; their replies are then different ones, and are not compared
 	Label string // of the run; empty: the plan's name, or "calm"
@@ -27,32 +29,27 @@ type JoinOptions struct {
 // maxHalfBytes bounds a file of the sink's counters; a day of windows stays below.
 const maxHalfBytes = 512 << 20
 
+// halves are what the files of a run hold.
+type halves struct {
+	generators     []*result.Record
+	generatorFiles []string
+	stats          *sink.Stats
+	sinkFile       string
+}
+
 // Join puts the two halves of a run of separate processes together. The error is an *InputError when a file is at fault: it is
 // missing, torn, of another kind, or of another run or plan.
 func Join(o JoinOptions) (*Leg, error) {
-	var generator *result.Record
-	var stats *sink.Stats
-	var generatorFile, sinkFile string
-	for _, file := range o.Files {
-		record, counters, err := readHalf(file)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case record != nil && generator != nil:
-			return nil, inputErrorf("%s and %s are both records of k6: one of the two must be what smtpsink --json printed", generatorFile, file)
-		case counters != nil && stats != nil:
-			return nil, inputErrorf("%s and %s are both counters of smtpsink: one of the two must be the record of k6 run -o smtpstorm=FILE", sinkFile, file)
-		case record != nil:
-			generator, generatorFile = record, file
-		default:
-			stats, sinkFile = counters, file
-		}
-	}
-	if err := sameTime(generator.Provenance, stats, generatorFile, sinkFile); err != nil {
+	h, err := o.read()
+	if err != nil {
 		return nil, err
 	}
-	source, err := o.plan(stats, sinkFile)
+	generator, err := h.generator()
+	if err != nil {
+		return nil, err
+	}
+	stats := h.stats
+	source, err := o.plan(stats, h.sinkFile)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +76,52 @@ func Join(o JoinOptions) (*Leg, error) {
 	rec := result.Reconcile(record.Client, record.Sink)
 	leg.Reconciliation = &rec
 	return leg, nil
+}
+
+// read reads the files: one of them is the sink's half.
+func (o *JoinOptions) read() (h halves, err error) {
+	for _, file := range o.Files {
+		if slices.Contains(h.generatorFiles, file) {
+			return h, inputErrorf("%s is named twice", file)
+		}
+		record, counters, err := readHalf(file)
+		switch {
+		case err != nil:
+			return h, err
+		case record != nil:
+			h.generators, h.generatorFiles = append(h.generators, record), append(h.generatorFiles, file)
+		case h.stats != nil:
+			return h, inputErrorf("%s and %s are both counters of smtpsink: one sink's are needed, and the record of each k6 run -o smtpstorm=FILE", h.sinkFile, file)
+		default:
+			h.stats, h.sinkFile = counters, file
+		}
+	}
+	switch {
+	case h.stats == nil:
+		return h, inputErrorf("%s are all records of k6: one of the files must be what smtpsink --json printed", strings.Join(h.generatorFiles, " and "))
+	case h.generators == nil:
+		return h, inputErrorf("%s: only the counters of smtpsink: the record of k6 run -o smtpstorm=FILE is needed, too", h.sinkFile)
+	}
+	return h, nil
+}
+
+// generator makes one record of all generators'. Two that are the same record under two names would count everything twice.
+func (h *halves) generator() (*result.Record, error) {
+	for i, r := range h.generators {
+		if err := sameTime(r.Provenance, h.stats, h.generatorFiles[i], h.sinkFile); err != nil {
+			return nil, err
+		}
+		for j, other := range h.generators[:i] {
+			if !r.Provenance.Started.IsZero() && r.Provenance.Started.Equal(other.Provenance.Started) && r.Provenance.Ended.Equal(other.Provenance.Ended) {
+				return nil, inputErrorf("%s and %s are the same record", h.generatorFiles[j], h.generatorFiles[i])
+			}
+		}
+	}
+	merged, err := result.Merge(h.generators...)
+	if err != nil {
+		return nil, inputErrorf("%s: %v", strings.Join(h.generatorFiles, ", "), err)
+	}
+	return merged, nil
 }
 
 // plan returns what the sink ran, and refuses another plan than the one that the user names.
