@@ -153,7 +153,6 @@ func (l *loop) run() {
 		}
 		busy = n > 0
 		l.turn++
-		l.yield()
 		l.st.Events += uint64(n) // #nosec G115 -- how many events wait found
 		l.batching = n > 1
 		for i := range l.events[:n] {
@@ -171,6 +170,7 @@ func (l *loop) run() {
 			close(l.idle)
 			l.idle = nil
 		}
+		l.yield()
 	}
 	l.end()
 }
