@@ -302,38 +302,52 @@ type Depth struct {
 // Total returns the number of messages that the instance holds.
 func (d Depth) Total() int { return d.Incoming + d.Active + d.Deferred }
 
-// QueueDepth counts the queue files. A message that moves between two queues during the count can be seen twice or not at
-// all; a total of an instance at rest is exact.
+// QueueDepth counts the messages by their queue files. One that moves during the count is counted once, in the queue where it was seen
+// last; only one that moves there and back again may be missed.
 func (p *Postfix) QueueDepth() (Depth, error) {
-	var d Depth
-	for _, q := range []struct {
-		name  string
-		count *int
-	}{{"deferred", &d.Deferred}, {"active", &d.Active}, {"incoming", &d.Incoming}} {
-		n, err := countFiles(p.path("spool", q.name))
-		if err != nil {
-			return d, fmt.Errorf("count queue %s: %w", q.name, err)
+	// Messages move along incoming, active, deferred, and back from deferred to active: who looks in that order meets them again.
+	where := make(map[string]queue)
+	for _, q := range []queue{incoming, active, deferred, active} {
+		if err := q.list(p.path("spool", string(q)), where); err != nil {
+			return Depth{}, fmt.Errorf("count queue %s: %w", q, err)
 		}
-		*q.count = n
+	}
+	var d Depth
+	for _, q := range where {
+		switch q {
+		case incoming:
+			d.Incoming++
+		case active:
+			d.Active++
+		case deferred:
+			d.Deferred++
+		}
 	}
 	return d, nil
 }
 
-// countFiles counts the regular files below dir; what vanishes meanwhile has left the queue.
-func countFiles(dir string) (int, error) {
-	n := 0
-	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+// queue is one of the queues of qmgr(8), by the name of its directory.
+type queue string
+
+const (
+	incoming queue = "incoming"
+	active   queue = "active"
+	deferred queue = "deferred"
+)
+
+// list notes the messages whose files lie below dir, which keep their names as they move; what vanishes meanwhile has left the queue.
+func (q queue) list(dir string, where map[string]queue) error {
+	return filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
 		case err != nil:
 			return err
 		case entry.Type().IsRegular():
-			n++
+			where[entry.Name()] = q
 		}
 		return nil
 	})
-	return n, err
 }
 
 // Stop ends the instance by its own command, then, should it still run after a while, by killing the processes that work
