@@ -104,7 +104,7 @@ rules: [{name: twice, stage: rcpt, match: {attempt: 1-2, recipient: "*@twice.tes
 `)
 	args := []string{"--plan", plan, "--ledger", book}
 	p := start(t, 1, append([]string{"--listen", "127.0.0.1:0"}, args...)...)
-	seen := time.Now()
+	var seen time.Time // when the answer to the first sight had come, which was later than the sight
 	for _, step := range []struct {
 		recipient, code string
 		kill            bool
@@ -126,6 +126,9 @@ rules: [{name: twice, stage: rcpt, match: {attempt: 1-2, recipient: "*@twice.tes
 		say(t, conn, "RCPT TO:<"+step.recipient+">\r\n")
 		// HELO: no enhanced status codes
 		readReply(t, in, step.code[:4])
+		if seen.IsZero() {
+			seen = time.Now()
+		}
 		if step.code == "250 " {
 			say(t, conn, "DATA\r\n")
 			readReply(t, in, "354 ")
