@@ -107,10 +107,10 @@ func (o *recordOutput) write(window *result.Window) {
 
 // inProcess says what sinks in this process told, and who stood between them and the clients.
 func (o *recordOutput) inProcess(record *result.Record) {
-	record.Notes = append(record.Notes, "sink: in-process: it shared CPU, garbage collection and descriptors with k6")
+	record.Note("sink: in-process: it shared CPU, garbage collection and descriptors with k6")
 	record.Provenance.SinkMode = result.SinkInProcess
 	if record.Sink = result.SinkOfSamples(record.Client); record.Sink == nil {
-		record.Notes = append(record.Notes, "the sink told no replies: a script has to stop it, in teardown, by Sink.attach(data).stop()")
+		record.Note("the sink told no replies: a script has to stop it, in teardown, by Sink.attach(data).stop()")
 		return
 	}
 	inside, outside := o.sinks.spokeTo()
@@ -144,7 +144,7 @@ func (o *recordOutput) StopWithTestError(testErr error) error {
 		o.inProcess(record)
 	}
 	if testErr != nil {
-		record.Notes = append(record.Notes, "k6: "+testErr.Error())
+		record.Note("k6: %v", testErr)
 	}
 	if o.failed != nil {
 		return errors.Join(fmt.Errorf("output %s: the record is incomplete: %w", OutputName, o.failed), o.file.abandon())

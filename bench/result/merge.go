@@ -51,7 +51,7 @@ func Merge(records ...*Record) (*Record, error) {
 
 func (r *Record) addProvenance(q *Provenance) {
 	p := &r.Provenance
-	if q.Started.Before(p.Started) && !q.Started.IsZero() {
+	if p.Started.IsZero() || q.Started.Before(p.Started) && !q.Started.IsZero() {
 		p.Started = q.Started
 	}
 	if q.Ended.After(p.Ended) {

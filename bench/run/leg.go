@@ -134,7 +134,7 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	generator.Label = label
 	generator.Load.ProbeRatePerSecond = l.probed
 	if l.note != "" {
-		generator.Notes = append(generator.Notes, l.note)
+		generator.Note("%s", l.note)
 	}
 	if !e.interrupted && !e.overran {
 		generator.Load.ExitStatus = &e.status
@@ -156,14 +156,14 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	if own := generator.Sink; own != nil && counts.Connections == 0 {
 		half.Sink, half.Provenance.SinkMode = own, generator.Provenance.SinkMode
 		half.Provenance.Plan, half.Provenance.Seed = result.Plan{Name: "the script's own"}, 0
-		half.Notes = append(half.Notes, "the script spoke to a sink of its own: this leg's plan had no effect")
+		half.Note("the script spoke to a sink of its own: this leg's plan had no effect")
 	}
 	record, err := result.Join(generator, half)
 	if err != nil {
 		return nil, fmt.Errorf("leg %s: %w", name, err)
 	}
 	if r.board != nil {
-		record.Notes = append(record.Notes, "k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
+		record.Note("k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
 	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
 	if !l.own && !e.interrupted && !e.overran {

@@ -121,7 +121,7 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 		return nil, err
 	}
 	leg.Record.Provenance.MTA = &result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
-	leg.Record.Notes = append(leg.Record.Notes, "retry policy: "+mtaRetries.String())
+	leg.Record.Note("retry policy: %v", mtaRetries)
 	return leg, nil
 }
 
@@ -237,9 +237,9 @@ func (w *watcher) account(record *result.Record, sent, accepted uint64, watched 
 	if w.blind != nil {
 		record.Warn("the queue could not always be counted: %v", w.blind)
 	}
-	record.Notes = append(record.Notes, "delivery latency runs from the moment the script began to send to the sink's reply after the final dot, in steps of 1 ms")
+	record.Note("delivery latency runs from the moment the script began to send to the sink's reply after the final dot, in steps of 1 ms")
 	if w.agent == nil {
-		record.Notes = append(record.Notes, "the MTA's queue can't be seen from here: \"queued\" is not known, and \"accepted\" over time counts only what reached the sink")
+		record.Note("the MTA's queue can't be seen from here: \"queued\" is not known, and \"accepted\" over time counts only what reached the sink")
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -14,9 +15,6 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 )
-
-// maxJoined is how many files join takes: far more than anybody has load generators.
-const maxJoined = 1000
 
 func newJoinCommand(stdout *os.File) *cobra.Command {
 	var o run.JoinOptions
@@ -37,7 +35,7 @@ become one distribution, and the sink must have served them and nobody else. A s
   smtpbench join load-1.json load-2.json load-3.json sink.json
   smtpbench join run.json sink.json --json | jq '.legs[0].reconciliation.rows'
   smtpbench join run.json sink.json --mta 'Postfix 3.10' --html report.html`,
-		Args: arguments(2, maxJoined, "the record of k6, or those of several, and the counters of smtpsink"),
+		Args: arguments(2, math.MaxInt, "the record of k6, or those of several, and the counters of smtpsink"),
 		RunE: func(_ *cobra.Command, files []string) error {
 			o.Files = files
 			leg, err := run.Join(o)
