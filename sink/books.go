@@ -242,7 +242,10 @@ func (b *books) connection(c *session.Connection) {
 	b.shard.Connection(&row)
 }
 
-// cause returns the cause as rows write it. There are as many as a plan has rules and limits. b.mu is held.
+// maxCauses is how many causes are remembered as text: more than most plans have, and no more however many plans come.
+const maxCauses = 4096
+
+// cause returns the cause as rows write it. b.mu is held.
 func (b *books) cause(v session.Verdict) string {
 	v.Fault = ""
 	if v.By == "" {
@@ -250,6 +253,9 @@ func (b *books) cause(v session.Verdict) string {
 	}
 	text, known := b.causes[v]
 	if !known {
+		if len(b.causes) == maxCauses {
+			clear(b.causes)
+		}
 		text = fmt.Sprintf("%v:%s", v.Cause, v.By)
 		b.causes[v] = text
 	}

@@ -28,21 +28,32 @@ type peer struct {
 	commits bool // the session waits for its rows on disk, and the books know
 }
 
-// unread lists the replies that were handed over for writing since the client sent something last.
+// unread lists the replies that were handed over for writing since the client sent something last. Equal neighbours are one entry, so
+// that the replies to a thousand recipients of LMTP are few.
 type unread struct {
-	last *metrics.Cell
-	more []*metrics.Cell // those before, of a pipelining client
+	last unreadCell
+	more []unreadCell // those before, of a pipelining client
+}
+
+type unreadCell struct {
+	cell *metrics.Cell
+	n    uint64
 }
 
 func (u *unread) add(c *metrics.Cell) {
-	if u.last != nil {
+	switch u.last.cell {
+	case c:
+		u.last.n++
+		return
+	case nil:
+	default:
 		u.more = append(u.more, u.last)
 	}
-	u.last = c
+	u.last = unreadCell{c, 1}
 }
 
 func (u *unread) clear() {
-	u.last = nil
+	u.last = unreadCell{}
 	if len(u.more) > 0 {
 		if u.more = u.more[:0]; cap(u.more) > 64 {
 			u.more = nil
@@ -52,11 +63,11 @@ func (u *unread) clear() {
 
 // count gives the replies up: the connection ended without a sign that the client has read them.
 func (u *unread) count() {
-	if u.last != nil {
-		u.last.Unread()
+	if u.last.cell != nil {
+		u.last.cell.Unread(u.last.n)
 	}
 	for _, c := range u.more {
-		c.Unread()
+		c.cell.Unread(c.n)
 	}
 	u.clear()
 }

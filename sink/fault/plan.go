@@ -163,6 +163,7 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *[sm
 			return nil, &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Rule: i, Name: r.Name, Field: "name", Err: err}
 		}
 		c.rules[r.Name] = fmt.Sprintf("rule %d", r.Index+1)
+		r.id = r.identify()
 		p.rules = append(p.rules, r)
 		p.needs = p.needs.or(r.Needs())
 		stages[r.Stage].add(r)

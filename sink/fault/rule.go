@@ -20,6 +20,7 @@ type Rule struct {
 	matcher matcher
 	table   aliasTable
 	draws   bool // code or delay depends on a draw, and so on the key
+	id      RuleID
 }
 
 // Outcome is one weighted outcome of a rule.

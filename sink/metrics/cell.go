@@ -13,15 +13,16 @@ type Cell struct {
 	key                      cellKey
 }
 
-// cellKey is a kind of reply: what a client can see of it, and why it was given.
+// cellKey is a kind of reply: what a client can see of it, and why it was given. It holds no pointer, so that what a plan has left
+// behind doesn't keep the plan, and a plan that is loaded again goes on with its counts.
 type cellKey struct {
 	stage    smtp.Stage
 	cause    fault.Cause
 	code     smtp.Code
 	enhanced smtp.Enhanced
-	rule     *fault.Rule // nil unless the cause is a rule
+	rule     fault.RuleID // zero unless the cause is a rule
 	outcome  int
-	limit    *fault.Limit // nil unless the cause is a limit
+	by       string // name of the rule or limit; Other when it was folded; empty for other causes
 }
 
 // Decided counts a reply that an occurrence of its stage got.
@@ -30,9 +31,17 @@ func (c *Cell) Decided() { c.decided.Add(1) }
 // Replied counts a reply that was handed over for writing.
 func (c *Cell) Replied() { c.replied.Add(1) }
 
-// Unread counts a reply that was handed over for writing on a connection that then ended without a sign that the client had
-// read it.
-func (c *Cell) Unread() { c.unread.Add(1) }
+// Unread counts n replies that were handed over for writing on a connection that then ended without a sign that the client had
+// read them.
+func (c *Cell) Unread(n uint64) { c.unread.Add(n) }
+
+// move adds what the cell has counted to another, and empties it.
+func (c *Cell) move(to *Cell) {
+	to.unread.Add(c.unread.Swap(0))
+	replied := c.replied.Swap(0) // first, as in counts.add
+	to.decided.Add(c.decided.Swap(0))
+	to.replied.Add(replied)
+}
 
 // counts is the merged value of the same cell of several shards.
 type counts struct{ decided, replied, unread uint64 }

@@ -11,7 +11,7 @@ import (
 const MaxDomains = 2000
 
 // OtherDomains stands for all domains past MaxDomains.
-const OtherDomains = "(other)"
+const OtherDomains = Other
 
 // DestinationCount is what came to one listener for one recipient domain: what an MTA takes for a destination of its own.
 type DestinationCount struct {
@@ -27,6 +27,7 @@ type destinations struct {
 	mu     sync.Mutex
 	counts map[destination]*destinationCounts
 	last   *destinationCounts // clients tend to stay with a destination
+	folded uint64             // attempts that were counted by OtherDomains
 }
 
 type destinationCounts struct {
@@ -56,31 +57,31 @@ func (d *destinations) find(listener string, domain []byte) *destinationCounts {
 	counts := d.last
 	if counts == nil || counts.domain != string(lower) || counts.listener != listener {
 		if counts = d.counts[destination{listener, string(lower)}]; counts == nil {
-			counts = d.add(listener, string(lower))
+			if len(d.counts) >= MaxDomains {
+				d.folded++
+				return d.add(destination{listener, OtherDomains})
+			}
+			counts = d.add(destination{listener, string(lower)})
 		}
 		d.last = counts
 	}
 	return counts
 }
 
-func (d *destinations) add(listener, domain string) *destinationCounts {
+func (d *destinations) add(key destination) *destinationCounts {
 	if d.counts == nil {
 		d.counts = make(map[destination]*destinationCounts)
 	}
-	key := destination{listener, domain}
-	if len(d.counts) >= MaxDomains {
-		key.domain = OtherDomains
-		if counts := d.counts[key]; counts != nil {
-			return counts
-		}
+	counts := d.counts[key]
+	if counts == nil {
+		counts = &destinationCounts{destination: key}
+		d.counts[key] = counts
 	}
-	counts := &destinationCounts{destination: key}
-	d.counts[key] = counts
 	return counts
 }
 
 // destinations merges the shards, ordered by listener and domain.
-func (m *Set) destinations() []DestinationCount {
+func (m *Set) destinations() (out []DestinationCount, folded uint64) {
 	sum := map[destination]*[numEnds]uint64{}
 	for _, s := range m.shards {
 		s.destinations.mu.Lock()
@@ -92,14 +93,15 @@ func (m *Set) destinations() []DestinationCount {
 				sum[key][end] += n
 			}
 		}
+		folded += s.destinations.folded
 		s.destinations.mu.Unlock()
 	}
-	out := make([]DestinationCount, 0, len(sum))
+	out = make([]DestinationCount, 0, len(sum))
 	for key, counts := range sum {
 		out = append(out, DestinationCount{Listener: key.listener, Domain: key.domain, Attempts: attemptCounts(counts)})
 	}
 	slices.SortFunc(out, func(a, b DestinationCount) int {
 		return cmp.Or(cmp.Compare(a.Listener, b.Listener), cmp.Compare(a.Domain, b.Domain))
 	})
-	return out
+	return out, folded
 }

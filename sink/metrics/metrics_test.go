@@ -44,7 +44,7 @@ func TestSnapshotMergesShards(t *testing.T) {
 	m := NewSet(2)
 	rule := twoOutcomes(t, 0, "bounces")
 	silent := twoOutcomes(t, 1, "never spoke")
-	m.use([]*fault.Rule{rule, silent})
+	m.useRules([]*fault.Rule{rule, silent})
 
 	syntax := &smtp.Reply{Code: 501, Enhanced: enhanced(t, "5.5.4")}
 	busy, throttle := &smtp.Reply{Code: 451, Enhanced: enhanced(t, "4.7.1")}, &fault.Limit{Name: "throttle"}
@@ -55,7 +55,7 @@ func TestSnapshotMergesShards(t *testing.T) {
 		decide(s, smtp.StageMail, fault.Decision{Cause: fault.CauseProtocol, Reply: syntax}, true)
 		decide(s, smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 0}, true)
 		decide(s, smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 1, Reply: rule.Outcomes[1].Reply}, i == 0)
-		decide(s, smtp.StageMessage, fault.Decision{}, true).Unread()
+		decide(s, smtp.StageMessage, fault.Decision{}, true).Unread(1)
 		decide(s, smtp.StageMessage, fault.Decision{Cause: fault.CauseLimit, Limit: throttle, Reply: busy}, true)
 		decide(s, smtp.StageMessage, fault.Decision{Cause: fault.CauseTrigger, Reply: busy}, true)
 		s.Attempt("one", []byte("example.org"), Delivered)
@@ -103,9 +103,9 @@ func TestSnapshotMergesShards(t *testing.T) {
 func TestSnapshotKeepsRulesOfOlderPlans(t *testing.T) {
 	m := NewSet(1)
 	before, after := twoOutcomes(t, 0, "before"), twoOutcomes(t, 0, "after")
-	m.use([]*fault.Rule{before})
-	m.use([]*fault.Rule{after})
-	m.use([]*fault.Rule{before})
+	m.useRules([]*fault.Rule{before})
+	m.useRules([]*fault.Rule{after})
+	m.useRules([]*fault.Rule{before})
 	if n := len(m.Snapshot().Rules); n != 2 {
 		t.Errorf("%d rules after a plan came back, want 2", n)
 	}
@@ -126,7 +126,7 @@ func TestSnapshotKeepsRulesOfOlderPlans(t *testing.T) {
 func TestCountingDoesNotAllocate(t *testing.T) {
 	m := NewSet(1)
 	rule := twoOutcomes(t, 0, "bounces")
-	m.use([]*fault.Rule{rule})
+	m.useRules([]*fault.Rule{rule})
 	s := m.Shard(0)
 	syntax := &smtp.Reply{Code: 501}
 	decisions := []fault.Decision{
@@ -229,7 +229,7 @@ func TestPhasesCountApart(t *testing.T) {
 func TestReplyThatIsNotTheOutcomesOwn(t *testing.T) {
 	m := NewSet(1)
 	rule := twoOutcomes(t, 0, "bounces")
-	m.use([]*fault.Rule{rule})
+	m.useRules([]*fault.Rule{rule})
 	wrong := &smtp.Reply{Code: 354}
 	decide(m.Shard(0), smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: rule, Outcome: 1, Reply: wrong}, true)
 	got := m.Snapshot()

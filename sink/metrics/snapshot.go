@@ -2,63 +2,11 @@ package metrics
 
 import (
 	"cmp"
-	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
-
-// Set is all shards of a sink.
-type Set struct {
-	shards   []*Shard
-	distinct atomic.Pointer[map[*fault.Rule]*distinct] // replaced, never changed
-	mu       sync.Mutex
-	rules    []*fault.Rule  // of all plans that were announced, in that order
-	phases   []*fault.Phase // likewise
-}
-
-// NewSet returns a set of n shards, n at least 1.
-func NewSet(n int) *Set {
-	m := &Set{}
-	m.distinct.Store(&map[*fault.Rule]*distinct{})
-	for range max(n, 1) {
-		m.shards = append(m.shards, newShard())
-	}
-	return m
-}
-
-// Shard returns shard i modulo their number.
-func (m *Set) Shard(i int) *Shard { return m.shards[i%len(m.shards)] }
-
-// Use announces a plan before sessions see it: its rules then appear in snapshots even when they never speak, and are counted at
-// the least cost.
-func (m *Set) Use(p *fault.Plan) {
-	m.use(p.Rules())
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, phase := range p.Phases() {
-		if !slices.Contains(m.phases, phase) {
-			m.phases = append(m.phases, phase)
-		}
-	}
-}
-
-func (m *Set) use(rules []*fault.Rule) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, rule := range rules {
-		if !slices.Contains(m.rules, rule) { // a plan may come back
-			m.rules = append(m.rules, rule)
-		}
-	}
-	m.countDistinct(rules)
-	for _, s := range m.shards {
-		s.use(rules, true)
-	}
-}
 
 // ReplyCount is how often one reply was decided at one stage for one cause.
 type ReplyCount struct {
@@ -135,6 +83,14 @@ type Snapshot struct {
 	Destinations []DestinationCount `json:"destinations,omitempty"`
 	Ungreeted    uint64             `json:"ungreeted,omitempty"` // connections that a listener's fault no-banner kept from their greeting
 	Lateness     *Distribution      `json:"lateness,omitempty"`  // of delayed replies: handed to the kernel minus due; nil without one
+	Folded       FoldedCount        `json:"folded,omitzero"`
+}
+
+// FoldedCount says how much was counted by Other alone, since clients or plans have made up more than is told apart. It is among the
+// other counts.
+type FoldedCount struct {
+	Replies  uint64 `json:"replies,omitempty"`  // see MaxTriggerKinds, MaxKinds and MaxRetiredRules
+	Attempts uint64 `json:"attempts,omitempty"` // at domains past MaxDomains
 }
 
 // Snapshot merges all shards. It stops nobody.
@@ -149,6 +105,9 @@ func (m *Set) Snapshot() *Snapshot {
 		k := InFlightCount{Stage: key.stage, Code: key.code, Enhanced: key.enhanced}
 		f := inFlight[k]
 		inFlight[k] = counts{f.decided + n.decided, f.replied + n.replied, f.unread + n.unread}
+		if key.by == Other && key.rule == (fault.RuleID{}) {
+			out.Folded.Replies += n.decided
+		}
 		key.countPositive(n.replied, &out.Transactions, &out.Recipients, &out.Messages)
 	}
 	for k, n := range inFlight {
@@ -165,19 +124,19 @@ func (m *Set) Snapshot() *Snapshot {
 	m.mu.Unlock()
 	drawn := map[ruleOutcome]uint64{}
 	for key, n := range cells {
-		if key.rule != nil {
+		if key.rule != (fault.RuleID{}) {
 			drawn[ruleOutcome{key.rule, key.outcome}] += n.decided
 		}
 	}
-	for _, rule := range rules {
-		r := countRule(rule, drawn)
-		m.addDistinct(rule, &r)
+	for _, k := range rules {
+		r := countRule(k, drawn)
+		m.distinct.addTo(k.rule, &r)
 		out.Rules = append(out.Rules, r)
 	}
 	for _, phase := range phases {
 		out.Phases = append(out.Phases, m.countPhase(phase))
 	}
-	out.Destinations = m.destinations()
+	out.Destinations, out.Folded.Attempts = m.destinations()
 	for i := range out.Destinations {
 		out.Attempts.add(out.Destinations[i].Attempts)
 	}
@@ -220,14 +179,17 @@ func (k cellKey) countPositive(n uint64, transactions, recipients, messages *uin
 	}
 }
 
-func (m *Set) countPhase(phase *fault.Phase) PhaseCount {
+func (m *Set) countPhase(name string) PhaseCount {
 	merged := map[cellKey]counts{}
 	for _, s := range m.shards {
-		if c := (*s.phases.Load())[phase]; c != nil {
-			c.addTo(merged)
+		s.phases.mu.Lock()
+		phase := s.phases.known[name]
+		s.phases.mu.Unlock()
+		if phase != nil {
+			(*cells)(phase).addTo(merged)
 		}
 	}
-	out := PhaseCount{Name: phase.Name, Replies: countReplies(merged)}
+	out := PhaseCount{Name: name, Replies: countReplies(merged)}
 	for key, n := range merged {
 		key.countPositive(n.decided, &out.Transactions, &out.Recipients, &out.Messages)
 	}
@@ -235,16 +197,17 @@ func (m *Set) countPhase(phase *fault.Phase) PhaseCount {
 }
 
 type ruleOutcome struct {
-	rule    *fault.Rule
+	rule    fault.RuleID
 	outcome int
 }
 
-func countRule(rule *fault.Rule, drawn map[ruleOutcome]uint64) RuleCount {
+func countRule(k knownRule, drawn map[ruleOutcome]uint64) RuleCount {
+	rule := k.rule
 	r := RuleCount{Name: rule.Name, Stage: rule.Stage, Phase: rule.Phase}
 	fresh := newRuleCells(rule)
 	for i := range rule.Outcomes {
 		o := &rule.Outcomes[i]
-		n := drawn[ruleOutcome{rule, i}]
+		n := drawn[ruleOutcome{k.id, i}]
 		r.Occurrences += n
 		c := OutcomeCount{Code: fresh.cells[i].key.code, Enhanced: fresh.cells[i].key.enhanced, Fault: o.Fault, Probability: o.Probability, Injected: n}
 		if o.Unsent() {
@@ -261,13 +224,10 @@ func compareKind(stageA, stageB smtp.Stage, codeA, codeB smtp.Code, a, b smtp.En
 }
 
 func (k cellKey) causeName() string {
-	switch {
-	case k.rule != nil:
-		return "rule:" + k.rule.Name
-	case k.limit != nil:
-		return "limit:" + k.limit.Name
+	if k.by == "" {
+		return k.cause.String()
 	}
-	return k.cause.String()
+	return k.cause.String() + ":" + k.by
 }
 
 func (m *Set) merge() map[cellKey]counts {
@@ -276,26 +236,6 @@ func (m *Set) merge() map[cellKey]counts {
 		s.addTo(merged)
 	}
 	return merged
-}
-
-func (s *cells) addTo(merged map[cellKey]counts) {
-	add := func(c *Cell) {
-		n := merged[c.key]
-		n.add(c)
-		merged[c.key] = n
-	}
-	for i := range s.plain {
-		add(&s.plain[i])
-	}
-	t := s.table.Load()
-	for cell := range maps.Values(t.other) {
-		add(cell)
-	}
-	for rule := range maps.Values(t.byRule) {
-		for i := range rule.cells {
-			add(&rule.cells[i])
-		}
-	}
 }
 
 func attemptCounts(n *[numEnds]uint64) AttemptCounts {

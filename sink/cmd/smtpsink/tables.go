@@ -29,6 +29,9 @@ func counterTable(s *sink.Stats) string {
 		fmt.Fprintf(&b, "delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)\n",
 			s.Lateness.Count, s.Lateness.P50Micros, s.Lateness.P99Micros, s.Lateness.MaxMicros)
 	}
+	if f := s.Folded; f.Replies > 0 || f.Attempts > 0 {
+		fmt.Fprintf(&b, "counted together as %s, since too many kinds were met: %d replies, %d recipients by domain\n", metrics.Other, f.Replies, f.Attempts)
+	}
 	b.WriteString(selfCheck(s.SelfCheck))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if len(s.Replies) > 0 {
