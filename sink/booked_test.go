@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
@@ -42,7 +43,7 @@ func faulty(t *testing.T, kind sink.DriverKind, text string, change func(*sink.C
 	file := parsePlan(t, text)
 	b.Server = sinktest.Start(t, sinktest.WithDriver(kind), sinktest.With(func(cfg *sink.Config) {
 		cfg.Plan, cfg.PlanHash = file.Plan, file.SHA256
-		cfg.Ledger = sink.LedgerConfig{Path: b.path, Durability: ledger.None}
+		cfg.Ledger = sink.LedgerConfig{Path: b.path, Durability: event.None}
 		if len(file.Plan.Listeners()) == 0 {
 			cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}}
 		}
@@ -70,7 +71,7 @@ func (b *booked) rows() []string {
 func ledgerRows(t *testing.T, path string) []string {
 	t.Helper()
 	var lines []string
-	readLedger(t, path, func(row *ledger.Row) {
+	readLedger(t, path, func(row *event.Row) {
 		var words []string
 		add := func(is bool, word string) {
 			if is && word != "" {
@@ -78,7 +79,7 @@ func ledgerRows(t *testing.T, path string) []string {
 			}
 		}
 		switch row.Kind {
-		case ledger.KindAttempt:
+		case event.KindAttempt:
 			a := &row.Attempt
 			words = []string{"attempt", string(a.Recipient), a.Stage.String(), fmt.Sprint(uint16(a.Code)), a.Ending.String()}
 			add(true, a.Cause)
@@ -86,13 +87,13 @@ func ledgerRows(t *testing.T, path string) []string {
 			add(a.Delivered, "delivered")
 			add(a.ReplySent, "sent")
 			add(a.Ambiguous, "ambiguous")
-		case ledger.KindTransaction:
+		case event.KindTransaction:
 			x := &row.Transaction
 			words = []string{"transaction", string(x.Sender), x.Stage.String(), fmt.Sprint(uint16(x.Code)), x.Ending.String()}
 			add(true, x.Cause)
 			add(true, x.Fault)
 			add(x.ReplySent, "sent")
-		case ledger.KindConnection:
+		case event.KindConnection:
 			words = []string{"connection", row.Connection.Reason}
 			add(true, row.Connection.Fault)
 		default:
@@ -103,7 +104,7 @@ func ledgerRows(t *testing.T, path string) []string {
 	return lines
 }
 
-func readLedger(t *testing.T, path string, each func(*ledger.Row)) {
+func readLedger(t *testing.T, path string, each func(*event.Row)) {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
@@ -111,7 +112,7 @@ func readLedger(t *testing.T, path string, each func(*ledger.Row)) {
 	}
 	defer file.Close()
 	reader := ledger.NewReader(file, path)
-	var row ledger.Row
+	var row event.Row
 	for {
 		if err := reader.Read(&row); err == io.EOF {
 			return

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
@@ -18,7 +19,7 @@ type LedgerConfig struct {
 	// Path is the file; empty means no ledger. A ledger that is there is gone on with: attempts and greylists are as its rows have
 	// left them.
 	Path       string
-	Durability ledger.Durability
+	Durability event.Durability
 	// Timeout is how long a client may have to wait for its rows to be on disk, with durability Ack. Then it is told 451 4.3.0. 0 means
 	// session.DefaultMaxCommit.
 	Timeout time.Duration
@@ -42,17 +43,17 @@ type account struct {
 func (s *Server) openLedger() error {
 	cfg := &s.cfg.Ledger
 	f := s.force.Load()
-	header := ledger.Header{Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
+	header := event.Start{Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
 	if f.plan != nil {
 		header.Plan, header.Seed = f.plan.Name(), f.plan.Seed()
 	}
 	a := &account{}
 	var err error
 	if cfg.File != nil {
-		a.writer, err = ledger.NewWriter(ledger.WriterConfig{File: cfg.File, Header: header, Failing: cfg.Failing})
+		a.writer, err = ledger.NewWriter(ledger.WriterConfig{File: cfg.File, Start: header, Failing: cfg.Failing})
 	} else {
 		restorer := &ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan)}
-		a.writer, a.recovery, err = ledger.Open(cfg.Path, ledger.OpenConfig{Header: header, Failing: cfg.Failing, Replay: restorer.Row})
+		a.writer, a.recovery, err = ledger.Open(cfg.Path, ledger.OpenConfig{Start: header, Failing: cfg.Failing, Replay: restorer.Row})
 	}
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (s *Server) openLedger() error {
 }
 
 // sighted returns what takes the RCPT commands of a ledger into the greylists of the plan: into each that was asked.
-func (s *Server) sighted(plan *fault.Plan) func(*ledger.Attempt) {
+func (s *Server) sighted(plan *fault.Plan) func(*event.Attempt) {
 	var greylists []*fault.Limit
 	order := map[string]int{} // cause -> index of the limit that refused
 	if plan != nil {
@@ -78,7 +79,7 @@ func (s *Server) sighted(plan *fault.Plan) func(*ledger.Attempt) {
 			}
 		}
 	}
-	return func(a *ledger.Attempt) {
+	return func(a *event.Attempt) {
 		refused, limited := order[a.Cause]
 		for _, l := range greylists {
 			if limited && a.Stage == smtp.StageRcpt && l.Index > refused || l.Phase != "" && l.Phase != a.Phase {
@@ -197,7 +198,7 @@ func (b *books) decided(on ledger.Ticket, err error) {
 }
 
 func (b *books) attempt(a *session.Attempt) {
-	row := ledger.Attempt{
+	row := event.Attempt{
 		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End,
 		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
 		Token: a.Token, StormID: a.StormID, MessageID: a.MessageID,
@@ -214,7 +215,7 @@ func (b *books) attempt(a *session.Attempt) {
 }
 
 func (b *books) transaction(t *session.Transaction) {
-	row := ledger.Transaction{
+	row := event.Transaction{
 		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End,
 		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
 		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Fault: t.Fault, ReplySent: t.ReplySent,
@@ -228,7 +229,7 @@ func (b *books) transaction(t *session.Transaction) {
 }
 
 func (b *books) connection(c *session.Connection) {
-	row := ledger.Connection{
+	row := event.Connection{
 		Conn: c.Conn, Listener: c.Listener, Client: c.Client, Time: c.Time, End: c.End, Phase: c.Phase, Helo: c.Helo, Extended: c.Extended,
 		TLS: c.TLSInfo.Version, Messages: c.Messages, Attempts: c.Attempts, Delivered: c.Delivered,
 		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit,
@@ -262,9 +263,9 @@ func (b *books) cause(v session.Verdict) string {
 	return text
 }
 
-var endings = [...]ledger.Ending{
-	session.EndReply: ledger.EndReply, session.EndAbandoned: ledger.EndAbandoned,
-	session.EndLost: ledger.EndLost, session.EndTimeout: ledger.EndTimeout,
+var endings = [...]event.Ending{
+	session.EndReply: event.EndReply, session.EndAbandoned: event.EndAbandoned,
+	session.EndLost: event.EndLost, session.EndTimeout: event.EndTimeout,
 }
 
 // unreliable reports whether a client that was sent a reply with these faults may not have understood it.
@@ -274,7 +275,7 @@ func unreliable(faults string) bool {
 
 // swapped notes that another plan is in force.
 func (a *account) swapped(f *force, now time.Time, restart bool) {
-	row := ledger.Swap{Time: now, PlanHash: f.hash, Restart: restart}
+	row := event.Swap{Time: now, PlanHash: f.hash, Restart: restart}
 	if f.plan != nil {
 		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -79,7 +80,7 @@ func (f *stubbornFile) count(row string) int {
 }
 
 // onFile starts a sink whose ledger is on file. That its end may tell of lost rows is no failure of the test.
-func onFile(t *testing.T, kind sink.DriverKind, file ledger.File, durability ledger.Durability, failing func(error), observer sink.Observer, changes ...func(*sink.Config)) *sink.Server {
+func onFile(t *testing.T, kind sink.DriverKind, file ledger.File, durability event.Durability, failing func(error), observer sink.Observer, changes ...func(*sink.Config)) *sink.Server {
 	t.Helper()
 	cfg := sink.Config{
 		Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, Driver: kind, Observer: observer,
@@ -103,7 +104,7 @@ func onFile(t *testing.T, kind sink.DriverKind, file ledger.File, durability led
 func TestAckWaitsForTheDisk(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		file := &stubbornFile{}
-		server := onFile(t, kind, file, ledger.Ack, nil, nil)
+		server := onFile(t, kind, file, event.Ack, nil, nil)
 		release := file.hang()
 		defer release()
 		waiting, other := greeted(t, server), greeted(t, server)
@@ -132,7 +133,7 @@ func TestAckRefusesWhatIsNotOnDisk(t *testing.T) {
 		file := &stubbornFile{}
 		var mu sync.Mutex
 		var attempts []session.Attempt
-		server := onFile(t, kind, file, ledger.Ack, func(error) {}, observerFunc(func(a *session.Attempt) {
+		server := onFile(t, kind, file, event.Ack, func(error) {}, observerFunc(func(a *session.Attempt) {
 			mu.Lock()
 			defer mu.Unlock()
 			attempts = append(attempts, *a)
@@ -168,14 +169,14 @@ func (f *stubbornFile) rows(t *testing.T) (attempts []string) {
 	text := f.text.String()
 	f.mu.Unlock()
 	reader := ledger.NewReader(strings.NewReader(text), "file")
-	var row ledger.Row
+	var row event.Row
 	for {
 		if err := reader.Read(&row); err == io.EOF {
 			return attempts
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if a := &row.Attempt; row.Kind == ledger.KindAttempt {
+		if a := &row.Attempt; row.Kind == event.KindAttempt {
 			attempts = append(attempts, fmt.Sprintf("%v %v %d delivered=%t sent=%t amends=%t", a.Ending, a.Stage, a.Code, a.Delivered, a.ReplySent, a.Amends))
 		}
 	}
@@ -186,7 +187,7 @@ func (f *stubbornFile) rows(t *testing.T) (attempts []string) {
 func TestAckOfAClientThatVanishes(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		file := &stubbornFile{}
-		server := onFile(t, kind, file, ledger.Ack, nil, nil)
+		server := onFile(t, kind, file, event.Ack, nil, nil)
 		release := file.hang()
 		defer release()
 		c := greeted(t, server)
@@ -206,7 +207,7 @@ func TestAckOfAClientThatVanishes(t *testing.T) {
 func TestAckOfADiskThatHangs(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		file := &stubbornFile{}
-		server := onFile(t, kind, file, ledger.Ack, nil, nil, func(cfg *sink.Config) { cfg.Ledger.Timeout = 50 * time.Millisecond })
+		server := onFile(t, kind, file, event.Ack, nil, nil, func(cfg *sink.Config) { cfg.Ledger.Timeout = 50 * time.Millisecond })
 		release := file.hang()
 		defer release()
 		c := greeted(t, server)
@@ -234,7 +235,7 @@ func TestFullDisk(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		file := &stubbornFile{}
 		told := make(chan error, 16)
-		server := onFile(t, kind, file, ledger.Batch, func(err error) {
+		server := onFile(t, kind, file, event.Batch, func(err error) {
 			select {
 			case told <- err:
 			default:
@@ -266,7 +267,7 @@ func TestFullDisk(t *testing.T) {
 // Close tells that rows were lost.
 func TestCloseTellsOfLostRows(t *testing.T) {
 	file := &stubbornFile{}
-	server := onFile(t, sink.DriverAuto, file, ledger.Batch, nil, nil)
+	server := onFile(t, sink.DriverAuto, file, event.Batch, nil, nil)
 	c := greeted(t, server)
 	file.fail(syscall.ENOSPC, nil)
 	c.deliver("a@sender.test", "b@recipient.test")

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -316,7 +316,7 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		RequireAuth:    c.Auth.Require,
 		Triggers:       !c.NoTriggers,
 		CaptureHeaders: c.Ledger.wanted(),
-		Commit:         c.Ledger.wanted() && c.Ledger.Durability == ledger.Ack,
+		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,
 	}
 	switch {

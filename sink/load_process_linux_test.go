@@ -20,6 +20,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/canned"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -206,7 +207,7 @@ func (spec *serverSpec) config() (cfg *sink.Config, discard func(), err error) {
 		if !ok {
 			return nil, nil, fmt.Errorf("unknown plan %q", spec.Plan)
 		}
-		if cfg.Ledger.Durability, err = ledger.ParseDurability(name); err == nil {
+		if cfg.Ledger.Durability, err = event.ParseDurability(name); err == nil {
 			discard, err = spec.keepBooks(&cfg.Ledger)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // weather has draws at each stage of a transaction.
@@ -97,12 +97,12 @@ func checkWeather(t *testing.T, got map[string]string, messages int) {
 func outcomes(t *testing.T, path string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	readLedger(t, path, func(row *ledger.Row) {
+	readLedger(t, path, func(row *event.Row) {
 		var key, outcome string
 		switch a, x := &row.Attempt, &row.Transaction; row.Kind {
-		case ledger.KindAttempt:
+		case event.KindAttempt:
 			key, outcome = fmt.Sprintf("%s %s %d", a.Sender, a.Recipient, a.N), fmt.Sprintf("%v %d %v", a.Stage, a.Code, a.Ending)
-		case ledger.KindTransaction:
+		case event.KindTransaction:
 			key, outcome = fmt.Sprintf("%s MAIL %d", x.Sender, x.N), fmt.Sprintf("%v %d %v", x.Stage, x.Code, x.Ending)
 		default:
 			return

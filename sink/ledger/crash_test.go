@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // crashVariable names the ledger that this process is to fill until it is killed.
@@ -24,7 +26,7 @@ func crashChild() bool {
 	if path == "" {
 		return false
 	}
-	w, _, err := Open(path, OpenConfig{Header: Header{Time: epoch, Durability: Batch}})
+	w, _, err := Open(path, OpenConfig{Start: event.Start{Time: epoch, Durability: event.Batch}})
 	if err != nil {
 		panic(err)
 	}
@@ -95,8 +97,8 @@ func TestBatchSurvivesKill(t *testing.T) {
 		}
 		inFile := map[string]int{}
 		runs := 0
-		if _, _, err := eachRow(Input{path, bytes.NewReader(text)}, func(r *Row) {
-			if r.Kind == KindHeader {
+		if _, _, err := eachRow(Input{path, bytes.NewReader(text)}, func(r *event.Row) {
+			if r.Kind == event.KindStart {
 				runs++
 				clear(inFile)
 				return
@@ -152,14 +154,14 @@ func BenchmarkFlush(b *testing.B) {
 			})
 		}
 		bench("memory", func(b *testing.B) *Writer {
-			w, err := NewWriter(WriterConfig{File: discardFile{io.Discard}, Header: Header{Durability: Batch}})
+			w, err := NewWriter(WriterConfig{File: discardFile{io.Discard}, Start: event.Start{Durability: event.Batch}})
 			if err != nil {
 				b.Fatal(err)
 			}
 			return w
 		})
 		bench("batch", func(b *testing.B) *Writer {
-			w, _, err := Open(filepath.Join(b.TempDir(), "ledger"), OpenConfig{Header: Header{Time: epoch, Durability: Batch}})
+			w, _, err := Open(filepath.Join(b.TempDir(), "ledger"), OpenConfig{Start: event.Start{Time: epoch, Durability: event.Batch}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -24,11 +25,11 @@ type decoder struct {
 type field struct {
 	key      string
 	required bool
-	set      func(*decoder, *Row, value) error
+	set      func(*decoder, *event.Row, value) error
 }
 
 // decode parses one line, without its line feed. It takes exactly the keys of the row's kind, in any order.
-func (d *decoder) decode(line []byte, row *Row) error {
+func (d *decoder) decode(line []byte, row *event.Row) error {
 	if err := d.scan.scan(line); err != nil {
 		return err
 	}
@@ -40,11 +41,11 @@ func (d *decoder) decode(line []byte, row *Row) error {
 	if err != nil {
 		return &keyError{"kind", err}
 	}
-	kind, err := parseKind(name)
+	kind, err := event.ParseKind(name)
 	if err != nil {
 		return &keyError{"kind", err}
 	}
-	row.reset(kind)
+	reset(row, kind)
 	fields := rowFields[kind]
 	var seen uint64
 	for _, m := range d.scan.members {
@@ -86,21 +87,21 @@ func fieldKeys(fields []field) string {
 }
 
 // reset makes the row an empty one of the kind.
-func (r *Row) reset(kind Kind) {
+func reset(r *event.Row, kind event.Kind) {
 	r.Kind = kind
 	switch kind {
-	case KindHeader:
-		r.Header = Header{}
-	case KindConnection:
-		r.Connection = Connection{}
-	case KindTransaction:
-		r.Transaction = Transaction{}
-	case KindAttempt:
-		r.Attempt = Attempt{}
-	case KindSwap:
-		r.Swap = Swap{}
-	case KindGap:
-		r.Gap = Gap{}
+	case event.KindStart:
+		r.Start = event.Start{}
+	case event.KindConnection:
+		r.Connection = event.Connection{}
+	case event.KindTransaction:
+		r.Transaction = event.Transaction{}
+	case event.KindAttempt:
+		r.Attempt = event.Attempt{}
+	case event.KindSwap:
+		r.Swap = event.Swap{}
+	case event.KindGap:
+		r.Gap = event.Gap{}
 	}
 }
 
@@ -224,17 +225,17 @@ func (v value) client() (netip.AddrPort, error) {
 	return a, nil
 }
 
-func (v value) ending() (Ending, error) {
+func (v value) ending() (event.Ending, error) {
 	b, err := v.text()
 	if err != nil {
 		return 0, err
 	}
-	for i, n := range endingNames {
-		if n == string(b) {
-			return Ending(i), nil
+	for e := range event.NumEndings {
+		if event.Ending(e).String() == string(b) {
+			return event.Ending(e), nil
 		}
 	}
-	return ParseEnding(string(b))
+	return event.ParseEnding(string(b))
 }
 
 func (v value) format() error {
@@ -245,12 +246,12 @@ func (v value) format() error {
 	return err
 }
 
-func (v value) durability() (Durability, error) {
+func (v value) durability() (event.Durability, error) {
 	b, err := v.text()
 	if err != nil {
 		return 0, err
 	}
-	return ParseDurability(string(b))
+	return event.ParseDurability(string(b))
 }
 
 func (v value) size() (int64, error) {

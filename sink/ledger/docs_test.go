@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // TestDocumentNamesEverything holds docs/ledger.md to the kinds, keys, durabilities and classes of the code.
@@ -14,10 +16,16 @@ func TestDocumentNamesEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	names = append(names, kindNames[:]...)
-	names = append(names, durabilityNames[:]...)
+	for k := range event.NumKinds {
+		names = append(names, event.Kind(k).String())
+	}
+	for d := range event.NumDurabilities {
+		names = append(names, event.Durability(d).String())
+	}
 	names = append(names, classNames[:]...)
-	names = append(names, endingNames[:]...)
+	for e := range event.NumEndings {
+		names = append(names, event.Ending(e).String())
+	}
 	for _, fields := range rowFields {
 		for _, f := range fields {
 			names = append(names, f.key)

@@ -5,14 +5,34 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // The Append functions append one row as one JSON line, with its line feed, and return the extended slice. They allocate nothing
 // when dst is large enough. Members that are absent (0, empty, false) and optional are left out.
 
-// AppendHeader appends the row that starts a run.
-func AppendHeader(dst []byte, h *Header) []byte {
+// Append appends the row as one JSON line with its line feed.
+func Append(dst []byte, r *event.Row) []byte {
+	switch r.Kind {
+	case event.KindStart:
+		return AppendStart(dst, &r.Start)
+	case event.KindConnection:
+		return AppendConnection(dst, &r.Connection)
+	case event.KindTransaction:
+		return AppendTransaction(dst, &r.Transaction)
+	case event.KindAttempt:
+		return AppendAttempt(dst, &r.Attempt)
+	case event.KindSwap:
+		return AppendSwap(dst, &r.Swap)
+	case event.KindGap:
+		return AppendGap(dst, &r.Gap)
+	}
+	return dst
+}
+
+// AppendStart appends the row that starts a run.
+func AppendStart(dst []byte, h *event.Start) []byte {
 	dst = append(dst, `{"kind":"header","format":"`+Format+`"`...)
 	dst = appendTime(dst, `,"time":`, h.Time)
 	dst = appendText(dst, `,"plan":`, h.Plan)
@@ -24,7 +44,7 @@ func AppendHeader(dst []byte, h *Header) []byte {
 }
 
 // AppendSwap appends the row of a plan swap.
-func AppendSwap(dst []byte, s *Swap) []byte {
+func AppendSwap(dst []byte, s *event.Swap) []byte {
 	dst = appendTime(dst, `{"kind":"swap","time":`, s.Time)
 	dst = appendText(dst, `,"plan":`, s.Plan)
 	dst = appendText(dst, `,"plan_hash":`, s.PlanHash)
@@ -34,14 +54,14 @@ func AppendSwap(dst []byte, s *Swap) []byte {
 }
 
 // AppendGap appends the row that stands for missing rows.
-func AppendGap(dst []byte, g *Gap) []byte {
+func AppendGap(dst []byte, g *event.Gap) []byte {
 	dst = appendUint(dst, `{"kind":"gap","rows":`, g.Rows)
 	dst = appendText(dst, `,"error":`, g.Error)
 	return append(dst, "}\n"...)
 }
 
 // AppendConnection appends the row of a connection.
-func AppendConnection(dst []byte, c *Connection) []byte {
+func AppendConnection(dst []byte, c *event.Connection) []byte {
 	dst = appendCommon(dst, `{"kind":"connection","conn":`, c.Conn, c.Listener, c.Client, c.Time, c.End)
 	dst = appendOptional(dst, `,"phase":`, c.Phase)
 	dst = appendOptional(dst, `,"helo":`, c.Helo)
@@ -65,7 +85,7 @@ func AppendConnection(dst []byte, c *Connection) []byte {
 }
 
 // AppendTransaction appends the row of a transaction that died before RCPT.
-func AppendTransaction(dst []byte, t *Transaction) []byte {
+func AppendTransaction(dst []byte, t *event.Transaction) []byte {
 	dst = appendCommon(dst, `{"kind":"transaction","conn":`, t.Conn, t.Listener, t.Client, t.Time, t.End)
 	dst = appendCount(dst, `,"message":`, t.Message)
 	dst = appendOptional(dst, `,"phase":`, t.Phase)
@@ -81,7 +101,7 @@ func AppendTransaction(dst []byte, t *Transaction) []byte {
 }
 
 // AppendAttempt appends the final row of a RCPT command.
-func AppendAttempt(dst []byte, a *Attempt) []byte {
+func AppendAttempt(dst []byte, a *event.Attempt) []byte {
 	dst = appendCommon(dst, `{"kind":"attempt","conn":`, a.Conn, a.Listener, a.Client, a.Time, a.End)
 	dst = appendCount(dst, `,"message":`, a.Message)
 	dst = appendOptional(dst, `,"phase":`, a.Phase)
@@ -119,7 +139,7 @@ func appendCommon(dst []byte, key string, conn uint64, listener string, client n
 	return appendTime(dst, `,"end":`, to)
 }
 
-func appendEnding(dst []byte, e Ending) []byte {
+func appendEnding(dst []byte, e event.Ending) []byte {
 	dst = append(dst, `,"ending":"`...)
 	dst = append(dst, e.String()...)
 	return append(dst, '"')

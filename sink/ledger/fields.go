@@ -4,140 +4,147 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // The helpers make the setter of a field from the place that it fills.
 
-func instant(at func(*Row) *time.Time) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.instant(); return err }
+func instant(at func(*event.Row) *time.Time) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.instant(); return err }
 }
 
-func name(at func(*Row) *string) func(*decoder, *Row, value) error {
-	return func(d *decoder, r *Row, v value) (err error) { *at(r), err = d.name(v); return err }
+func name(at func(*event.Row) *string) func(*decoder, *event.Row, value) error {
+	return func(d *decoder, r *event.Row, v value) (err error) { *at(r), err = d.name(v); return err }
 }
 
-func octets(at func(*Row) *[]byte) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.text(); return err }
+func octets(at func(*event.Row) *[]byte) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.text(); return err }
 }
 
-func count(at func(*Row) *uint64) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.uint(64); return err }
+func count(at func(*event.Row) *uint64) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.uint(64); return err }
 }
 
-func flag(at func(*Row) *bool) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.bool(); return err }
+func flag(at func(*event.Row) *bool) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.bool(); return err }
 }
 
-func client(at func(*Row) *netip.AddrPort) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.client(); return err }
+func client(at func(*event.Row) *netip.AddrPort) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.client(); return err }
 }
 
-func stage(at func(*Row) *smtp.Stage) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.stage(); return err }
+func stage(at func(*event.Row) *smtp.Stage) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.stage(); return err }
 }
 
-func code(at func(*Row) *smtp.Code) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.code(); return err }
+func code(at func(*event.Row) *smtp.Code) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.code(); return err }
 }
 
-func enhanced(at func(*Row) *smtp.Enhanced) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.enhanced(); return err }
+func enhanced(at func(*event.Row) *smtp.Enhanced) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.enhanced(); return err }
 }
 
-func ending(at func(*Row) *Ending) func(*decoder, *Row, value) error {
-	return func(_ *decoder, r *Row, v value) (err error) { *at(r), err = v.ending(); return err }
+func ending(at func(*event.Row) *event.Ending) func(*decoder, *event.Row, value) error {
+	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.ending(); return err }
 }
 
 const required, optional = true, false
 
 // rowFields lists the keys of each kind, beside "kind".
-var rowFields = [numKinds][]field{
-	KindHeader: {
-		{"format", required, func(_ *decoder, _ *Row, v value) error { return v.format() }},
-		{"time", required, instant(func(r *Row) *time.Time { return &r.Header.Time })},
-		{"plan", required, name(func(r *Row) *string { return &r.Header.Plan })},
-		{"plan_hash", required, name(func(r *Row) *string { return &r.Header.PlanHash })},
-		{"seed", required, count(func(r *Row) *uint64 { return &r.Header.Seed })},
-		{"durability", required, func(_ *decoder, r *Row, v value) (err error) { r.Header.Durability, err = v.durability(); return err }},
+var rowFields = [event.NumKinds][]field{
+	event.KindStart: {
+		{"format", required, func(_ *decoder, _ *event.Row, v value) error { return v.format() }},
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Start.Time })},
+		{"plan", required, name(func(r *event.Row) *string { return &r.Start.Plan })},
+		{"plan_hash", required, name(func(r *event.Row) *string { return &r.Start.PlanHash })},
+		{"seed", required, count(func(r *event.Row) *uint64 { return &r.Start.Seed })},
+		{"durability", required, func(_ *decoder, r *event.Row, v value) (err error) {
+			r.Start.Durability, err = v.durability()
+			return err
+		}},
 	},
-	KindSwap: {
-		{"time", required, instant(func(r *Row) *time.Time { return &r.Swap.Time })},
-		{"plan", required, name(func(r *Row) *string { return &r.Swap.Plan })},
-		{"plan_hash", required, name(func(r *Row) *string { return &r.Swap.PlanHash })},
-		{"seed", required, count(func(r *Row) *uint64 { return &r.Swap.Seed })},
-		{"restart", optional, flag(func(r *Row) *bool { return &r.Swap.Restart })},
+	event.KindSwap: {
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Swap.Time })},
+		{"plan", required, name(func(r *event.Row) *string { return &r.Swap.Plan })},
+		{"plan_hash", required, name(func(r *event.Row) *string { return &r.Swap.PlanHash })},
+		{"seed", required, count(func(r *event.Row) *uint64 { return &r.Swap.Seed })},
+		{"restart", optional, flag(func(r *event.Row) *bool { return &r.Swap.Restart })},
 	},
-	KindGap: {
-		{"rows", required, count(func(r *Row) *uint64 { return &r.Gap.Rows })},
-		{"error", required, name(func(r *Row) *string { return &r.Gap.Error })},
+	event.KindGap: {
+		{"rows", required, count(func(r *event.Row) *uint64 { return &r.Gap.Rows })},
+		{"error", required, name(func(r *event.Row) *string { return &r.Gap.Error })},
 	},
-	KindConnection: {
-		{"conn", required, count(func(r *Row) *uint64 { return &r.Connection.Conn })},
-		{"listener", required, name(func(r *Row) *string { return &r.Connection.Listener })},
-		{"client", optional, client(func(r *Row) *netip.AddrPort { return &r.Connection.Client })},
-		{"time", required, instant(func(r *Row) *time.Time { return &r.Connection.Time })},
-		{"end", required, instant(func(r *Row) *time.Time { return &r.Connection.End })},
-		{"phase", optional, name(func(r *Row) *string { return &r.Connection.Phase })},
-		{"helo", optional, octets(func(r *Row) *[]byte { return &r.Connection.Helo })},
-		{"extended", optional, flag(func(r *Row) *bool { return &r.Connection.Extended })},
-		{"tls", optional, name(func(r *Row) *string { return &r.Connection.TLS })},
-		{"messages", required, count(func(r *Row) *uint64 { return &r.Connection.Messages })},
-		{"attempts", required, count(func(r *Row) *uint64 { return &r.Connection.Attempts })},
-		{"delivered", required, count(func(r *Row) *uint64 { return &r.Connection.Delivered })},
-		{"octets_in", required, count(func(r *Row) *uint64 { return &r.Connection.OctetsIn })},
-		{"octets_out", required, count(func(r *Row) *uint64 { return &r.Connection.OctetsOut })},
-		{"undeclared_8bit", optional, count(func(r *Row) *uint64 { return &r.Connection.Undeclared8Bit })},
-		{"stage", optional, stage(func(r *Row) *smtp.Stage { return &r.Connection.Stage })},
-		{"code", optional, code(func(r *Row) *smtp.Code { return &r.Connection.Code })},
-		{"enhanced", optional, enhanced(func(r *Row) *smtp.Enhanced { return &r.Connection.Enhanced })},
-		{"fault", optional, name(func(r *Row) *string { return &r.Connection.Fault })},
-		{"reason", required, func(d *decoder, r *Row, v value) (err error) { r.Connection.Reason, err = d.reason(v); return err }},
-		{"error", optional, name(func(r *Row) *string { return &r.Connection.Error })},
+	event.KindConnection: {
+		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Connection.Conn })},
+		{"listener", required, name(func(r *event.Row) *string { return &r.Connection.Listener })},
+		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Connection.Client })},
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Connection.Time })},
+		{"end", required, instant(func(r *event.Row) *time.Time { return &r.Connection.End })},
+		{"phase", optional, name(func(r *event.Row) *string { return &r.Connection.Phase })},
+		{"helo", optional, octets(func(r *event.Row) *[]byte { return &r.Connection.Helo })},
+		{"extended", optional, flag(func(r *event.Row) *bool { return &r.Connection.Extended })},
+		{"tls", optional, name(func(r *event.Row) *string { return &r.Connection.TLS })},
+		{"messages", required, count(func(r *event.Row) *uint64 { return &r.Connection.Messages })},
+		{"attempts", required, count(func(r *event.Row) *uint64 { return &r.Connection.Attempts })},
+		{"delivered", required, count(func(r *event.Row) *uint64 { return &r.Connection.Delivered })},
+		{"octets_in", required, count(func(r *event.Row) *uint64 { return &r.Connection.OctetsIn })},
+		{"octets_out", required, count(func(r *event.Row) *uint64 { return &r.Connection.OctetsOut })},
+		{"undeclared_8bit", optional, count(func(r *event.Row) *uint64 { return &r.Connection.Undeclared8Bit })},
+		{"stage", optional, stage(func(r *event.Row) *smtp.Stage { return &r.Connection.Stage })},
+		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Connection.Code })},
+		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Connection.Enhanced })},
+		{"fault", optional, name(func(r *event.Row) *string { return &r.Connection.Fault })},
+		{"reason", required, func(d *decoder, r *event.Row, v value) (err error) {
+			r.Connection.Reason, err = d.reason(v)
+			return err
+		}},
+		{"error", optional, name(func(r *event.Row) *string { return &r.Connection.Error })},
 	},
-	KindTransaction: {
-		{"conn", required, count(func(r *Row) *uint64 { return &r.Transaction.Conn })},
-		{"listener", required, name(func(r *Row) *string { return &r.Transaction.Listener })},
-		{"client", optional, client(func(r *Row) *netip.AddrPort { return &r.Transaction.Client })},
-		{"time", required, instant(func(r *Row) *time.Time { return &r.Transaction.Time })},
-		{"end", required, instant(func(r *Row) *time.Time { return &r.Transaction.End })},
-		{"message", optional, count(func(r *Row) *uint64 { return &r.Transaction.Message })},
-		{"phase", optional, name(func(r *Row) *string { return &r.Transaction.Phase })},
-		{"sender", required, octets(func(r *Row) *[]byte { return &r.Transaction.Sender })},
-		{"n", optional, count(func(r *Row) *uint64 { return &r.Transaction.N })},
-		{"token", required, octets(func(r *Row) *[]byte { return &r.Transaction.Token })},
-		{"ending", required, ending(func(r *Row) *Ending { return &r.Transaction.Ending })},
-		{"stage", required, stage(func(r *Row) *smtp.Stage { return &r.Transaction.Stage })},
-		{"code", optional, code(func(r *Row) *smtp.Code { return &r.Transaction.Code })},
-		{"enhanced", optional, enhanced(func(r *Row) *smtp.Enhanced { return &r.Transaction.Enhanced })},
-		{"cause", optional, name(func(r *Row) *string { return &r.Transaction.Cause })},
-		{"fault", optional, name(func(r *Row) *string { return &r.Transaction.Fault })},
-		{"reply_sent", required, flag(func(r *Row) *bool { return &r.Transaction.ReplySent })},
+	event.KindTransaction: {
+		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Transaction.Conn })},
+		{"listener", required, name(func(r *event.Row) *string { return &r.Transaction.Listener })},
+		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Transaction.Client })},
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Transaction.Time })},
+		{"end", required, instant(func(r *event.Row) *time.Time { return &r.Transaction.End })},
+		{"message", optional, count(func(r *event.Row) *uint64 { return &r.Transaction.Message })},
+		{"phase", optional, name(func(r *event.Row) *string { return &r.Transaction.Phase })},
+		{"sender", required, octets(func(r *event.Row) *[]byte { return &r.Transaction.Sender })},
+		{"n", optional, count(func(r *event.Row) *uint64 { return &r.Transaction.N })},
+		{"token", required, octets(func(r *event.Row) *[]byte { return &r.Transaction.Token })},
+		{"ending", required, ending(func(r *event.Row) *event.Ending { return &r.Transaction.Ending })},
+		{"stage", required, stage(func(r *event.Row) *smtp.Stage { return &r.Transaction.Stage })},
+		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Transaction.Code })},
+		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Transaction.Enhanced })},
+		{"cause", optional, name(func(r *event.Row) *string { return &r.Transaction.Cause })},
+		{"fault", optional, name(func(r *event.Row) *string { return &r.Transaction.Fault })},
+		{"reply_sent", required, flag(func(r *event.Row) *bool { return &r.Transaction.ReplySent })},
 	},
-	KindAttempt: {
-		{"conn", required, count(func(r *Row) *uint64 { return &r.Attempt.Conn })},
-		{"listener", required, name(func(r *Row) *string { return &r.Attempt.Listener })},
-		{"client", optional, client(func(r *Row) *netip.AddrPort { return &r.Attempt.Client })},
-		{"time", required, instant(func(r *Row) *time.Time { return &r.Attempt.Time })},
-		{"end", required, instant(func(r *Row) *time.Time { return &r.Attempt.End })},
-		{"message", optional, count(func(r *Row) *uint64 { return &r.Attempt.Message })},
-		{"phase", optional, name(func(r *Row) *string { return &r.Attempt.Phase })},
-		{"sender", required, octets(func(r *Row) *[]byte { return &r.Attempt.Sender })},
-		{"recipient", required, octets(func(r *Row) *[]byte { return &r.Attempt.Recipient })},
-		{"n", optional, count(func(r *Row) *uint64 { return &r.Attempt.N })},
-		{"token", required, octets(func(r *Row) *[]byte { return &r.Attempt.Token })},
-		{"storm_id", optional, octets(func(r *Row) *[]byte { return &r.Attempt.StormID })},
-		{"message_id", optional, octets(func(r *Row) *[]byte { return &r.Attempt.MessageID })},
-		{"ending", required, ending(func(r *Row) *Ending { return &r.Attempt.Ending })},
-		{"stage", required, stage(func(r *Row) *smtp.Stage { return &r.Attempt.Stage })},
-		{"code", optional, code(func(r *Row) *smtp.Code { return &r.Attempt.Code })},
-		{"enhanced", optional, enhanced(func(r *Row) *smtp.Enhanced { return &r.Attempt.Enhanced })},
-		{"cause", optional, name(func(r *Row) *string { return &r.Attempt.Cause })},
-		{"fault", optional, name(func(r *Row) *string { return &r.Attempt.Fault })},
-		{"delivered", required, flag(func(r *Row) *bool { return &r.Attempt.Delivered })},
-		{"reply_sent", required, flag(func(r *Row) *bool { return &r.Attempt.ReplySent })},
-		{"ambiguous", optional, flag(func(r *Row) *bool { return &r.Attempt.Ambiguous })},
-		{"size", required, func(_ *decoder, r *Row, v value) (err error) { r.Attempt.Size, err = v.size(); return err }},
-		{"amends", optional, flag(func(r *Row) *bool { return &r.Attempt.Amends })},
+	event.KindAttempt: {
+		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Attempt.Conn })},
+		{"listener", required, name(func(r *event.Row) *string { return &r.Attempt.Listener })},
+		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Attempt.Client })},
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Attempt.Time })},
+		{"end", required, instant(func(r *event.Row) *time.Time { return &r.Attempt.End })},
+		{"message", optional, count(func(r *event.Row) *uint64 { return &r.Attempt.Message })},
+		{"phase", optional, name(func(r *event.Row) *string { return &r.Attempt.Phase })},
+		{"sender", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Sender })},
+		{"recipient", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Recipient })},
+		{"n", optional, count(func(r *event.Row) *uint64 { return &r.Attempt.N })},
+		{"token", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Token })},
+		{"storm_id", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.StormID })},
+		{"message_id", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.MessageID })},
+		{"ending", required, ending(func(r *event.Row) *event.Ending { return &r.Attempt.Ending })},
+		{"stage", required, stage(func(r *event.Row) *smtp.Stage { return &r.Attempt.Stage })},
+		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Attempt.Code })},
+		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Attempt.Enhanced })},
+		{"cause", optional, name(func(r *event.Row) *string { return &r.Attempt.Cause })},
+		{"fault", optional, name(func(r *event.Row) *string { return &r.Attempt.Fault })},
+		{"delivered", required, flag(func(r *event.Row) *bool { return &r.Attempt.Delivered })},
+		{"reply_sent", required, flag(func(r *event.Row) *bool { return &r.Attempt.ReplySent })},
+		{"ambiguous", optional, flag(func(r *event.Row) *bool { return &r.Attempt.Ambiguous })},
+		{"size", required, func(_ *decoder, r *event.Row, v value) (err error) { r.Attempt.Size, err = v.size(); return err }},
+		{"amends", optional, flag(func(r *event.Row) *bool { return &r.Attempt.Amends })},
 	},
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -12,29 +13,29 @@ import (
 // of a message that it was accepted is held back until its client goes on or the connection ends; so it may come later than rows of
 // other connections, and memory grows with the connections open at a time.
 type finalRows struct {
-	emit    func(*Row) error // the row is valid during the call only
-	amended uint64           // rows that were not passed on
+	emit    func(*event.Row) error // the row is valid during the call only
+	amended uint64                 // rows that were not passed on
 
 	hold bool
-	held map[uint64][]Attempt // by connection
-	row  Row
+	held map[uint64][]event.Attempt // by connection
+	row  event.Row
 }
 
 // take takes the next row of the ledger.
-func (f *finalRows) take(row *Row) error {
+func (f *finalRows) take(row *event.Row) error {
 	var err error
 	switch row.Kind {
-	case KindHeader: // the run before is over
+	case event.KindStart: // the run before is over
 		err = f.end()
-		f.hold = row.Header.Durability == Ack
-	case KindConnection:
+		f.hold = row.Start.Durability == event.Ack
+	case event.KindConnection:
 		err = f.release(row.Connection.Conn)
-	case KindTransaction:
+	case event.KindTransaction:
 		err = f.release(row.Transaction.Conn)
-	case KindAttempt:
+	case event.KindAttempt:
 		a := &row.Attempt
 		held := f.held[a.Conn]
-		if i := slices.IndexFunc(held, a.replaces); a.Amends && i >= 0 {
+		if i := slices.IndexFunc(held, func(b event.Attempt) bool { return replaces(a, &b) }); a.Amends && i >= 0 {
 			held = slices.Delete(held, i, i+1)
 			f.held[a.Conn] = held
 			f.amended++
@@ -42,11 +43,11 @@ func (f *finalRows) take(row *Row) error {
 		if len(held) > 0 && held[0].Message != a.Message {
 			err = f.release(a.Conn)
 		}
-		if err == nil && f.hold && !a.Amends && a.Stage == smtp.StageMessage && a.Ending == EndReply && a.Code.Class() == 2 {
+		if err == nil && f.hold && !a.Amends && a.Stage == smtp.StageMessage && a.Ending == event.EndReply && a.Code.Class() == 2 {
 			if f.held == nil {
-				f.held = make(map[uint64][]Attempt)
+				f.held = make(map[uint64][]event.Attempt)
 			}
-			f.held[a.Conn] = append(f.held[a.Conn], a.clone())
+			f.held[a.Conn] = append(f.held[a.Conn], clone(a))
 			return nil
 		}
 	}
@@ -61,7 +62,7 @@ func (f *finalRows) release(conn uint64) error {
 	held := f.held[conn]
 	delete(f.held, conn)
 	for i := range held {
-		f.row.Kind, f.row.Attempt = KindAttempt, held[i]
+		f.row.Kind, f.row.Attempt = event.KindAttempt, held[i]
 		if err := f.emit(&f.row); err != nil {
 			return err
 		}
@@ -80,11 +81,11 @@ func (f *finalRows) end() error {
 }
 
 // replaces reports whether b is the row that a amends.
-func (a *Attempt) replaces(b Attempt) bool {
+func replaces(a, b *event.Attempt) bool {
 	return a.Message == b.Message && a.Time.Equal(b.Time) && bytes.Equal(a.Recipient, b.Recipient)
 }
 
-func (a *Attempt) clone() Attempt {
+func clone(a *event.Attempt) event.Attempt {
 	c := *a
 	for _, field := range []*[]byte{&c.Sender, &c.Recipient, &c.Token, &c.StormID, &c.MessageID} {
 		*field = bytes.Clone(*field)

@@ -6,19 +6,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // Of an attempt that was amended the last row counts, whatever other connections did meanwhile; a row without one to amend counts
 // for itself.
 func TestAmendedRows(t *testing.T) {
-	lost := func(n int) func(*Attempt) { // amends the row of time n
-		return func(a *Attempt) { a.Time, a.Amends, a.Ending, a.ReplySent = at(n), true, EndLost, false }
+	lost := func(n int) func(*event.Attempt) { // amends the row of time n
+		return func(a *event.Attempt) { a.Time, a.Amends, a.Ending, a.ReplySent = at(n), true, event.EndLost, false }
 	}
-	refused := func(a *Attempt) { a.Time, a.Amends, a.Cause = at(1), true, CauseProtocol }
-	ack := Header{Time: at(0), Durability: Ack}
+	refused := func(a *event.Attempt) { a.Time, a.Amends, a.Cause = at(1), true, CauseProtocol }
+	ack := event.Start{Time: at(0), Durability: event.Ack}
 	for _, test := range []struct {
 		name   string
-		header Header
+		header event.Start
 		write  func(h *history)
 		want   []string
 	}{
@@ -36,18 +38,18 @@ func TestAmendedRows(t *testing.T) {
 		{"the next message", ack, func(h *history) {
 			h.attempt(1, 1, "a", "r", 250).attempt(1, 2, "a", "r", 250).attempt(1, 2, "a", "r", 250, lost(2))
 		}, []string{"r 250 reply", "r 250 lost"}},
-		{"not with other durabilities", Header{Time: at(0), Durability: Batch}, func(h *history) { h.attempt(2, 1, "a", "r", 250).attempt(1, 1, "a", "s", 250).close(1) },
+		{"not with other durabilities", event.Start{Time: at(0), Durability: event.Batch}, func(h *history) { h.attempt(2, 1, "a", "r", 250).attempt(1, 1, "a", "s", 250).close(1) },
 			[]string{"r 250 reply", "s 250 reply", "connection"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := &history{buf: AppendHeader(nil, &test.header)}
+			h := &history{buf: AppendStart(nil, &test.header)}
 			test.write(h)
 			var got []string
-			_, amended, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *Row) {
+			_, amended, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *event.Row) {
 				switch a := &row.Attempt; row.Kind {
-				case KindAttempt:
+				case event.KindAttempt:
 					got = append(got, fmt.Sprintf("%s %d %v", a.Recipient, a.Code, a.Ending))
-				case KindConnection:
+				case event.KindConnection:
 					got = append(got, "connection")
 				}
 			})

@@ -8,16 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // OpenConfig says how a ledger file is opened.
 type OpenConfig struct {
-	Header  Header        // starts the new run; names the durability
+	Start   event.Start   // starts the new run; names the durability
 	Every   time.Duration // as in WriterConfig
 	Failing func(error)   // as in WriterConfig
 	// Replay, if not nil, is given every row of an existing ledger, in order and without those that were amended, before anything is
 	// written. The row and its slices are valid during the call only. An error ends Open.
-	Replay func(*Row) error
+	Replay func(*event.Row) error
 }
 
 // Recovery says what Open found in the file.
@@ -73,22 +75,22 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 			return nil, found, fmt.Errorf("ledger: cutting off a torn row: %w", err)
 		}
 	}
-	w, err := NewWriter(WriterConfig{File: dataFile{f}, Size: size, Header: cfg.Header, Every: cfg.Every, Failing: cfg.Failing})
+	w, err := NewWriter(WriterConfig{File: dataFile{f}, Size: size, Start: cfg.Start, Every: cfg.Every, Failing: cfg.Failing})
 	if err != nil {
 		return nil, found, fmt.Errorf("ledger %s: %w", path, err)
 	}
-	if found.Rows == 0 && cfg.Header.Durability != None {
+	if found.Rows == 0 && cfg.Start.Durability != event.None {
 		syncFolder(filepath.Dir(path))
 	}
 	return w, found, nil
 }
 
 // recoverRows reads the whole file and returns the length of its whole rows.
-func recoverRows(f io.Reader, name string, replay func(*Row) error) (int64, Recovery, error) {
+func recoverRows(f io.Reader, name string, replay func(*event.Row) error) (int64, Recovery, error) {
 	r := NewReader(f, name)
 	finals := finalRows{emit: replay}
 	var found Recovery
-	var row Row
+	var row event.Row
 	for {
 		err := r.Read(&row)
 		if errors.Is(err, io.EOF) {
@@ -101,7 +103,7 @@ func recoverRows(f io.Reader, name string, replay func(*Row) error) (int64, Reco
 			return 0, found, err
 		}
 		found.Rows++
-		if row.Kind == KindHeader {
+		if row.Kind == event.KindStart {
 			found.Runs++
 		}
 		if replay != nil {

@@ -9,11 +9,13 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-func openTest(t *testing.T, path string, replay func(*Row) error) (*Writer, Recovery, error) {
+func openTest(t *testing.T, path string, replay func(*event.Row) error) (*Writer, Recovery, error) {
 	t.Helper()
-	return Open(path, OpenConfig{Header: Header{Time: epoch, Plan: "p", Durability: Batch}, Replay: replay})
+	return Open(path, OpenConfig{Start: event.Start{Time: epoch, Plan: "p", Durability: event.Batch}, Replay: replay})
 }
 
 // fill writes a ledger with these attempts and returns its path.
@@ -67,7 +69,7 @@ func TestOpenGoesOn(t *testing.T) {
 			}
 			appendTo(t, path, test.tail)
 			var replayed []string
-			w, found, err := openTest(t, path, func(r *Row) error {
+			w, found, err := openTest(t, path, func(r *event.Row) error {
 				replayed = append(replayed, r.Kind.String()+string(r.Attempt.Token))
 				return nil
 			})
@@ -87,7 +89,7 @@ func TestOpenGoesOn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			header := AppendHeader(nil, &Header{Time: epoch, Plan: "p", Durability: Batch})
+			header := AppendStart(nil, &event.Start{Time: epoch, Plan: "p", Durability: event.Batch})
 			if want := append(whole, header...); !bytes.Equal(now, want) {
 				t.Errorf("the file is\n%s\nwant\n%s", now, want)
 			}
@@ -96,7 +98,7 @@ func TestOpenGoesOn(t *testing.T) {
 }
 
 func TestOpenLeavesOtherFilesAlone(t *testing.T) {
-	good := string(AppendHeader(nil, &Header{Time: epoch}))
+	good := string(AppendStart(nil, &event.Start{Time: epoch}))
 	tests := []struct{ name, text, want string }{
 		{"text without a line feed", "hello", `:1: not a ledger: it does not start with a header row of smtpstorm/ledger/1, but with "hello"`},
 		{"text", "hello\nworld\n", `:1: not a ledger`},
@@ -122,7 +124,7 @@ func TestOpenLeavesOtherFilesAlone(t *testing.T) {
 }
 
 func TestOpenAfterDeathInTheFirstRow(t *testing.T) {
-	header := string(AppendHeader(nil, &Header{Time: epoch}))
+	header := string(AppendStart(nil, &event.Start{Time: epoch}))
 	for n := range len(header) {
 		path := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(path, []byte(header[:n]), 0o600); err != nil {
@@ -146,7 +148,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	path := fill(t, "1")
-	if _, _, err := openTest(t, path, func(*Row) error { return stop }); !errors.Is(err, stop) || !strings.HasPrefix(err.Error(), path+":1: ") {
+	if _, _, err := openTest(t, path, func(*event.Row) error { return stop }); !errors.Is(err, stop) || !strings.HasPrefix(err.Error(), path+":1: ") {
 		t.Errorf("an error of Replay: %v", err)
 	}
 	if runtime.GOOS != "windows" {
@@ -166,13 +168,13 @@ func TestReplayInBoundedMemory(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	var text bytes.Buffer
-	text.Write(AppendHeader(nil, &Header{Time: epoch}))
+	text.Write(AppendStart(nil, &event.Start{Time: epoch}))
 	row := goldenRows[6].line + "\n"
 	const rows = 20000
 	for range rows {
 		text.WriteString(row)
 	}
-	var got Row
+	var got event.Row
 	n := 0
 	allocs := testing.AllocsPerRun(3, func() {
 		n = 0

@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
+
+// Format names the format and its version, in the header row that starts each run of a ledger.
+const Format = "smtpstorm/ledger/1"
 
 // MaxLine is the longest line, in octets, that a ledger or one of the reconciliation's inputs may have.
 const MaxLine = 1 << 20
@@ -111,7 +116,7 @@ func NewReader(r io.Reader, name string) *Reader {
 
 // Read reads the next row into row, whose slices are valid until the next call. It returns io.EOF after the last row, and an
 // *InputError that names file, line and key for a row that is corrupt.
-func (r *Reader) Read(row *Row) error {
+func (r *Reader) Read(row *event.Row) error {
 	line, err := r.lines.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -125,7 +130,7 @@ func (r *Reader) Read(row *Row) error {
 		return &InputError{File: r.name, Err: err}
 	}
 	err = r.dec.decode(line, row)
-	if r.lines.number == 1 && (err != nil || row.Kind != KindHeader) {
+	if r.lines.number == 1 && (err != nil || row.Kind != event.KindStart) {
 		var k *keyError
 		if err == nil || !errors.As(err, &k) || k.key != "format" { // an unknown version is worth its own error
 			err = fmt.Errorf("%w, but with %s", errNoHeader, quote(line))

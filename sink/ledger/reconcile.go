@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -135,30 +136,30 @@ func (r *Reconciler) claimMessage(ids IDs) (int32, error) {
 }
 
 // Row takes the next row of the ledger, of those that count: an attempt that was amended counts as it was amended.
-func (r *Reconciler) Row(row *Row) {
+func (r *Reconciler) Row(row *event.Row) {
 	switch row.Kind {
-	case KindHeader: // the run before is over: what was open in it died with the sink
+	case event.KindStart: // the run before is over: what was open in it died with the sink
 		r.result.Runs++
-		if row.Header.Durability == None {
+		if row.Start.Durability == event.None {
 			r.result.LossyRuns++
 		}
 		r.cutOpen()
-	case KindConnection:
+	case event.KindConnection:
 		r.settle(row.Connection.Conn)
-	case KindTransaction:
+	case event.KindTransaction:
 		r.transaction(&row.Transaction)
-	case KindAttempt:
+	case event.KindAttempt:
 		r.attempt(&row.Attempt)
-	case KindGap:
+	case event.KindGap:
 		r.result.MissingRows += row.Gap.Rows
 	}
 }
 
-func (r *Reconciler) transaction(t *Transaction) {
+func (r *Reconciler) transaction(t *event.Transaction) {
 	if d := r.open[t.Conn]; d != nil && (t.Message == 0 || d.message != t.Message) {
 		r.settle(t.Conn)
 	}
-	if t.Ending != EndReply || !t.ReplySent || !t.Code.Permanent() {
+	if t.Ending != event.EndReply || !t.ReplySent || !t.Code.Permanent() {
 		return
 	}
 	for _, id := range [2][]byte{t.Token, t.Sender} {
@@ -169,7 +170,7 @@ func (r *Reconciler) transaction(t *Transaction) {
 	}
 }
 
-func (r *Reconciler) attempt(a *Attempt) {
+func (r *Reconciler) attempt(a *event.Attempt) {
 	r.result.Attempts++
 	if d := r.open[a.Conn]; d != nil && (d.message != a.Message || (a.Message == 0 && d.end != a.End.UnixNano())) {
 		r.settle(a.Conn)
@@ -192,7 +193,7 @@ func (r *Reconciler) attempt(a *Attempt) {
 }
 
 // deliver keeps a delivery until it is known whether its reply can have arrived.
-func (r *Reconciler) deliver(i int32, a *Attempt) {
+func (r *Reconciler) deliver(i int32, a *event.Attempt) {
 	r.result.Deliveries++
 	d := r.open[a.Conn]
 	if d == nil {
@@ -226,7 +227,7 @@ func (r *Reconciler) cutOpen() {
 }
 
 // find returns the unit of an attempt, -1 when nobody claimed it, and checks what the message says against the envelope.
-func (r *Reconciler) find(a *Attempt) int32 {
+func (r *Reconciler) find(a *event.Attempt) int32 {
 	recipient := r.key.recipient(a.Recipient)
 	found := int32(-1)
 	for _, id := range [2][]byte{a.Token, a.Sender} {
@@ -270,7 +271,7 @@ func (r *Reconciler) lookup(id, recipient []byte) int32 {
 }
 
 // unclaimed counts an attempt that belongs to no claim.
-func (r *Reconciler) unclaimed(a *Attempt) {
+func (r *Reconciler) unclaimed(a *event.Attempt) {
 	recipient := r.key.recipient(a.Recipient)
 	if len(a.Sender) == 0 {
 		// The null sender: a notification on its way to a claimed sender, or a RCPT outside any transaction.

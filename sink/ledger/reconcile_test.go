@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -27,44 +28,44 @@ func newHistory() *history {
 	return h.run()
 }
 
-func (h *history) add(r Row) *history {
-	h.buf = r.Append(h.buf)
+func (h *history) add(r event.Row) *history {
+	h.buf = Append(h.buf, &r)
 	return h
 }
 
 // run starts a run of the sink.
 func (h *history) run() *history {
-	return h.add(Row{Kind: KindHeader, Header: Header{Time: at(h.time), Plan: "test", Durability: Batch}})
+	return h.add(event.Row{Kind: event.KindStart, Start: event.Start{Time: at(h.time), Plan: "test", Durability: event.Batch}})
 }
 
 // attempt adds an attempt of message n of the connection, changed by the edits.
-func (h *history) attempt(conn, n uint64, token, recipient string, code smtp.Code, edits ...func(*Attempt)) *history {
+func (h *history) attempt(conn, n uint64, token, recipient string, code smtp.Code, edits ...func(*event.Attempt)) *history {
 	h.time++
-	a := Attempt{
+	a := event.Attempt{
 		Conn: conn, Listener: "l", Client: netip.MustParseAddrPort("127.0.0.1:1"), Time: at(h.time), End: at(h.time), Message: n, Sender: []byte(token), Token: []byte(token),
-		Recipient: []byte(recipient), Ending: EndReply, Stage: smtp.StageMessage, Code: code, Delivered: code.Class() == 2, ReplySent: true,
+		Recipient: []byte(recipient), Ending: event.EndReply, Stage: smtp.StageMessage, Code: code, Delivered: code.Class() == 2, ReplySent: true,
 	}
 	for _, edit := range edits {
 		edit(&a)
 	}
-	return h.add(Row{Kind: KindAttempt, Attempt: a})
+	return h.add(event.Row{Kind: event.KindAttempt, Attempt: a})
 }
 
 func (h *history) close(conn uint64) *history {
-	return h.add(Row{Kind: KindConnection, Connection: Connection{Conn: conn, Listener: "l", Time: at(0), End: at(h.time), Reason: "quit"}})
+	return h.add(event.Row{Kind: event.KindConnection, Connection: event.Connection{Conn: conn, Listener: "l", Time: at(0), End: at(h.time), Reason: "quit"}})
 }
 
 func (h *history) mailRefused(conn, n uint64, token string, code smtp.Code) *history {
-	return h.add(Row{Kind: KindTransaction, Transaction: Transaction{
-		Conn: conn, Listener: "l", Time: at(h.time), End: at(h.time), Message: n, Sender: []byte(token), Token: []byte(token), Ending: EndReply, Stage: smtp.StageMail, Code: code, ReplySent: true,
+	return h.add(event.Row{Kind: event.KindTransaction, Transaction: event.Transaction{
+		Conn: conn, Listener: "l", Time: at(h.time), End: at(h.time), Message: n, Sender: []byte(token), Token: []byte(token), Ending: event.EndReply, Stage: smtp.StageMail, Code: code, ReplySent: true,
 	}})
 }
 
-func unsent(a *Attempt)      { a.Ending, a.ReplySent = EndLost, false }
-func ambiguous(a *Attempt)   { a.Ambiguous = true }
-func undelivered(a *Attempt) { a.Delivered = false }
-func kept(a *Attempt)        { a.Delivered = true }
-func atRcpt(a *Attempt)      { a.Stage, a.Delivered = smtp.StageRcpt, false }
+func unsent(a *event.Attempt)      { a.Ending, a.ReplySent = event.EndLost, false }
+func ambiguous(a *event.Attempt)   { a.Ambiguous = true }
+func undelivered(a *event.Attempt) { a.Delivered = false }
+func kept(a *event.Attempt)        { a.Delivered = true }
+func atRcpt(a *event.Attempt)      { a.Stage, a.Delivered = smtp.StageRcpt, false }
 
 func TestClasses(t *testing.T) {
 	const token, rcpt = "s+1@src.example", "r1@a.example"
@@ -156,8 +157,8 @@ func TestClasses(t *testing.T) {
 }
 
 func TestWhatIdentifiesAMessage(t *testing.T) {
-	identify := func(token, sender, storm, id string) func(*Attempt) {
-		return func(a *Attempt) {
+	identify := func(token, sender, storm, id string) func(*event.Attempt) {
+		return func(a *event.Attempt) {
 			a.Token, a.Sender, a.StormID, a.MessageID = []byte(token), []byte(sender), []byte(storm), []byte(id)
 		}
 	}
@@ -170,7 +171,7 @@ func TestWhatIdentifiesAMessage(t *testing.T) {
 	tests := []struct {
 		name           string
 		recipient      string
-		edit           func(*Attempt)
+		edit           func(*event.Attempt)
 		want           string // token, or "foreign", "returned", "unattributed"
 		contradictions uint64
 	}{
@@ -187,7 +188,7 @@ func TestWhatIdentifiesAMessage(t *testing.T) {
 		{"nobody's", "r9@y", identify("T1", "s+1@x", "", ""), "foreign", 0},
 		{"a notification on its way home", "S+1@X", identify("", "", "", ""), "foreign", 0},
 		{"a notification on its way home", "s+1@X", identify("", "", "", ""), "returned", 0},
-		{"RCPT before MAIL", "r@y", func(a *Attempt) { identify("", "", "", "")(a); a.Delivered, a.Code = false, 503 }, "unattributed", 0},
+		{"RCPT before MAIL", "r@y", func(a *event.Attempt) { identify("", "", "", "")(a); a.Delivered, a.Code = false, 503 }, "unattributed", 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -225,7 +226,7 @@ func TestWhatIdentifiesAMessage(t *testing.T) {
 func TestSideCounts(t *testing.T) {
 	h := newHistory().
 		attempt(1, 1, "a", "r", 250).attempt(1, 2, "b", "r", 550, atRcpt).attempt(1, 3, "c", "r", 450, atRcpt).attempt(1, 4, "x", "r", 250).attempt(1, 5, "x", "r", 450).close(1).
-		add(Row{Kind: KindGap, Gap: Gap{Rows: 3, Error: "full"}})
+		add(event.Row{Kind: event.KindGap, Gap: event.Gap{Rows: 3, Error: "full"}})
 	h.buf = append(h.buf, `{"kind":"att`...)
 	in := Inputs{
 		Ledger: Input{"ledger", bytes.NewReader(h.buf)},
@@ -348,9 +349,9 @@ func TestEveryUnitIsInOneClass(t *testing.T) {
 			case 2:
 				h.mailRefused(conn, message, token, rapid.SampledFrom([]smtp.Code{450, 550}).Draw(t, "mail"))
 			default:
-				h.attempt(conn, message, token, rcpt, rapid.SampledFrom([]smtp.Code{0, 250, 354, 450, 550}).Draw(t, "code"), func(a *Attempt) {
+				h.attempt(conn, message, token, rcpt, rapid.SampledFrom([]smtp.Code{0, 250, 354, 450, 550}).Draw(t, "code"), func(a *event.Attempt) {
 					a.Stage = smtp.Stage(rapid.IntRange(0, smtp.NumStages-1).Draw(t, "stage"))
-					a.Ending = Ending(rapid.IntRange(0, numEndings-1).Draw(t, "ending"))
+					a.Ending = event.Ending(rapid.IntRange(0, event.NumEndings-1).Draw(t, "ending"))
 					a.Delivered, a.ReplySent = rapid.Bool().Draw(t, "delivered"), rapid.Bool().Draw(t, "sent")
 					a.Ambiguous = rapid.Bool().Draw(t, "ambiguous")
 					if a.Delivered && unit[0] < tokens && unit[1] < rcpts {

@@ -1,6 +1,10 @@
 package ledger
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+)
 
 // CauseProtocol is the cause of a reply to a command that broke the protocol: such a RCPT was not counted as an attempt.
 const CauseProtocol = "protocol"
@@ -23,33 +27,33 @@ type Restorer struct {
 	Counters Counters
 	// Seen, if not nil, is told of each RCPT: greylisting starts at the first for a (client network, sender, recipient). The
 	// attempt is valid during the call only.
-	Seen func(a *Attempt)
+	Seen func(a *event.Attempt)
 
 	open map[uint64]uint64 // connection -> the number of its last message that was counted
 }
 
 // Row takes the next row. It never fails.
-func (r *Restorer) Row(row *Row) error {
+func (r *Restorer) Row(row *event.Row) error {
 	switch row.Kind {
-	case KindHeader: // connection numbers start again
+	case event.KindStart: // connection numbers start again
 		clear(r.open)
-	case KindConnection:
+	case event.KindConnection:
 		c := &row.Connection
 		if _, counted := r.open[c.Conn]; counted {
 			delete(r.open, c.Conn)
 		} else if r.Counters != nil {
 			r.Counters.Connection(c.Client.Addr())
 		}
-	case KindTransaction:
+	case event.KindTransaction:
 		t := &row.Transaction
 		r.mail(t.Conn, t.Message, t.Client, t.Sender)
-	case KindAttempt:
+	case event.KindAttempt:
 		r.attempt(&row.Attempt)
 	}
 	return nil
 }
 
-func (r *Restorer) attempt(a *Attempt) {
+func (r *Restorer) attempt(a *event.Attempt) {
 	r.mail(a.Conn, a.Message, a.Client, a.Sender)
 	if len(a.Recipient) == 0 || (a.N == 0 && a.Cause == CauseProtocol) {
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/state"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 var _ Counters = (*state.Attempts)(nil)
@@ -34,8 +36,8 @@ func (c *countedCalls) count(what string) uint64 {
 
 func TestRestorer(t *testing.T) {
 	const v, w = "a@x", "b@x"
-	noCause := func(a *Attempt) {}
-	protocol := func(a *Attempt) { a.Cause, a.N = CauseProtocol, 0 }
+	noCause := func(a *event.Attempt) {}
+	protocol := func(a *event.Attempt) { a.Cause, a.N = CauseProtocol, 0 }
 	var h history
 	h.run()
 	h.attempt(1, 1, v, "r1", 450, noCause).attempt(1, 1, v, "r2", 250). // one MAIL, two RCPT
@@ -49,13 +51,13 @@ func TestRestorer(t *testing.T) {
 	h.run()
 	h.attempt(4, 1, v, "r1", 250).close(4) // another of the same number
 	got := countedCalls{calls: map[string]int{}}
-	r := Restorer{Counters: &got, Seen: func(a *Attempt) {
+	r := Restorer{Counters: &got, Seen: func(a *event.Attempt) {
 		if got.seenFor == "" {
 			got.seenFor, got.seenAt = string(a.Sender)+" "+string(a.Recipient), a.Time
 		}
 		got.calls["seen"]++
 	}}
-	if _, _, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *Row) { _ = r.Row(row) }); err != nil {
+	if _, _, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *event.Row) { _ = r.Row(row) }); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int{

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // maxCulprits bounds how many culprits of each kind a reconciliation lists.
@@ -257,10 +259,10 @@ func Reconcile(in Inputs) (*Reconciliation, error) {
 }
 
 // eachRow passes all rows on and returns the length of a torn last one.
-func eachRow(in Input, f func(*Row)) (torn int64, amended uint64, err error) {
+func eachRow(in Input, f func(*event.Row)) (torn int64, amended uint64, err error) {
 	reader := NewReader(in.R, in.Name)
-	finals := finalRows{emit: func(row *Row) error { f(row); return nil }}
-	var row Row
+	finals := finalRows{emit: func(row *event.Row) error { f(row); return nil }}
+	var row event.Row
 	for {
 		err := reader.Read(&row)
 		if errors.Is(err, io.EOF) {

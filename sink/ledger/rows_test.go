@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -22,16 +23,16 @@ func at(n int) time.Time { return epoch.Add(time.Duration(n) * time.Second) }
 // goldenRows are one full and one sparse row of each kind, as they stand in a file.
 var goldenRows = []struct {
 	name string
-	row  Row
+	row  event.Row
 	line string
 }{
-	{"header", Row{Kind: KindHeader, Header: Header{Time: at(0), Plan: "calm", PlanHash: "00c0ffee", Seed: 1<<64 - 1, Durability: Batch}},
+	{"header", event.Row{Kind: event.KindStart, Start: event.Start{Time: at(0), Plan: "calm", PlanHash: "00c0ffee", Seed: 1<<64 - 1, Durability: event.Batch}},
 		`{"kind":"header","format":"smtpstorm/ledger/1","time":"2026-01-31T10:20:30.5Z","plan":"calm","plan_hash":"00c0ffee","seed":18446744073709551615,"durability":"batch"}`},
-	{"swap", Row{Kind: KindSwap, Swap: Swap{Time: at(1), Plan: "storm", PlanHash: "1f", Seed: 7, Restart: true}},
+	{"swap", event.Row{Kind: event.KindSwap, Swap: event.Swap{Time: at(1), Plan: "storm", PlanHash: "1f", Seed: 7, Restart: true}},
 		`{"kind":"swap","time":"2026-01-31T10:20:31.5Z","plan":"storm","plan_hash":"1f","seed":7,"restart":true}`},
-	{"gap", Row{Kind: KindGap, Gap: Gap{Rows: 12, Error: "no space left on device"}},
+	{"gap", event.Row{Kind: event.KindGap, Gap: event.Gap{Rows: 12, Error: "no space left on device"}},
 		`{"kind":"gap","rows":12,"error":"no space left on device"}`},
-	{"connection, full", Row{Kind: KindConnection, Connection: Connection{
+	{"connection, full", event.Row{Kind: event.KindConnection, Connection: event.Connection{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("[2001:db8::1]:40000"), Time: at(0), End: at(2), Phase: "outage", Helo: []byte("a.example"),
 		Extended: true, TLS: "TLS 1.3", Messages: 3, Attempts: 4, Delivered: 1, OctetsIn: 500, OctetsOut: 600, Undeclared8Bit: 1, Stage: smtp.StageMail,
 		Code: 421, Enhanced: smtp.Enhanced{Class: 4, Subject: 3, Detail: 2}, Fault: "rst-after", Reason: "error", Error: "connection reset by peer",
@@ -39,24 +40,24 @@ var goldenRows = []struct {
 		`{"kind":"connection","conn":9,"listener":"mx1","client":"[2001:db8::1]:40000","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:32.5Z","phase":"outage",` +
 			`"helo":"a.example","extended":true,"tls":"TLS 1.3","messages":3,"attempts":4,"delivered":1,"octets_in":500,"octets_out":600,"undeclared_8bit":1,` +
 			`"stage":"mail","code":421,"enhanced":"4.3.2","fault":"rst-after","reason":"error","error":"connection reset by peer"}`},
-	{"connection over a unix socket", Row{Kind: KindConnection, Connection: Connection{Conn: 1, Listener: "lmtp", Time: at(0), End: at(0), Reason: "eof"}},
+	{"connection over a unix socket", event.Row{Kind: event.KindConnection, Connection: event.Connection{Conn: 1, Listener: "lmtp", Time: at(0), End: at(0), Reason: "eof"}},
 		`{"kind":"connection","conn":1,"listener":"lmtp","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:30.5Z","messages":0,"attempts":0,"delivered":0,"octets_in":0,"octets_out":0,"reason":"eof"}`},
-	{"transaction", Row{Kind: KindTransaction, Transaction: Transaction{
+	{"transaction", event.Row{Kind: event.KindTransaction, Transaction: event.Transaction{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("192.0.2.1:1025"), Time: at(0), End: at(1), Message: 2, Phase: "outage", Sender: []byte("s+1@src.example"), N: 3,
-		Token: []byte("s+1@src.example"), Ending: EndReply, Stage: smtp.StageMail, Code: 450, Enhanced: smtp.Enhanced{Class: 4, Subject: 2, Detail: 0}, Cause: "rule:defer", Fault: "split", ReplySent: true,
+		Token: []byte("s+1@src.example"), Ending: event.EndReply, Stage: smtp.StageMail, Code: 450, Enhanced: smtp.Enhanced{Class: 4, Subject: 2, Detail: 0}, Cause: "rule:defer", Fault: "split", ReplySent: true,
 	}},
 		`{"kind":"transaction","conn":9,"listener":"mx1","client":"192.0.2.1:1025","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","message":2,"phase":"outage",` +
 			`"sender":"s+1@src.example","n":3,"token":"s+1@src.example","ending":"reply","stage":"mail","code":450,"enhanced":"4.2.0","cause":"rule:defer","fault":"split","reply_sent":true}`},
-	{"attempt, full", Row{Kind: KindAttempt, Attempt: Attempt{
+	{"attempt, full", event.Row{Kind: event.KindAttempt, Attempt: event.Attempt{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("192.0.2.1:1025"), Time: at(0), End: at(1), Message: 3, Phase: "calm", Sender: []byte("s+1@src.example"),
-		Recipient: []byte("r1@a.example"), N: 2, Token: []byte("ENVID-1"), StormID: []byte("run-1"), MessageID: []byte("<1@src.example>"), Ending: EndReply, Stage: smtp.StageMessage,
+		Recipient: []byte("r1@a.example"), N: 2, Token: []byte("ENVID-1"), StormID: []byte("run-1"), MessageID: []byte("<1@src.example>"), Ending: event.EndReply, Stage: smtp.StageMessage,
 		Code: 250, Enhanced: smtp.Enhanced{Class: 2}, Cause: "plain", Fault: "rst-before", Delivered: true, ReplySent: true, Ambiguous: true, Size: 1024, Amends: true,
 	}},
 		`{"kind":"attempt","conn":9,"listener":"mx1","client":"192.0.2.1:1025","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","message":3,"phase":"calm",` +
 			`"sender":"s+1@src.example","recipient":"r1@a.example","n":2,"token":"ENVID-1","storm_id":"run-1","message_id":"<1@src.example>","ending":"reply","stage":"message",` +
 			`"code":250,"enhanced":"2.0.0","cause":"plain","fault":"rst-before","delivered":true,"reply_sent":true,"ambiguous":true,"size":1024,"amends":true}`},
-	{"attempt without a reply", Row{Kind: KindAttempt, Attempt: Attempt{
-		Conn: 9, Listener: "mx1", Time: at(0), End: at(1), Sender: []byte("a\"b\\\x01@x"), Recipient: []byte("g\xc3\xbcn@\xff\x80"), Token: []byte{}, Ending: EndLost, Stage: smtp.StageData,
+	{"attempt without a reply", event.Row{Kind: event.KindAttempt, Attempt: event.Attempt{
+		Conn: 9, Listener: "mx1", Time: at(0), End: at(1), Sender: []byte("a\"b\\\x01@x"), Recipient: []byte("g\xc3\xbcn@\xff\x80"), Token: []byte{}, Ending: event.EndLost, Stage: smtp.StageData,
 	}},
 		`{"kind":"attempt","conn":9,"listener":"mx1","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","sender":"a\"b\\\u0001@x","recipient":"gün@\udcff\udc80",` +
 			`"token":"","ending":"lost","stage":"data","delivered":false,"reply_sent":false,"size":0}`},
@@ -64,11 +65,11 @@ var goldenRows = []struct {
 
 func TestRowsAsTheyStandInAFile(t *testing.T) {
 	for _, g := range goldenRows {
-		if got := string(g.row.Append(nil)); got != g.line+"\n" {
+		if got := string(Append(nil, &g.row)); got != g.line+"\n" {
 			t.Errorf("%s:\n got %s want %s", g.name, got, g.line)
 		}
 		var d decoder
-		var got Row
+		var got event.Row
 		if err := d.decode([]byte(g.line), &got); err != nil {
 			t.Errorf("%s: decoding: %v", g.name, err)
 		} else if !reflect.DeepEqual(normal(got), normal(g.row)) {
@@ -78,7 +79,7 @@ func TestRowsAsTheyStandInAFile(t *testing.T) {
 }
 
 // normal makes empty slices nil, which encode the same.
-func normal(r Row) Row {
+func normal(r event.Row) event.Row {
 	for _, b := range []*[]byte{&r.Connection.Helo, &r.Transaction.Sender, &r.Transaction.Token, &r.Attempt.Sender, &r.Attempt.Recipient, &r.Attempt.Token, &r.Attempt.StormID, &r.Attempt.MessageID} {
 		if len(*b) == 0 {
 			*b = nil
@@ -88,7 +89,7 @@ func normal(r Row) Row {
 }
 
 // drawRow draws a row of any kind with any octets in its strings.
-func drawRow(t *rapid.T) Row {
+func drawRow(t *rapid.T) event.Row {
 	octets := func(label string) []byte { return rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, label) }
 	text := func(label string) string { return string(octets(label)) }
 	instant := func(label string) time.Time {
@@ -106,20 +107,20 @@ func drawRow(t *rapid.T) Row {
 		return rapid.SampledFrom([]smtp.Enhanced{{}, {Class: 2}, {Class: 4, Subject: 999, Detail: 1}, {Class: 5, Subject: 1, Detail: 10}}).Draw(t, "enhanced")
 	}
 	stage := func() smtp.Stage { return smtp.Stage(rapid.IntRange(0, smtp.NumStages-1).Draw(t, "stage")) }
-	end := func() Ending { return Ending(rapid.IntRange(0, numEndings-1).Draw(t, "ending")) }
+	end := func() event.Ending { return event.Ending(rapid.IntRange(0, event.NumEndings-1).Draw(t, "ending")) }
 	client := rapid.SampledFrom([]netip.AddrPort{
 		{}, netip.MustParseAddrPort("192.0.2.1:25"), netip.MustParseAddrPort("[::1]:65535"), netip.MustParseAddrPort("[::ffff:192.0.2.1]:0"), netip.MustParseAddrPort("[fe80::1%eth0\"]:1"),
 	}).Draw(t, "client")
-	r := Row{Kind: Kind(rapid.IntRange(0, numKinds-1).Draw(t, "kind"))}
+	r := event.Row{Kind: event.Kind(rapid.IntRange(0, event.NumKinds-1).Draw(t, "kind"))}
 	switch r.Kind {
-	case KindHeader:
-		r.Header = Header{instant("time"), text("plan"), text("hash"), number("seed"), Durability(rapid.IntRange(0, numDurabilities-1).Draw(t, "durability"))}
-	case KindSwap:
-		r.Swap = Swap{instant("time"), text("plan"), text("hash"), number("seed"), flag("restart")}
-	case KindGap:
-		r.Gap = Gap{number("rows"), text("error")}
-	case KindConnection:
-		r.Connection = Connection{
+	case event.KindStart:
+		r.Start = event.Start{Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Durability: event.Durability(rapid.IntRange(0, event.NumDurabilities-1).Draw(t, "durability"))}
+	case event.KindSwap:
+		r.Swap = event.Swap{Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Restart: flag("restart")}
+	case event.KindGap:
+		r.Gap = event.Gap{Rows: number("rows"), Error: text("error")}
+	case event.KindConnection:
+		r.Connection = event.Connection{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Phase: text("phase"), Helo: octets("helo"), Extended: flag("extended"),
 			TLS: text("tls"), Messages: number("messages"), Attempts: number("attempts"), Delivered: number("delivered"), OctetsIn: number("in"), OctetsOut: number("out"),
 			Undeclared8Bit: number("8bit"), Code: code(), Fault: text("fault"), Reason: "r" + text("reason"), Error: text("error"),
@@ -127,13 +128,13 @@ func drawRow(t *rapid.T) Row {
 		if r.Connection.Code != 0 {
 			r.Connection.Stage, r.Connection.Enhanced = stage(), enhanced()
 		}
-	case KindTransaction:
-		r.Transaction = Transaction{
+	case event.KindTransaction:
+		r.Transaction = event.Transaction{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
 			N: number("n"), Token: octets("token"), Ending: end(), Stage: stage(), Code: code(), Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), ReplySent: flag("sent"),
 		}
-	case KindAttempt:
-		r.Attempt = Attempt{
+	case event.KindAttempt:
+		r.Attempt = event.Attempt{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
 			Recipient: octets("recipient"), N: number("n"), Token: octets("token"), StormID: octets("storm"), MessageID: octets("id"), Ending: end(), Stage: stage(), Code: code(),
 			Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), Delivered: flag("delivered"), ReplySent: flag("sent"), Ambiguous: flag("ambiguous"),
@@ -146,12 +147,12 @@ func drawRow(t *rapid.T) Row {
 func TestAnyRowSurvivesTheWayThereAndBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		row := drawRow(t)
-		line := row.Append(nil)
+		line := Append(nil, &row)
 		if n := bytes.IndexByte(line, '\n'); n != len(line)-1 {
 			t.Fatalf("the row is not one line: %q", line)
 		}
 		var d decoder
-		var got Row
+		var got event.Row
 		if err := d.decode(line[:len(line)-1], &got); err != nil {
 			t.Fatalf("%v\n%s", err, line)
 		}
@@ -191,7 +192,7 @@ func TestStrictDecoder(t *testing.T) {
 	}
 	for _, test := range tests {
 		var d decoder
-		var row Row
+		var row event.Row
 		err := d.decode([]byte(test.line), &row)
 		switch {
 		case test.want == "" && err != nil:
@@ -211,7 +212,7 @@ func TestStrictDecoder(t *testing.T) {
 	} {
 		line := strings.Replace(attempt, change.from, change.to, 1)
 		var d decoder
-		var row Row
+		var row event.Row
 		if err := d.decode([]byte(line), &row); err == nil || !strings.Contains(err.Error(), change.want) {
 			t.Errorf("with %s: error %v, want %q", change.to, err, change.want)
 		}
@@ -224,15 +225,15 @@ func FuzzRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var d decoder
-		var row, again Row
+		var row, again event.Row
 		if d.decode(line, &row) != nil {
 			return
 		}
-		encoded := row.Append(nil)
+		encoded := Append(nil, &row)
 		if err := d.decode(bytes.TrimSuffix(encoded, []byte("\n")), &again); err != nil {
 			t.Fatalf("%q was read, but not as it was written: %v\n%s", line, err, encoded)
 		}
-		if second := again.Append(nil); !bytes.Equal(encoded, second) {
+		if second := Append(nil, &again); !bytes.Equal(encoded, second) {
 			t.Fatalf("written twice:\n%s%s", encoded, second)
 		}
 	})
@@ -244,7 +245,7 @@ func TestEncodingAllocatesNothing(t *testing.T) {
 	}
 	buf := make([]byte, 0, 4096)
 	for _, g := range goldenRows {
-		if n := testing.AllocsPerRun(100, func() { buf = g.row.Append(buf[:0]) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { buf = Append(buf[:0], &g.row) }); n != 0 {
 			t.Errorf("%s: %v allocations per row", g.name, n)
 		}
 	}
@@ -256,7 +257,7 @@ func TestDecodingAllocatesNothing(t *testing.T) {
 	}
 	for _, g := range goldenRows {
 		var d decoder
-		var row Row
+		var row event.Row
 		line := []byte(g.line)
 		if n := testing.AllocsPerRun(100, func() {
 			if err := d.decode(line, &row); err != nil {
@@ -275,7 +276,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(row.Kind.String(), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				buf = row.Append(buf[:0])
+				buf = Append(buf[:0], row)
 			}
 			b.SetBytes(int64(len(buf)))
 		})
@@ -285,7 +286,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	line := []byte(goldenRows[6].line)
 	var d decoder
-	var row Row
+	var row event.Row
 	b.ReportAllocs()
 	b.SetBytes(int64(len(line)))
 	for b.Loop() {
@@ -295,9 +296,9 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// ExampleRow_Append shows the line of a swap.
-func ExampleRow_Append() {
-	row := Row{Kind: KindSwap, Swap: Swap{Time: epoch, Plan: "calm", PlanHash: "2a", Seed: 1}}
-	fmt.Printf("%s", row.Append(nil))
+// ExampleAppend shows the line of a swap.
+func ExampleAppend() {
+	row := event.Row{Kind: event.KindSwap, Swap: event.Swap{Time: epoch, Plan: "calm", PlanHash: "2a", Seed: 1}}
+	fmt.Printf("%s", Append(nil, &row))
 	// Output: {"kind":"swap","time":"2026-01-31T10:20:30.5Z","plan":"calm","plan_hash":"2a","seed":1}
 }

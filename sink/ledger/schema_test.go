@@ -12,6 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"pgregory.net/rapid"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -43,8 +44,8 @@ func TestRowsFollowTheirSchema(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		row := drawRow(t)
-		if err := valid(t, s, row.Append(nil)); err != nil {
-			t.Fatalf("%v\n%s", err, row.Append(nil))
+		if err := valid(t, s, Append(nil, &row)); err != nil {
+			t.Fatalf("%v\n%s", err, Append(nil, &row))
 		}
 	})
 }
@@ -63,7 +64,7 @@ func TestSchemaIsAsStrictAsTheDecoder(t *testing.T) {
 				t.Fatal(err)
 			}
 			var d decoder
-			var row Row
+			var row event.Row
 			decoded, validated := d.decode(line, &row), valid(t, s, line)
 			if (decoded == nil) != (validated == nil) {
 				t.Errorf("%s, %s: the decoder says %v, the schema says %v", g.name, what, decoded, validated)
@@ -102,12 +103,12 @@ func TestSchemaKnowsTheKeys(t *testing.T) {
 	for i := range smtp.NumStages {
 		stages = append(stages, smtp.Stage(i).String())
 	}
-	if len(doc.OneOf) != numKinds {
-		t.Errorf("%d kinds in the schema, %d in the code", len(doc.OneOf), numKinds)
+	if len(doc.OneOf) != event.NumKinds {
+		t.Errorf("%d kinds in the schema, %d in the code", len(doc.OneOf), event.NumKinds)
 	}
 	for _, one := range doc.OneOf {
 		name, _ := one.Properties["kind"].Const.(string)
-		kind, err := parseKind([]byte(name))
+		kind, err := event.ParseKind([]byte(name))
 		if err != nil {
 			t.Error(err)
 			continue

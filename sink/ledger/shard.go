@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // Ticket names a Flush of a Shard whose rows are not on disk yet. The tickets of a shard count up from 1; 0 means that there is
@@ -37,7 +39,7 @@ type Shard struct {
 }
 
 // Attempt appends the final row of a RCPT command. Nothing of a is kept.
-func (s *Shard) Attempt(a *Attempt) {
+func (s *Shard) Attempt(a *event.Attempt) {
 	s.mu.Lock()
 	s.buf = AppendAttempt(s.buf, a)
 	s.appended()
@@ -45,7 +47,7 @@ func (s *Shard) Attempt(a *Attempt) {
 }
 
 // Transaction appends the row of a transaction that died before RCPT. Nothing of t is kept.
-func (s *Shard) Transaction(t *Transaction) {
+func (s *Shard) Transaction(t *event.Transaction) {
 	s.mu.Lock()
 	s.buf = AppendTransaction(s.buf, t)
 	s.appended()
@@ -53,7 +55,7 @@ func (s *Shard) Transaction(t *Transaction) {
 }
 
 // Connection appends the last row of a connection. Nothing of c is kept.
-func (s *Shard) Connection(c *Connection) {
+func (s *Shard) Connection(c *event.Connection) {
 	s.mu.Lock()
 	s.buf = AppendConnection(s.buf, c)
 	s.appended()
@@ -63,12 +65,12 @@ func (s *Shard) Connection(c *Connection) {
 func (s *Shard) appended() {
 	s.rows++
 	switch d := s.w.durability; {
-	case d == Ack && len(s.buf) > ackAtMost:
+	case d == event.Ack && len(s.buf) > ackAtMost:
 		s.drop(errTooMany)
 		s.early = errTooMany
-	case d != Ack && len(s.buf) >= flushAt:
+	case d != event.Ack && len(s.buf) >= flushAt:
 		s.writeEarly()
-	case d == None && s.rows == 1:
+	case d == event.None && s.rows == 1:
 		s.w.poke()
 	}
 }
@@ -85,7 +87,7 @@ func (s *Shard) appended() {
 func (s *Shard) Flush() (Ticket, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.w.durability == None {
+	if s.w.durability == event.None {
 		err := s.early
 		s.early = nil
 		return 0, err
@@ -99,12 +101,12 @@ func (s *Shard) Flush() (Ticket, error) {
 		}
 		return 0, s.failed
 	}
-	if s.w.durability == Ack && s.early != nil { // all or nothing
+	if s.w.durability == event.Ack && s.early != nil { // all or nothing
 		s.drop(s.early)
 		s.failed, s.early = s.early, nil
 		return 0, s.failed
 	}
-	ticket, err := s.write(s.w.durability == Ack)
+	ticket, err := s.write(s.w.durability == event.Ack)
 	s.failed, s.early = errors.Join(s.early, err), nil
 	return ticket, s.failed
 }
@@ -135,7 +137,7 @@ func (s *Shard) write(ticket bool) (Ticket, error) {
 	}
 	w.mu.Unlock()
 	s.empty()
-	if w.durability != None {
+	if w.durability != event.None {
 		w.poke()
 	}
 	if !ticket {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -64,16 +65,16 @@ type Summary struct {
 type unitCounts struct{ attempts, deliveries uint32 }
 
 type replyKey struct {
-	kind     Kind
+	kind     event.Kind
 	stage    smtp.Stage
-	ending   Ending
+	ending   event.Ending
 	code     smtp.Code
 	enhanced smtp.Enhanced
 }
 
 type summarizer struct {
 	Summary
-	kinds   [numKinds]uint64
+	kinds   [event.NumKinds]uint64
 	reasons map[string]uint64
 	replies map[replyKey]uint64
 	units   map[[2]uint64]unitCounts // by the hash of token and recipient
@@ -95,20 +96,20 @@ func Summarize(in Input) (*Summary, error) {
 	return s.finish(), nil
 }
 
-func (s *summarizer) row(row *Row) {
+func (s *summarizer) row(row *event.Row) {
 	s.kinds[row.Kind]++
 	switch row.Kind {
-	case KindHeader:
+	case event.KindStart:
 		s.Runs++
-		s.between(row.Header.Time, row.Header.Time)
-		s.plan(row.Header.Plan)
+		s.between(row.Start.Time, row.Start.Time)
+		s.plan(row.Start.Plan)
 		s.cutOpen()
-	case KindSwap:
+	case event.KindSwap:
 		s.between(row.Swap.Time, row.Swap.Time)
 		s.plan(row.Swap.Plan)
-	case KindGap:
+	case event.KindGap:
 		s.MissingRows += row.Gap.Rows
-	case KindConnection:
+	case event.KindConnection:
 		c := &row.Connection
 		s.between(c.Time, c.End)
 		s.Connections++
@@ -116,20 +117,20 @@ func (s *summarizer) row(row *Row) {
 		s.OctetsIn += c.OctetsIn
 		s.OctetsOut += c.OctetsOut
 		delete(s.open, c.Conn)
-	case KindTransaction:
+	case event.KindTransaction:
 		t := &row.Transaction
 		s.between(t.Time, t.End)
 		s.open[t.Conn] = struct{}{}
 		s.replies[replyKey{row.Kind, t.Stage, t.Ending, t.Code, t.Enhanced}]++
-	case KindAttempt:
+	case event.KindAttempt:
 		s.attempt(&row.Attempt)
 	}
 }
 
-func (s *summarizer) attempt(a *Attempt) {
+func (s *summarizer) attempt(a *event.Attempt) {
 	s.between(a.Time, a.End)
 	s.open[a.Conn] = struct{}{}
-	s.replies[replyKey{KindAttempt, a.Stage, a.Ending, a.Code, a.Enhanced}]++
+	s.replies[replyKey{event.KindAttempt, a.Stage, a.Ending, a.Code, a.Enhanced}]++
 	key := s.fingerprint(a.Token, a.Recipient)
 	u := s.units[key]
 	u.attempts++
@@ -178,7 +179,7 @@ func (s *summarizer) finish() *Summary {
 	s.cutOpen()
 	for k, n := range s.kinds {
 		if n > 0 {
-			s.Rows = append(s.Rows, NameCount{Kind(k).String(), n})
+			s.Rows = append(s.Rows, NameCount{event.Kind(k).String(), n})
 		}
 	}
 	s.ConnectionReasons = sortedNames(s.reasons)

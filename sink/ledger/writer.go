@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // File is what a Writer appends to. Write appends at the end, wherever another Write or a Truncate left it.
@@ -27,9 +29,9 @@ const (
 
 // WriterConfig says how rows are written.
 type WriterConfig struct {
-	File   File
-	Size   int64  // the file's length: whole rows
-	Header Header // starts the run; its durability is the writer's
+	File  File
+	Size  int64       // the file's length: whole rows
+	Start event.Start // starts the run; its durability is the writer's
 	// Every is how long the writer's goroutine gathers rows before it writes (None) or syncs (Batch, Ack) them all at once. 0 means
 	// the default; for Ack that is not to wait: what is flushed during one sync shares the next.
 	Every time.Duration
@@ -58,7 +60,7 @@ type WriterStats struct {
 // Memory stays bounded whatever the file does: rows that can't be written are dropped and counted, and a gap row takes their place
 // once the file can be written again.
 type Writer struct {
-	durability Durability
+	durability event.Durability
 	every      time.Duration
 	file       File
 	failing    func(error)
@@ -92,21 +94,21 @@ type commit struct {
 // NewWriter returns a writer that appends to cfg.File, whose owner it becomes unless there is an error: that of writing the header.
 func NewWriter(cfg WriterConfig) (*Writer, error) {
 	w := &Writer{
-		durability: cfg.Header.Durability, every: cfg.Every, file: cfg.File, failing: cfg.Failing, size: cfg.Size, synced: cfg.Size,
+		durability: cfg.Start.Durability, every: cfg.Every, file: cfg.File, failing: cfg.Failing, size: cfg.Size, synced: cfg.Size,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if w.every <= 0 {
 		switch w.durability {
-		case None:
+		case event.None:
 			w.every = DefaultFlushEvery
-		case Batch:
+		case event.Batch:
 			w.every = DefaultSyncEvery
 		}
 	}
-	if err := w.append(AppendHeader(nil, &cfg.Header), 1); err != nil {
+	if err := w.append(AppendStart(nil, &cfg.Start), 1); err != nil {
 		return nil, err
 	}
-	if w.durability != None {
+	if w.durability != event.None {
 		if w.sync(); w.syncErr != nil {
 			return nil, w.syncErr
 		}
@@ -116,7 +118,7 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 }
 
 // Durability returns the writer's durability.
-func (w *Writer) Durability() Durability { return w.durability }
+func (w *Writer) Durability() event.Durability { return w.durability }
 
 // Shard returns a new shard, which lives as long as the writer. notify is called once for each ticket that the shard issued, in
 // their order, by the writer's goroutine (or that of Close): with nil when the rows of that Flush, and of all before it, are on disk,
@@ -130,7 +132,7 @@ func (w *Writer) Shard(notify func(Ticket, error)) *Shard {
 }
 
 // Swap appends the row of a plan swap at once.
-func (w *Writer) Swap(s *Swap) error {
+func (w *Writer) Swap(s *event.Swap) error {
 	w.mu.Lock()
 	err := w.append(AppendSwap(nil, s), 1)
 	w.mu.Unlock()
@@ -165,7 +167,7 @@ func (w *Writer) Close() error {
 	_ = w.append(nil, 0) // a last try to write the gap row, if one is owed; what is lost is counted already
 	w.closed = true
 	w.mu.Unlock()
-	if w.durability != None {
+	if w.durability != event.None {
 		w.sync()
 	}
 	w.raise()
@@ -209,7 +211,7 @@ func (w *Writer) run() {
 				return
 			}
 		}
-		if w.durability == None {
+		if w.durability == event.None {
 			w.flushAll()
 		} else {
 			w.sync()
@@ -253,7 +255,7 @@ func (w *Writer) append(rows []byte, n uint64) error {
 		return w.broken
 	}
 	if w.owed > 0 {
-		w.gap = AppendGap(w.gap[:0], &Gap{Rows: w.owed, Error: w.stats.Error})
+		w.gap = AppendGap(w.gap[:0], &event.Gap{Rows: w.owed, Error: w.stats.Error})
 		if err := w.write(w.gap, 1); err != nil {
 			w.lose(n)
 			return err
@@ -339,7 +341,7 @@ func (w *Writer) sync() {
 		err = fmt.Errorf("syncing the ledger: %w", err)
 		w.stats.SyncErrors++
 		w.fail(&w.syncErr, err)
-		if w.durability == Ack {
+		if w.durability == event.Ack {
 			w.revoke()
 			commits = append(commits, w.pending...) // issued during the sync: their rows are gone as well
 			w.pending = w.pending[:0]

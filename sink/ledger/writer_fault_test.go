@@ -9,13 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 func TestAckTakesRowsBackWhenSyncFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
 		var alarms []error
-		w := newTestWriter(t, Ack, f, func(err error) { alarms = append(alarms, err) })
+		w := newTestWriter(t, event.Ack, f, func(err error) { alarms = append(alarms, err) })
 		var notes ackNotes
 		s := w.Shard(notes.notify)
 		s.Attempt(attemptOf("kept"))
@@ -69,7 +71,7 @@ func TestBatchOutlivesAFailingSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
 		var alarms []error
-		w := newTestWriter(t, Batch, f, func(err error) { alarms = append(alarms, err) })
+		w := newTestWriter(t, event.Batch, f, func(err error) { alarms = append(alarms, err) })
 		f.set(func() { f.syncErr = syscall.EIO })
 		s := w.Shard(nil)
 		for range 3 {
@@ -93,7 +95,7 @@ func TestBatchOutlivesAFailingSync(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
-	for _, d := range []Durability{None, Batch, Ack} {
+	for _, d := range []event.Durability{event.None, event.Batch, event.Ack} {
 		t.Run(d.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newMemoryFile()
@@ -122,7 +124,7 @@ func TestFullDisk(t *testing.T) {
 				if held := cap(s.buf); held > 2*flushAt {
 					t.Errorf("the shard holds %d octets", held)
 				}
-				if failed == 0 || (d != None && failed != turns) {
+				if failed == 0 || (d != event.None && failed != turns) {
 					t.Errorf("%d of %d flushes failed", failed, turns)
 				}
 				if stats := w.Stats(); stats.Lost != turns || stats.Broken {
@@ -139,9 +141,9 @@ func TestFullDisk(t *testing.T) {
 				if got := f.tokens(t); got != "gap 1" {
 					t.Errorf("the file holds %q, want a gap and a row", got)
 				}
-				var gap Gap
-				_, _, _ = eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *Row) {
-					if r.Kind == KindGap {
+				var gap event.Gap
+				_, _, _ = eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *event.Row) {
+					if r.Kind == event.KindGap {
 						gap = r.Gap
 					}
 				})
@@ -157,7 +159,7 @@ func TestFullDisk(t *testing.T) {
 func TestShortWriteLeavesNoPiece(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
-		w := newTestWriter(t, Batch, f, nil)
+		w := newTestWriter(t, event.Batch, f, nil)
 		s := w.Shard(nil)
 		f.set(func() { f.short = true })
 		s.Attempt(attemptOf("1"))
@@ -177,7 +179,7 @@ func TestShortWriteLeavesNoPiece(t *testing.T) {
 func TestNothingFollowsATornRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
-		w := newTestWriter(t, Batch, f, nil)
+		w := newTestWriter(t, event.Batch, f, nil)
 		s := w.Shard(nil)
 		f.set(func() { f.short, f.truncateErr = true, syscall.EIO })
 		s.Attempt(attemptOf("1"))
@@ -200,7 +202,7 @@ func TestNothingFollowsATornRow(t *testing.T) {
 func TestHeaderThatCannotBeWritten(t *testing.T) {
 	f := newMemoryFile()
 	f.room = 10
-	if _, err := NewWriter(WriterConfig{File: f, Header: Header{Time: epoch}}); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := NewWriter(WriterConfig{File: f, Start: event.Start{Time: epoch}}); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("NewWriter() = %v, want ENOSPC", err)
 	}
 	if len(f.data) != 0 {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 func TestMain(m *testing.M) {
@@ -109,11 +111,11 @@ func (f *memoryFile) tokens(t *testing.T) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var got []string
-	torn, _, err := eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *Row) {
+	torn, _, err := eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *event.Row) {
 		switch r.Kind {
-		case KindAttempt:
+		case event.KindAttempt:
 			got = append(got, string(r.Attempt.Token))
-		case KindGap:
+		case event.KindGap:
 			got = append(got, "gap")
 		}
 	})
@@ -123,13 +125,13 @@ func (f *memoryFile) tokens(t *testing.T) string {
 	return strings.Join(got, " ")
 }
 
-func attemptOf(token string) *Attempt {
-	return &Attempt{Conn: 1, Listener: "l", Time: epoch, End: epoch, Token: []byte(token), Sender: []byte(token), Recipient: []byte("r"), Delivered: true, Code: 250, ReplySent: true}
+func attemptOf(token string) *event.Attempt {
+	return &event.Attempt{Conn: 1, Listener: "l", Time: epoch, End: epoch, Token: []byte(token), Sender: []byte(token), Recipient: []byte("r"), Delivered: true, Code: 250, ReplySent: true}
 }
 
-func newTestWriter(t *testing.T, d Durability, f *memoryFile, failing func(error)) *Writer {
+func newTestWriter(t *testing.T, d event.Durability, f *memoryFile, failing func(error)) *Writer {
 	t.Helper()
-	w, err := NewWriter(WriterConfig{File: f, Header: Header{Time: epoch, Durability: d}, Failing: failing})
+	w, err := NewWriter(WriterConfig{File: f, Start: event.Start{Time: epoch, Durability: d}, Failing: failing})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func newTestWriter(t *testing.T, d Durability, f *memoryFile, failing func(error
 func TestBatchWritesOncePerFlushAndSyncsInGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
-		w := newTestWriter(t, Batch, f, nil)
+		w := newTestWriter(t, event.Batch, f, nil)
 		a, b := w.Shard(nil), w.Shard(nil)
 		a.Attempt(attemptOf("1"))
 		a.Attempt(attemptOf("2"))
@@ -172,9 +174,9 @@ func TestBatchWritesOncePerFlushAndSyncsInGroups(t *testing.T) {
 		if _, now, _, _ := f.counts(); now != syncs+1 {
 			t.Error("synced with nothing to sync")
 		}
-		b.Connection(&Connection{Conn: 1, Listener: "l", Time: epoch, End: epoch, Reason: "quit"})
-		b.Transaction(&Transaction{Conn: 1, Listener: "l", Time: epoch, End: epoch})
-		if err := w.Swap(&Swap{Time: epoch}); err != nil {
+		b.Connection(&event.Connection{Conn: 1, Listener: "l", Time: epoch, End: epoch, Reason: "quit"})
+		b.Transaction(&event.Transaction{Conn: 1, Listener: "l", Time: epoch, End: epoch})
+		if err := w.Swap(&event.Swap{Time: epoch}); err != nil {
 			t.Error(err)
 		}
 		if err := w.Close(); err != nil || !f.closed || f.durable != len(f.data) {
@@ -196,7 +198,7 @@ func TestBatchWritesOncePerFlushAndSyncsInGroups(t *testing.T) {
 func TestNoneBuffersForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
-		w := newTestWriter(t, None, f, nil)
+		w := newTestWriter(t, event.None, f, nil)
 		s := w.Shard(nil)
 		s.Attempt(attemptOf("1"))
 		if _, err := s.Flush(); err != nil {
@@ -253,7 +255,7 @@ func (n *ackNotes) of(t Ticket) (error, bool) {
 func TestAckTellsOnlyWhatIsOnDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newMemoryFile()
-		w := newTestWriter(t, Ack, f, nil)
+		w := newTestWriter(t, event.Ack, f, nil)
 		f.set(func() { f.syncing, f.release = make(chan struct{}), make(chan struct{}) })
 		var one, two ackNotes
 		a, b := w.Shard(one.notify), w.Shard(two.notify)
@@ -312,7 +314,7 @@ func TestAckTellsOnlyWhatIsOnDisk(t *testing.T) {
 func TestLoopsDoNotInterleave(t *testing.T) {
 	const loops, turns = 4, 500
 	f := newMemoryFile()
-	w := newTestWriter(t, Ack, f, nil)
+	w := newTestWriter(t, event.Ack, f, nil)
 	var wg sync.WaitGroup
 	for range loops {
 		var notes ackNotes
@@ -341,7 +343,7 @@ func TestLoopsDoNotInterleave(t *testing.T) {
 
 func TestTicketsAreToldOnceAndInOrder(t *testing.T) {
 	f := newMemoryFile()
-	w := newTestWriter(t, Ack, f, nil)
+	w := newTestWriter(t, event.Ack, f, nil)
 	var notes ackNotes
 	s := w.Shard(notes.notify)
 	var last Ticket
@@ -379,7 +381,7 @@ func TestFlushAllocatesNothing(t *testing.T) {
 	}
 	f := newMemoryFile()
 	f.data = make([]byte, 0, 1<<20)
-	w := newTestWriter(t, Batch, f, nil)
+	w := newTestWriter(t, event.Batch, f, nil)
 	s := w.Shard(nil)
 	a := attemptOf("x")
 	if n := testing.AllocsPerRun(500, func() {

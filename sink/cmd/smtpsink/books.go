@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
@@ -21,13 +21,13 @@ type books struct {
 
 func (b *books) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&b.file, "ledger", "", "`file` to append a row to for each connection, transaction and recipient; what it holds already is gone on with")
-	f.StringVar(&b.durability, "durability", ledger.Batch.String(), "what a crash may cost: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
+	f.StringVar(&b.durability, "durability", event.Batch.String(), "what a crash may cost: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
 	f.DurationVar(&b.timeout, "ledger-timeout", session.DefaultMaxCommit, "with durability ack: how long a client may have to wait for the disk before it is told 451 4.3.0")
 }
 
 // configure adds to the server's configuration.
 func (b *books) configure(cfg *sink.Config, given bool, say func(format string, args ...any)) error {
-	durability, err := ledger.ParseDurability(b.durability)
+	durability, err := event.ParseDurability(b.durability)
 	switch {
 	case err != nil:
 		return fmt.Errorf("--durability: %w", err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -258,14 +259,14 @@ func checkOrdinals(t *testing.T, book string) {
 	}
 	defer file.Close()
 	reader, last := ledger.NewReader(file, book), map[string]uint64{}
-	var row ledger.Row
+	var row event.Row
 	for {
 		if err := reader.Read(&row); err == io.EOF {
 			return
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if a := &row.Attempt; row.Kind == ledger.KindAttempt && a.N > 0 {
+		if a := &row.Attempt; row.Kind == event.KindAttempt && a.N > 0 {
 			if pair := string(a.Sender) + " " + string(a.Recipient); a.N != last[pair]+1 {
 				t.Errorf("attempt %d of %s follows attempt %d", a.N, pair, last[pair])
 			} else {

@@ -1,4 +1,4 @@
-package ledger
+package event
 
 import (
 	"fmt"
@@ -9,35 +9,34 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// Format names the format and its version, in the header row that starts each run of a ledger.
-const Format = "smtpstorm/ledger/1"
-
 // Kind says what a row tells.
 type Kind uint8
 
 // The kinds of rows.
 const (
-	KindHeader      Kind = iota // a run of the sink starts
+	KindStart       Kind = iota // a run of the sink starts
 	KindConnection              // a connection ended
 	KindTransaction             // a transaction ended without any RCPT command
 	KindAttempt                 // the fate of one RCPT command is known
 	KindSwap                    // another plan is in force
 	KindGap                     // rows are missing here: the file could not be written
 
-	numKinds = int(KindGap) + 1
+	// NumKinds is how many kinds there are.
+	NumKinds = int(KindGap) + 1
 )
 
-var kindNames = [numKinds]string{"header", "connection", "transaction", "attempt", "swap", "gap"}
+var kindNames = [NumKinds]string{"header", "connection", "transaction", "attempt", "swap", "gap"}
 
 // String returns the kind as rows write it.
 func (k Kind) String() string {
-	if int(k) < numKinds {
+	if int(k) < NumKinds {
 		return kindNames[k]
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-func parseKind(name []byte) (Kind, error) {
+// ParseKind returns the kind of that name. The error names the valid ones.
+func ParseKind(name []byte) (Kind, error) {
 	for i, n := range kindNames {
 		if n == string(name) {
 			return Kind(i), nil
@@ -56,14 +55,15 @@ const (
 	EndLost                    // the connection ended; Stage tells which reply the client would have got next
 	EndTimeout                 // the client was silent for too long; Stage as for EndLost
 
-	numEndings = int(EndTimeout) + 1
+	// NumEndings is how many endings there are.
+	NumEndings = int(EndTimeout) + 1
 )
 
-var endingNames = [numEndings]string{"reply", "abandoned", "lost", "timeout"}
+var endingNames = [NumEndings]string{"reply", "abandoned", "lost", "timeout"}
 
 // String returns "reply", "abandoned", "lost" or "timeout".
 func (e Ending) String() string {
-	if int(e) < numEndings {
+	if int(e) < NumEndings {
 		return endingNames[e]
 	}
 	return fmt.Sprintf("ending(%d)", uint8(e))
@@ -79,8 +79,8 @@ func ParseEnding(name string) (Ending, error) {
 	return 0, fmt.Errorf("unknown ending %q (valid: %s)", name, strings.Join(endingNames[:], " "))
 }
 
-// Header starts a run: each process that opens a ledger appends one. Connection numbers are unique within a run.
-type Header struct {
+// Start starts a run: each process that opens a ledger appends one. Connection numbers are unique within a run.
+type Start struct {
 	Time       time.Time
 	Plan       string // name of the plan in force
 	PlanHash   string // identifies its text
@@ -190,29 +190,10 @@ type Gap struct {
 // Row is one row of a ledger: the member that Kind names is meaningful.
 type Row struct {
 	Kind        Kind
-	Header      Header
+	Start       Start
 	Connection  Connection
 	Transaction Transaction
 	Attempt     Attempt
 	Swap        Swap
 	Gap         Gap
-}
-
-// Append appends the row as one JSON line with its line feed.
-func (r *Row) Append(dst []byte) []byte {
-	switch r.Kind {
-	case KindHeader:
-		return AppendHeader(dst, &r.Header)
-	case KindConnection:
-		return AppendConnection(dst, &r.Connection)
-	case KindTransaction:
-		return AppendTransaction(dst, &r.Transaction)
-	case KindAttempt:
-		return AppendAttempt(dst, &r.Attempt)
-	case KindSwap:
-		return AppendSwap(dst, &r.Swap)
-	case KindGap:
-		return AppendGap(dst, &r.Gap)
-	}
-	return dst
 }

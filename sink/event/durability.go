@@ -1,4 +1,4 @@
-package ledger
+package event
 
 import (
 	"fmt"
@@ -18,14 +18,15 @@ const (
 	// Ack survives a crash of the machine: no positive final reply goes out before its row is on disk.
 	Ack
 
-	numDurabilities = int(Ack) + 1
+	// NumDurabilities is how many durabilities there are.
+	NumDurabilities = int(Ack) + 1
 )
 
-var durabilityNames = [numDurabilities]string{"none", "batch", "ack"}
+var durabilityNames = [NumDurabilities]string{"none", "batch", "ack"}
 
 // String returns "none", "batch" or "ack".
 func (d Durability) String() string {
-	if int(d) < numDurabilities {
+	if int(d) < NumDurabilities {
 		return durabilityNames[d]
 	}
 	return fmt.Sprintf("durability(%d)", uint8(d))

@@ -1,0 +1,6 @@
+// Package event is the vocabulary of what happens in a sink, as rows: a run starts, a connection ends, a transaction ends before any
+// RCPT, the fate of one RCPT command is known, another plan comes into force. Sessions tell what happened in these words; the ledger
+// is their durable form (package ledger), and package reconcile judges by them.
+//
+// The package holds words alone: no file, no format, no session.
+package event
