@@ -90,8 +90,13 @@ export interface Delivery {
   at: number;
   /** Milliseconds from the begin of the sending; 0 if not delivered, or not sent by this process. */
   duration: number;
-  /** RCPT commands that the sink saw for the message. */
+  /**
+   * RCPT commands that the sink saw for the message. One that was refused before the header came counts for the message that comes next from
+   * the same sender to the same recipient: give each message an envelope of its own, or its token as ENVID (`dsn: { envid: true }`).
+   */
   attempts: number;
+  /** Those of them that ended in a delivery: more than there are recipients means duplicates. */
+  deliveries: number;
   /** Reply code of the last attempt; 0 without one. */
   code: number;
   error: string;
@@ -104,8 +109,9 @@ export interface AttachedSink {
   readonly ca: string;
   stats(): SinkStats;
   /**
-   * Waits for a message by its token: X-Storm-Id, ENVID or the envelope sender. The latest 200,000 messages are known. A delivery adds to the
-   * trend smtp_delivery_duration. @default {timeout: "60s"}
+   * Waits for a message by its token: X-Storm-Id, ENVID or the envelope sender. The latest 200,000 messages are known. A message that was
+   * delivered adds once to the trend smtp_delivery_duration, however often it is waited for. On a sink that was stopped, or is stopped
+   * meanwhile, the wait ends at once. @default {timeout: "60s"}
    */
   waitFor(token: string, options?: { timeout?: number | string }): Promise<Delivery>;
   /** Stops the sink; what it replied becomes samples of smtp_sink_replies. */

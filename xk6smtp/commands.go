@@ -245,8 +245,9 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 			token := ""
 			var header []byte
 			if isMessage {
-				token = c.module.root.tokens.next()
-				header = built.appendHeader(nil, token, new(dateLine).at(time.Now()))
+				fresh := c.module.root.tokens.next()
+				token = built.token(body, fresh)
+				header = built.appendHeader(nil, fresh, new(dateLine).at(time.Now()))
 			}
 			return c.runTransfer(op, smtp.StageData, token, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Data(op.ctx, header, body)

@@ -28,6 +28,7 @@ type message struct {
 
 	idDomain                    string // right of the @ in Message-ID
 	date, messageID, hasStormID bool   // header fields that the body has itself
+	stormID                     string // value of that X-Storm-Id, with the fields' defaults
 }
 
 // messageOptions is what new Message takes.
@@ -143,6 +144,7 @@ func (m *message) build(o *messageOptions) error {
 func (m *message) finish(o *messageOptions, wire []byte) error {
 	if len(o.fields) == 0 {
 		m.body = client.NewBody(wire)
+		m.stormID = ownStormID(m.body)
 		return nil
 	}
 	m.fields = o.fields
@@ -160,6 +162,7 @@ func (m *message) finish(o *messageOptions, wire []byte) error {
 	if err := m.template.Execute(m.body, m.values(nil)); err != nil {
 		return &optionError{messageOwner, "fields", err.Error()}
 	}
+	m.stormID = ownStormID(m.body)
 	return nil
 }
 
@@ -319,8 +322,33 @@ func filler(n int) string {
 	return string(fill)
 }
 
+// token returns what a sending of body is known by: the message's own X-Storm-Id if it has one, and fresh otherwise.
+func (m *message) token(body *client.Body, fresh string) string {
+	own := ""
+	switch {
+	case !m.hasStormID:
+	case body == m.body:
+		own = m.stormID
+	default:
+		own = ownStormID(body)
+	}
+	if own == "" {
+		return fresh
+	}
+	return own
+}
+
+// ownStormID is the value of a body's X-Storm-Id, empty without one.
+func ownStormID(body *client.Body) string {
+	start, end, ok := field(body.Wire(), tokenHeader)
+	if !ok {
+		return ""
+	}
+	return stormID(body.Wire()[start+len(tokenHeader)+1 : end])
+}
+
 // appendHeader appends the lines that belong to one sending: Date and Message-ID unless the message has its own (RFC 5322
-// section 3.6 wants both), and the token.
+// section 3.6 wants both), and the token, which the body has itself if it is not fresh.
 func (m *message) appendHeader(dst []byte, token string, date []byte) []byte {
 	if !m.date {
 		dst = append(dst, date...)

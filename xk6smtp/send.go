@@ -64,10 +64,9 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) outcome 
 
 // runSend sends a message, and connects first if need be.
 func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, options *sendOptions) answer {
-	token := c.module.root.tokens.next()
+	fresh := c.module.root.tokens.next()
 	now := time.Now()
-	c.module.root.sinks.noteSent(token, now)
-	c.header = m.appendHeader(c.header[:0], token, c.date.at(now))
+	c.header = m.appendHeader(c.header[:0], fresh, c.date.at(now))
 	wire.Header = c.header
 	if len(options.fields) > 0 {
 		wire.Body = &c.filled
@@ -75,6 +74,8 @@ func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, opt
 			wire.Body = m.body // never: the call has checked the values
 		}
 	}
+	token := m.token(wire.Body, fresh)
+	c.module.root.sinks.noteSent(token, now, wire.From, wire.To)
 	expected := options.expected
 	if expected == nil {
 		expected = c.options.expected

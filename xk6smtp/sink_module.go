@@ -92,13 +92,13 @@ type sinks struct {
 	mu      sync.Mutex
 	running map[string]*embedded
 	started int
-	sent    *recent[time.Time] // by token, while a sink runs
-	inside  int                // connections of clients to sinks of this process
-	outside string             // the first other server that clients connected to while a sink ran
+	sent    *recent[*sending] // by token, while a sink runs
+	inside  int               // connections of clients to sinks of this process
+	outside string            // the first other server that clients connected to while a sink ran
 }
 
 func newSinks() *sinks {
-	return &sinks{running: make(map[string]*embedded), sent: newRecent[time.Time]()}
+	return &sinks{running: make(map[string]*embedded), sent: newRecent[*sending]()}
 }
 
 func (s *sinks) add(run string, e *embedded) {
@@ -174,20 +174,32 @@ func (e *embedded) listens(remote net.Addr) bool {
 	return false
 }
 
-// noteSent remembers when a sending began, for those who wait for its delivery.
-func (s *sinks) noteSent(token string, at time.Time) {
+// sending is a message as a client of this process sent it first.
+type sending struct {
+	at   time.Time // the begin of send
+	from string
+	to   []string
+}
+
+// noteSent remembers a sending for those who wait for its delivery. A message that is sent again under the same token began with its
+// first sending.
+func (s *sinks) noteSent(token string, at time.Time, from string, to []string) {
 	if !s.any.Load() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent.put(token, at)
+	if _, ok := s.sent.get(token); !ok {
+		s.sent.put(token, &sending{at, from, to})
+	}
 }
 
-func (s *sinks) sentAt(token string) (time.Time, bool) {
+// sentAs returns how a message was sent, nil if it was not sent by this process.
+func (s *sinks) sentAs(token string) *sending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sent.get(token)
+	sent, _ := s.sent.get(token)
+	return sent
 }
 
 // closeAll stops what no script has stopped.
@@ -195,6 +207,7 @@ func (s *sinks) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, e := range s.running {
+		e.deliveries.stop()
 		// Nothing was promised to anybody any more; the error could only be told to nobody.
 		_ = e.server.Close()
 		delete(s.running, id)
@@ -339,6 +352,7 @@ func (m *sinkInstance) stop(e *embedded) sobek.Value {
 			}
 			ctx, cancel := context.WithTimeout(call.ctx, shutdownLimit)
 			defer cancel()
+			defer e.deliveries.stop()
 			if err := e.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 				return nil, err
 			}
@@ -357,13 +371,14 @@ const defaultWait = time.Minute
 
 // deliveryResult is what waitFor resolves with.
 type deliveryResult struct {
-	OK       bool    `js:"ok"`
-	Token    string  `js:"token"`
-	At       float64 `js:"at"`       // milliseconds since 1970, 0 if not delivered
-	Duration float64 `js:"duration"` // milliseconds, 0 if not delivered or not sent by this process
-	Attempts int     `js:"attempts"`
-	Code     int     `js:"code"` // of the last attempt's reply
-	Error    string  `js:"error"`
+	OK         bool    `js:"ok"`
+	Token      string  `js:"token"`
+	At         float64 `js:"at"`       // milliseconds since 1970, 0 if not delivered
+	Duration   float64 `js:"duration"` // milliseconds, 0 if not delivered or not sent by this process
+	Attempts   int     `js:"attempts"`
+	Deliveries int     `js:"deliveries"`
+	Code       int     `js:"code"` // of the last attempt's reply
+	Error      string  `js:"error"`
 }
 
 // waitFor waits until a message was delivered to the sink.
@@ -382,20 +397,27 @@ func (m *sinkInstance) waitFor(e *embedded, call sobek.FunctionCall) sobek.Value
 		return func(call *operation) (any, error) {
 			ctx, cancel := context.WithTimeout(call.ctx, timeout)
 			defer cancel()
-			d, err := e.deliveries.wait(ctx, token)
-			res := &deliveryResult{OK: err == nil, Token: token, Attempts: d.attempts, Code: int(d.code)}
-			if err != nil {
+			err := e.deliveries.wait(ctx, token)
+			sent := m.root.sinks.sentAs(token)
+			d := e.deliveries.of(token, sent)
+			res := &deliveryResult{OK: err == nil, Token: token, Attempts: d.attempts, Deliveries: d.deliveries, Code: int(d.code)}
+			switch {
+			case errors.Is(err, errSinkStopped):
+				res.Error = "not delivered: " + err.Error()
+			case err != nil && call.ctx.Err() != nil:
+				res.Error = "the iteration ended before the delivery"
+			case err != nil:
 				res.Error = fmt.Sprintf("not delivered within %v", timeout)
-				if call.ctx.Err() != nil {
-					res.Error = "the iteration ended before the delivery"
-				}
+			}
+			if err != nil {
 				return res, nil
 			}
 			res.At = float64(d.at.UnixMicro()) / 1000
-			if sent, ok := m.root.sinks.sentAt(token); ok {
-				took := max(d.at.Sub(sent), 0)
-				res.Duration = metrics.D(took)
-				call.batch.add(m.metrics.delivery, ownTags{}, res.Duration)
+			if sent != nil {
+				res.Duration = metrics.D(max(d.at.Sub(sent.at), 0))
+				if e.deliveries.sample(token) {
+					call.batch.add(m.metrics.delivery, ownTags{}, res.Duration)
+				}
 			}
 			return res, nil
 		}, err

@@ -4,9 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
 func TestSinkOfAScript(t *testing.T) {
@@ -20,6 +17,7 @@ func TestSinkOfAScript(t *testing.T) {
 		const r = await client.send(message);
 		const d = await sink.waitFor(r.token, {timeout: '10s'});
 		await client.quit();
+		await waiting;
 		const before = sink.stats();
 		const after = await sink.stop();
 		globalThis.data = data;
@@ -160,16 +158,5 @@ func TestDeliveriesForgetTheOldest(t *testing.T) {
 	}
 	if len(r.values) > maxRecent || len(r.order) > maxRecent {
 		t.Errorf("%d values and %d keys", len(r.values), len(r.order))
-	}
-}
-
-func TestDeliveryIsKnownByIDAndBySender(t *testing.T) {
-	d := newDeliveries()
-	d.Attempt(&session.Attempt{Token: []byte("s+1@src.test"), Code: 451})
-	d.Attempt(&session.Attempt{Token: []byte("s+1@src.test"), StormID: []byte(" run-1"), Code: 250, Delivered: true, End: time.Unix(1, 0)})
-	for token, attempts := range map[string]int{"s+1@src.test": 2, "run-1": 1} {
-		if known, err := d.wait(t.Context(), token); err != nil || known.attempts != attempts || known.code != 250 {
-			t.Errorf("%s: %+v, %v", token, known, err)
-		}
 	}
 }
