@@ -67,6 +67,8 @@ export interface TLSOptions {
   minVersion?: 'tls1.0' | 'tls1.1' | 'tls1.2' | 'tls1.3';
   /** @default k6's insecureSkipTLSVerify */
   insecureSkipTLSVerify?: boolean;
+  /** Take up the client's last TLS session again where the server allows it; `false`: every handshake is a full one. @default true */
+  resumption?: boolean;
 }
 
 /** What AUTH shows. */
@@ -254,7 +256,7 @@ export interface RecipientResult {
  * not expected, or of the first recipient if all were.
  */
 export interface SendResult extends Reply {
-  /** Value of the header field X-Storm-Id, unique to this sending. */
+  /** Value of the header field X-Storm-Id: the message's own, or one that is unique to this sending. */
   token: string;
   /** Whether commands were pipelined. */
   pipelined: boolean;
@@ -283,9 +285,10 @@ export class Client {
   constructor(options: ClientOptions);
   /**
    * Opens the connection unless it stands: greeting; EHLO, or HELO after a refused EHLO; TLS and AUTH as the options say. With
-   * `hello: false` it stops after the greeting (and implicit TLS). @default {hello: true}
+   * `hello: false` it stops after the greeting (and implicit TLS), with `greeting: false` before them: the next call goes on from there, unless it
+   * is {@link raw}. @default {hello: true, greeting: true}
    */
-  connect(options?: { hello?: boolean }): Promise<ConnectResult>;
+  connect(options?: { hello?: boolean; greeting?: boolean }): Promise<ConnectResult>;
   /** Sends a message, and connects first if need be. */
   send(message: Message, options?: SendOptions): Promise<SendResult>;
   /** EHLO (LHLO in LMTP); without a connection it opens one as far as the greeting. @default the option localName */
@@ -306,8 +309,15 @@ export class Client {
   bdat(chunk: string | ArrayBuffer | Uint8Array, options?: { last?: boolean }): Promise<TransferResult>;
   /** VRFY. */
   vrfy(address: string): Promise<Reply>;
-  /** Any line, as it is; one reply is read. The next {@link send} begins with RSET. */
-  raw(line: string): Promise<Reply>;
+  /** Any line, as it is; one reply is read. The next {@link send} begins with RSET. @default {phase: that of the line's verb} */
+  raw(line: string, options?: { reply?: true; phase?: Phase }): Promise<Reply>;
+  /**
+   * Octets as they are; nothing is read: a PROXY header after `connect({greeting: false})`, half a body, a pipeline of one's own. The result has
+   * `code: 0`. Read all replies by `raw(null)` before the next call that is not `raw`.
+   */
+  raw(octets: string | ArrayBuffer | Uint8Array, options: { reply: false }): Promise<Reply>;
+  /** Reads one reply and writes nothing: without a connection it opens one and reads its greeting. `phase` is what the reply counts for. @default {phase: "unknown"} */
+  raw(nothing: null, options?: { phase?: Phase }): Promise<Reply>;
   /** RSET. */
   rset(): Promise<Reply>;
   /** NOOP. */

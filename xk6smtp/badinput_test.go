@@ -24,7 +24,7 @@ func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {
 		{"new Client({host: 'x', port: NaN})", `Client: option "port" wants a whole number from 1 to 65535, not the number NaN`},
 		{"new Client({host: 'x', tls: 'ssl'})", `Client: option "tls" wants "none", "starttls", "required" or "implicit", not the string "ssl"`},
 		{"new Client({host: 'x', tls: true})", `Client: option "tls" wants "none", "starttls", "required" or "implicit", not true`},
-		{"new Client({host: 'x', tlsOptions: {cacert: 'x'}})", `Client: tlsOptions: option "cacert" is unknown (valid: ca cert insecureSkipTLSVerify key minVersion serverName)`},
+		{"new Client({host: 'x', tlsOptions: {cacert: 'x'}})", `Client: tlsOptions: option "cacert" is unknown (valid: ca cert insecureSkipTLSVerify key minVersion resumption serverName)`},
 		{"new Client({host: 'x', tlsOptions: {ca: 'x'}})", `Client: tlsOptions: option "ca" holds no certificate in PEM`},
 		{"new Client({host: 'x', tlsOptions: {cert: 'x'}})", `Client: tlsOptions: option "cert" and key are wanted together`},
 		{"new Client({host: 'x', tlsOptions: {cert: 'x', key: 'y'}})", `Client: tlsOptions: option "cert" and key don't fit: tls: failed to find any PEM data`},

@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type smtpClient struct {
 
 	mu        sync.Mutex // guards what close, the idle timer and the worker share
 	conn      *client.Conn
+	iteration context.Context // the only one that may use conn; nil if all may
 	busy      bool
 	idleSince time.Time
 	idle      *time.Timer // runs as long as it is set
@@ -78,13 +80,16 @@ func (m *module) newClient(call sobek.ConstructorCall) *sobek.Object {
 // jsConnect opens the connection now instead of with the first message.
 func (c *smtpClient) jsConnect(call sobek.FunctionCall) sobek.Value {
 	return c.start("connect", nil, func() (func(*operation) answer, error) {
-		hello := true
-		err := parseOptions(c.module.vu.Runtime(), "connect", call.Argument(0), map[string]parser{"hello": func(v option) (err error) {
-			hello, err = v.bool()
-			return err
-		}})
+		hello, greeting := true, true
+		flag := func(into *bool) parser {
+			return func(v option) (err error) {
+				*into, err = v.bool()
+				return err
+			}
+		}
+		err := parseOptions(c.module.vu.Runtime(), "connect", call.Argument(0), map[string]parser{"hello": flag(&hello), "greeting": flag(&greeting)})
 		return func(op *operation) answer {
-			op.greetingOnly = !hello
+			op.greetingOnly, op.dialOnly = !hello, !greeting
 			return c.runConnect(op)
 		}, err
 	})
@@ -172,6 +177,7 @@ func (c *smtpClient) start(method string, options **sendOptions, prepare func() 
 	if c.isClosed() {
 		return refuse(m.newError(method + ": the client was closed"))
 	}
+	m.root.warnOfThresholds(state)
 	run, err := prepare()
 	if err != nil {
 		return refuse(m.errorValue(err))
@@ -202,18 +208,23 @@ func (c *smtpClient) isClosed() bool {
 	return c.closed
 }
 
-// connection returns the connection if it can still be used.
-func (c *smtpClient) connection() *client.Conn {
+// connection returns the connection if the operation can use it: an iteration that must not reuse another one's does not get that.
+func (c *smtpClient) connection(op *operation) *client.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn != nil && !c.conn.Usable() {
+	switch conn := c.conn; {
+	case conn == nil:
+	case c.iteration != nil && c.iteration != op.ctx:
+		c.dropLocked()
+	case op.byHand && conn.Loose() && conn.Open():
+	case !conn.Usable():
 		c.dropLocked()
 	}
 	return c.conn
 }
 
 // adopt takes a new connection, unless the client was closed meanwhile.
-func (c *smtpClient) adopt(conn *client.Conn) error {
+func (c *smtpClient) adopt(op *operation, conn *client.Conn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -225,7 +236,20 @@ func (c *smtpClient) adopt(conn *client.Conn) error {
 	c.conn = conn
 	c.sent = 0
 	c.module.root.connections.add(conn)
+	if options := &op.state.Options; options.NoVUConnectionReuse.Bool || options.NoConnectionReuse.Bool {
+		c.iteration = op.ctx
+		context.AfterFunc(op.ctx, func() { c.iterationEnded(conn) })
+	}
 	return nil
+}
+
+// iterationEnded closes a connection that must not outlive the iteration that opened it, without QUIT, whose reply could not be counted.
+func (c *smtpClient) iterationEnded(conn *client.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == conn {
+		c.dropLocked()
+	}
 }
 
 // drop forgets the connection and closes it.
@@ -239,7 +263,7 @@ func (c *smtpClient) dropLocked() {
 	if c.conn != nil {
 		c.conn.Close()
 		c.module.root.connections.remove(c.conn)
-		c.conn = nil
+		c.conn, c.iteration = nil, nil
 	}
 }
 

@@ -306,31 +306,22 @@ func (c *smtpClient) runTransfer(op *operation, phase smtp.Stage, token string, 
 }
 
 func (c *smtpClient) jsVrfy(call sobek.FunctionCall) sobek.Value {
-	return c.line("vrfy", "address", "VRFY ", call)
-}
-
-func (c *smtpClient) jsRaw(call sobek.FunctionCall) sobek.Value {
-	return c.line("raw", "line", "", call)
-}
-
-// line sends a line that the script writes.
-func (c *smtpClient) line(method, what, prefix string, call sobek.FunctionCall) sobek.Value {
-	return c.start(method, nil, func() (func(*operation) answer, error) {
-		text, err := c.argument(method, what, call.Argument(0)).string()
-		if err != nil {
-			return nil, err
-		}
-		if err := client.CheckLine(text); err != nil {
-			return nil, &optionError{method, what, err.Error()}
-		}
-		line := prefix + text
-		return func(op *operation) answer {
-			phase := smtp.ParseCommand([]byte(line)).Verb.Stage()
-			return c.runCommand(op, phase, func(conn *client.Conn, ctx context.Context) (client.Reply, error) {
-				return conn.Raw(ctx, line)
-			})
-		}, nil
+	return c.start("vrfy", nil, func() (func(*operation) answer, error) {
+		line, err := c.lineArgument("vrfy", "address", "VRFY ", call.Argument(0))
+		return func(op *operation) answer { return c.runLine(op, smtp.StageVrfy, line) }, err
 	})
+}
+
+// lineArgument reads what a script writes on a command line.
+func (c *smtpClient) lineArgument(method, what, prefix string, value sobek.Value) (string, error) {
+	text, err := c.argument(method, what, value).string()
+	if err != nil {
+		return "", err
+	}
+	if err := client.CheckLine(text); err != nil {
+		return "", &optionError{method, what, err.Error()}
+	}
+	return prefix + text, nil
 }
 
 // argument is a method's argument as an option, for the same messages.

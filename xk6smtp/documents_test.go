@@ -84,6 +84,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 		{"### client.mail(address, options)", "client.mail('a@x.test', {nosuch: 1})", types, "MailParams", nil},
 		{"### client.rcpt(address, options)", "client.rcpt('a@x.test', {nosuch: 1})", types, "RcptParams", nil},
 		{"### client.connect(options)", "client.connect({nosuch: 1})", types, "", nil},
+		{"### client.raw(line, options)", "client.raw('x', {nosuch: 1})", types, "", nil},
 		{"### client.bdat(chunk, options)", "client.bdat('x', {nosuch: 1})", types, "", nil},
 		{"### Sink.start(plan, options)", "Sink.start(null, {nosuch: 1})", sinkTypes, "SinkOptions", nil},
 		{"### Sink.start(flags)", "Sink.start({nosuch: 1})", sinkTypes, "SinkFlags", nil},

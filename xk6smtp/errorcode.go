@@ -108,6 +108,8 @@ func errorCodeOf(err error) errorCode {
 		return codeBrokenPipe
 	case errors.As(err, &op):
 		switch {
+		case op.Op == "remote error", op.Op == "local error": // crypto/tls: an alert after the handshake, as TLS 1.3 demands certificates
+			return codeTLS
 		case op.Op != "dial":
 			return codeTCP
 		case op.Timeout():

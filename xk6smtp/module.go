@@ -3,6 +3,7 @@ package xk6smtp
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
@@ -18,6 +19,8 @@ type RootModule struct {
 	connections *connections
 	sinks       *sinks
 	events      events
+
+	thresholdsSeen atomic.Bool // they were looked at
 }
 
 // New returns a module root without connections and sinks.

@@ -27,8 +27,10 @@ type operation struct {
 	resolve  func(any) error
 	reject   func(any) error
 
-	// greetingOnly opens a connection as far as the greeting; withoutAuth, without AUTH.
-	greetingOnly, withoutAuth bool
+	// greetingOnly opens a connection as far as the greeting; withoutAuth, without AUTH; dialOnly does not even read the greeting.
+	greetingOnly, withoutAuth, dialOnly bool
+	// byHand takes a connection as it is: with replies that wait to be read, or the greeting.
+	byHand bool
 
 	batch batch
 }
@@ -81,7 +83,16 @@ func (m *module) failure(method string, res answer, base *replyResult) any {
 
 // ensure returns the connection, and opens one if there is none: the greeting is c.greeting's then.
 func (c *smtpClient) ensure(op *operation) (*client.Conn, error) {
-	if conn := c.connection(); conn != nil {
+	if conn := c.connection(op); conn != nil {
+		if !conn.Ungreeted() || op.dialOnly || op.byHand {
+			return conn, nil
+		}
+		err := conn.Resume(op.ctx, &c.greeting, op.greetingOnly)
+		op.batch.connection(&c.greeting, err)
+		if err != nil {
+			c.drop()
+			return nil, err
+		}
 		return conn, nil
 	}
 	config := c.options.config
@@ -97,14 +108,21 @@ func (c *smtpClient) ensure(op *operation) (*client.Conn, error) {
 		config.Credentials = nil
 	}
 	open := client.Connect
-	if op.greetingOnly {
+	switch {
+	case op.dialOnly:
+		open = client.Dial
+	case op.greetingOnly:
 		open = client.Open
 	}
 	conn, err := open(op.ctx, &config, &c.collector, &c.greeting)
 	if err == nil {
-		err = c.adopt(conn)
+		err = c.adopt(op, conn)
 	}
-	op.batch.connection(&c.greeting, err)
+	if op.dialOnly && err == nil {
+		op.batch.dialled(&c.greeting)
+	} else {
+		op.batch.connection(&c.greeting, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +132,9 @@ func (c *smtpClient) ensure(op *operation) (*client.Conn, error) {
 // release drops a connection that an operation has used up.
 func (c *smtpClient) release(op *operation, conn *client.Conn) {
 	limit := c.options.messagesPerConnection
+	if op.state.Options.NoConnectionReuse.Bool {
+		limit = 1
+	}
 	if limit > 0 && c.sent >= limit && conn.Open() {
 		// The reply to QUIT is counted; nothing depends on it any more.
 		_, _ = conn.Quit(op.ctx)
@@ -167,7 +188,7 @@ func (c *smtpClient) settle(res *replyResult, phase smtp.Stage, reply client.Rep
 // runQuit ends the connection in good order. Without one there is nothing to say, and nothing went wrong.
 func (c *smtpClient) runQuit(op *operation) answer {
 	res := &replyResult{OK: true, Phase: smtp.StageQuit.String()}
-	conn := c.connection()
+	conn := c.connection(op)
 	if conn == nil {
 		return res
 	}

@@ -90,7 +90,9 @@ func newConnectResult(g *client.Greeting, conn *client.Conn, err error) *connect
 		r.setError(broken.Phase, err)
 		return r
 	}
-	r.setReply(g.Reply, err == nil)
+	if r.setReply(g.Reply, err == nil); conn != nil && conn.Ungreeted() {
+		r.Phase = smtp.StageConnect.String() // there is no reply yet
+	}
 	return r
 }
 

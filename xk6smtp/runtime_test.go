@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -87,6 +88,12 @@ func (v *vu) run(body string) string {
 		return "throws " + err.Error()
 	}
 	return out
+}
+
+// iteration ends the iteration under way and begins the next.
+func (v *vu) iteration() {
+	v.rt.CancelContext()
+	v.rt.VU.CtxField, v.rt.CancelContext = context.WithCancel(context.Background())
 }
 
 // eval runs a synchronous expression.

@@ -98,20 +98,30 @@ func (b *batch) counts(c *collector) {
 	}
 }
 
+// dialled adds a connection whose greeting is still to be read.
+func (b *batch) dialled(g *client.Greeting) {
+	b.trend(b.metrics.connResolving, ownTags{}, g.Timings.Resolving)
+	b.trend(b.metrics.connConnecting, ownTags{}, g.Timings.Connecting)
+}
+
 // connection adds a connection attempt.
 func (b *batch) connection(g *client.Greeting, err error) {
 	t := g.Timings
-	b.trend(b.metrics.connResolving, ownTags{}, t.Resolving)
-	b.trend(b.metrics.connConnecting, ownTags{}, t.Connecting)
+	b.dialled(g)
 	b.trend(b.metrics.connTLS, ownTags{}, t.TLS)
 	b.trend(b.metrics.connBanner, ownTags{}, t.Banner)
 	b.trend(b.metrics.connEhlo, ownTags{}, t.Ehlo)
 	b.trend(b.metrics.connEhlo, ownTags{}, t.EhloTLS)
 	b.trend(b.metrics.connAuth, ownTags{}, t.Auth)
-	if err == nil {
+	b.greeted(err == nil)
+}
+
+// greeted adds whether the server began a dialogue.
+func (b *batch) greeted(ok bool) {
+	if ok {
 		b.add(b.metrics.sessions, ownTags{}, 1)
 	}
-	b.add(b.metrics.connFailed, ownTags{}, metrics.B(err != nil))
+	b.add(b.metrics.connFailed, ownTags{}, metrics.B(!ok))
 }
 
 // command adds the clock of a command that a script sent by itself.

@@ -15,7 +15,11 @@ type tlsOptions struct {
 	serverName  string
 	minVersion  uint16
 	skipVerify  *bool
+	fullOnly    bool // no session is resumed
 }
+
+// sessionsKept is how many of a server's tickets a client keeps: it has one connection at a time.
+const sessionsKept = 4
 
 // over returns k6's options with these laid over them.
 func (o *tlsOptions) over(base *tls.Config) *tls.Config {
@@ -24,6 +28,9 @@ func (o *tlsOptions) over(base *tls.Config) *tls.Config {
 		config = base.Clone()
 	}
 	config.NextProtos = nil // SMTP has no ALPN protocol
+	if config.ClientSessionCache = nil; !o.fullOnly {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(sessionsKept)
+	}
 	if o.roots != nil {
 		config.RootCAs = o.roots
 	}
@@ -101,6 +108,11 @@ func parseTLSOptions(v option) (*tlsOptions, error) {
 			}
 			o.minVersion = version
 			return nil
+		},
+		"resumption": func(v option) error {
+			wanted, err := v.bool()
+			o.fullOnly = !wanted
+			return err
 		},
 		"insecureSkipTLSVerify": func(v option) error {
 			skip, err := v.bool()

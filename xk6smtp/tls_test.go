@@ -109,9 +109,28 @@ func TestClientCertificate(t *testing.T) {
 		const options = {host: '127.0.0.1', port: PORT, tls: 'required', timeout: '5s'};
 		const without = await new Client({...options, tlsOptions: {ca: CERT}}).connect();
 		const having = await new Client({...options, tlsOptions: {ca: CERT, cert: CERT, key: KEY}}).connect();
-		return [without.ok, without.errorCode > 1000, having.ok].join()`)
-	if got != "false,true,true" {
+		return [without.ok, without.errorCode, having.ok, having.tls.version].join()`)
+	if got != "false,1300,true,tls1.3" {
 		t.Error(got)
+	}
+}
+
+func TestSessionsAreResumed(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		v, _ := encrypted(t, func(s *fakeServer) { s.tls.MinVersion, s.tls.MaxVersion = version, version })
+		got := v.run(`
+			const resumed = [];
+			for (const tlsOptions of [{ca: CERT}, {ca: CERT, resumption: false}, {ca: CERT, resumption: true}]) {
+				const client = new Client({host: '127.0.0.1', port: PORT, tls: 'required', tlsOptions});
+				for (let i = 0; i < 3; i++) {
+					resumed.push((await client.connect()).tls.resumed);
+					await client.quit();
+				}
+			}
+			return resumed.join()`)
+		if want := "false,true,true,false,false,false,false,true,true"; got != want {
+			t.Errorf("%s: resumed %s, expected %s", tls.VersionName(version), got, want)
+		}
 	}
 }
 

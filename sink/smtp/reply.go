@@ -64,7 +64,7 @@ func (r *Reply) appendLine(dst []byte, text string, separator byte, withEnhanced
 // String returns the reply on one line, for messages to people: "550 5.1.1 Requested action not taken: mailbox unavailable".
 func (r *Reply) String() string {
 	text := strings.TrimSuffix(string(r.Append(nil, true)), "\r\n")
-	return strings.ReplaceAll(text, "\r\n", " / ")
+	return Visible(strings.ReplaceAll(text, "\r\n", " / "))
 }
 
 // MaxReplyLine is the longest reply line in octets, CRLF included (RFC 5321 section 4.5.3.1.5).

@@ -225,10 +225,26 @@ func (c *Conn) exchangeBody(t *Transfer, command []byte, parts ...[]byte) *Error
 // Raw sends a line as it is, with CRLF behind it, and reads one reply. Its phase is that of the line's verb, or unknown. What the line
 // does to the connection's state is the caller's business; the next Send begins with RSET.
 func (c *Conn) Raw(ctx context.Context, line string) (Reply, error) {
-	phase := smtp.ParseCommand([]byte(line)).Verb.Stage()
-	reply, err := c.Command(ctx, phase, line+"\r\n")
-	if err == nil && phase != smtp.StageNoop && phase != smtp.StageRset {
+	return c.RawIn(ctx, smtp.ParseCommand([]byte(line)).Verb.Stage(), line)
+}
+
+// RawIn is Raw with the phase for which the reply counts.
+func (c *Conn) RawIn(ctx context.Context, phase smtp.Stage, line string) (Reply, error) {
+	if c.closed.Load() {
+		return Reply{}, c.refuse(phase)
+	}
+	if c.ungreeted { // the first reply is the greeting
+		phase, c.ungreeted = smtp.StageConnect, false
+	}
+	c.begin(ctx)
+	defer c.end()
+	reply, err := c.exchangeShown(phase, line+"\r\n", c.maskedLine(line))
+	if err != nil {
+		return Reply{}, err
+	}
+	if phase != smtp.StageNoop && phase != smtp.StageRset && phase != smtp.StageConnect {
 		c.transaction = true
 	}
-	return reply, err
+	c.loose = c.loose && c.r != c.w
+	return reply, nil
 }

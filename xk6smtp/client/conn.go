@@ -47,6 +47,10 @@ type Conn struct {
 	farewell Reply
 	// astray says that a reply came which can't be the one to its command: whose the next ones are nobody knows.
 	astray bool
+	// ungreeted is a connection whose greeting nobody has read. loose says that octets were written whose replies the caller reads when he
+	// likes: what waits to be read is no surprise then.
+	ungreeted, loose bool
+	challenged       bool // the last reply was a challenge of AUTH: what the caller writes next is a secret
 	// broken says that bytes of a command or a body may be missing on the wire.
 	broken error
 	// transaction is an accepted MAIL that no final reply has ended: the next MAIL needs RSET before it.
@@ -73,15 +77,21 @@ func Open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*
 	return open(ctx, cfg, obs, greeting, (*Conn).greet)
 }
 
+// Dial is Open without the greeting, and without implicit TLS: nothing is read or written. Write may say what the server wants to hear first, such
+// as a PROXY header; Resume goes on.
+func Dial(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*Conn, error) {
+	return open(ctx, cfg, obs, greeting, func(*Conn, *Greeting) *Error { return nil })
+}
+
 func open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting, begin func(*Conn, *Greeting) *Error) (*Conn, error) {
-	*greeting = Greeting{Timings: ConnectTimings{NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured}}
+	greeting.reset()
 	conn, err := dial(ctx, cfg, greeting)
 	if err != nil {
 		e := &Error{Phase: smtp.StageConnect, Err: err}
 		obs.Lost(smtp.StageConnect, e)
 		return nil, e
 	}
-	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn)}
+	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn), ungreeted: true}
 	c.guard.conn = conn
 	c.interrupt = c.guard.interrupt
 	c.begin(ctx)
@@ -91,6 +101,29 @@ func open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting, be
 		return nil, err
 	}
 	return c, nil
+}
+
+// Ungreeted reports whether the greeting was not read yet.
+func (c *Conn) Ungreeted() bool { return c.ungreeted }
+
+// Resume takes a connection of Dial to where Connect takes one, or with greetingOnly to where Open does. It fills in greeting like those, and after
+// an error the connection is closed.
+func (c *Conn) Resume(ctx context.Context, greeting *Greeting, greetingOnly bool) error {
+	greeting.reset()
+	if c.closed.Load() {
+		return c.refuse(smtp.StageConnect)
+	}
+	c.begin(ctx)
+	defer c.end()
+	begin := (*Conn).introduce
+	if greetingOnly {
+		begin = (*Conn).greet
+	}
+	if err := begin(c, greeting); err != nil {
+		c.Close()
+		return err
+	}
+	return nil
 }
 
 // introduce reads the greeting, says hello, encrypts and authenticates.
@@ -124,6 +157,7 @@ func (c *Conn) greet(g *Greeting) *Error {
 		}
 	}
 	connected := c.cfg.Now()
+	c.ungreeted, c.loose = false, false
 	c.await(smtp.StageConnect)
 	reply, err := c.reply()
 	if err != nil {
@@ -368,7 +402,7 @@ func (c *Conn) await(phase smtp.Stage) {
 // What the server said beyond the replies that were due is never taken for the reply to p: only a 421 may come unasked for (RFC 5321
 // section 3.8).
 func (c *Conn) write(p []byte) *Error {
-	if c.r != c.w && !bytes.HasPrefix(c.buf[c.r:c.w], []byte("421")) {
+	if c.r != c.w && !c.loose && !bytes.HasPrefix(c.buf[c.r:c.w], []byte("421")) {
 		return c.fail(ErrUnexpectedData)
 	}
 	if err := c.arm(c.awaited[0]); err != nil {
@@ -420,8 +454,15 @@ func (c *Conn) cause(err error) error {
 		return fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrTimeout
-	case c.broken != nil:
+	case c.broken != nil && !isAlert(err):
 		return c.broken
 	}
 	return err
+}
+
+// isAlert reports what the server said by TLS when it ended the connection. Under TLS 1.3 it refuses a client's certificate after the handshake, so
+// that the client's next write fails, and says less.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }

@@ -78,7 +78,7 @@ func TestConnectFails(t *testing.T) {
 		observed     []string
 		want         string
 	}{
-		{"greeting refuses", "S: 554 5.7.1 go away", []string{"connect 554"}, "connect: 554 go away"},
+		{"greeting refuses", "S: 554 5.7.1 go away", []string{"connect 554"}, "connect: 554 5.7.1 go away"},
 		{"greeting is 421", "S: 421 busy", []string{"connect 421"}, "connect: 421 busy"},
 		{"greeting is 354", "S: 354 go on", []string{"connect 354"}, "connect: 354 go on"},
 		{"no greeting", "+1ms\nclose", []string{"connect lost: connection closed by the server"}, "connect: connection closed by the server"},

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -36,9 +37,9 @@ type Error struct {
 // Error returns one line: the phase and what happened.
 func (e *Error) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("%v: %v", e.Phase, e.Err)
+		return smtp.Visible(fmt.Sprintf("%v: %v", e.Phase, e.Err))
 	}
-	reply := smtp.Reply{Code: e.Code, Enhanced: e.Enhanced, Lines: []string{e.Text}}
+	reply := smtp.Reply{Code: e.Code, Enhanced: e.Enhanced, Lines: strings.Split(e.Text, "\n")}
 	return fmt.Sprintf("%v: %v", e.Phase, &reply)
 }
 

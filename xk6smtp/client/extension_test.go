@@ -274,7 +274,7 @@ func TestTranscript(t *testing.T) {
 			"0s server: 220 mx.test ready", "0s client: EHLO localhost", "0s server: 250-mx.test", "0s server: 250 PIPELINING",
 			"0s client: MAIL FROM:<a@src.test>", "0s client: RCPT TO:<b@x.test>", "0s client: DATA", "0s server: 250 ok",
 			"5ms server: 250-fine", "5ms server: 250 really", "5ms server: 354 go",
-			"5ms client: Subject: x\r\n\r\n" + strings.Repeat("0123456789012345678\r\n", 8) + "0123456789012345678\n[... 248 octets in all]",
+			"5ms client: Subject: x\n\n" + strings.Repeat("0123456789012345678\n", 8) + "0123456789012345678\n[... 248 octets in all]",
 			"5ms server: 250 2.0.0 queued",
 		}
 		for i := range want {

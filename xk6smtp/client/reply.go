@@ -36,10 +36,17 @@ func (c *Conn) next() (Reply, *Error) {
 	copy(c.awaited, c.awaited[1:])
 	c.awaited = c.awaited[:len(c.awaited)-1]
 	reply := Reply{Phase: phase, Code: c.parser.Code()}
-	if !withoutEnhanced(phase) {
+	switch {
+	case !withoutEnhanced(phase):
 		reply.Enhanced = c.parser.Enhanced()
+		c.obs.Reply(phase, reply.Code, reply.Enhanced)
+	case reply.Code >= 400: // RFC 2034 section 4 knows no such code here, and many servers give one with a refusal nevertheless
+		reply.Enhanced = c.parser.Enhanced()
+		fallthrough
+	default:
+		c.obs.Reply(phase, reply.Code, smtp.Enhanced{})
 	}
-	c.obs.Reply(phase, reply.Code, reply.Enhanced)
+	c.challenged = reply.Code == 334
 	c.traceReply()
 	c.astray = c.astray || outOfPlace(phase, reply.Code)
 	if reply.Code == 421 && c.farewell.Code == 0 {

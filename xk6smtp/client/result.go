@@ -34,6 +34,10 @@ type Greeting struct {
 	Timings ConnectTimings
 }
 
+func (g *Greeting) reset() {
+	*g = Greeting{Timings: ConnectTimings{NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured, NotMeasured}}
+}
+
 // ConnectTimings is a connection's clocks, NotMeasured where a step was not completed.
 type ConnectTimings struct {
 	// Resolving is the lookup, Connecting the dialling.

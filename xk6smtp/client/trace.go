@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Speaker says whose line of a transcript it is.
@@ -22,7 +25,8 @@ type TraceEntry struct {
 	// At is when a command was about to be written, or when the last byte of a reply had been read.
 	At      time.Time
 	Speaker Speaker
-	// Text has no line end. Credentials are replaced by "***", and of a body no more than its first octets and its size are there.
+	// Text has no line end, and can be shown on a terminal (see smtp.Visible). Credentials are replaced by "***", and of a body no more than its
+	// first octets and its size are there, with "\n" between the lines.
 	Text string
 }
 
@@ -35,7 +39,7 @@ const (
 // note adds an entry if somebody wants it.
 func (c *Conn) note(text string) {
 	if c.cfg.Trace != nil {
-		c.cfg.Trace(TraceEntry{c.cfg.Now(), SpeakerNote, text})
+		c.cfg.Trace(TraceEntry{c.cfg.Now(), SpeakerNote, smtp.Visible(text)})
 	}
 }
 
@@ -46,8 +50,39 @@ func (c *Conn) traceCommands(commands []byte) {
 	}
 	now := c.cfg.Now()
 	for line := range bytes.Lines(commands) {
-		c.cfg.Trace(TraceEntry{now, SpeakerClient, strings.TrimRight(string(line), "\r\n")})
+		c.cfg.Trace(TraceEntry{now, SpeakerClient, visibleLine(line)})
 	}
+}
+
+// visibleLine is a line as a transcript shows it.
+func visibleLine(line []byte) string { return smtp.Visible(strings.TrimRight(string(line), "\r\n")) }
+
+// traceOctets adds octets of which nobody says what they are: lines that may be commands, or a part of a body.
+func (c *Conn) traceOctets(octets []byte) {
+	if c.cfg.Trace == nil {
+		return
+	}
+	var shown []byte
+	for line := range bytes.Lines(octets) {
+		if len(shown) > maxTracedBody {
+			break
+		}
+		text := strings.TrimRight(string(line), "\r\n")
+		shown = append(append(shown, c.maskedLine(text)...), line[len(text):]...)
+	}
+	c.showBody(shown, len(octets))
+}
+
+// maskedLine is a line that a caller wrote himself, without what it tells of credentials: the response of AUTH, and whatever answers a 334.
+func (c *Conn) maskedLine(line string) string {
+	if c.challenged {
+		return masked
+	}
+	words := strings.Fields(line)
+	if len(words) > 2 && strings.EqualFold(words[0], "AUTH") {
+		return words[0] + " " + words[1] + " " + masked
+	}
+	return line
 }
 
 // traceBody adds a body that is made of parts.
@@ -61,11 +96,24 @@ func (c *Conn) traceBody(parts ...[]byte) {
 		size += len(part)
 		shown = append(shown, part[:min(len(part), maxTracedBody-len(shown))]...)
 	}
-	text := string(shown)
-	if size > len(shown) {
-		text = strings.TrimRight(text, "\r\n") + fmt.Sprintf("\n[... %d octets in all]", size)
+	c.showBody(shown, size)
+}
+
+// showBody adds the begin of a body of so many octets.
+func (c *Conn) showBody(begin []byte, size int) {
+	cut := len(begin) > maxTracedBody || size > len(begin)
+	begin = begin[:min(len(begin), maxTracedBody)]
+	for len(begin) > 0 && cut && !utf8.RuneStart(begin[len(begin)-1]) { // not within a character
+		begin = begin[:len(begin)-1]
 	}
-	c.cfg.Trace(TraceEntry{c.cfg.Now(), SpeakerClient, strings.TrimRight(text, "\r\n")})
+	var lines []string
+	for line := range bytes.Lines(bytes.TrimRight(begin, "\r\n")) {
+		lines = append(lines, visibleLine(line))
+	}
+	if cut {
+		lines = append(lines, fmt.Sprintf("[... %d octets in all]", size))
+	}
+	c.cfg.Trace(TraceEntry{c.cfg.Now(), SpeakerClient, strings.Join(lines, "\n")})
 }
 
 // traceReply adds the reply that was just read, as it came.
@@ -75,6 +123,6 @@ func (c *Conn) traceReply() {
 	}
 	reply := c.parser.Reply()
 	for line := range bytes.Lines(reply.Append(nil, true)) {
-		c.cfg.Trace(TraceEntry{c.readAt, SpeakerServer, strings.TrimRight(string(line), "\r\n")})
+		c.cfg.Trace(TraceEntry{c.readAt, SpeakerServer, visibleLine(line)})
 	}
 }
