@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -45,5 +46,45 @@ func TestRulesAreKnownByNameAndContent(t *testing.T) {
 		if id(nil, edit) == same {
 			t.Errorf("another %s, and the same identity", name)
 		}
+	}
+}
+
+// Whatever a rule's condition is, one among many thousands costs an occurrence no more than a few looks.
+func TestManyRulesAreNotAskedOneByOne(t *testing.T) {
+	const n = 10_000
+	for name, match := range map[string]func(i int) Match{
+		"recipient": func(i int) Match { return Match{Recipients: []string{fmt.Sprintf("u%d@x.test", i)}} },
+		"domain":    func(i int) Match { return Match{Recipients: []string{fmt.Sprintf("*@d%d.test", i)}} },
+		"below":     func(i int) Match { return Match{Recipients: []string{fmt.Sprintf("*.d%d.test", i)}} },
+		"sender":    func(i int) Match { return Match{Senders: []string{fmt.Sprintf("u%d@x.test", i)}} },
+		"helo":      func(i int) Match { return Match{Helos: []string{fmt.Sprintf("h%d.test", i)}} },
+		"client": func(i int) Match {
+			return Match{Clients: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)}}
+		},
+		"listener": func(i int) Match { return Match{Listeners: []string{fmt.Sprintf("l%d", i)}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := PlanSpec{}
+			for i := range n {
+				spec.Rules = append(spec.Rules, RuleSpec{Stage: smtp.StageRcpt, Match: match(i), Outcomes: []OutcomeSpec{{Weight: 1, Code: 550}}})
+			}
+			p, err := NewPlan(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Occurrence{
+				Stage: smtp.StageRcpt, Sender: []byte("u9999@x.test"), Recipient: []byte("u9999@x.test"), Helo: []byte("h9999.test"),
+				Client: netip.MustParseAddr("10.0.39.15"), Listener: "l9999",
+			}
+			if name == "domain" {
+				o.Recipient = []byte("a@d9999.test")
+			}
+			if name == "below" {
+				o.Recipient = []byte("a@b.d9999.test")
+			}
+			if d := p.Decide(&o); d.Rule == nil || d.Rule.Index != n-1 || o.Asked > 2 {
+				t.Errorf("decided by %v, %d rules asked; want the last, and at most 2", d.Rule, o.Asked)
+			}
+		})
 	}
 }

@@ -1,14 +1,21 @@
 package fault
 
-import "github.com/smtpstorm/xk6-smtp/sink/smtp"
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
 
 // stageIndex finds the first rule of a stage that matches, without asking each: rules lie under the most telling condition that
-// they have (recipient, else sender, else listener), and only those whose condition holds are asked for the rest. Every list is in
-// file order.
+// they have (recipient, else sender, else helo, else client, else listener), and only those whose condition holds are asked for the
+// rest. Every list is in file order.
 type stageIndex struct {
 	rules       []*Rule
 	unindexed   []int32 // positions in rules
 	byListener  map[string][]int32
+	byClient    networkIndex
+	byHelo      patternIndex
 	bySender    patternIndex
 	byRecipient patternIndex
 	sender      bool // some rule has a condition on the sender
@@ -33,6 +40,30 @@ func (x *patternIndex) empty() bool {
 	return x.lists[0] == nil && x.lists[1] == nil && x.lists[2] == nil
 }
 
+// networkIndex leads from addresses to the rules that have a network for them.
+type networkIndex struct {
+	lists map[netip.Prefix][]int32
+	bits4 []int // the lengths of the prefixes, in no order
+	bits6 []int
+}
+
+func (x *networkIndex) add(network netip.Prefix, position int32) {
+	if x.lists == nil {
+		x.lists = map[netip.Prefix][]int32{}
+	}
+	if list := x.lists[network]; len(list) > 0 && list[len(list)-1] == position {
+		return
+	}
+	x.lists[network] = append(x.lists[network], position)
+	bits := &x.bits6
+	if network.Addr().Is4() {
+		bits = &x.bits4
+	}
+	if !slices.Contains(*bits, network.Bits()) {
+		*bits = append(*bits, network.Bits())
+	}
+}
+
 // add appends a rule, the next in file order.
 func (x *stageIndex) add(r *Rule) {
 	position := int32(len(x.rules)) // #nosec G115 -- a plan of at most plan.MaxSize octets has fewer than 2^31 rules
@@ -44,6 +75,12 @@ func (x *stageIndex) add(r *Rule) {
 		x.byRecipient.add(&r.matcher.recipient, position)
 	case !r.matcher.sender.empty():
 		x.bySender.add(&r.matcher.sender, position)
+	case !r.matcher.helo.empty():
+		x.byHelo.add(&r.matcher.helo, position)
+	case r.matcher.clients != nil:
+		for _, network := range r.matcher.clients {
+			x.byClient.add(network, position)
+		}
 	case r.matcher.listeners != nil:
 		if x.byListener == nil {
 			x.byListener = map[string][]int32{}
@@ -70,6 +107,12 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 	if x.byListener != nil {
 		best = x.first(x.byListener[o.Listener], &s, best)
 	}
+	if x.byClient.lists != nil {
+		best = x.firstOfClient(&s, best)
+	}
+	if !x.byHelo.empty() {
+		best = x.firstOfHost(&x.byHelo, s.helo, &s, best)
+	}
 	if !x.bySender.empty() {
 		best = x.firstOf(&x.bySender, s.sender, &s, best)
 	}
@@ -82,10 +125,32 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 			}
 		}
 	}
+	o.Asked += s.asked
 	if int(best) == len(x.rules) {
 		return nil
 	}
 	return x.rules[best]
+}
+
+// firstOfClient returns the first position before best whose rule has a network of the client's address and matches, or best.
+func (x *stageIndex) firstOfClient(s *subject, best int32) int32 {
+	client := s.Client.Unmap()
+	bits := x.byClient.bits6
+	if client.Is4() {
+		bits = x.byClient.bits4
+	}
+	for _, n := range bits {
+		if network, err := client.Prefix(n); err == nil {
+			best = x.first(x.byClient.lists[network], s, best)
+		}
+	}
+	return best
+}
+
+// firstOfHost returns the first position before best whose rule has a pattern for the host name and matches, or best.
+func (x *stageIndex) firstOfHost(index *patternIndex, name []byte, s *subject, best int32) int32 {
+	best = x.first(index.lists[patternExact][string(name)], s, best)
+	return x.firstBelow(index, name, s, best)
 }
 
 // firstOf returns the first position before best whose rule has a pattern for address and matches, or best.
@@ -93,6 +158,10 @@ func (x *stageIndex) firstOf(index *patternIndex, address []byte, s *subject, be
 	best = x.first(index.lists[patternExact][string(address)], s, best)
 	domain := smtp.DomainOf(address)
 	best = x.first(index.lists[patternDomain][string(domain)], s, best)
+	return x.firstBelow(index, domain, s, best)
+}
+
+func (x *stageIndex) firstBelow(index *patternIndex, domain []byte, s *subject, best int32) int32 {
 	if index.lists[patternBelow] == nil {
 		return best
 	}
@@ -108,6 +177,7 @@ func (x *stageIndex) first(list []int32, s *subject, best int32) int32 {
 		if position >= best {
 			return best
 		}
+		s.asked++
 		if x.rules[position].matcher.holds(s) {
 			return position
 		}

@@ -225,6 +225,7 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 type subject struct {
 	*Occurrence
 	sender, helo []byte
+	asked        int // rules that were asked
 }
 
 // holds reports whether every condition but the recipient's holds.

@@ -142,6 +142,16 @@ func TestIndexIsTheFirstMatch(t *testing.T) {
 		patterns = append(patterns, "u@"+d, "*@"+d)
 	}
 	listeners := []string{"l1", "l2", "l3"}
+	hosts := []string{"a.example", "x.a.example", "y.x.a.example", "b.example"}
+	hostPatterns := append([]string{"*.example", "*.a.example"}, hosts...)
+	clients := []netip.Addr{
+		{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.129"), netip.MustParseAddr("::ffff:192.0.2.1"),
+		netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("fe80::1%eth0"),
+	}
+	networks := []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.1/25"), netip.MustParsePrefix("::ffff:192.0.2.128/121"),
+		netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("fe80::/10"),
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		some := func(from []string, label string) []string {
 			return rapid.SliceOfN(rapid.SampledFrom(from), 0, 3).Draw(t, label)
@@ -150,7 +160,10 @@ func TestIndexIsTheFirstMatch(t *testing.T) {
 		for i := range rapid.IntRange(0, 12).Draw(t, "rules") {
 			spec.Rules = append(spec.Rules, RuleSpec{
 				Stage: rapid.SampledFrom([]smtp.Stage{smtp.StageRcpt, smtp.StageMessage}).Draw(t, fmt.Sprint("stage", i)),
-				Match: Match{Listeners: some(listeners, "listeners"), Senders: some(patterns, "senders"), Recipients: some(patterns, "recipients")},
+				Match: Match{
+					Listeners: some(listeners, "listeners"), Senders: some(patterns, "senders"), Recipients: some(patterns, "recipients"),
+					Helos: some(hostPatterns, "helos"), Clients: rapid.SliceOfN(rapid.SampledFrom(networks), 0, 2).Draw(t, "clients"),
+				},
 			})
 		}
 		p, err := NewPlan(spec)
@@ -161,6 +174,8 @@ func TestIndexIsTheFirstMatch(t *testing.T) {
 			Stage:    rapid.SampledFrom([]smtp.Stage{smtp.StageRcpt, smtp.StageMessage}).Draw(t, "stage"),
 			Listener: rapid.SampledFrom(listeners).Draw(t, "listener"),
 			Sender:   []byte(rapid.SampledFrom(addresses).Draw(t, "sender")),
+			Helo:     []byte(rapid.SampledFrom(hosts).Draw(t, "helo")),
+			Client:   rapid.SampledFrom(clients).Draw(t, "client"),
 		}
 		for _, address := range rapid.SliceOfN(rapid.SampledFrom(addresses[1:]), 1, 3).Draw(t, "accepted") {
 			o.AcceptedRecipients = append(o.AcceptedRecipients, []byte(address))
@@ -196,7 +211,16 @@ func firstByHand(p *Plan, o *Occurrence) *Rule {
 		for _, l := range r.Match.Listeners {
 			onListener = onListener || l == o.Listener
 		}
-		if r.Stage == o.Stage && onListener && anyOf(r.Match.Senders, o.Sender) && anyOf(r.Match.Recipients, recipients...) {
+		inNetwork := len(r.Match.Clients) == 0
+		for _, n := range r.Match.Clients {
+			inNetwork = inNetwork || unmapPrefix(n).Contains(o.Client.Unmap())
+		}
+		helo := len(r.Match.Helos) == 0
+		for _, h := range r.Match.Helos {
+			below, isBelow := strings.CutPrefix(h, "*")
+			helo = helo || h == string(o.Helo) || isBelow && strings.HasSuffix(string(o.Helo), below)
+		}
+		if r.Stage == o.Stage && onListener && inNetwork && helo && anyOf(r.Match.Senders, o.Sender) && anyOf(r.Match.Recipients, recipients...) {
 			return r
 		}
 	}

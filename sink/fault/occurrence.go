@@ -33,6 +33,10 @@ type Occurrence struct {
 	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
 	Nth uint64 // n-th occurrence of this stage in this connection, from 1
+
+	// Asked is how many rules were asked whether they match: a decision adds to it, so that a session can tell what the occurrence
+	// has cost.
+	Asked int
 }
 
 // Needs says which counters that connections share, and what else that costs something, a plan's rules draw or match on. A

@@ -21,7 +21,7 @@ var recipientCounts = [...]int{1, 5, 50}
 // stage, the resulting probabilities per reply code, and the compounded chance that a message with 1, 5 or 50 recipients is
 // accepted, deferred or bounced at its first attempt; what breaks replay; and what looks like a mistake. Errors are those of w.
 func Explain(w io.Writer, f *File) error {
-	e := explainer{plan: f.Plan}
+	e := explainer{plan: f.Plan, atlas: newAtlas(f.Plan)}
 	e.head(f)
 	for _, phase := range f.Plan.Phases() {
 		e.period(phaseWords(phase), phase)
@@ -35,8 +35,9 @@ func Explain(w io.Writer, f *File) error {
 }
 
 type explainer struct {
-	plan *fault.Plan
-	text bytes.Buffer
+	plan  *fault.Plan
+	atlas *atlas
+	text  bytes.Buffer
 }
 
 func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.text, format, args...) }
@@ -106,21 +107,23 @@ func (e *explainer) period(title string, phase *fault.Phase) {
 	if len(limits) == 0 && len(rules) == 0 {
 		e.printf("  every stage gives its plain reply\n")
 	}
-	for _, t := range allTraffic(e.plan, phase) {
+	for _, t := range e.atlas.allTraffic(phase) {
 		e.fates(t)
 	}
 }
 
 // allTraffic returns the kinds of mail that are told apart in a phase, or outside of phases; in a phase with a ramp each at its beginning
 // and at its end.
-func allTraffic(plan *fault.Plan, phase *fault.Phase) (all []*traffic) {
+func (a *atlas) allTraffic(phase *fault.Phase) (all []*traffic) {
+	plan := a.plan
 	rules, view := plan.OwnRules(), plan.View(zeroTime, zeroTime)
 	if phase != nil {
 		rules, view = slices.Concat(rules, phase.Rules), phase.View(0)
 	}
 	down := view.ListenerFault(fault.AllListeners) != fault.ListenerUp
 	for _, match := range classes(rules) {
-		t := traffic{plan: plan, phase: phase, match: match, share: 1, down: down}
+		t := a.traffic(phase, match)
+		t.down = down
 		if phase == nil || phase.Ramp == nil {
 			all = append(all, &t)
 			continue
@@ -191,10 +194,14 @@ func (e *explainer) rule(r *fault.Rule) {
 // something else than letting mail pass.
 func classes(rules []*fault.Rule) []fault.Match {
 	list := []fault.Match{{}}
+	known := map[matchKey]bool{"": true}
 	for _, r := range rules {
 		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
-		known := slices.ContainsFunc(list, func(m fault.Match) bool { return reflect.DeepEqual(m, r.Match) })
-		if !exempts && !known && slices.Contains(path[:], r.Stage) {
+		if exempts || !slices.Contains(path[:], r.Stage) {
+			continue
+		}
+		if key := keyOf(&r.Match); !known[key] {
+			known[key] = true
 			list = append(list, r.Match)
 		}
 	}

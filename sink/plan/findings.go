@@ -53,7 +53,8 @@ func replayReasons(r *fault.Rule) (reasons []string) {
 
 // warnings returns what is valid, and probably a mistake.
 func (e *explainer) warnings() (lines []string) {
-	for i, r := range e.plan.Rules() {
+	speaks := map[stagePhase]*fault.Rule{} // the first for everybody
+	for _, r := range e.plan.Rules() {
 		var odd []string
 		for j := range r.Outcomes {
 			if o := &r.Outcomes[j]; o.Reply != nil && !fault.Allowed(r.Stage, o.Code) {
@@ -63,8 +64,14 @@ func (e *explainer) warnings() (lines []string) {
 		if len(odd) > 0 {
 			lines = append(lines, fmt.Sprintf("rule %q: the RFCs don't allow %s at %v", r.Name, strings.Join(odd, " "), r.Stage))
 		}
-		if hides := e.hides(r, e.plan.Rules()[:i]); hides != nil {
+		hides := speaks[stagePhase{r.Stage, ""}]
+		if hides == nil {
+			hides = speaks[stagePhase{r.Stage, r.Phase}]
+		}
+		if hides != nil {
 			lines = append(lines, fmt.Sprintf("rule %q never speaks: %q before it speaks for everybody", r.Name, hides.Name))
+		} else if r.Match.IsZero() {
+			speaks[stagePhase{r.Stage, r.Phase}] = r
 		}
 	}
 	for _, l := range e.plan.AllLimits() {
@@ -81,14 +88,10 @@ func (e *explainer) warnings() (lines []string) {
 	return lines
 }
 
-// hides returns the earlier rule after which a rule is never asked.
-func (e *explainer) hides(r *fault.Rule, earlier []*fault.Rule) *fault.Rule {
-	for _, before := range earlier {
-		if before.Stage == r.Stage && before.Match.IsZero() && (before.Phase == "" || before.Phase == r.Phase) {
-			return before
-		}
-	}
-	return nil
+// stagePhase is a stage within a phase, or outside of phases.
+type stagePhase struct {
+	stage smtp.Stage
+	phase string
 }
 
 // firstFault returns the fault of all listeners before a storm that starts by the first connection.

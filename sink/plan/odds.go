@@ -2,8 +2,6 @@ package plan
 
 import (
 	"math"
-	"reflect"
-	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -48,9 +46,10 @@ var path = [...]smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail, sm
 
 // traffic is mail that meets the rules without conditions, and those with exactly these conditions, in one phase.
 type traffic struct {
-	plan  *fault.Plan
+	atlas *atlas
 	phase *fault.Phase // nil: outside of phases
 	match fault.Match
+	key   matchKey // of match
 	share float64 // of the occurrences that the phase's rules apply to
 	when  string  // in a phase with a ramp: at its beginning, or at its end
 	down  bool    // no listener serves it
@@ -58,36 +57,13 @@ type traffic struct {
 
 // ruleAt returns the rule that speaks at the stage, and in which share of the cases; elsewhere the reply is plain.
 func (t *traffic) ruleAt(s smtp.Stage) (*fault.Rule, float64) {
-	if r := t.first(t.plan.OwnRules(), s); r != nil {
+	if r := t.atlas.own.first(s, t.key); r != nil {
 		return r, 1
 	}
 	if t.phase == nil {
 		return nil, 0
 	}
-	return t.first(t.phase.Rules, s), t.share
-}
-
-func (t *traffic) first(rules []*fault.Rule, s smtp.Stage) *fault.Rule {
-	for _, r := range rules {
-		if r.Stage == s && (r.Match.IsZero() || reflect.DeepEqual(r.Match, t.match)) {
-			return r
-		}
-	}
-	return nil
-}
-
-// greylist returns the greylist that refuses each first attempt of this mail; nil when there is none.
-func (t *traffic) greylist() *fault.Limit {
-	for _, l := range t.plan.AllLimits() {
-		known := l.Phase == "" || t.phase != nil && l.Phase == t.phase.Name
-		if l.Kind != fault.LimitGreylist || !known || !l.Match.IsZero() && !reflect.DeepEqual(l.Match, t.match) {
-			continue
-		}
-		if !slices.ContainsFunc(l.Except, func(m fault.Match) bool { return reflect.DeepEqual(m, t.match) }) {
-			return l
-		}
-	}
-	return nil
+	return t.atlas.phases[t.phase].first(s, t.key), t.share
 }
 
 // at returns the distribution of effects at a stage.

@@ -42,7 +42,8 @@ phases:
 		}
 		v := f.Plan.View(start, start)
 		for _, n := range []int{1, 3, 5} {
-			chances := &traffic{plan: f.Plan, phase: v.Phase(), share: 0.5}
+			chances := newAtlas(f.Plan).traffic(v.Phase(), fault.Match{})
+			chances.share = 0.5
 			want := chances.of(n)
 			var got fate
 			for i := range messages {
