@@ -50,9 +50,9 @@ type traffic struct {
 	phase *fault.Phase // nil: outside of phases
 	match fault.Match
 	key   matchKey // of match
-	share float64 // of the occurrences that the phase's rules apply to
-	when  string  // in a phase with a ramp: at its beginning, or at its end
-	down  bool    // no listener serves it
+	share float64  // of the occurrences that the phase's rules apply to
+	when  string   // in a phase with a ramp: at its beginning, or at its end
+	down  bool     // no listener serves it
 }
 
 // ruleAt returns the rule that speaks at the stage, and in which share of the cases; elsewhere the reply is plain.
