@@ -11,15 +11,22 @@ export K6_AUTO_EXTENSION_RESOLUTION := false
 GO ?= go
 GO_MIN := 1.26
 TOOL := $(GO) tool -modfile=scripts/tools/go.mod
+# One set of flags for whatever compiles: build, vet, staticcheck, the tests, and what they build, also by xk6, which has this one by
+# default. Another set would compile k6 once more.
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell $(GO) env GOFLAGS 2>/dev/null)) -trimpath)
+# go test tells of a package when it is over: this tells when it begins, what is under way, and what was skipped.
+LINES := $(GO) run -C scripts/tools ./testlines
+MODULE := github.com/smtpstorm/xk6-smtp
 FUZZTIME ?= 30s
 BENCH ?= .
 BENCHTIME ?= 1s
+COUNT ?= 1
 TESTFLAGS ?=
 PEERS ?=
 # Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
-.PHONY: help build run test lint race bench record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
+.PHONY: help build run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,14 +38,15 @@ go-version:
 	    echo "make: $$version is too old: install Go $(GO_MIN) or newer from https://go.dev/dl/ (Debian's and Ubuntu's own packages are too old)" >&2; exit 2; fi
 
 build: go-version ## build bin/k6, bin/smtpsink and bin/smtpbench
-	$(GO) build -trimpath $(VCS) -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
+	$(GO) build $(VCS) -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
 
 run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html
 	bin/smtpbench run --out results/latest
 
-test: lint ## lint, vet and all tests (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
-	$(GO) test $(TESTFLAGS) -timeout 20m ./...
-	cd bench/peers && $(GO) test $(TESTFLAGS) -timeout 5m ./...
+test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
+	$(GO) test -json -skip '^TestXK6Lint$$' $(TESTFLAGS) -timeout 20m ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
+	(cd bench/peers && $(GO) test -json $(TESTFLAGS) -timeout 5m ./...) | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
+	cd scripts/tools && $(GO) test $(TESTFLAGS) ./...
 
 lint: go-version ## gofmt, go vet, staticcheck (pinned in scripts/tools/go.mod)
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -46,28 +54,34 @@ lint: go-version ## gofmt, go vet, staticcheck (pinned in scripts/tools/go.mod)
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 	cd bench/peers && $(GO) vet ./... && $(GO) tool -modfile=../../scripts/tools/go.mod staticcheck ./...
+	cd scripts/tools && $(GO) vet ./... && $(GO) tool staticcheck ./...
 	GOOS=darwin GOARCH=arm64 $(GO) build ./sink/... ./bench/...
 	GOOS=windows $(GO) build ./sink/... ./bench/...
 
 race: go-version ## all tests of the sink, the client and the reports under the race detector
-	$(GO) test -race -timeout 30m -skip '^TestXK6Lint$$' ./...
+	$(GO) test -json -race -timeout 30m -skip '^TestXK6Lint$$' ./... | $(LINES) $(MODULE)
 
-bench: go-version ## go test -bench: the draw, the session, the client, the sink over loopback (BENCH=regexp, BENCHTIME=1s)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+bench: go-version ## go test -bench: the draw, the session, the client, the sink over loopback (BENCH=regexp, BENCHTIME=1s, COUNT=1)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -benchmem ./...
+
+benchstat: go-version ## compare two files of `make bench` (OLD=before.txt NEW=after.txt); intervals want COUNT=10 runs of each
+	@for file in "$(OLD)" "$(NEW)"; do \
+	  test -s "$$file" || { echo "make: benchstat needs two outputs of make bench: make benchstat OLD=before.txt NEW=after.txt ('$$file' can't be read)" >&2; exit 2; }; done
+	@$(TOOL) benchstat "$(OLD)" "$(NEW)"
 
 record-bench: go-version ## the same for the hot paths, several times, recorded with provenance in results/bench/
 	scripts/record-bench.sh
 
 bench-peers: build ## the sink beside smtp-sink, gnet, aiosmtpd, go-smtp and the canned baseline, interleaved; writes results/peers/
-	cd bench/peers && $(GO) build -trimpath $(VCS) -o ../../bin/ ./cmd/...
+	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchpeers $(PEERS)
 
 bench-k6: build ## k6 with the extension beside smtp-source, interleaved: CPU, rate, memory; writes results/k6/
-	cd bench/peers && $(GO) build -trimpath $(VCS) -o ../../bin/ ./cmd/...
+	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchk6 $(PEERS)
 
 bench-curves: build ## the sink's cost over connections, message size, recipients and rules; writes results/curves/
-	cd bench/peers && $(GO) build -trimpath $(VCS) -o ../../bin/ ./cmd/...
+	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchpeers --curves $(PEERS)
 
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each

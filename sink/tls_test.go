@@ -146,7 +146,8 @@ func TestTLSFaults(t *testing.T) {
 						c.command("STARTTLS", "220 ")
 					}
 					if test.fault == "stall" {
-						if err := c.conn.SetDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+						// Of reading alone: what the client says first must get out, however late.
+						if err := c.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 							t.Fatal(err)
 						}
 					}

