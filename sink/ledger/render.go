@@ -4,34 +4,26 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 )
 
-// table collects aligned lines in memory, where writing can't fail.
-type table struct {
-	text strings.Builder
-	tabs *tabwriter.Writer
-}
+// table collects aligned lines; an empty one parts tables.
+type table struct{ parts []text.Table }
 
-func newTable() *table {
-	t := &table{}
-	t.tabs = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
-	return t
-}
+func newTable() *table { return &table{parts: make([]text.Table, 1)} }
 
 // line writes cells; every cell but the last is aligned with those above it.
 func (t *table) line(cells ...any) {
 	for len(cells) > 0 && cells[len(cells)-1] == "" {
 		cells = cells[:len(cells)-1]
 	}
-	for i, c := range cells {
-		if i > 0 {
-			_, _ = t.tabs.Write([]byte("\t"))
-		}
-		fmt.Fprint(t.tabs, c)
+	if len(cells) == 0 {
+		t.parts = append(t.parts, text.Table{})
+		return
 	}
-	_, _ = t.tabs.Write([]byte("\n"))
+	t.parts[len(t.parts)-1].Row(cells...)
 }
 
 // lineIf writes the line if n is not 0.
@@ -42,8 +34,13 @@ func (t *table) lineIf(n uint64, cells ...any) {
 }
 
 func (t *table) writeTo(w io.Writer) error {
-	_ = t.tabs.Flush()
-	_, err := io.WriteString(w, t.text.String())
+	var all []string
+	for _, part := range t.parts {
+		if !part.Empty() {
+			all = append(all, part.String())
+		}
+	}
+	_, err := io.WriteString(w, strings.Join(all, "\n"))
 	return err
 }
 
@@ -103,7 +100,7 @@ func (r *Reconciliation) WriteText(w io.Writer) error {
 	}
 	t.line("attempts", r.Attempts, fmt.Sprintf("in %d %s of the sink", r.Runs, plural(r.Runs, "run")))
 	t.line("deliveries", r.Deliveries)
-	t.lineIf(r.Foreign.Units, "foreign", r.Foreign.Units, fmt.Sprintf("never claimed: %d attempts, %d delivered", r.Foreign.Attempts, r.Foreign.Delivered))
+	t.lineIf(r.Foreign.Units, "foreign", r.Foreign.Units, fmt.Sprintf("never claimed: %d %s, %d delivered", r.Foreign.Attempts, plural(r.Foreign.Attempts, "attempt"), r.Foreign.Delivered))
 	t.lineIf(r.Returned.Attempts, "returned", r.Returned.Attempts, fmt.Sprintf("attempts of the null sender to a claimed sender, %d delivered", r.Returned.Delivered))
 	t.lineIf(r.Unattributed, "unattributed", r.Unattributed, "attempts outside any transaction")
 	t.lineIf(r.Contradictions, "contradictions", r.Contradictions, "attempts whose message says another identity than their envelope")
@@ -119,9 +116,13 @@ func (r *Reconciliation) WriteText(w io.Writer) error {
 	doubts(t, r.MissingRows, r.LossyRuns, r.TornOctets)
 	if len(r.Culprits) > 0 {
 		t.line()
-		t.line("what", "token", "recipient", "attempts", "deliveries", "note")
+		t.line("what", "token, recipient: what is known")
 		for _, c := range r.Culprits {
-			t.line(c.Kind, printable(c.Token), printable(c.Recipient), c.Attempts, c.Deliveries, printable(c.Note))
+			known := fmt.Sprintf("%s, %s: %d %s, %d delivered", printable(c.Token), printable(c.Recipient), c.Attempts, plural(uint64(c.Attempts), "attempt"), c.Deliveries)
+			if c.Note != "" {
+				known += "; " + printable(c.Note)
+			}
+			t.line(c.Kind, known)
 		}
 		t.line(fmt.Sprintf("(at most %d of each kind)", maxCulprits))
 	}
@@ -147,12 +148,7 @@ func doubts(t *table, missing, lossy uint64, torn int64) {
 	t.lineIf(uint64(torn), "WARNING: torn last row", torn, "octets, not counted: the sink died, or is writing still") // #nosec G115 -- a number of octets
 }
 
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return word
-	}
-	return word + "s"
-}
+func plural(n uint64, word string) string { return text.Plural(n, word) }
 
 // printable quotes what would spoil a line.
 func printable(s string) string {

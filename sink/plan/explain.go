@@ -8,8 +8,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -30,8 +31,24 @@ func Explain(w io.Writer, f *File) error {
 	e.assumptions()
 	e.list("replay", e.replay(), "the same mail meets the same outcomes again, however many connections it comes over")
 	e.list("warnings", e.warnings(), "none")
-	_, err := w.Write(e.text.Bytes())
+	_, err := io.WriteString(w, fold(e.text.String()))
 	return err
+}
+
+// fold breaks the lines that are longer than a terminal is wide; what goes on below is indented deeper than where it began.
+func fold(all string) string {
+	var b strings.Builder
+	for line := range strings.Lines(all) {
+		line = strings.TrimRight(line, " \n")
+		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		if utf8.RuneCountInString(line) > text.Columns {
+			deeper := indent + "  "
+			line = indent + text.Wrap(line, text.Columns-len(deeper), "")
+			line = strings.ReplaceAll(line, "\n", "\n"+deeper)
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 type explainer struct {
@@ -223,19 +240,19 @@ func (e *explainer) fates(t *traffic) {
 		title += ", at the " + t.when
 	}
 	e.printf("  %s\n", title)
-	table := tabwriter.NewWriter(&e.text, 0, 0, 2, ' ', 0)
+	stages := text.Table{Indent: "    "}
 	for s := range smtp.NumStages {
 		if codes := t.codes(smtp.Stage(s)); codes != "" {
-			fmt.Fprintf(table, "    %v\t%s\n", smtp.Stage(s), codes)
+			stages.Row(smtp.Stage(s), codes)
 		}
 	}
-	_ = table.Flush() // into memory
-	fmt.Fprintf(table, "    recipients\taccepted by all\tdeferred\tbounced by any\n")
+	chances := text.Table{Indent: "    "}
+	chances.Row("recipients", "accepted by all", "deferred", "bounced by any")
 	for _, n := range recipientCounts {
 		f := t.of(n)
-		fmt.Fprintf(table, "    %d\t%s\t%s\t%s\n", n, percent(f.accepted), percent(f.deferred), percent(f.bounced))
+		chances.Row(n, percent(f.accepted), percent(f.deferred), percent(f.bounced))
 	}
-	_ = table.Flush()
+	e.text.WriteString(stages.String() + chances.String())
 }
 
 // codes says the probability of each reply code at a stage; empty when no rule speaks.
@@ -276,10 +293,12 @@ func (t *traffic) odds(s smtp.Stage) map[string]float64 {
 
 func (e *explainer) assumptions() {
 	e.printf(`
-These chances are exact for a first attempt of one message alone on a connection without TLS and AUTH, whose recipients are drawn
-independently (or together, where a rule says so). A lost connection, a reply that is missing or malformed, and 421 count as
-deferred. Rules with conditions count only for mail that meets exactly these; limits other than greylists, triggers and retries
-are not in the chances.
+These chances are exact for a first attempt of one message alone on a connection
+without TLS and AUTH, whose recipients are drawn independently (or together,
+where a rule says so). A lost connection, a reply that is missing or malformed,
+and 421 count as deferred. Rules with conditions count only for mail that meets
+exactly these; limits other than greylists, triggers and retries are not in the
+chances.
 `)
 }
 

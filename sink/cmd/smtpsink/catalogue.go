@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/smtpstorm/xk6-smtp/internal/cli"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -93,36 +94,35 @@ func newCatalogueCommand(stdout io.Writer) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as JSON, with the sources of each code")
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "printed"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
 	return cmd
 }
 
 // table renders the catalogue for people.
 func (c *catalogue) table() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "code\ttext\tsources")
+	var codes, enhanced, stages, modes text.Table
+	codes.Row("code", "text")
 	for _, r := range c.Codes {
-		fmt.Fprintf(w, "%d\t%s\t%s\n", r.Code, r.Text, strings.Join(r.Sources, ", "))
+		codes.Row(r.Code, r.Text)
 	}
-	fmt.Fprintln(w, "\nenhanced\ttext")
+	enhanced.Row("enhanced", "text")
 	for _, r := range c.Enhanced {
-		fmt.Fprintf(w, "%s\t%s\n", r.Code, r.Text)
+		enhanced.Row(r.Code, r.Text)
 	}
-	fmt.Fprintln(w, "\nstage\tplain\tcodes that the RFCs allow (* not in the stage table \"source\")")
+	stages.Row("stage", "plain", "codes that the RFCs allow (* not in the stage table \"source\")")
 	for _, r := range c.Stages {
-		fmt.Fprintf(w, "%v\t%d\t%s\n", r.Stage, r.Plain, codeList(r.RFC, r.Source))
+		stages.Row(r.Stage, r.Plain, codeList(r.RFC, r.Source))
 	}
-	fmt.Fprintln(w, "\nmode\tcodes")
+	modes.Row("mode", "codes")
 	for _, r := range c.Modes {
 		list := codeList(r.Codes, r.Codes)
 		if len(r.Codes) == 0 {
 			list = "accept or bounce, then one of its codes"
 		}
-		fmt.Fprintf(w, "%s\t%s\n", r.Mode, list)
+		modes.Row(r.Mode, list)
 	}
-	_ = w.Flush() // into memory
-	return b.String()
+	return strings.Join([]string{codes.String(), enhanced.String(), stages.String(), modes.String()}, "\n")
 }
 
 // codeList writes codes, with a star at those that known lacks.

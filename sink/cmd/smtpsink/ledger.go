@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/smtpstorm/xk6-smtp/internal/cli"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 )
 
@@ -20,9 +23,10 @@ func newLedgerCommand(stdout io.Writer) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			return &usageError{errors.New("ledger: no command given (valid: summarize reconcile)")}
 		},
+		Long: "ledger works on the files that smtpsink --ledger writes. docs/ledger.md describes them.",
 	}
 	cmd.AddCommand(newSummarizeCommand(stdout), newReconcileCommand(stdout))
-	return cmd
+	return cli.SetExits(cmd, cli.Exit{Status: exitUsage, Meaning: "no command was given, or an unknown one"})
 }
 
 func newSummarizeCommand(stdout io.Writer) *cobra.Command {
@@ -43,6 +47,7 @@ func newSummarizeCommand(stdout io.Writer) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the summary as JSON")
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "printed"}, cli.Exit{Status: exitUsage, Meaning: "the ledger is missing or bad"})
 	return cmd
 }
 
@@ -55,10 +60,11 @@ func newReconcileCommand(stdout io.Writer) *cobra.Command {
 		Long: `reconcile compares a ledger with what a sender says it sent, still holds (--queue) and was told (--dsn), each a file of JSON Lines. Every
 (token, recipient) of --sent falls into exactly one class: accepted-once, duplicated-ambiguous, duplicated-unexplained, bounced, open,
 expired, lost. Without --queue nobody can tell open from lost: the class is open-or-lost. docs/ledger.md describes classes and files.
-
-The exit status is 0 when nothing is lost and every duplicate is explained by the sink, 1 when not, 2 when an input is bad.`,
-		Example: "  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl --queue queue.jsonl --dsn dsn.jsonl",
-		Args:    oneLedger,
+`,
+		Example: `  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl
+  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl \
+    --queue queue.jsonl --dsn dsn.jsonl`,
+		Args: oneLedger,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if sent == "" {
 				return &usageError{errors.New("reconcile: --sent FILE is missing: without it nobody knows what should have arrived")}
@@ -66,6 +72,8 @@ The exit status is 0 when nothing is lost and every duplicate is explained by th
 			return reconcile(stdout, asJSON, args[0], sent, queue, dsn)
 		},
 	}
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "nothing is lost, and the sink explains every duplicate"},
+		cli.Exit{Status: exitFailed, Meaning: "something is lost, or duplicated without explanation"}, cli.Exit{Status: exitUsage, Meaning: "an input is missing or bad"})
 	flags := cmd.Flags()
 	flags.StringVar(&sent, "sent", "", "what was sent: one {\"token\", \"recipient\", ...} a line")
 	flags.StringVar(&queue, "queue", "", "what the sender's queue holds: one {\"token\" or \"sender\", \"recipient\"} a line")
@@ -83,9 +91,9 @@ func reconcile(stdout io.Writer, asJSON bool, file, sent, queue, dsn string) err
 		if f.name == "" {
 			continue
 		}
-		opened, err := os.Open(f.name)
+		opened, err := open(f.name)
 		if err != nil {
-			return &usageError{err}
+			return err
 		}
 		defer opened.Close()
 		*f.to = ledger.Input{Name: f.name, R: opened}
@@ -105,18 +113,35 @@ func reconcile(stdout io.Writer, asJSON bool, file, sent, queue, dsn string) err
 
 func oneLedger(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return &usageError{fmt.Errorf("%s: %d files given (want one: the ledger)", cmd.Name(), len(args))}
+		return usageErrorf("%s: got %d files, want one: what smtpsink --ledger FILE wrote", cmd.Name(), len(args))
 	}
 	return nil
 }
 
 func withFile(name string, f func(ledger.Input) error) error {
-	file, err := os.Open(name) // #nosec G304 -- the file that the user names on the command line
+	file, err := open(name)
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
 	defer file.Close()
 	return f(ledger.Input{Name: name, R: file})
+}
+
+// open opens a file to read. The error is one of usage, and names the file.
+func open(name string) (*os.File, error) {
+	file, err := os.Open(name) // #nosec G304 -- the file that the user names on the command line
+	if err != nil {
+		var p *os.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return nil, usageErrorf("%s: %v", name, err)
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, usageErrorf("%s: it is a directory", name)
+	}
+	return file, nil
 }
 
 // badInput makes an error in a file one of usage.
@@ -130,11 +155,16 @@ func badInput(err error) error {
 
 func render(stdout io.Writer, asJSON bool, value any, asText func(io.Writer) error) error {
 	if !asJSON {
-		return asText(stdout)
+		var b strings.Builder
+		if err := asText(&b); err != nil {
+			return err
+		}
+		_, err := io.WriteString(stdout, text.PaletteFor(stdout).Lines(b.String()))
+		return err
 	}
-	text, err := json.MarshalIndent(value, "", "  ")
+	encoded, err := json.MarshalIndent(value, "", "  ")
 	if err == nil {
-		_, err = fmt.Fprintf(stdout, "%s\n", text)
+		_, err = fmt.Fprintf(stdout, "%s\n", encoded)
 	}
 	return err
 }

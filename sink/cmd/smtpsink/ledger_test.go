@@ -34,7 +34,7 @@ func TestLedgerReconcile(t *testing.T) {
 			exitFailed, "NOT CLEAN: 1 lost, 1 duplicated without explanation", "smtpsink: 1 lost, 1 duplicated without explanation\n"},
 		{"all arrived", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived}, 0, "clean: nothing lost", ""},
 		{"no claims", []string{"reconcile", example("ledger.jsonl")}, exitUsage, "", "--sent FILE is missing"},
-		{"no ledger", []string{"reconcile", "--sent", arrived}, exitUsage, "", "0 files given (want one: the ledger)"},
+		{"no ledger", []string{"reconcile", "--sent", arrived}, exitUsage, "", "got 0 files, want one"},
 		{"missing file", []string{"reconcile", example("ledger.jsonl"), "--sent", "nowhere.jsonl"}, exitUsage, "", "nowhere.jsonl: no such file"},
 		{"key misspelt", []string{"reconcile", example("ledger.jsonl"), "--sent", misspelt}, exitUsage, "", misspelt + `:2: key "recipient": missing`},
 		{"not a ledger", []string{"summarize", torn}, exitUsage, "", torn + ":1: not a ledger"},

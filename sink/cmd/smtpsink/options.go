@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
@@ -22,6 +22,7 @@ type options struct {
 
 	listen        []string
 	listenGiven   bool
+	argument      bool // listen came as arguments, without the flag
 	books         books
 	security      security
 	durable       bool // --durability was given
@@ -46,14 +47,14 @@ type options struct {
 func (o *options) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "where to listen: `[name=]host:port`, or [name=]unix:/path; repeatable; a plan's listeners are added, and those of the same name moved")
-	f.StringVar(&o.flags.Mode, "mode", "", "what to say: accept, bounce, offline, unavailable or random")
+	f.StringVar(&o.flags.Mode, "mode", "", "what to say: accept, bounce, offline, unavailable or random; see smtpsink catalogue")
 	f.StringArrayVar(&o.flags.At, "at", nil, "`stage` at which the mode speaks; repeatable (default message)")
 	f.StringArrayVar(&o.flags.Weights, "weight", nil, "weight of one of the mode's codes, as `code:weight`, such as 450:9; repeatable (default 1 each)")
 	f.Float64Var(&o.flags.RandomAccept, "random-accept", 0, "odds to accept in mode random, between 0 and 1 (default 0.5)")
 	f.StringArrayVar(&o.flags.Replies, "reply", nil, "what to say at a stage, as `stage=code:weight,...`, such as rcpt=250:90,450:7,550/5.1.1:3; repeatable")
 	f.StringArrayVar(&o.flags.Delays, "delay", nil, "how late to say it, as `stage=delay`, such as data=50ms or 'data=uniform(5ms,50ms)'; repeatable")
-	f.Uint64Var(&o.flags.Seed, "seed", 0, "seed of all draws; it replaces the plan's")
-	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), instead of --mode, --reply and --delay; SIGHUP reads it again")
+	f.Uint64Var(&o.flags.Seed, "seed", 0, "seed of all draws, a whole `number` from 0; it replaces the plan's (default: the plan's, or 0)")
+	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), or the name of a built-in one (see smtpsink plans), instead of --mode, --reply and --delay; SIGHUP reads it again")
 	f.StringVar(&o.driver, "driver", "auto", "what carries connections: epoll (Linux), net, or auto")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops; 0 means one per CPU")
 	f.StringVar(&o.hostname, "hostname", "", "name in the greeting (default localhost)")
@@ -159,7 +160,7 @@ func (o *options) planSpec() (spec fault.PlanSpec, hash string, err error) {
 			return spec, "", fmt.Errorf("%s: not together with --plan, which says what is injected", other.flag)
 		}
 	}
-	file, err := plan.Load(o.plan)
+	file, err := scripts.LoadPlan(o.plan)
 	if err != nil {
 		return spec, "", fmt.Errorf("--plan: %w", err)
 	}

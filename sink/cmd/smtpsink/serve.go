@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
@@ -85,7 +86,11 @@ func (o *options) say(format string, args ...any) {
 
 // complain prints one line.
 func (o *options) complain(format string, args ...any) {
-	fmt.Fprintf(o.stderr, "smtpsink: %s\n", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; "))
+	line := printableLine(fmt.Sprintf(format, args...))
+	if o.onTerminal() {
+		line = strings.TrimPrefix(text.Wrap("smtpsink: "+line, text.Columns, "    "), "smtpsink: ")
+	}
+	fmt.Fprintf(o.stderr, "smtpsink: %s\n", line)
 }
 
 // announce says what the server listens on and what it injects, one fact per line.
@@ -126,7 +131,7 @@ func describe(p *fault.Plan) []string {
 	}
 	for i, rule := range p.Rules() {
 		if i == maxDescribed {
-			lines = append(lines, fmt.Sprintf("and %d more rules", len(p.Rules())-i))
+			lines = append(lines, fmt.Sprintf("and %d more %s", len(p.Rules())-i, plural(len(p.Rules())-i, "rule")))
 			break
 		}
 		var outcomes []string
@@ -159,12 +164,7 @@ func describe(p *fault.Plan) []string {
 	return lines
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return noun
-	}
-	return noun + "s"
-}
+func plural[N int | int64 | uint64](n N, noun string) string { return text.Plural(n, noun) }
 
 // progress renews one line on a terminal.
 type progress struct {
@@ -180,8 +180,7 @@ func (p *progress) stop() {
 
 // startProgress does nothing unless stderr is a terminal.
 func (o *options) startProgress(server *sink.Server) *progress {
-	file, ok := o.stderr.(*os.File)
-	if o.quiet || o.interval == 0 || !ok || !term.IsTerminal(int(file.Fd())) {
+	if o.quiet || o.interval == 0 || !o.onTerminal() {
 		return &progress{}
 	}
 	p := &progress{quit: make(chan struct{}), ended: make(chan struct{})}
@@ -197,7 +196,7 @@ func (o *options) startProgress(server *sink.Server) *progress {
 				return
 			case <-ticker.C:
 				stats := server.Stats()
-				fmt.Fprintf(o.stderr, "\r\x1b[K%s", progressLine(before, stats))
+				fmt.Fprintf(o.stderr, "\r\x1b[K%s", o.fitting(progressLine(before, stats)))
 				before = stats
 			}
 		}
@@ -205,13 +204,30 @@ func (o *options) startProgress(server *sink.Server) *progress {
 	return p
 }
 
+// onTerminal says whether somebody watches stderr.
+func (o *options) onTerminal() bool {
+	file, ok := o.stderr.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// fitting cuts a line that would wrap: what is renewed in place must stay on one line.
+func (o *options) fitting(line string) string {
+	width := text.Columns
+	if file, ok := o.stderr.(*os.File); ok {
+		if w, _, err := term.GetSize(int(file.Fd())); err == nil && w > 0 {
+			width = w
+		}
+	}
+	return line[:min(len(line), width-1)]
+}
+
 func progressLine(before, now *sink.Stats) string {
 	rate, a := 0.0, now.Attempts
 	if before != nil && now.Seconds > before.Seconds {
 		rate = float64(now.Messages-before.Messages) / (now.Seconds - before.Seconds)
 	}
-	return fmt.Sprintf("%.0fs  %d messages (%.0f/s)  recipients: %d delivered, %d deferred, %d bounced  connections: %d open of %d",
-		now.Seconds, now.Messages, rate, a.Delivered, a.Deferred, a.Bounced, now.Open, now.Connections)
+	return fmt.Sprintf("%.0fs  %d %s (%.0f/s), %d deferred, %d bounced, %d %s open",
+		now.Seconds, now.Messages, plural(now.Messages, "message"), rate, a.Deferred, a.Bounced, now.Open, plural(now.Open, "connection"))
 }
 
 // printCounters prints the final counters: as JSON, or as a table unless the user wants quiet.
@@ -228,6 +244,6 @@ func (o *options) printCounters(stats *sink.Stats) error {
 	if o.quiet {
 		return nil
 	}
-	_, err := fmt.Fprint(o.stdout, counterTable(stats))
+	_, err := fmt.Fprint(o.stdout, text.PaletteFor(o.stdout).Lines(counterTable(stats)))
 	return err
 }

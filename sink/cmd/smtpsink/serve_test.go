@@ -99,7 +99,7 @@ func TestSignalsDrain(t *testing.T) {
 		if status != 0 {
 			t.Errorf("%v: exit status %d, want 0", signal, status)
 		}
-		for _, want := range []string{"2 connections, 1 transactions, 1 messages accepted", "recipients: 1 delivered", "message  250"} {
+		for _, want := range []string{"2 connections, 1 transaction, 1 message accepted", "recipients: 1 delivered", "message  250"} {
 			if !strings.Contains(stdout, want) {
 				t.Errorf("%v: the counters don't say %q:\n%s", signal, want, stdout)
 			}
@@ -126,7 +126,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	if status != exitFailed || !strings.Contains(oneLine(t, stderr), "cut off") {
 		t.Errorf("exit status %d, stderr %q; want %d and that connections were cut off", status, stderr, exitFailed)
 	}
-	if !strings.Contains(stdout, "1 connections, 1 transactions") {
+	if !strings.Contains(stdout, "1 connection, 1 transaction") {
 		t.Errorf("the counters are missing:\n%s", stdout)
 	}
 }

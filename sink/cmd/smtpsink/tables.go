@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 )
@@ -16,64 +16,95 @@ import (
 func counterTable(s *sink.Stats) string {
 	var b strings.Builder
 	a := s.Attempts
-	fmt.Fprintf(&b, "%d connections, %d transactions, %d messages accepted in %.1f s; %d octets in, %d out\n",
-		s.Connections, s.Transactions, s.Messages, s.Seconds, s.BytesIn, s.BytesOut)
-	fmt.Fprintf(&b, "recipients: %d delivered, %d deferred, %d bounced, %d unanswered\n", a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
+	say := func(format string, args ...any) {
+		b.WriteString(text.Wrap(fmt.Sprintf(format, args...), text.Columns, "  ") + "\n")
+	}
+	say("%d %s, %d %s, %d %s accepted in %.1f s; %d octets in, %d out", s.Connections, plural(s.Connections, "connection"),
+		s.Transactions, plural(s.Transactions, "transaction"), s.Messages, plural(s.Messages, "message"), s.Seconds, s.BytesIn, s.BytesOut)
+	say("recipients: %d delivered, %d deferred, %d bounced, %d unanswered", a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
 	if s.Ledger != nil {
-		fmt.Fprintf(&b, "ledger: %d rows, %d octets\n", s.Ledger.Rows, s.Ledger.Octets)
-		if s.Ledger.Lost > 0 {
-			fmt.Fprintf(&b, "%d rows are missing in it: %s\n", s.Ledger.Lost, s.Ledger.Error)
+		say("ledger: %d %s, %d octets", s.Ledger.Rows, plural(s.Ledger.Rows, "row"), s.Ledger.Octets)
+		if n := s.Ledger.Lost; n > 0 {
+			say("warning: %d %s missing in it: %s", n, plural(n, "row")+map[bool]string{true: " is", false: " are"}[n == 1], s.Ledger.Error)
 		}
 	}
-	if s.Lateness != nil {
-		fmt.Fprintf(&b, "delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)\n",
-			s.Lateness.Count, s.Lateness.P50Micros, s.Lateness.P99Micros, s.Lateness.MaxMicros)
+	if d := s.Lateness; d != nil {
+		say("delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)", d.Count, d.P50Micros, d.P99Micros, d.MaxMicros)
 	}
 	if f := s.Folded; f.Replies > 0 || f.Attempts > 0 {
 		fmt.Fprintf(&b, "counted together as %s, since too many kinds were met: %d replies, %d recipients by domain\n", metrics.Other, f.Replies, f.Attempts)
 	}
 	b.WriteString(selfCheck(s.SelfCheck))
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	if len(s.Replies) > 0 {
-		fmt.Fprintln(w, "\nstage\tcode\tenhanced\tcause\tcount")
-		for _, r := range s.Replies {
-			fmt.Fprintf(w, "%v\t%d\t%s\t%s\t%d\n", r.Stage, r.Code, r.Enhanced.Append(nil), r.Cause, r.Count)
+	for _, table := range []*text.Table{repliesTable(s), rulesTable(s), destinationsTable(s.Destinations), phasesTable(s), inFlightTable(s)} {
+		if table != nil {
+			b.WriteString("\n" + table.String())
 		}
 	}
-	if len(s.Rules) > 0 {
-		fmt.Fprintln(w, "\nrule\tstage\tcode\tplanned\tinjected")
-		for _, r := range s.Rules {
-			for _, o := range r.Outcomes {
-				fmt.Fprintf(w, "%s\t%v\t%s\t%.1f\t%d\n", r.Name, r.Stage, outcomeName(o), o.Probability*float64(r.Occurrences), o.Injected)
-			}
-		}
-	}
-	writeDestinations(w, s.Destinations)
-	if len(s.Phases) > 0 {
-		fmt.Fprintln(w, "\nphase\tstage\tcode\tcause\tcount")
-		for _, p := range s.Phases {
-			for _, r := range p.Replies {
-				fmt.Fprintf(w, "%s\t%v\t%d\t%s\t%d\n", p.Name, r.Stage, r.Code, r.Cause, r.Count)
-			}
-		}
-	}
-	if len(s.InFlight) > 0 {
-		fmt.Fprintln(w, "\nin flight\tcode\tnever written\twritten, perhaps unread")
-		for _, f := range s.InFlight {
-			writeInFlight(w, &f)
-		}
-	}
-	_ = w.Flush() // into memory
 	return b.String()
+}
+
+// headed returns a table with titles of its columns; those at right are numbers.
+func headed(right []int, titles ...any) *text.Table {
+	t := &text.Table{Right: right}
+	t.Row(titles...)
+	return t
+}
+
+func repliesTable(s *sink.Stats) *text.Table {
+	if len(s.Replies) == 0 {
+		return nil
+	}
+	t := headed([]int{4}, "stage", "code", "enhanced", "cause", "count")
+	for _, r := range s.Replies {
+		t.Row(r.Stage, r.Code, string(r.Enhanced.Append(nil)), printable(r.Cause), r.Count)
+	}
+	return t
+}
+
+func rulesTable(s *sink.Stats) *text.Table {
+	if len(s.Rules) == 0 {
+		return nil
+	}
+	t := headed([]int{3, 4}, "rule", "stage", "code", "planned", "injected")
+	for _, r := range s.Rules {
+		for _, o := range r.Outcomes {
+			t.Row(printable(r.Name), r.Stage, outcomeName(o), fmt.Sprintf("%.1f", o.Probability*float64(r.Occurrences)), o.Injected)
+		}
+	}
+	return t
+}
+
+func phasesTable(s *sink.Stats) *text.Table {
+	if len(s.Phases) == 0 {
+		return nil
+	}
+	t := headed([]int{4}, "phase", "stage", "code", "cause", "count")
+	for _, p := range s.Phases {
+		for _, r := range p.Replies {
+			t.Row(printable(p.Name), r.Stage, r.Code, printable(r.Cause), r.Count)
+		}
+	}
+	return t
+}
+
+func inFlightTable(s *sink.Stats) *text.Table {
+	if len(s.InFlight) == 0 {
+		return nil
+	}
+	t := headed([]int{2, 3}, "in flight", "code", "never written", "written, perhaps unread")
+	for _, f := range s.InFlight {
+		t.Row(f.Stage, f.Code, f.Unwritten, f.Unread)
+	}
+	return t
 }
 
 // mostDestinations is how many destinations the table shows; --json has all.
 const mostDestinations = 20
 
-// writeDestinations writes what came for each destination, the busiest first; for a single one there is nothing to tell apart.
-func writeDestinations(w io.Writer, all []metrics.DestinationCount) {
+// destinationsTable says what came for each destination, the busiest first; for a single one there is nothing to tell apart.
+func destinationsTable(all []metrics.DestinationCount) *text.Table {
 	if len(all) < 2 {
-		return
+		return nil
 	}
 	total := func(d metrics.DestinationCount) uint64 {
 		a := d.Attempts
@@ -81,14 +112,25 @@ func writeDestinations(w io.Writer, all []metrics.DestinationCount) {
 	}
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b metrics.DestinationCount) int { return cmp.Compare(total(b), total(a)) })
-	fmt.Fprintln(w, "\nlistener\trecipient domain\tdelivered\tdeferred\tbounced\tunanswered")
+	t := headed([]int{2, 3, 4, 5}, "listener", "recipient domain", "delivered", "deferred", "bounced", "unanswered")
 	for _, d := range all[:min(len(all), mostDestinations)] {
 		a := d.Attempts
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n", d.Listener, d.Domain, a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
+		t.Row(d.Listener, printable(d.Domain), a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
 	}
 	if n := len(all) - mostDestinations; n > 0 {
-		fmt.Fprintf(w, "and %d more\n", n)
+		t.Row(fmt.Sprintf("and %d more", n))
 	}
+	return t
+}
+
+// printable quotes what a plan's author or a peer wrote if it would spoil a line.
+func printable(s string) string {
+	for _, r := range s {
+		if !strconv.IsPrint(r) || r == 0xfffd {
+			return strconv.Quote(s)
+		}
+	}
+	return s
 }
 
 // selfCheck says what the sink finds of itself.
@@ -105,16 +147,19 @@ func selfCheck(c *sink.SelfCheck) string {
 		if !f.Rejected {
 			continue
 		}
-		fmt.Fprintf(&b, "warning: rule %q has not drawn as planned (p = %.2g):", f.Rule, f.P)
+		line := fmt.Sprintf("warning: rule %q has not drawn as planned (p = %.2g):", f.Rule, f.P)
 		for _, o := range f.Outcomes {
-			fmt.Fprintf(&b, " %s planned %.4g%%, drawn %.4g%% (95%%: %.4g%% to %.4g%%);", o.Outcome, 100*o.Planned, 100*o.Drawn, 100*o.Bounds.Lo, 100*o.Bounds.Hi)
+			line += fmt.Sprintf(" %s planned %.4g%%, drawn %.4g%% (95%%: %.4g%% to %.4g%%);", o.Outcome, 100*o.Planned, 100*o.Drawn, 100*o.Bounds.Lo, 100*o.Bounds.Hi)
 		}
-		b.WriteString("\n")
+		b.WriteString(text.Wrap(line, text.Columns, "  ") + "\n")
 	}
 	for _, line := range c.Saturation {
-		fmt.Fprintf(&b, "warning: %s\n", line)
+		b.WriteString(text.Wrap("warning: "+line, text.Columns, "  ") + "\n")
 	}
-	if c.OK {
+	switch {
+	case c.OK && tested == 0:
+		b.WriteString("self-check: not saturated; no rule has drawn often enough to be tested\n")
+	case c.OK:
 		fmt.Fprintf(&b, "self-check: not saturated; %d %s drew as planned\n", tested, plural(tested, "rule"))
 	}
 	return b.String()
@@ -130,8 +175,4 @@ func outcomeName(o metrics.OutcomeCount) string {
 		name += " " + o.Fault
 	}
 	return name
-}
-
-func writeInFlight(w *tabwriter.Writer, f *metrics.InFlightCount) {
-	fmt.Fprintf(w, "%v\t%d\t%d\t%d\n", f.Stage, f.Code, f.Unwritten, f.Unread)
 }

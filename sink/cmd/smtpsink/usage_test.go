@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/smtpstorm/xk6-smtp/scripts"
 )
 
 // Bad input is one line that names the culprit and what would be valid, exit status 2, and nothing else.
@@ -27,6 +30,7 @@ func TestBadInput(t *testing.T) {
 	good := plan("good.yaml", "version: 1\nrules:\n  - {stage: rcpt, reply: 550}\n")
 	unknownKey := plan("unknown-key.yaml", "version: 1\nrules:\n  - stage: rcpt\n    repply: 550\n")
 	broken := plan("broken.yaml", "version: 1\nrules: [\n")
+	plan("calm.yaml", "mine")
 
 	for _, test := range []struct {
 		name string
@@ -57,6 +61,22 @@ func TestBadInput(t *testing.T) {
 		{"negative delay", []string{"--delay", "data=-5ms"}, []string{"--delay", "-5ms"}},
 		{"delay without a unit", []string{"--delay", "data=5"}, []string{"--delay", `"5"`}},
 		{"seed that is none", []string{"--seed", "-1"}, []string{"--seed", `"-1"`}},
+		{"seed without a value", []string{"--seed"}, []string{"--seed", "missing", "whole number"}},
+		{"empty plan name", []string{"--plan", ""}, []string{"--plan", "empty", "variable"}},
+		{"empty host name", []string{"--hostname="}, []string{"--hostname", "empty"}},
+		{"misspelt flag", []string{"--lissten", "127.0.0.1:2525"}, []string{"did you mean --listen?"}},
+		{"misspelt command", []string{"chek"}, []string{"did you mean check?", "127.0.0.1:2525"}},
+		{"port alone", []string{"2525"}, []string{"127.0.0.1:2525", "address"}},
+		{"address as argument and as flag", []string{"--listen", "127.0.0.1:0", "127.0.0.1:0"}, []string{"127.0.0.1:0", "not together with --listen"}},
+		{"backlog of smtp-sink", []string{"127.0.0.1:0", "100"}, []string{"100", "backlog"}},
+		{"argument that is no address", []string{"127.0.0.1:many"}, []string{"127.0.0.1:many", "port"}},
+		{"plan that is not built in", []string{"--plan", "bounce-strom"}, []string{"--plan", "no such file", "no built-in plan", "bounce-storm"}},
+		{"unknown plan to print", []string{"plans", "storm"}, []string{`"storm"`, "bounce-storm"}},
+		{"two plans to print", []string{"plans", "calm", "greylist"}, []string{"2 names", "--write"}},
+		{"plans where they are already", []string{"plans", "--write", plans}, []string{"calm.yaml", "there already"}},
+		{"plan to check", []string{"check"}, []string{"got 0 plans", "bounce-storm"}},
+		{"unknown shell", []string{"completion", "tcsh"}, []string{`"tcsh"`, "bash zsh fish"}},
+		{"command of the ledger", []string{"ledger", "sumarize"}, []string{`"sumarize"`, "did you mean summarize?"}},
 		{"plan that is missing", []string{"--plan", filepath.Join(plans, "missing.yaml")}, []string{"--plan", "missing.yaml", "no such file"}},
 		{"plan that is a directory", []string{"--plan", plans}, []string{"--plan", plans}},
 		{"plan with an unknown key", []string{"--plan", unknownKey}, []string{"--plan", "unknown-key.yaml:4", "repply", "reply"}},
@@ -103,7 +123,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			args := test.args
-			if !strings.Contains(strings.Join(args, " "), "--listen") && args[0] != "version" && args[0] != "serve" {
+			if strings.HasPrefix(args[0], "-") && !strings.Contains(strings.Join(args, " "), "--listen") {
 				args = append([]string{"--listen", "127.0.0.1:0"}, args...)
 			}
 			stdout, stderr, status := invoke(t, args...)
@@ -131,6 +151,72 @@ func TestHelp(t *testing.T) {
 	for _, want := range []string{"smtpsink --mode bounce --at rcpt --seed 7", "--listen [name=]host:port", "--reply stage=code:weight", "catalogue"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("--help does not say %q:\n%s", want, stdout)
+		}
+	}
+}
+
+// Every command explains itself in 80 columns, and says what its exit status means.
+func TestHelpOfEveryCommand(t *testing.T) {
+	for _, command := range []string{"", "check", "plans", "catalogue", "ledger", "ledger summarize", "ledger reconcile", "completion", "version"} {
+		stdout, stderr, status := invoke(t, append(strings.Fields(command), "--help")...)
+		if status != 0 || stderr != "" || !strings.Contains(stdout, "\nExit status:\n  ") {
+			t.Errorf("%s --help: exit status %d, stderr %q, stdout\n%s", command, status, stderr, stdout)
+		}
+		for line := range strings.Lines(stdout) {
+			if len(line) > 81 {
+				t.Errorf("%s --help: more than 80 columns: %s", command, line)
+			}
+		}
+	}
+}
+
+// The tables of every plan and of the catalogue fit 80 columns.
+func TestTablesFitATerminal(t *testing.T) {
+	commands := [][]string{{"catalogue"}, {"plans"}}
+	for _, p := range scripts.Plans() {
+		commands = append(commands, []string{"check", p.Name})
+	}
+	for _, args := range commands {
+		stdout, stderr, status := invoke(t, args...)
+		if status != 0 || stderr != "" || stdout == "" {
+			t.Errorf("%v: exit status %d, stderr %q, %d octets", args, status, stderr, len(stdout))
+		}
+		for line := range strings.Lines(stdout) {
+			if utf8.RuneCountInString(line) > 81 {
+				t.Errorf("%v: more than 80 columns: %s", args, line)
+			}
+		}
+	}
+}
+
+// A shell is offered the values of flags, and the plans that are built in.
+func TestCompletionOfValues(t *testing.T) {
+	for line, want := range map[string]string{
+		"--mode": "unavailable\n", "--at": "message\n", "--durability": "ack\n", "--tls": "never\n", "--driver": "epoll\n", "--bare-lf": "accept\n",
+		"--reply": "rcpt=\n", "--delay": "data=\n", "--plan": "bounce-storm\t", "check": "flapping\t", "plans": "greylist\n", "completion": "zsh\n", "ledger": "reconcile\t",
+	} {
+		stdout, _, status := invoke(t, "__complete", line, "")
+		if status != 0 || !strings.Contains("\n"+stdout, "\n"+want) {
+			t.Errorf("%s: exit status %d, offered\n%s\nwant %q", line, status, stdout, want)
+		}
+	}
+}
+
+// An address may stand alone, as Postfix's smtp-sink takes it.
+func TestAddressWithoutFlag(t *testing.T) {
+	for _, args := range [][]string{{"127.0.0.1:0"}, {"inet:127.0.0.1:0", "--quiet=false"}, {"one=127.0.0.1:0", "[::1]:0"}} {
+		listeners := 0
+		for _, arg := range args {
+			if !strings.HasPrefix(arg, "--") {
+				listeners++
+			}
+		}
+		p := start(t, listeners, args...)
+		if err := deliver(t, p.addr[0]); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+		if _, stderr, status := p.stop(os.Interrupt); status != 0 {
+			t.Errorf("%v: exit status %d, %s", args, status, stderr)
 		}
 	}
 }
