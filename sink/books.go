@@ -197,7 +197,8 @@ func (b *books) decided(on ledger.Ticket, err error) {
 	}
 }
 
-func (b *books) attempt(a *session.Attempt) {
+// attempt appends the row of a RCPT command, and returns its length in octets.
+func (b *books) attempt(a *session.Attempt, room ledger.Room) int {
 	row := event.Attempt{
 		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End,
 		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
@@ -211,10 +212,11 @@ func (b *books) attempt(a *session.Attempt) {
 	if a.Code != 0 {
 		row.Cause = b.cause(a.Verdict)
 	}
-	b.shard.Attempt(&row)
+	return b.shard.AttemptWithin(&row, room)
 }
 
-func (b *books) transaction(t *session.Transaction) {
+// transaction appends the row of a transaction without RCPT commands, and returns its length in octets.
+func (b *books) transaction(t *session.Transaction, room ledger.Room) int {
 	row := event.Transaction{
 		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End,
 		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
@@ -225,7 +227,7 @@ func (b *books) transaction(t *session.Transaction) {
 	if t.Code != 0 {
 		row.Cause = b.cause(t.Verdict)
 	}
-	b.shard.Transaction(&row)
+	return b.shard.TransactionWithin(&row, room)
 }
 
 func (b *books) connection(c *session.Connection) {

@@ -26,6 +26,8 @@ type peer struct {
 	unread  unread
 	kept    bool // the session left a part of the input that it was offered
 	commits bool // the session waits for its rows on disk, and the books know
+
+	rowOctets uint64 // of the rows that the connection has made the ledger write
 }
 
 // unread lists the replies that were handed over for writing since the client sent something last. Equal neighbours are one entry, so

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -56,7 +57,7 @@ func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
 // Attempt implements session.Recorder.
 func (r *recorder) Attempt(a *session.Attempt) {
 	if r.books != nil && a.Commit != session.CommitDone {
-		r.books.attempt(a)
+		r.peer.rowOctets += uint64(r.books.attempt(a, r.room())) // #nosec G115 -- a length
 		r.unsaved = true
 	}
 	if a.Commit == session.CommitPending {
@@ -81,7 +82,7 @@ func (r *recorder) Attempt(a *session.Attempt) {
 // Transaction implements session.Recorder.
 func (r *recorder) Transaction(t *session.Transaction) {
 	if r.books != nil {
-		r.books.transaction(t)
+		r.peer.rowOctets += uint64(r.books.transaction(t, r.room())) // #nosec G115 -- a length
 		r.unsaved = true
 	}
 }
@@ -92,6 +93,25 @@ func (r *recorder) Connection(c *session.Connection) {
 		r.books.connection(c)
 		r.unsaved = true
 	}
+}
+
+// The bounds of what a connection may make the ledger write before its rows become tight: a free part, and then in proportion to what it
+// has sent. A tight row has less than twice rowsPerOctet octets for each octet that the shortest RCPT or MAIL takes.
+const (
+	rowsFree     = 64 << 10 // octets
+	rowsPerOctet = 64
+)
+
+// room returns how much of the peer's values its rows may hold.
+func (r *recorder) room() ledger.Room {
+	var sent uint64
+	if s := r.peer.session; s != nil {
+		sent = s.OctetsIn()
+	}
+	if r.peer.rowOctets > rowsFree+rowsPerOctet*sent {
+		return ledger.RoomTight
+	}
+	return ledger.RoomWide
 }
 
 // flush hands over the rows that were appended since the last flush: before the replies go out that they are about.

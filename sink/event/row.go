@@ -112,6 +112,8 @@ type Connection struct {
 	Fault          string        // what ended the connection besides a reply, or else was done last of what no other row tells; empty: nothing
 	Reason         string        // why it ended: a lower-case word such as "quit"
 	Error          string        // the error that ended it, if one did
+	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
+	Cut string
 }
 
 // Transaction is the row of a transaction that ended without any RCPT command, such as one whose MAIL was refused.
@@ -134,6 +136,8 @@ type Transaction struct {
 	Cause     string // who decided, such as "plain", "protocol", "rule:NAME", "limit:NAME"; empty when unknown
 	Fault     string // what was done besides reply and delay; empty: nothing
 	ReplySent bool   // the deciding reply was handed to the driver
+	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
+	Cut string
 }
 
 // Attempt is the final row of one RCPT command: exactly one is written for each, but with durability Ack, where the row is written
@@ -164,6 +168,8 @@ type Attempt struct {
 	Ambiguous bool   // delivered, and a fault made the reply unreadable or tore the connection so that the client may not know
 	Size      int64  // octets of the body read, dots unstuffed, without the final dot
 	Amends    bool   // takes the place of the row before it that has the same connection, message, time and recipient, if there is one
+	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
+	Cut string
 }
 
 // Told reports whether the client was told the deciding reply in a form that it could read.

@@ -35,7 +35,8 @@ func Append(dst []byte, r *event.Row) []byte {
 func AppendStart(dst []byte, h *event.Start) []byte {
 	dst = append(dst, `{"kind":"header","format":"`+Format+`"`...)
 	dst = appendTime(dst, `,"time":`, h.Time)
-	dst = appendText(dst, `,"plan":`, h.Plan)
+	var cut cuts // of what the user names: nothing to tell
+	dst = appendCut(dst, `,"plan":`, h.Plan, &cut, 0)
 	dst = appendText(dst, `,"plan_hash":`, h.PlanHash)
 	dst = appendUint(dst, `,"seed":`, h.Seed)
 	dst = append(dst, `,"durability":"`...)
@@ -46,7 +47,8 @@ func AppendStart(dst []byte, h *event.Start) []byte {
 // AppendSwap appends the row of a plan swap.
 func AppendSwap(dst []byte, s *event.Swap) []byte {
 	dst = appendTime(dst, `{"kind":"swap","time":`, s.Time)
-	dst = appendText(dst, `,"plan":`, s.Plan)
+	var cut cuts // of what the user names: nothing to tell
+	dst = appendCut(dst, `,"plan":`, s.Plan, &cut, 0)
 	dst = appendText(dst, `,"plan_hash":`, s.PlanHash)
 	dst = appendUint(dst, `,"seed":`, s.Seed)
 	dst = appendFlag(dst, `,"restart":true`, s.Restart)
@@ -56,15 +58,17 @@ func AppendSwap(dst []byte, s *event.Swap) []byte {
 // AppendGap appends the row that stands for missing rows.
 func AppendGap(dst []byte, g *event.Gap) []byte {
 	dst = appendUint(dst, `{"kind":"gap","rows":`, g.Rows)
-	dst = appendText(dst, `,"error":`, g.Error)
+	var cut cuts
+	dst = appendCut(dst, `,"error":`, g.Error, &cut, 0)
 	return append(dst, "}\n"...)
 }
 
 // AppendConnection appends the row of a connection.
 func AppendConnection(dst []byte, c *event.Connection) []byte {
-	dst = appendCommon(dst, `{"kind":"connection","conn":`, c.Conn, c.Listener, c.Client, c.Time, c.End)
-	dst = appendOptional(dst, `,"phase":`, c.Phase)
-	dst = appendOptional(dst, `,"helo":`, c.Helo)
+	cut := cutsOf(c.Cut)
+	dst = appendCommon(dst, `{"kind":"connection","conn":`, c.Conn, c.Listener, c.Client, c.Time, c.End, &cut)
+	dst = appendCutOptional(dst, `,"phase":`, c.Phase, &cut, cutPhase)
+	dst = appendCutOptional(dst, `,"helo":`, c.Helo, &cut, cutHelo)
 	dst = appendFlag(dst, `,"extended":true`, c.Extended)
 	dst = appendOptional(dst, `,"tls":`, c.TLS)
 	dst = appendUint(dst, `,"messages":`, c.Messages)
@@ -78,55 +82,66 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 	if c.Code != 0 {
 		dst = appendReply(dst, c.Stage, c.Code, c.Enhanced)
 	}
-	dst = appendOptional(dst, `,"fault":`, c.Fault)
-	dst = appendText(dst, `,"reason":`, c.Reason)
-	dst = appendOptional(dst, `,"error":`, c.Error)
+	dst = appendCutOptional(dst, `,"fault":`, c.Fault, &cut, cutFault)
+	dst = appendCut(dst, `,"reason":`, c.Reason, &cut, cutReason)
+	dst = appendCutOptional(dst, `,"error":`, c.Error, &cut, cutError)
+	dst = appendCuts(dst, cut)
 	return append(dst, "}\n"...)
 }
 
 // AppendTransaction appends the row of a transaction that died before RCPT.
 func AppendTransaction(dst []byte, t *event.Transaction) []byte {
-	dst = appendCommon(dst, `{"kind":"transaction","conn":`, t.Conn, t.Listener, t.Client, t.Time, t.End)
+	return appendTransaction(dst, t, RoomWide)
+}
+
+func appendTransaction(dst []byte, t *event.Transaction, room Room) []byte {
+	cut := cutsOf(t.Cut)
+	dst = appendCommon(dst, `{"kind":"transaction","conn":`, t.Conn, t.Listener, t.Client, t.Time, t.End, &cut)
 	dst = appendCount(dst, `,"message":`, t.Message)
-	dst = appendOptional(dst, `,"phase":`, t.Phase)
-	dst = appendText(dst, `,"sender":`, t.Sender)
+	dst = appendCutOptional(dst, `,"phase":`, t.Phase, &cut, cutPhase)
+	dst = appendShared(dst, `,"sender":`, t.Sender, room, &cut, cutSender)
 	dst = appendCount(dst, `,"n":`, t.N)
-	dst = appendText(dst, `,"token":`, t.Token)
+	dst = appendShared(dst, `,"token":`, t.Token, room, &cut, cutToken)
 	dst = appendEnding(dst, t.Ending)
 	dst = appendReply(dst, t.Stage, t.Code, t.Enhanced)
-	dst = appendOptional(dst, `,"cause":`, t.Cause)
-	dst = appendOptional(dst, `,"fault":`, t.Fault)
+	dst = appendCutOptional(dst, `,"cause":`, t.Cause, &cut, cutCause)
+	dst = appendCutOptional(dst, `,"fault":`, t.Fault, &cut, cutFault)
 	dst = appendBool(dst, `,"reply_sent":`, t.ReplySent)
+	dst = appendCuts(dst, cut)
 	return append(dst, "}\n"...)
 }
 
 // AppendAttempt appends the final row of a RCPT command.
-func AppendAttempt(dst []byte, a *event.Attempt) []byte {
-	dst = appendCommon(dst, `{"kind":"attempt","conn":`, a.Conn, a.Listener, a.Client, a.Time, a.End)
+func AppendAttempt(dst []byte, a *event.Attempt) []byte { return appendAttempt(dst, a, RoomWide) }
+
+func appendAttempt(dst []byte, a *event.Attempt, room Room) []byte {
+	cut := cutsOf(a.Cut)
+	dst = appendCommon(dst, `{"kind":"attempt","conn":`, a.Conn, a.Listener, a.Client, a.Time, a.End, &cut)
 	dst = appendCount(dst, `,"message":`, a.Message)
-	dst = appendOptional(dst, `,"phase":`, a.Phase)
-	dst = appendText(dst, `,"sender":`, a.Sender)
-	dst = appendText(dst, `,"recipient":`, a.Recipient)
+	dst = appendCutOptional(dst, `,"phase":`, a.Phase, &cut, cutPhase)
+	dst = appendShared(dst, `,"sender":`, a.Sender, room, &cut, cutSender)
+	dst = appendCut(dst, `,"recipient":`, a.Recipient, &cut, cutRecipient)
 	dst = appendCount(dst, `,"n":`, a.N)
-	dst = appendText(dst, `,"token":`, a.Token)
-	dst = appendOptional(dst, `,"storm_id":`, a.StormID)
-	dst = appendOptional(dst, `,"message_id":`, a.MessageID)
+	dst = appendShared(dst, `,"token":`, a.Token, room, &cut, cutToken)
+	dst = appendSharedID(dst, `,"storm_id":`, a.StormID, room, &cut, cutStormID)
+	dst = appendSharedID(dst, `,"message_id":`, a.MessageID, room, &cut, cutMessageID)
 	dst = appendEnding(dst, a.Ending)
 	dst = appendReply(dst, a.Stage, a.Code, a.Enhanced)
-	dst = appendOptional(dst, `,"cause":`, a.Cause)
-	dst = appendOptional(dst, `,"fault":`, a.Fault)
+	dst = appendCutOptional(dst, `,"cause":`, a.Cause, &cut, cutCause)
+	dst = appendCutOptional(dst, `,"fault":`, a.Fault, &cut, cutFault)
 	dst = appendBool(dst, `,"delivered":`, a.Delivered)
 	dst = appendBool(dst, `,"reply_sent":`, a.ReplySent)
 	dst = appendFlag(dst, `,"ambiguous":true`, a.Ambiguous)
 	dst = append(dst, `,"size":`...)
 	dst = strconv.AppendInt(dst, a.Size, 10)
 	dst = appendFlag(dst, `,"amends":true`, a.Amends)
+	dst = appendCuts(dst, cut)
 	return append(dst, "}\n"...)
 }
 
-func appendCommon(dst []byte, key string, conn uint64, listener string, client netip.AddrPort, from, to time.Time) []byte {
+func appendCommon(dst []byte, key string, conn uint64, listener string, client netip.AddrPort, from, to time.Time, cut *cuts) []byte {
 	dst = appendUint(dst, key, conn)
-	dst = appendText(dst, `,"listener":`, listener)
+	dst = appendCut(dst, `,"listener":`, listener, cut, cutListener)
 	if client.IsValid() {
 		dst = append(dst, `,"client":"`...)
 		if client.Addr().Zone() == "" {

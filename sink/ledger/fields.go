@@ -101,6 +101,7 @@ var rowFields = [event.NumKinds][]field{
 			return err
 		}},
 		{"error", optional, name(func(r *event.Row) *string { return &r.Connection.Error })},
+		{"cut", optional, name(func(r *event.Row) *string { return &r.Connection.Cut })},
 	},
 	event.KindTransaction: {
 		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Transaction.Conn })},
@@ -120,6 +121,7 @@ var rowFields = [event.NumKinds][]field{
 		{"cause", optional, name(func(r *event.Row) *string { return &r.Transaction.Cause })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Transaction.Fault })},
 		{"reply_sent", required, flag(func(r *event.Row) *bool { return &r.Transaction.ReplySent })},
+		{"cut", optional, name(func(r *event.Row) *string { return &r.Transaction.Cut })},
 	},
 	event.KindAttempt: {
 		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Attempt.Conn })},
@@ -146,5 +148,6 @@ var rowFields = [event.NumKinds][]field{
 		{"ambiguous", optional, flag(func(r *event.Row) *bool { return &r.Attempt.Ambiguous })},
 		{"size", required, func(_ *decoder, r *event.Row, v value) (err error) { r.Attempt.Size, err = v.size(); return err }},
 		{"amends", optional, flag(func(r *event.Row) *bool { return &r.Attempt.Amends })},
+		{"cut", optional, name(func(r *event.Row) *string { return &r.Attempt.Cut })},
 	},
 }

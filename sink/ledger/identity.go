@@ -1,15 +1,22 @@
 package ledger
 
+import "bytes"
+
 // Identities are compared in a normal form: without the angle brackets of a path or a Message-ID, and with the part after the last @ in
-// lower case, since domains have no case (RFC 5321 section 2.4) and MTAs rewrite them.
+// lower case, since domains have no case (RFC 5321 section 2.4) and MTAs rewrite them. What is longer than a row can hold is compared
+// as far as rows hold it.
+
+var closing = []byte{'>'}
 
 // normalID returns the normal form.
 func normalID(id string) string { return string(appendNormal(nil, []byte(id))) }
 
 func appendNormal(dst, id []byte) []byte {
-	if n := len(id); n >= 2 && id[0] == '<' && id[n-1] == '>' {
-		id = id[1 : n-1]
+	n := len(id)
+	if n >= 2 && id[0] == '<' && (id[n-1] == '>' || n >= MaxValue) { // of one that was cut the end is missing
+		id = bytes.TrimSuffix(id[1:], closing)
 	}
+	id = id[:min(len(id), MaxValue-len("<>"))]
 	domain := len(id)
 	for i, c := range id {
 		if c == '@' {

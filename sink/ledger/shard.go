@@ -38,32 +38,43 @@ type Shard struct {
 	decided Ticket // the last ticket that was decided
 }
 
-// Attempt appends the final row of a RCPT command. Nothing of a is kept.
-func (s *Shard) Attempt(a *event.Attempt) {
+// Attempt appends the final row of a RCPT command, with wide room. Nothing of a is kept.
+func (s *Shard) Attempt(a *event.Attempt) { s.AttemptWithin(a, RoomWide) }
+
+// AttemptWithin is Attempt with the room that is given. It returns how many octets the row has.
+func (s *Shard) AttemptWithin(a *event.Attempt, room Room) int {
 	s.mu.Lock()
-	s.buf = AppendAttempt(s.buf, a)
-	s.appended()
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	before := len(s.buf)
+	s.buf = appendAttempt(s.buf, a, room)
+	return s.appended(before)
 }
 
-// Transaction appends the row of a transaction that died before RCPT. Nothing of t is kept.
-func (s *Shard) Transaction(t *event.Transaction) {
+// Transaction appends the row of a transaction that died before RCPT, with wide room. Nothing of t is kept.
+func (s *Shard) Transaction(t *event.Transaction) { s.TransactionWithin(t, RoomWide) }
+
+// TransactionWithin is Transaction with the room that is given. It returns how many octets the row has.
+func (s *Shard) TransactionWithin(t *event.Transaction, room Room) int {
 	s.mu.Lock()
-	s.buf = AppendTransaction(s.buf, t)
-	s.appended()
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	before := len(s.buf)
+	s.buf = appendTransaction(s.buf, t, room)
+	return s.appended(before)
 }
 
 // Connection appends the last row of a connection. Nothing of c is kept.
 func (s *Shard) Connection(c *event.Connection) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.buf)
 	s.buf = AppendConnection(s.buf, c)
-	s.appended()
-	s.mu.Unlock()
+	s.appended(before)
 }
 
-func (s *Shard) appended() {
+// appended does what follows from a row that was appended, and returns its length. s.mu is held.
+func (s *Shard) appended(before int) int {
 	s.rows++
+	length := len(s.buf) - before
 	switch d := s.w.durability; {
 	case d == event.Ack && len(s.buf) > ackAtMost:
 		s.drop(errTooMany)
@@ -73,6 +84,7 @@ func (s *Shard) appended() {
 	case d == event.None && s.rows == 1:
 		s.w.poke()
 	}
+	return length
 }
 
 // Flush hands over the rows appended since the last Flush. A driver calls it before it writes the replies of a turn.

@@ -11,9 +11,22 @@ const hexDigits = "0123456789abcdef"
 // appendString appends s as a JSON string. Octets that are not UTF-8 become lone low surrogates \udc80 to \udcff, as Python's
 // surrogateescape does (PEP 383), so that any address survives the way there and back.
 func appendString[T string | []byte](dst []byte, s T) []byte {
+	dst, _ = appendStringUpTo(dst, s, len(s)*longestEscape)
+	return dst
+}
+
+// longestEscape is how many octets the longest escape of one octet has.
+const longestEscape = len(`\u0000`)
+
+// appendStringUpTo appends as much of s as fits in a number of octets between the quotes, and returns how much of s that was.
+func appendStringUpTo[T string | []byte](dst []byte, s T, most int) ([]byte, int) {
 	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
+	start, i := 0, 0
+	end, mayEnd := len(dst)+most, len(s)*longestEscape > most
+	for i < len(s) {
+		if mayEnd && len(dst)+i-start > end-longestEscape && len(dst)+len(s)-start > end {
+			break // the next could be an escape that is too long, and the rest does not fit as it is
+		}
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
 			i++
@@ -34,8 +47,8 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 		i++
 		start = i
 	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
+	dst = append(dst, s[start:i]...)
+	return append(dst, '"'), i
 }
 
 func appendEscape(dst []byte, c byte) []byte {

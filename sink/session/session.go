@@ -231,6 +231,9 @@ func (s *Session) WantRead() int {
 	return 4 << 10
 }
 
+// OctetsIn returns how many octets of input the session has taken. Within a call of Feed those that it is about may be missing.
+func (s *Session) OctetsIn() uint64 { return s.octetsIn }
+
 // Advance tells the session that time has passed. Call it when Deadline has come; calls before that do nothing.
 func (s *Session) Advance(now time.Time) {
 	if s.state == stateClosed || s.due == 0 || now.Sub(s.started) < s.due {
