@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 )
 
 // ErrNeedsRoot is wrapped by StartPostfix when the process is not root: Postfix's master daemon refuses to run otherwise.
@@ -350,8 +352,8 @@ func (q queue) list(dir string, where map[string]queue) error {
 	})
 }
 
-// Stop ends the instance by its own command, then, should it still run after a while, by killing the processes that work
-// in its queue directory. It returns when none of them is left. Queue and logs stay in the directory.
+// Stop ends the instance by its own command, then, should it still run after a while, by killing its processes. It returns
+// when none of them is left. Queue and logs stay in the directory.
 func (p *Postfix) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -389,29 +391,6 @@ func (p *Postfix) awaitExit(ctx context.Context) bool {
 	}
 }
 
-// processes returns the ids of the instance's processes: master and all its children work in the queue directory, or, before
-// they change to it, carry the configuration directory in their environment.
-func (p *Postfix) processes() []int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	spool, marker := p.path("spool"), "MAIL_CONFIG="+p.path("etc")+"\x00"
-	var pids []int
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		cwd, _ := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
-		if cwd == spool || strings.HasPrefix(cwd, spool+"/") {
-			pids = append(pids, pid)
-			continue
-		}
-		env, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
-		if strings.Contains("\x00"+string(env)+"\x00", "\x00"+marker) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
+// processes returns the ids of the instance's processes: master and all its children carry the configuration directory in their
+// environment (MAIL_CONFIG).
+func (p *Postfix) processes() []int { return supervise.Processes(p.dir) }

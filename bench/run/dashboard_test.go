@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -230,7 +231,7 @@ func TestDashboardInABrowser(t *testing.T) {
 	stop := make(chan struct{})
 	r := &runner{
 		o:  Options{Console: said, Stop: stop, Flags: fault.Flags{Replies: []string{"rcpt=250:80,450:20"}, Seed: 1}},
-		k6: k6, scripts: scripts, scratch: dir, progress: &progress{w: said, width: 80, last: time.Now()},
+		k6: k6, scripts: scripts, scratch: &supervise.Scratch{Dir: dir}, progress: &progress{w: said, width: 80, last: time.Now()},
 	}
 	if r.board, err = startDashboard("127.0.0.1:0", scripts); err != nil {
 		t.Fatal(err)

@@ -17,12 +17,22 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
+
+// watchdogArgument makes the test binary a watchdog.
+const watchdogArgument = "__watchdog"
 
 // TestMain lets the test binary stand in for k6: called with FAKE_K6 set, it sends messages and writes a record as the output
 // extension would. What it gets wrong on purpose is the value of FAKE_K6.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == watchdogArgument {
+		if err := supervise.Watch(os.Stdin); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	if how := os.Getenv("FAKE_K6"); how != "" {
 		os.Exit(fakeK6(how, os.Args[1:]))
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 )
 
 // Exit statuses of k6 (its package errext/exitcodes) that are results and not failures.
@@ -28,6 +30,7 @@ type job struct {
 	env    []string // NAME=VALUE for the script
 	args   []string // more flags of k6 run
 	tuning []string // NAME=VALUE for k6 itself
+	tie    string   // NAME=VALUE by which k6 and what it starts belong to this run
 	own    bool     // the user's own script, for which the user's K6_ variables hold
 	limit  time.Duration
 }
@@ -78,14 +81,12 @@ func runK6(ctx context.Context, binary string, j job, stop <-chan struct{}, tick
 	args = append(append(args, j.args...), shortest(j.script)) // it goes into the record: no more of the machine than need be
 	cmd := exec.Command(binary, args...)                       // #nosec G204 -- the k6 and the script that the user names, or this program found; no shell
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.Env = append(k6Env(os.Environ(), j.own), j.tuning...)
-	detach(cmd)
+	cmd.Env = append(append(k6Env(os.Environ(), j.own), j.tuning...), j.tie)
 	started := time.Now()
-	if err := cmd.Start(); err != nil {
+	done, err := supervise.Start(cmd)
+	if err != nil {
 		return exit{}, inputErrorf("k6 binary %s can't be run (%v): build it with: make build", binary, reason(err))
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
 	e, err := watch(ctx, cmd.Process, done, stop, j.limit, tick)
 	e.wall = time.Since(started)
 	if cmd.ProcessState != nil {
@@ -111,7 +112,7 @@ func watch(ctx context.Context, process *os.Process, done <-chan error, stop <-c
 	var e exit
 	ask := func() {
 		if kill == nil {
-			_ = interrupt(process) // it may have ended by itself meanwhile
+			_ = supervise.Interrupt(process) // it may have ended by itself meanwhile
 			kill = time.After(grace)
 		}
 	}
@@ -130,11 +131,11 @@ func watch(ctx context.Context, process *os.Process, done <-chan error, stop <-c
 			e.overran = true
 			ask()
 		case <-kill:
-			_ = process.Kill()
+			_ = supervise.Kill(process)
 			<-done
 			return e, fmt.Errorf("k6 did not end within %v after it was asked to, and was killed", grace)
 		case <-ctx.Done():
-			_ = process.Kill()
+			_ = supervise.Kill(process)
 			<-done
 			return e, ctx.Err()
 		}

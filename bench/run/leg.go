@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -73,8 +72,8 @@ func (r *runner) job(name string, l load, env []string) job {
 		}
 	}
 	return job{
-		name: name, script: l.script, own: l.own, env: env, limit: limit,
-		record: filepath.Join(r.scratch, name+".json"),
+		name: name, script: l.script, own: l.own, env: env, limit: limit, tie: r.scratch.Environ(),
+		record: r.scratch.Path(name + ".json"),
 		stdout: r.out.path("k6-" + name + "-summary.txt"),
 		stderr: r.out.path("k6-" + name + ".log"),
 	}
@@ -127,7 +126,7 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 
 // join reads the record that k6 wrote and puts the sink's half beside it.
 func (r *runner) join(name, label string, l load, w weather, e exit, counts *result.Sink) (*Leg, error) {
-	generator, err := result.Read(filepath.Join(r.scratch, name+".json"))
+	generator, err := result.Read(r.scratch.Path(name + ".json"))
 	if err != nil {
 		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
 	}

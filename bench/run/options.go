@@ -73,6 +73,10 @@ type Options struct {
 	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
 	DashboardListen string // host:port at which it is served; empty: DefaultDashboard. It goes with Dashboard
 
+	// Watchdog is the command of a process that does nothing but supervise.Watch(os.Stdin): it clears away should this program be killed.
+	// Empty: nobody does, until the next run.
+	Watchdog []string
+
 	Program     string    // path of this program, to find k6 and scripts beside it
 	CommandLine []string  // for the provenance
 	Console     io.Writer // progress and tables

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"time"
 )
 
@@ -59,10 +58,11 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 	var meter probeMeter
 	e, err := runK6(ctx, r.k6, job{
 		name:   "probe",
+		tie:    r.scratch.Environ(),
 		script: script,
-		record: filepath.Join(r.scratch, "probe.json"),
-		stdout: filepath.Join(r.scratch, "probe.out"),
-		stderr: filepath.Join(r.scratch, "probe.log"),
+		record: r.scratch.Path("probe.json"),
+		stdout: r.scratch.Path("probe.out"),
+		stderr: r.scratch.Path("probe.log"),
 		// The flags replace the script's scenario, which must be valid nevertheless.
 		env:   load{vus: probeVUs, messages: maxMessages, rate: maxRate}.env(host, port, r.o.Env),
 		args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
@@ -26,9 +27,10 @@ var errInterrupted = errors.New("interrupted before the first leg had begun")
 // runner is a run under way.
 type runner struct {
 	o        Options
-	k6       string // path of the binary
-	scripts  string // directory of the bundled scripts
-	scratch  string // directory of files that nobody keeps
+	k6       string              // path of the binary
+	scripts  string              // directory of the bundled scripts
+	scratch  *supervise.Scratch  // directory of files that nobody keeps
+	watchdog *supervise.Watchdog // nil unless the caller has one
 	out      *output
 	progress *progress
 	board    *dashboard // nil unless the user wants it
@@ -59,9 +61,14 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 		}
 		defer r.board.close()
 	}
+	r.commit, r.dirty = checkout(ctx, r.scripts) // before there is anything new in it
 	if r.out, err = newOutput(o.Out); err != nil {
 		return nil, err
 	}
+	if err := r.guard(); err != nil {
+		return nil, errors.Join(err, r.out.discard())
+	}
+	defer r.unguard()
 	if r.board != nil {
 		r.progress.say("dashboard %s: each leg has its own, reload the page for the next one", r.board.url)
 	}
@@ -171,12 +178,6 @@ func (r *runner) chooseLoad(ctx context.Context, l load) (load, error) {
 
 // run takes the steps one by one, until one fails or the run is stopped, and reports.
 func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
-	var err error
-	if r.scratch, err = os.MkdirTemp("", "smtpstorm-run-"); err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(r.scratch)
-	r.commit, r.dirty = checkout(ctx, r.scripts)
 	outcome := &Outcome{Dir: r.out.final}
 	for _, step := range steps {
 		leg, err := step(ctx)

@@ -75,7 +75,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 			t.Errorf("leg %d ran %s, want %s", i, got, script)
 		}
 	}
-	want := []string{"calm.json", "comparison.txt", "k6-calm-summary.txt", "k6-calm.log", "k6-storm-summary.txt", "k6-storm.log",
+	want := []string{manifestFile, "calm.json", "comparison.txt", "k6-calm-summary.txt", "k6-calm.log", "k6-storm-summary.txt", "k6-storm.log",
 		"plots", "report.html", "sink-calm.json", "sink-storm.json", "storm.json", "summary.json"}
 	if got := files(t, o.Out); !slices.Equal(got, want) {
 		t.Errorf("results hold %q\nwant %q", got, want)

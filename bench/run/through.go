@@ -102,14 +102,14 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 		return nil, err
 	}
 	defer sink.server.Close()
-	dir, err := os.MkdirTemp("", "smtpstorm-postfix-")
+	scratch, err := r.newScratch("postfix")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer r.dispose(scratch)
 	host, port := sink.hostPort()
 	r.progress.update("mta      starting a private Postfix")
-	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: dir, Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: scratch.Dir, Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (r *runner) target(ctx context.Context) (*Leg, error) {
 func (r *runner) through(ctx context.Context, w *watcher, l load, weather weather, target, label string) (*Leg, error) {
 	const name = "mta"
 	if l.script == "" {
-		l.script = filepath.Join(r.scratch, "mta.js")
+		l.script = r.scratch.Path("mta.js")
 		if err := os.WriteFile(l.script, mtaScript, 0o600); err != nil {
 			return nil, err
 		}
@@ -171,7 +171,7 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	if err != nil {
 		return nil, err
 	}
-	generator, err := result.Read(filepath.Join(r.scratch, name+".json"))
+	generator, err := result.Read(r.scratch.Path(name + ".json"))
 	if err != nil || generator.Client == nil {
 		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
 	}

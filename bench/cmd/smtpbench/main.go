@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
@@ -37,7 +38,16 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// watchdogArgument alone makes this program the watchdog of a run: it is for the program itself.
+const watchdogArgument = "__watchdog"
+
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == watchdogArgument {
+		if supervise.Watch(os.Stdin) != nil {
+			os.Exit(exitFailed) // there is nobody left to tell
+		}
+		return
+	}
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 

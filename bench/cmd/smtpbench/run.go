@@ -84,7 +84,7 @@ func runLegs(o run.Options, stdout *os.File) error {
 	defer cancel()
 	stop := make(chan struct{})
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endings()...)
 	defer signal.Stop(signals)
 	go func() {
 		select {
@@ -101,6 +101,9 @@ func runLegs(o run.Options, stdout *os.File) error {
 		}
 	}()
 	o.Program, _ = os.Executable() // without it, k6 and scripts are looked for in the working directory
+	if o.Program != "" {
+		o.Watchdog = []string{o.Program, watchdogArgument}
+	}
 	o.CommandLine = os.Args
 	o.Console = stdout
 	o.Stop = stop
@@ -127,6 +130,18 @@ func runLegs(o run.Options, stdout *os.File) error {
 		return statusError(exitFailed)
 	}
 	return nil
+}
+
+// endings are the signals that end a run early: those of a person, a system that goes down, and a terminal that is closed. Who starts a
+// program with nohup has it ignore that.
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			signals = append(signals, s)
+		}
+	}
+	return signals
 }
 
 func stopRequested(stop <-chan struct{}) bool {
