@@ -41,6 +41,7 @@ func testPageInABrowser(t *testing.T, chromium string, width int) {
 	if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// --dump-dom waits for the page's load event, whose listener the probe is: there is nothing that comes later.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
