@@ -85,10 +85,20 @@ func (r *runner) drive(ctx context.Context, j job, tick func()) (e exit, err err
 		return exit{}, err
 	}
 	defer r.board.ended()
-	return runK6(ctx, r.k6, j, r.o.Stop, func() {
+	return r.generate(ctx, j, func() {
 		r.board.look(time.Now())
 		tick()
 	})
+}
+
+// generate runs k6, which connects to nothing beyond loopback unless the user has vouched.
+func (r *runner) generate(ctx context.Context, j job, tick func()) (exit, error) {
+	j.tuning = append(j.tuning, r.o.keepIn()...)
+	e, err := runK6(ctx, r.k6, j, r.o.Stop, tick)
+	if beyond := r.o.stayedIn(j); beyond != nil {
+		return e, beyond
+	}
+	return e, err
 }
 
 // direct runs a leg whose client speaks to the sink itself.

@@ -67,7 +67,7 @@ type Options struct {
 	MTA           string // MTAAuto (also ""), MTAPostfix or MTANone
 	Target        string // host:port of the user's own MTA; the run is then a single leg through it
 	SinkListen    string // with Target: host:port at which the sink listens, the MTA's next hop
-	OwnTarget     bool   // the user vouches that a Target beyond loopback is theirs to load
+	OwnTarget     bool   // the user vouches that what lies beyond loopback, a Target or what a script connects to, is theirs to load
 	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 25
 
 	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
@@ -157,12 +157,15 @@ func (o *Options) hasPlanFlags() bool {
 }
 
 func (o *Options) validateTarget() error {
+	if err := o.checkHost(); err != nil {
+		return err
+	}
 	if o.Target == "" {
 		if o.SinkListen != "" {
 			return inputErrorf("--sink-listen %s goes with --target HOST:PORT, the MTA whose next hop is the sink", o.SinkListen)
 		}
-		if o.OwnTarget {
-			return inputErrorf("--i-own-this-target goes with --target HOST:PORT")
+		if o.OwnTarget && o.Script == "" && !o.givesHost() {
+			return inputErrorf("--i-own-this-target goes with --target HOST:PORT, or a script that connects elsewhere than to the sink")
 		}
 		return nil
 	}
@@ -179,7 +182,7 @@ func (o *Options) validateTarget() error {
 		return inputErrorf("--mta postfix and --target exclude each other: the target is the MTA")
 	}
 	if host, _, _ := net.SplitHostPort(o.Target); !isLoopback(host) && !o.OwnTarget {
-		return inputErrorf("--target %s is not a loopback address: load goes to others' servers only with --i-own-this-target", o.Target)
+		return inputErrorf("--target %s is not a loopback address: %s", o.Target, unvouched)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 	defer sink.server.Close()
 	host, port := sink.hostPort()
 	var meter probeMeter
-	e, err := runK6(ctx, r.k6, job{
+	e, err := r.generate(ctx, job{
 		name:   "probe",
 		tie:    r.scratch.Environ(),
 		script: script,
@@ -67,7 +67,7 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 		env:   load{vus: probeVUs, messages: maxMessages, rate: maxRate}.env(host, port, r.o.Env),
 		args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},
 		limit: probeDuration + time.Minute,
-	}, r.o.Stop, func() {
+	}, func() {
 		messages := sink.server.Stats().Messages
 		meter.add(time.Now(), messages)
 		r.progress.update("probe    %s messages", count(messages))

@@ -68,7 +68,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.StringVar(&o.MTA, "mta", run.MTAAuto, "the leg through an MTA: postfix, none, or auto (postfix when installed and root)")
 	f.StringVar(&o.Target, "target", "", "`host:port` of your own MTA, to be driven instead of the sink")
 	f.StringVar(&o.SinkListen, "sink-listen", "", "with --target: `host:port` of the sink, the MTA's next hop")
-	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback is yours to load")
+	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback, or what your script connects to there, is yours to load")
 	f.IntVar(&o.CutoffSeconds, "cutoff", 25, "through an MTA: `seconds` after the last message during which delivery is watched")
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
 	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+run.DefaultDashboard+"; port 0 takes any free one)")
