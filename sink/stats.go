@@ -93,3 +93,19 @@ func (s *Server) Stats() *Stats {
 	out.Snapshot = *s.metrics.Snapshot()
 	return out
 }
+
+// CountsSchema and CountsVersion name the format of Counts. Fields may be added within a version; a change of meaning is a new one.
+const (
+	CountsSchema  = "smtpstorm/sink-counts"
+	CountsVersion = 1
+)
+
+// Counts is Stats as a document of its own: what smtpsink --json prints.
+type Counts struct {
+	Schema  string `json:"schema"`
+	Version int    `json:"version"`
+	*Stats
+}
+
+// Document returns the figures with their schema and version.
+func (s *Stats) Document() Counts { return Counts{CountsSchema, CountsVersion, s} }

@@ -22,6 +22,11 @@ const (
 	Digits    = 3
 )
 
+// MaxCount is the most that a count read from a file may be: more than any run
+// has, and little enough that sums of thousands of them don't wrap, and that a
+// float64 holds it exactly.
+const MaxCount = 1 << 53
+
 // maxEncodedHistogram bounds the base64 text of one histogram. The geometry has
 // 23,552 buckets of at most nine bytes each before compression.
 const maxEncodedHistogram = 512 << 10
@@ -106,26 +111,34 @@ type Histogram struct {
 
 // Record counts one value in milliseconds. It does not allocate when the
 // value's bucket was populated before.
-func (h *Histogram) Record(ms float64) {
-	if math.IsNaN(ms) || math.IsInf(ms, 0) {
-		h.invalid++
+func (h *Histogram) Record(ms float64) { h.RecordN(ms, 1) }
+
+// RecordN counts n equal values in milliseconds, at the cost of one. n is at
+// most MaxCount; more count as that many.
+func (h *Histogram) RecordN(ms float64, n uint64) {
+	n = min(n, MaxCount)
+	switch {
+	case n == 0:
+		return
+	case math.IsNaN(ms) || math.IsInf(ms, 0):
+		h.invalid += n
 		return
 	}
-	h.sum.Add(ms)
+	h.sum.Merge(Summary{Count: n, Sum: ms * float64(n), Min: ms, Max: ms})
 	us := math.Round(ms * 1000)
 	switch {
 	case ms == 0:
-		h.zero++
+		h.zero += n
 	case us < MinMicros:
-		h.below++
+		h.below += n
 	case us > float64(MaxMicros):
-		h.above++
+		h.above += n
 	default:
 		if h.buckets == nil {
 			h.buckets = newBuckets()
 		}
-		if h.buckets.RecordValue(int64(us)) != nil {
-			h.above++
+		if h.buckets.RecordValues(int64(us), int64(n)) != nil { // #nosec G115 -- at most MaxCount
+			h.above += n
 		}
 	}
 }
@@ -358,7 +371,7 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 		n.buckets = b
 		inBuckets = uint64(b.TotalCount()) // #nosec G115 -- a sum that wrapped is above any count, and refused below
 	}
-	// Each term is at most MaxInt64 (validate), but their sum might wrap.
+	// The sum of the parts might wrap.
 	want := j.Count
 	for _, part := range []uint64{j.Zero, j.Below, j.Above, inBuckets} {
 		if part > want {
@@ -374,7 +387,7 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 }
 
 func (j *histogramJSON) validate() error {
-	if j.Count > math.MaxInt64 {
+	if j.Count > MaxCount {
 		return fmt.Errorf("count %d is too large", j.Count)
 	}
 	if len(j.HDR) > maxEncodedHistogram {

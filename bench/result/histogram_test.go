@@ -226,3 +226,30 @@ func BenchmarkRecord(b *testing.B) {
 		h.Record(values[i&4095])
 	}
 }
+
+// RecordN is Record n times over, at the cost of one: a count may come from a file.
+func TestRecordNEqualsRecord(t *testing.T) {
+	var one, many Histogram
+	for _, ms := range []float64{0, -1, 0.0001, 0.5, 12.5, 12.5, 4e6, math.NaN()} {
+		for range 7 {
+			one.Record(ms)
+		}
+		many.RecordN(ms, 7)
+	}
+	a, errA := json.Marshal(&one)
+	b, errB := json.Marshal(&many)
+	if errA != nil || errB != nil || string(a) != string(b) {
+		t.Errorf("Record: %s, %v\nRecordN: %s, %v", a, errA, b, errB)
+	}
+	var huge Histogram
+	huge.RecordN(5, math.MaxUint64) // a loop over it would never end
+	huge.RecordN(9, 0)
+	text, err := json.Marshal(&huge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Histogram
+	if err := json.Unmarshal(text, &back); err != nil || back.Count() != MaxCount || back.Quantile(0.5) != 5 {
+		t.Errorf("count %d, median %v, %v", back.Count(), back.Quantile(0.5), err)
+	}
+}

@@ -29,12 +29,45 @@ type Sink struct {
 	BytesIn      uint64 `json:"bytes_in"`
 	BytesOut     uint64 `json:"bytes_out"`
 
+	// Driver is what carried the connections: "epoll" or "net"; empty when it is not known.
+	Driver string `json:"driver,omitempty"`
+	// Attempts are RCPT commands by their final result; nil when they are not known.
+	Attempts *Attempts `json:"attempts,omitempty"`
+	// Phases are those of the plan's storm, in their order; what happened outside of any is in Replies alone.
+	Phases []PhaseCount `json:"phases,omitempty"`
+	// SelfCheck is what the sink says of itself; nil when it said nothing.
+	SelfCheck *SelfCheck `json:"self_check,omitempty"`
+
 	// Lateness is last byte handed to the kernel minus due time, for delayed replies.
 	Lateness *Histogram `json:"lateness,omitempty"`
 	// Windows is the time series in ascending order of Start.
 	Windows []SinkWindow `json:"windows,omitempty"`
 	// Process is what the sink's process used; nil when it shares the generator's.
 	Process *Process `json:"process,omitempty"`
+}
+
+// Attempts counts RCPT commands by their final result.
+type Attempts struct {
+	Delivered  uint64 `json:"delivered"`
+	Deferred   uint64 `json:"deferred"`   // 4xx, at whatever stage
+	Bounced    uint64 `json:"bounced"`    // 5xx, at whatever stage
+	Unanswered uint64 `json:"unanswered"` // the connection ended before the final reply
+}
+
+// PhaseCount is what was decided in one phase of a storm.
+type PhaseCount struct {
+	Name         string       `json:"name"`
+	Transactions uint64       `json:"transactions"` // accepted MAIL commands
+	Recipients   uint64       `json:"recipients"`   // accepted by RCPT
+	Messages     uint64       `json:"messages"`     // accepted after the dot
+	Replies      []ReplyCount `json:"replies"`
+}
+
+// SelfCheck is what a sink says of itself, so that nobody blames a client or a mail transfer agent for what the sink did.
+type SelfCheck struct {
+	OK bool `json:"ok"` // no rule's draws were rejected, and nothing was saturated
+	// Saturation says, a line each, why figures may be the sink's fault.
+	Saturation []string `json:"saturation,omitempty"`
 }
 
 // ReplyCount is how often one reply was decided at one stage for one cause.
@@ -50,7 +83,8 @@ type ReplyCount struct {
 type RuleCount struct {
 	Name        string `json:"name"`
 	Stage       string `json:"stage"`
-	Occurrences uint64 `json:"occurrences"` // times the rule spoke
+	Phase       string `json:"phase,omitempty"` // of the storm, whose rule it is; empty for the plan's own
+	Occurrences uint64 `json:"occurrences"`     // times the rule spoke
 	// DistinctKeys is how many different draw keys it met, where it may have
 	// met one more than once; goodness of fit counts those, never the repeats
 	// of a sticky draw. 0 means that each draw had a key of its own.
@@ -63,7 +97,8 @@ type OutcomeCount struct {
 	// Code is 0 for an outcome without a reply: silence, a closed connection.
 	Code        int     `json:"code"`
 	Enhanced    string  `json:"enhanced,omitempty"`
-	Probability float64 `json:"probability"` // the normalised weight
+	Fault       string  `json:"fault,omitempty"` // what is done besides the reply and its delay: "close", "silence"
+	Probability float64 `json:"probability"`     // the normalised weight
 	Injected    uint64  `json:"injected"`
 	Distinct    uint64  `json:"distinct,omitempty"` // drawn by so many of RuleCount.DistinctKeys
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 )
 
 // embedded is a sink in this process.
@@ -72,57 +71,4 @@ func (e *embedded) stop() (*sink.Stats, *result.Process, error) {
 		return nil, nil, fmt.Errorf("stop the sink: %w", err)
 	}
 	return e.server.Stats(), process, nil
-}
-
-// sinkRecord converts the sink's figures.
-func sinkRecord(s *sink.Stats, process *result.Process) *result.Sink {
-	out := &result.Sink{
-		Connections: s.Connections, Transactions: s.Transactions, Messages: s.Messages, Recipients: s.Recipients,
-		BytesIn: s.BytesIn, BytesOut: s.BytesOut,
-		Lateness: lateness(s.Lateness),
-		Process:  process,
-	}
-	for _, r := range s.Replies {
-		out.Replies = append(out.Replies, result.ReplyCount{
-			Stage: r.Stage.String(), Code: int(r.Code), Enhanced: r.Enhanced.String(), Cause: r.Cause, Count: r.Count,
-		})
-	}
-	for _, r := range s.Rules {
-		rule := result.RuleCount{Name: r.Name, Stage: r.Stage.String(), Occurrences: r.Occurrences, DistinctKeys: r.DistinctKeys}
-		for _, o := range r.Outcomes {
-			rule.Outcomes = append(rule.Outcomes, result.OutcomeCount{
-				Code: int(o.Code), Enhanced: o.Enhanced.String(), Probability: o.Probability, Injected: o.Injected, Distinct: o.Distinct,
-			})
-		}
-		out.Rules = append(out.Rules, rule)
-	}
-	for _, f := range s.InFlight {
-		out.InFlight = append(out.InFlight, result.InFlight{
-			Stage: f.Stage.String(), Code: int(f.Code), Enhanced: f.Enhanced.String(), Unwritten: f.Unwritten, Unacknowledged: f.Unread,
-		})
-	}
-	for _, w := range s.Windows {
-		window := result.SinkWindow{
-			Start: w.Start, LengthSeconds: w.LengthSeconds, Connections: w.Connections, Messages: w.Messages, Bytes: w.Bytes,
-		}
-		for _, r := range w.Replies {
-			window.Replies = append(window.Replies, result.WindowReply{Stage: r.Stage.String(), Code: int(r.Code), Count: r.Count})
-		}
-		out.Windows = append(out.Windows, window)
-	}
-	return out
-}
-
-// lateness converts the sink's buckets, each to its upper end: at most 3% too much.
-func lateness(d *metrics.Distribution) *result.Histogram {
-	if d == nil || d.Count == 0 {
-		return nil
-	}
-	h := &result.Histogram{}
-	for _, b := range d.Buckets {
-		for range b.Count {
-			h.Record(float64(min(b.Micros, d.MaxMicros)) / 1000)
-		}
-	}
-	return h
 }

@@ -179,6 +179,7 @@ func readHalf(path string) (*result.Record, *sink.Stats, error) {
 	}
 	var head struct {
 		Schema  string          `json:"schema"`
+		Version int             `json:"version"`
 		Driver  string          `json:"driver"`
 		Replies json.RawMessage `json:"replies"`
 	}
@@ -199,14 +200,20 @@ func readHalf(path string) (*result.Record, *sink.Stats, error) {
 			return nil, nil, inputErrorf("%s: the record holds a sink's part already: see smtpbench report", path)
 		}
 		return record, nil, nil
+	case head.Schema == sink.CountsSchema && head.Version != sink.CountsVersion:
+		return nil, nil, inputErrorf("%s: counters of smtpsink of version %d (this program reads version %d)", path, head.Version, sink.CountsVersion)
+	case head.Schema == sink.CountsSchema:
 	case head.Schema != "":
 		return nil, nil, inputErrorf("%s: schema %q is neither a record of k6 (%s) nor counters of smtpsink", path, head.Schema, result.Schema)
-	case head.Driver == "" || head.Replies == nil:
+	case head.Driver == "" || head.Replies == nil: // their keys told them, before they had a schema
 		return nil, nil, inputErrorf("%s: neither a record of k6 (-o smtpstorm=FILE) nor counters of smtpsink (--json)", path)
 	}
 	stats := new(sink.Stats)
 	if err := json.Unmarshal(text, stats); err != nil {
 		return nil, nil, inputErrorf("%s: counters of smtpsink that this program can't read: %v", path, err)
+	}
+	if err := plausible(stats); err != nil {
+		return nil, nil, inputErrorf("%s: counters of smtpsink that can't be right: %v", path, err)
 	}
 	return nil, stats, nil
 }

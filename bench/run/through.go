@@ -182,7 +182,7 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.json("sink-"+name+".json", stats); err != nil {
+	if err := r.out.json("sink-"+name+".json", stats.Document()); err != nil {
 		return nil, err
 	}
 	leg, err := r.join(name, label, l, weather, e, sinkRecord(stats, process))

@@ -42,13 +42,16 @@ func Fits(s *result.Sink) []Fit {
 }
 
 func outcomeLabel(o result.OutcomeCount) string {
-	switch {
-	case o.Code == 0:
-		return "no reply"
-	case o.Enhanced == "":
-		return strconv.Itoa(o.Code)
+	label := "no reply"
+	if o.Code != 0 {
+		label = strconv.Itoa(o.Code)
 	}
-	return strconv.Itoa(o.Code) + " " + o.Enhanced
+	for _, more := range []string{o.Enhanced, o.Fault} {
+		if more != "" {
+			label += " " + more
+		}
+	}
+	return label
 }
 
 // ChiSquareTest is Pearson's test of observed against expected counts, which

@@ -46,7 +46,11 @@ func Warnings(r *result.Record) []string {
 		if share := cpuShare(r.Sink.Process, cores); share > maxShareOfCPU {
 			add("the sink used %.0f %% of the machine's CPUs: it may be the bottleneck", 100*share)
 		}
-		if h := r.Sink.Lateness; h != nil && h.Count() > 0 {
+		if check := r.Sink.SelfCheck; check != nil {
+			for _, line := range check.Saturation {
+				add("the sink: %s", line)
+			}
+		} else if h := r.Sink.Lateness; h != nil && h.Count() > 0 {
 			if p99 := h.Quantile(0.99); p99 > maxLatenessMillis {
 				add("the sink was late: 1 %% of its delayed replies left %.3g ms or more after they were due", p99)
 			}

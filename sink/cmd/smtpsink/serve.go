@@ -234,7 +234,7 @@ func progressLine(before, now *sink.Stats) string {
 func (o *options) printCounters(stats *sink.Stats) error {
 	stats.SelfCheck = stats.Check()
 	if o.json {
-		text, err := json.MarshalIndent(stats, "", "  ")
+		text, err := json.MarshalIndent(stats.Document(), "", "  ")
 		if err != nil {
 			return err
 		}
