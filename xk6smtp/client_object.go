@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/grafana/sobek"
 
@@ -40,6 +43,9 @@ type smtpClient struct {
 	idleSince time.Time
 	idle      *time.Timer // runs as long as it is set
 	closed    bool
+	forgotten runtime.Cleanup // closes conn when nobody can reach the client any more
+
+	ofIteration bool // made in an iteration, not in the init context
 }
 
 // newClient is the constructor of Client.
@@ -48,7 +54,10 @@ func (m *module) newClient(call sobek.ConstructorCall) *sobek.Object {
 	if err != nil {
 		m.throw(err)
 	}
-	c := &smtpClient{module: m, options: options}
+	c := &smtpClient{module: m, options: options, ofIteration: m.vu.State() != nil}
+	if options.serverTag || m.serverTag {
+		options.tags = withServerTag(options.tags, options.config.Address)
+	}
 	if options.transcript || m.debug {
 		options.config.Trace = c.trace
 	}
@@ -235,12 +244,50 @@ func (c *smtpClient) adopt(op *operation, conn *client.Conn) error {
 	}
 	c.conn = conn
 	c.sent = 0
-	c.module.root.connections.add(conn)
+	c.hold(op)
 	if options := &op.state.Options; options.NoVUConnectionReuse.Bool || options.NoConnectionReuse.Bool {
 		c.iteration = op.ctx
 		context.AfterFunc(op.ctx, func() { c.iterationEnded(conn) })
 	}
 	return nil
+}
+
+// held is what is left to do with a connection whose client was forgotten: nothing in it leads to the client.
+type held struct {
+	socket      client.Socket
+	connections *connections
+	unclosed    *atomic.Int32 // nil for a client of the init context
+}
+
+func (h held) release() {
+	h.socket.Close()
+	h.connections.remove(h.socket)
+	if h.unclosed != nil {
+		h.unclosed.Add(-1)
+	}
+}
+
+func (c *smtpClient) held() held {
+	h := held{socket: c.conn.Socket(), connections: c.module.root.connections}
+	if c.ofIteration {
+		h.unclosed = c.module.unclosed
+	}
+	return h
+}
+
+// hold notes a new connection: it ends with the test, or when the script can't reach its client any more.
+func (c *smtpClient) hold(op *operation) {
+	h := c.held()
+	h.connections.add(h.socket)
+	c.forgotten = runtime.AddCleanup(c, held.release, h)
+	if h.unclosed != nil && h.unclosed.Add(1) == tooManyClients {
+		c.module.root.clientsLeak.Do(func() {
+			if op.state.Logger != nil {
+				op.state.Logger.Warnf("%s: this VU has %d connections of clients that its iterations made and did not close: create clients in the init context, "+
+					"or end each with quit() or close()", ImportPath, tooManyClients)
+			}
+		})
+	}
 }
 
 // iterationEnded closes a connection that must not outlive the iteration that opened it, without QUIT, whose reply could not be counted.
@@ -261,8 +308,8 @@ func (c *smtpClient) drop() {
 
 func (c *smtpClient) dropLocked() {
 	if c.conn != nil {
-		c.conn.Close()
-		c.module.root.connections.remove(c.conn)
+		c.forgotten.Stop()
+		c.held().release()
 		c.conn, c.iteration = nil, nil
 	}
 }
@@ -284,8 +331,18 @@ func (c *smtpClient) rest() {
 	}
 	c.idleSince = time.Now()
 	if c.idle == nil {
-		c.idle = time.AfterFunc(c.options.idleTimeout, c.idled)
+		c.idle = c.idleAfter(c.options.idleTimeout)
 	}
+}
+
+// idleAfter has idled called, unless the client was forgotten by then: a timer must not keep it.
+func (c *smtpClient) idleAfter(d time.Duration) *time.Timer {
+	self := weak.Make(c)
+	return time.AfterFunc(d, func() {
+		if c := self.Value(); c != nil {
+			c.idled()
+		}
+	})
 }
 
 // idled closes a connection that was idle for long enough, without QUIT: no promise is pending, and so its reply could not be counted.
@@ -297,7 +354,7 @@ func (c *smtpClient) idled() {
 		return
 	}
 	if left := c.options.idleTimeout - time.Since(c.idleSince); left > 0 {
-		c.idle = time.AfterFunc(left, c.idled)
+		c.idle = c.idleAfter(left)
 		return
 	}
 	c.dropLocked()

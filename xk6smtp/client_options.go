@@ -34,6 +34,7 @@ type clientOptions struct {
 	tls                   tlsOptions
 	transcript            bool
 	phaseTrends           bool
+	serverTag             bool
 }
 
 // parseClientOptions reads the argument of new Client.
@@ -90,6 +91,10 @@ func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, e
 		},
 		"phaseTrends": func(v option) (err error) {
 			o.phaseTrends, err = v.bool()
+			return err
+		},
+		"serverTag": func(v option) (err error) {
+			o.serverTag, err = v.bool()
 			return err
 		},
 		"localName": func(v option) (err error) {

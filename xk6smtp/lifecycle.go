@@ -16,34 +16,34 @@ const (
 )
 
 // connections is every open connection of the process. A connection outlives the iteration that opened it, and k6 tells no
-// module when a VU ends.
+// module when a VU ends. It keeps no client alive.
 type connections struct {
 	mu   sync.Mutex
-	open map[*client.Conn]struct{}
+	open map[client.Socket]struct{}
 }
 
 func newConnections() *connections {
-	return &connections{open: make(map[*client.Conn]struct{})}
+	return &connections{open: make(map[client.Socket]struct{})}
 }
 
-func (c *connections) add(conn *client.Conn) {
+func (c *connections) add(s client.Socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open[conn] = struct{}{}
+	c.open[s] = struct{}{}
 }
 
-func (c *connections) remove(conn *client.Conn) {
+func (c *connections) remove(s client.Socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.open, conn)
+	delete(c.open, s)
 }
 
 // closeAll closes every connection without QUIT: its reply could not be counted any more.
 func (c *connections) closeAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for conn := range c.open {
-		conn.Close()
+	for s := range c.open {
+		s.Close()
 	}
 	clear(c.open)
 }
@@ -60,8 +60,15 @@ type events struct {
 	subscribed any // the event system; another run in the same process has another one
 }
 
-// atEnd calls end when the run ends, once for all VUs. A runtime without events has no end that could be told.
-func (e *events) atEnd(of common.Events, end func()) {
+// told reports whether somebody will be told of the end.
+func (e *events) told() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.subscribed != nil
+}
+
+// atEnd calls end when the run ends, and exit when k6 is about to exit, once for all VUs. A runtime without events has no end that could be told.
+func (e *events) atEnd(of common.Events, end, exit func()) {
 	if of.Global == nil {
 		return
 	}
@@ -76,6 +83,9 @@ func (e *events) atEnd(of common.Events, end func()) {
 		for event := range ended {
 			end()
 			last := event.Type == eventExit
+			if last {
+				exit()
+			}
 			event.Done()
 			if last {
 				of.Global.Unsubscribe(id)

@@ -1,11 +1,14 @@
 package xk6smtp
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/sirupsen/logrus"
 	"go.k6.io/k6/v2/js/common"
 )
 
@@ -76,5 +79,56 @@ func TestHostsOptionOfK6Holds(t *testing.T) {
 	}
 	if v.dialer.BytesRead == 0 || v.dialer.BytesWritten == 0 {
 		t.Errorf("%d octets read and %d written by k6's count", v.dialer.BytesRead, v.dialer.BytesWritten)
+	}
+}
+
+func TestForgottenClientsAreClosed(t *testing.T) {
+	for _, options := range []string{"", ", transcript: true", ", idleTimeout: 0"} {
+		server := newFakeServer(t, nil)
+		v := newVU(t).activate().global("PORT", server.port())
+		for range 5 {
+			v.iteration()
+			if got := v.run("return (await new Client({host: '127.0.0.1', port: PORT" + options + "}).connect()).ok"); got != "true" {
+				t.Fatal(got)
+			}
+		}
+		// The engine may still know the last one.
+		eventually(t, "the end of connections that no script can reach", func() bool {
+			runtime.GC()
+			return server.open() <= 1 && v.root.connections.count() <= 1
+		})
+		if server.accepted != 5 {
+			t.Errorf("%d connections", server.accepted)
+		}
+	}
+}
+
+// TestLeakOfClientsIsToldOnce keeps all clients in reach: they stay open.
+func TestLeakOfClientsIsToldOnce(t *testing.T) {
+	server := newFakeServer(t, nil)
+	var log bytes.Buffer
+	logger := logrus.New()
+	logger.SetOutput(&log)
+	v := newVU(t).global("PORT", server.port())
+	if _, err := v.eval("globalThis.early = []; for (let i = 0; i < 30; i++) early.push(new Client({host: '127.0.0.1', port: PORT}))"); err != nil {
+		t.Fatal(err)
+	}
+	v.activate()
+	v.rt.VU.StateField.Logger = logger
+	v.run("globalThis.kept = []; for (const c of early) await c.connect(); for (const c of early) c.close()")
+	for range 30 {
+		v.run("const c = new Client({host: '127.0.0.1', port: PORT}); await c.connect(); await c.quit()")
+	}
+	for range 19 {
+		v.run("const c = new Client({host: '127.0.0.1', port: PORT}); await c.connect(); kept.push(c)")
+	}
+	if log.Len() > 0 {
+		t.Errorf("told too early: %s", log.String())
+	}
+	for range 40 {
+		v.run("const c = new Client({host: '127.0.0.1', port: PORT}); await c.connect(); kept.push(c)")
+	}
+	if n := strings.Count(log.String(), "this VU has 20 connections of clients that its iterations made and did not close: create clients in the init context"); n != 1 {
+		t.Errorf("told %d times: %s", n, log.String())
 	}
 }

@@ -18,7 +18,7 @@ func (m *module) newMessage(call sobek.ConstructorCall) *sobek.Object {
 	if err != nil {
 		m.throw(err)
 	}
-	built, err := newMessage(o)
+	built, err := m.root.messages.get(o)
 	if err != nil {
 		m.throw(err)
 	}

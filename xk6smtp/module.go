@@ -3,6 +3,8 @@ package xk6smtp
 import (
 	"errors"
 	"fmt"
+	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/grafana/sobek"
@@ -18,14 +20,19 @@ type RootModule struct {
 	tokens      *tokens
 	connections *connections
 	sinks       *sinks
+	messages    *messages
 	events      events
 
+	recordLost atomic.Bool // of a run that went well otherwise
+	leave      func(status int)
+
 	thresholdsSeen atomic.Bool // they were looked at
+	clientsLeak    sync.Once   // it was told that iterations make clients and don't close them
 }
 
 // New returns a module root without connections and sinks.
 func New() *RootModule {
-	return &RootModule{tokens: newTokens(), connections: newConnections(), sinks: newSinks()}
+	return &RootModule{tokens: newTokens(), connections: newConnections(), sinks: newSinks(), messages: newMessages(), leave: os.Exit}
 }
 
 // end closes what no script has closed.
@@ -34,14 +41,25 @@ func (r *RootModule) end() {
 	r.sinks.closeAll()
 }
 
+// lostStatus is k6's own exit status when an output can't be started.
+const lostStatus = 255
+
+// exit ends the process when a record was lost: k6 logs that an output failed, and ends with status 0. It is called when everything else is done,
+// the summary printed and the other outputs stopped.
+func (r *RootModule) exit() {
+	if r.recordLost.Load() {
+		r.leave(lostStatus)
+	}
+}
+
 // NewModuleInstance implements modules.Module.
 func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	m, err := registerMetrics(vu.InitEnv().Registry)
 	if err != nil {
 		common.Throw(vu.Runtime(), fmt.Errorf("%s: register metrics: %w", ImportPath, err))
 	}
-	r.events.atEnd(vu.Events(), r.end)
-	return &module{root: r, vu: vu, metrics: m, debug: wantsDebug(vu)}
+	r.events.atEnd(vu.Events(), r.end, r.exit)
+	return &module{root: r, vu: vu, metrics: m, debug: wants(vu, debugVariable), serverTag: wants(vu, serverTagVariable), unclosed: new(atomic.Int32)}
 }
 
 // module is the instance of one VU.
@@ -50,7 +68,14 @@ type module struct {
 	vu      modules.VU
 	metrics *smtpMetrics
 	debug   bool // every client has a transcript
+
+	serverTag bool // every client tags its samples with the server
+
+	unclosed *atomic.Int32 // open connections of clients that iterations made
 }
+
+// tooManyClients is how many open connections of clients that a VU's iterations made are taken for a leak.
+const tooManyClients = 20
 
 // Exports implements modules.Instance.
 func (m *module) Exports() modules.Exports {

@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -215,5 +216,28 @@ func TestConnect(t *testing.T) {
 	_, sums := v.collected()
 	if sums["smtp_sessions"] != 1 {
 		t.Errorf("counts %q", counts(sums))
+	}
+}
+
+func TestServerTagKeepsServersApart(t *testing.T) {
+	for _, test := range []struct{ env, options, want string }{
+		{"", "", ""},
+		{"", ", serverTag: true", "server:127.0.0.1:PORT"},
+		{"1", "", "server:127.0.0.1:PORT"},
+		{"0", "", ""},
+		{"1", ", tags: {zone: 'z', server: 'mine', a: 1}", "a:1,server:mine,zone:z"},
+		{"", ", serverTag: true, tags: {zone: 'z', a: 1}", "a:1,server:127.0.0.1:PORT,zone:z"},
+	} {
+		server := newFakeServer(t, nil)
+		v := newVUWithEnv(t, map[string]string{"K6_SMTP_SERVER_TAG": test.env}).activate().global("PORT", server.port())
+		v.run("const c = new Client({host: '127.0.0.1', port: PORT" + test.options + "}); await c.connect(); await c.quit()")
+		_, sums := v.collected()
+		want := "smtp_sessions"
+		if test.want != "" {
+			want += "{" + strings.ReplaceAll(test.want, "PORT", strconv.Itoa(server.port())) + "}"
+		}
+		if sums[want] != 1 {
+			t.Errorf("%s: no %s among %q", test.options, want, counts(sums))
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -11,6 +12,7 @@ import (
 	"go.k6.io/k6/v2/output"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // OutputName is how the command line names the output: k6 run -o smtpstorm=FILE.
@@ -31,8 +33,8 @@ type recordOutput struct {
 	book       *book
 	file       *recordFile
 	flusher    *output.PeriodicFlusher
-	sinks      *sinks // of the process; nil if nobody can start any
-	failed     error  // the first write that failed: nothing is written after it
+	root       *RootModule // of the process; nil if nobody can start sinks
+	failed     error       // the first write that failed: nothing is written after it
 }
 
 var (
@@ -46,7 +48,7 @@ func (r *RootModule) NewOutput(params output.Params) (output.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.(*recordOutput).sinks = r.sinks
+	o.(*recordOutput).root = r
 	return o, nil
 }
 
@@ -113,7 +115,7 @@ func (o *recordOutput) inProcess(record *result.Record) {
 		record.Note("the sink told no replies: a script has to stop it, in teardown, by Sink.attach(data).stop()")
 		return
 	}
-	inside, outside := o.sinks.spokeTo()
+	inside, outside := o.root.sinks.spokeTo()
 	if outside == "" {
 		return
 	}
@@ -128,6 +130,25 @@ func (o *recordOutput) Stop() error { return o.StopWithTestError(nil) }
 
 // StopWithTestError implements output.WithStopWithTestError: it completes the record, after Ctrl-C as well.
 func (o *recordOutput) StopWithTestError(testErr error) error {
+	err := o.complete(testErr)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("output %s: %w", OutputName, err)
+	if testErr == nil && o.root != nil { // k6 would end with status 0
+		o.logger.WithError(err).Error("The record of the run is lost")
+		o.root.recordLost.Store(true)
+		if !o.root.events.told() {
+			// The script imports none of our modules, so that nobody hears of k6's exit. Ending k6's main goroutine here leaves it to what k6
+			// has deferred: the summary, and an exit with the status that it began with, which is that of an output that can't be started.
+			runtime.Goexit()
+		}
+	}
+	return err
+}
+
+// complete writes what is missing.
+func (o *recordOutput) complete(testErr error) error {
 	o.flusher.Stop()
 	ended := time.Now()
 	o.write(o.book.close(ended))
@@ -137,20 +158,17 @@ func (o *recordOutput) StopWithTestError(testErr error) error {
 	record.Load = o.load()
 	record.Client = &result.Client{Tool: "k6", Series: o.book.series(), Process: process(ended.Sub(o.started))}
 	for _, warning := range o.book.warnings() {
-		o.logger.Warn(warning)
+		o.logger.Warn(smtp.Visible(warning))
 		record.Warn("%s", warning)
 	}
-	if o.sinks != nil && o.sinks.everStarted() {
+	if o.root != nil && o.root.sinks.everStarted() {
 		o.inProcess(record)
 	}
 	if testErr != nil {
 		record.Note("k6: %v", testErr)
 	}
 	if o.failed != nil {
-		return errors.Join(fmt.Errorf("output %s: the record is incomplete: %w", OutputName, o.failed), o.file.abandon())
+		return errors.Join(fmt.Errorf("the record is incomplete: %w", o.failed), o.file.abandon())
 	}
-	if err := o.file.finish(record); err != nil {
-		return fmt.Errorf("output %s: %w", OutputName, err)
-	}
-	return nil
+	return o.file.finish(record)
 }

@@ -1,8 +1,6 @@
 package xk6smtp
 
 import (
-	"fmt"
-	"sort"
 	"time"
 
 	"go.k6.io/k6/v2/metrics"
@@ -13,10 +11,6 @@ import (
 const (
 	windowLength = time.Second
 
-	// maxTrends is how many trend series have a histogram of their own, and maxSeries how many series there are at all. What
-	// goes beyond is counted in the metric's series without tags.
-	maxTrends = 500
-	maxSeries = 10000
 	// maxLookups bounds the memory of which tag set belongs to which series.
 	maxLookups = 100000
 )
@@ -27,14 +21,19 @@ type book struct {
 	entries     []*entry
 	byKey       map[string]*entry
 	byTags      map[metrics.TimeSeries]place // what byKey would say
-	trends      int
-	folded      map[string]int // samples that lost their tags, by metric
+	used        [numFolds]struct{ series, trends int }
+	folded      map[foldedMetric]int // samples that lost tags
 }
 
-// place is where the samples of one tag set go.
+// place is where the samples of one tag set go, and which of its tags they lost on the way.
 type place struct {
 	*entry
-	folded bool // without its tags
+	fold fold
+}
+
+type foldedMetric struct {
+	fold   fold
+	metric string
 }
 
 // entry is one series.
@@ -50,7 +49,7 @@ func newBook(started time.Time) *book {
 		windowStart: started,
 		byKey:       make(map[string]*entry),
 		byTags:      make(map[metrics.TimeSeries]place),
-		folded:      make(map[string]int),
+		folded:      make(map[foldedMetric]int),
 	}
 }
 
@@ -98,8 +97,8 @@ func (e *entry) add() {
 // add counts a sample.
 func (b *book) add(s *metrics.Sample) {
 	at := b.place(s)
-	if at.folded {
-		b.folded[s.Metric.Name]++
+	if at.fold != foldNothing {
+		b.folded[foldedMetric{at.fold, s.Metric.Name}]++
 	}
 	e, w := at.entry, &at.window
 	if !e.used {
@@ -139,17 +138,7 @@ func (b *book) place(s *metrics.Sample) place {
 	if at, ok := b.byTags[s.TimeSeries]; ok {
 		return at
 	}
-	tags := seriesTags(s.Tags)
-	key := seriesKey(s.Metric, tags)
-	at := place{entry: b.byKey[key]}
-	if at.entry == nil {
-		full := len(b.entries) >= maxSeries || (isTime(s.Metric) && b.trends >= maxTrends)
-		if at.folded = full && len(tags) > 0; at.folded {
-			at.entry = b.untagged(s.Metric)
-		} else {
-			at.entry = b.newEntry(s.Metric, tags, key)
-		}
-	}
+	at := b.find(s.Metric, seriesTags(s.Tags))
 	if len(b.byTags) >= maxLookups {
 		clear(b.byTags)
 	}
@@ -157,21 +146,39 @@ func (b *book) place(s *metrics.Sample) place {
 	return at
 }
 
-func seriesKey(m *metrics.Metric, tags result.Tags) string { return m.Name + "\x00" + tags.Key() }
-
-func (b *book) untagged(m *metrics.Metric) *entry {
-	key := seriesKey(m, nil)
-	if e, ok := b.byKey[key]; ok {
-		return e
+// find returns the series of these tags, or of as many of them as there is room for.
+func (b *book) find(m *metrics.Metric, all result.Tags) place {
+	for f := foldNothing; ; f++ {
+		tags := f.of(all)
+		key := seriesKey(m, tags)
+		e := b.byKey[key]
+		if e == nil {
+			if !b.room(f, m) {
+				continue
+			}
+			e = b.newEntry(f, m, tags, key)
+		}
+		if len(tags) == len(all) { // it went to the room that is kept for folded ones, and lost nothing
+			f = foldNothing
+		}
+		return place{e, f}
 	}
-	return b.newEntry(m, nil, key)
 }
 
-func (b *book) newEntry(m *metrics.Metric, tags result.Tags, key string) *entry {
+// room reports whether another series may be made of what a fold leaves. What it leaves of the last one is one series for each metric.
+func (b *book) room(f fold, m *metrics.Metric) bool {
+	used, limit := b.used[f], foldLimits[f]
+	return f == foldAll || used.series < limit.series && (!isTime(m) || used.trends < limit.trends)
+}
+
+func seriesKey(m *metrics.Metric, tags result.Tags) string { return m.Name + "\x00" + tags.Key() }
+
+func (b *book) newEntry(f fold, m *metrics.Metric, tags result.Tags, key string) *entry {
 	e := &entry{index: len(b.entries), total: result.Series{Metric: m.Name, Type: seriesType(m.Type), Unit: unit(m.Contains), Tags: tags}}
 	e.window.Index = e.index
+	b.used[f].series++
 	if isTime(m) {
-		b.trends++
+		b.used[f].trends++
 		e.total.Histogram, e.window.Histogram = &result.Histogram{}, &result.Histogram{}
 	} else {
 		e.total.Stats, e.window.Stats = &result.Summary{}, &result.Summary{}
@@ -188,16 +195,6 @@ func (b *book) series() []result.Series {
 		all[i] = e.total
 	}
 	return all
-}
-
-// warnings say what the record doesn't tell.
-func (b *book) warnings() []string {
-	var list []string
-	for metric, n := range b.folded {
-		list = append(list, fmt.Sprintf("%s: %d samples lost their tags, since the run had more than %d trend series or %d series", metric, n, maxTrends, maxSeries))
-	}
-	sort.Strings(list)
-	return list
 }
 
 // sum adds up a counter over all its series.

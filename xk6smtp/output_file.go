@@ -30,7 +30,9 @@ func createRecordFile(fs fsext.Fs, name string) (*recordFile, error) {
 		return nil, err
 	}
 	r := &recordFile{fs: fs, name: name, file: file, out: bufio.NewWriter(file)}
-	if _, err := r.out.WriteString(recordHead); err != nil {
+	// It goes out at once: a disk that is full shall stop the run before it begins.
+	_, err = r.out.WriteString(recordHead)
+	if err = errors.Join(err, r.out.Flush()); err != nil {
 		return nil, errors.Join(err, r.abandon())
 	}
 	return r, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"go.k6.io/k6/v2/lib"
@@ -62,15 +61,9 @@ func (o *recordOutput) verdicts() []result.Threshold {
 	return list
 }
 
-// secret are the names of environment variables whose values stay out of a record.
-var secret = regexp.MustCompile(`(?i)^((?:-e|--env)=)?([a-z0-9_]*(?:pass|secret|token|key|auth|cred)[a-z0-9_]*)=.*$`)
-
 // commandLine is how k6 was called, without the directory of its binary and without secrets.
 func commandLine(args []string) []string {
-	line := slices.Clone(args)
-	for i := range line {
-		line[i] = secret.ReplaceAllString(line[i], "$1$2=***")
-	}
+	line := result.PublicCommandLine(args)
 	if len(line) > 0 {
 		line[0] = filepath.Base(line[0])
 	}

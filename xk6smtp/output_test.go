@@ -206,34 +206,76 @@ func TestTotalsAreTheMergedWindows(t *testing.T) {
 	}
 }
 
-func TestPastFiveHundredTrendsTagsAreFolded(t *testing.T) {
+// TestScriptsTagsAreFoldedFirst has a script's tag with 1,500 values beside the tags by which both sides of a run are compared.
+func TestScriptsTagsAreFoldedFirst(t *testing.T) {
 	r := newOutputRun(t, fsext.NewMemMapFs())
 	trend, counter := r.metric("smtp_msg_duration", metrics.Trend, metrics.Time), r.metric("smtp_replies", metrics.Counter)
 	r.begin()
-	for i := range maxTrends + 20 {
-		tag := fmt.Sprintf("n:%d", i)
-		r.add(r.sample(trend, 0, 1, tag), r.sample(trend, 0, 1, tag), r.sample(counter, 0, 1, tag))
+	const values = 1500
+	codes := []string{"250", "450", "550", "421"}
+	for i := range values {
+		user := fmt.Sprintf("user:%d", i)
+		r.add(r.sample(trend, 0, 1, user, "scenario:s", "code:250"))
+		for n, code := range codes {
+			for _, phase := range []string{"mail", "rcpt"} {
+				r.add(r.sample(counter, 0, float64(n+1), user, "few:"+code, "scenario:s", "phase:"+phase, "code:"+code))
+			}
+		}
+	}
+	r.add(r.sample(counter, 0, 7, "scenario:other", "phase:data", "code:354"), r.sample(r.metric("iterations", metrics.Counter), 0, 3))
+	record := r.end(nil)
+	if n := record.Client.Sum("smtp_msg_duration", result.Tags{"code": "250", "scenario": "s"}); n != values {
+		t.Errorf("%v of %d durations", n, values)
+	}
+	for n, code := range codes {
+		if sum := record.Client.Sum("smtp_replies", result.Tags{"phase": "rcpt", "code": code, "scenario": "s"}); sum != float64(values*(n+1)) {
+			t.Errorf("%v replies of %s, expected %d", sum, code, values*(n+1))
+		}
+	}
+	if sum := record.Client.Sum("smtp_replies", result.Tags{"phase": "data", "code": "354", "scenario": "other"}); sum != 7 {
+		t.Errorf("%v replies to DATA", sum)
+	}
+	if n := len(record.Client.Find("smtp_msg_duration", nil)); n != foldLimits[foldNothing].trends+1 {
+		t.Errorf("%d trend series", n)
+	}
+	expectLines(t, "warnings", record.Warnings,
+		`smtp_msg_duration: 1000 samples lost the script's own tags: the run had more than 500 trend series or 10000 series; the tag "user" alone has 1188 values and more`,
+		`smtp_replies: 2500 samples lost the script's own tags: the run had more than 500 trend series or 10000 series; the tag "user" alone has 1188 values and more`)
+	if !strings.Contains(r.log.String(), `the tag \"user\" alone`) {
+		t.Errorf("not logged: %s", r.log.String())
+	}
+}
+
+// TestSeriesAreBoundedWhateverTheTags goes on after the script's own tags were folded: by k6's, and by codes that a server made up.
+func TestSeriesAreBoundedWhateverTheTags(t *testing.T) {
+	r := newOutputRun(t, fsext.NewMemMapFs())
+	trend, counter := r.metric("smtp_msg_duration", metrics.Trend, metrics.Time), r.metric("smtp_replies", metrics.Counter)
+	r.begin()
+	const n = 20000
+	for i := range n {
+		r.add(r.sample(trend, 0, 1, fmt.Sprintf("user:%d", i), fmt.Sprintf("url:%d", i), fmt.Sprintf("code:%d", 200+i%400)),
+			r.sample(counter, 0, 1, fmt.Sprintf("user:%d", i), fmt.Sprintf("enhanced:5.%d.%d", i/200, i%200), fmt.Sprintf("code:%d", 200+i%400), fmt.Sprintf("cause:%d", i)))
+	}
+	if len(r.out.book.byTags) > maxLookups {
+		t.Errorf("%d lookups", len(r.out.book.byTags))
 	}
 	record := r.end(nil)
-	if n := len(record.Client.Find("smtp_msg_duration", nil)); n != maxTrends+1 {
-		t.Errorf("%d trend series, expected %d and the one without tags", n, maxTrends)
+	if all := len(record.Client.Series); all > 14010 {
+		t.Errorf("%d series", all)
 	}
-	for _, s := range record.Client.Find("smtp_msg_duration", nil) {
-		want := uint64(2)
-		if len(s.Tags) == 0 {
-			want = 40
+	if sum := record.Client.Sum("smtp_replies", nil); sum != n {
+		t.Errorf("%v replies of %d", sum, n)
+	}
+	if sum := record.Client.Sum("smtp_msg_duration", nil); sum != n {
+		t.Errorf("%v durations of %d", sum, n)
+	}
+	for _, want := range []string{
+		"samples lost the script's own tags:", "samples lost all tags but phase, code, error_code, expected_response, pipelined, cause:", "samples lost all tags:",
+		`the tag "user" alone has`, `the tag "enhanced" alone has`, `the tag "cause" alone has`,
+	} {
+		if !strings.Contains(strings.Join(record.Warnings, "\n"), want) {
+			t.Errorf("no warning %q in\n%s", want, strings.Join(record.Warnings, "\n"))
 		}
-		if s.Summary().Count != want {
-			t.Errorf("{%s} has %d samples, expected %d", s.Tags.Key(), s.Summary().Count, want)
-		}
-	}
-	if n := len(record.Client.Find("smtp_replies", nil)); n != maxTrends+20 {
-		t.Errorf("%d counter series, expected all", n)
-	}
-	want := "smtp_msg_duration: 40 samples lost their tags, since the run had more than 500 trend series or 10000 series"
-	expectLines(t, "warnings", record.Warnings, want)
-	if !strings.Contains(r.log.String(), want) {
-		t.Errorf("not logged: %s", r.log.String())
 	}
 }
 
@@ -269,8 +311,8 @@ func TestOutputWantsAFileThatCanBeWritten(t *testing.T) {
 }
 
 func TestCommandLineHasNoSecrets(t *testing.T) {
-	got := commandLine([]string{"/opt/bin/k6", "run", "-e", "SMTP_PASSWORD=x", "--env=API_TOKEN=y", "--env", "RATE=7", "script.js"})
-	expectLines(t, "command line", got, "k6", "run", "-e", "SMTP_PASSWORD=***", "--env=API_TOKEN=***", "--env", "RATE=7", "script.js")
+	got := commandLine([]string{"/opt/bin/k6", "run", "-eSMTP_PASSWORD=x", "--env=MX=smtp://u:p@h", "--env", "RATE=7", "script.js"})
+	expectLines(t, "command line", got, "k6", "run", "-eSMTP_PASSWORD=***", "--env=MX=***", "--env", "RATE=7", "script.js")
 }
 
 func BenchmarkBookAdd(b *testing.B) {

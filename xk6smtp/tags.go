@@ -1,7 +1,9 @@
 package xk6smtp
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.k6.io/k6/v2/metrics"
 
@@ -111,6 +113,18 @@ func (c *tagCache) find(key tagKey) *metrics.TagSet {
 	tags := key.own.apply(key.base)
 	c.sets[key] = tags
 	return tags
+}
+
+// serverTag is the tag by which the samples of two servers in one script stay apart.
+const serverTag = "server"
+
+// withServerTag adds it, unless the script has one of that name. A script connects to few servers, so that it has few values.
+func withServerTag(tags []pair, address string) []pair {
+	at, found := slices.BinarySearchFunc(tags, serverTag, func(p pair, name string) int { return strings.Compare(p.name, name) })
+	if found {
+		return tags
+	}
+	return slices.Insert(slices.Clone(tags), at, pair{serverTag, address})
 }
 
 // withPairs returns base with a script's tags added; they are sorted by name.

@@ -7,11 +7,15 @@ import (
 	"go.k6.io/k6/v2/js/modules"
 	"go.k6.io/k6/v2/metrics"
 
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
 )
 
-// debugVariable, set to anything but the empty string, 0 or false, gives every client a transcript.
-const debugVariable = "K6_SMTP_DEBUG"
+// Variables that are switches for all clients: see wants.
+const (
+	debugVariable     = "K6_SMTP_DEBUG"      // a transcript
+	serverTagVariable = "K6_SMTP_SERVER_TAG" // the tag server
+)
 
 // maxTranscript bounds one call's transcript; what comes after is not kept.
 const maxTranscript = 5000
@@ -40,21 +44,21 @@ func (c *smtpClient) transcript(op *operation, res *replyResult) {
 		line := transcriptLine{metrics.D(max(e.At.Sub(op.called), 0)), string(e.Speaker), e.Text}
 		res.Transcript[i] = line
 		if op.state.Logger != nil {
-			op.state.Logger.Info(fmt.Sprintf("smtp %s %s %s: %s", op.method, e.At.Sub(op.called).Round(time.Microsecond), line.From, line.Text))
+			op.state.Logger.Info(fmt.Sprintf("smtp %s %s %s: %s", op.method, e.At.Sub(op.called).Round(time.Microsecond), line.From, smtp.Visible(line.Text)))
 		}
 	}
 	c.lines = c.lines[:0]
 }
 
-// wantsDebug looks for debugVariable in the environment of k6 and in its option --env.
-func wantsDebug(vu modules.VU) bool {
+// wants looks for a variable that is set to anything but the empty string, 0 or false, in the environment of k6 and in its option --env.
+func wants(vu modules.VU, variable string) bool {
 	state := vu.InitEnv().TestPreInitState
 	if state == nil {
 		return false
 	}
-	value := state.RuntimeOptions.Env[debugVariable]
+	value := state.RuntimeOptions.Env[variable]
 	if value == "" && state.LookupEnv != nil {
-		value, _ = state.LookupEnv(debugVariable)
+		value, _ = state.LookupEnv(variable)
 	}
 	return value != "" && value != "0" && value != "false"
 }

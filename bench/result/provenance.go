@@ -68,7 +68,7 @@ type MTA struct {
 func Collect(root fs.FS, started time.Time, commandLine []string) Provenance {
 	p := Provenance{
 		Started:     started,
-		CommandLine: append([]string(nil), commandLine...),
+		CommandLine: PublicCommandLine(commandLine),
 		Versions:    map[string]string{"go": runtime.Version()},
 		OS:          runtime.GOOS,
 		Arch:        runtime.GOARCH,

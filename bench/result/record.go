@@ -40,7 +40,9 @@ func (r *Record) Note(format string, args ...any) {
 	r.Notes = appendNew(r.Notes, fmt.Sprintf(format, args...))
 }
 
+// appendNew appends a line without what URLs in it tell of users and passwords.
 func appendNew(list []string, s string) []string {
+	s = CutUserInfo(s)
 	if slices.Contains(list, s) {
 		return list
 	}

@@ -62,8 +62,26 @@ type Conn struct {
 	watched   bool            // that operation is interrupted when ctx ends
 	unwatch   func() bool     // ends the watch, nil without one
 	interrupt func()          // guard.interrupt, bound once
-	closed    atomic.Bool
+	closed    *atomic.Bool    // shared with the Socket
 }
+
+// Socket is the connection below a Conn. It leads to nothing else of it, so that who holds one to close it keeps no Conn alive.
+type Socket struct {
+	conn   net.Conn
+	closed *atomic.Bool
+}
+
+// Close closes the connection without QUIT. It may be called at any time, from any goroutine and more than once; an operation that is under way ends
+// with ErrAborted.
+func (s Socket) Close() {
+	if s.closed.CompareAndSwap(false, true) {
+		// Whatever is lost by closing was reported by the operation that lost it.
+		_ = s.conn.Close()
+	}
+}
+
+// Socket returns what is below the connection; it is comparable.
+func (c *Conn) Socket() Socket { return Socket{c.raw, c.closed} }
 
 // Connect resolves, dials, reads the greeting and says EHLO, or HELO where the server refuses EHLO with a 5xx; then it encrypts the
 // connection and authenticates, as far as cfg wants it. It fills in greeting as far as it gets. An error is an *Error, and then
@@ -91,7 +109,7 @@ func open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting, be
 		obs.Lost(smtp.StageConnect, e)
 		return nil, e
 	}
-	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn), ungreeted: true}
+	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn), ungreeted: true, closed: new(atomic.Bool)}
 	c.guard.conn = conn
 	c.interrupt = c.guard.interrupt
 	c.begin(ctx)
@@ -299,12 +317,7 @@ func (c *Conn) Open() bool { return !c.closed.Load() }
 
 // Close closes the connection without QUIT. It may be called at any time, from any goroutine and more than once; an operation
 // that is under way ends with ErrAborted.
-func (c *Conn) Close() {
-	if c.closed.CompareAndSwap(false, true) {
-		// Whatever is lost by closing was reported by the operation that lost it.
-		_ = c.raw.Close()
-	}
-}
+func (c *Conn) Close() { c.Socket().Close() }
 
 // Capabilities is what the server announced.
 func (c *Conn) Capabilities() *Capabilities { return &c.capabilities }

@@ -1,0 +1,30 @@
+package result
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestPublicCommandLine(t *testing.T) {
+	for _, test := range []struct{ line, want []string }{
+		{[]string{"k6", "run", "-eSMTP_PASSWORD=x", "s.js"}, []string{"k6", "run", "-eSMTP_PASSWORD=***", "s.js"}},
+		{[]string{"-e", "PW=a=b", "-e", "RATE=7"}, []string{"-e", "PW=***", "-e", "RATE=7"}},
+		{[]string{"--env=MX=secret", "--env", "SMTP_HOST=h", "--env=DURATION=1s"}, []string{"--env=MX=***", "--env", "SMTP_HOST=h", "--env=DURATION=1s"}},
+		{[]string{"-e=PW=x", "-qe", "PW=x", "-qePW=x", "-qeRUN=1"}, []string{"-e=PW=***", "-qe", "PW=***", "-qePW=***", "-qeRUN=1"}},
+		{[]string{"-e", "PW", "-e"}, []string{"-e", "PW", "-e"}},
+		{[]string{"-e", "SMTP_URL=smtp://u:p@h"}, []string{"-e", "SMTP_URL=***"}},
+		{[]string{"-e", "SMTP_HOST=smtp://u:p@h:25/x"}, []string{"-e", "SMTP_HOST=smtp://***@h:25/x"}},
+		{[]string{"-o", "influxdb=http://u:p@h:8086/db?x=y", "--out=json=https://tok@h/x"}, []string{"-o", "influxdb=http://***@h:8086/db?x=y", "--out=json=https://***@h/x"}},
+		{[]string{"-o", "x=http://u:p/q@h/a", "http://h:80/a", "https://h/a@b"}, []string{"-o", "x=http://***@h/a", "http://h:80/a", "https://h/a@b"}},
+		{[]string{"--secret-source=mock=k=v", "--secret-source", "file=x"}, []string{"--secret-source=mock=***", "--secret-source", "file=***"}},
+		{[]string{"smtpsink", "--auth-user", "ann:secret", "--auth-user=bob:x"}, []string{"smtpsink", "--auth-user", "ann:***", "--auth-user=bob:***"}},
+		{[]string{"-u", "5", "-d5s", "-", "", "--tag", "a=b"}, []string{"-u", "5", "-d5s", "-", "", "--tag", "a=b"}},
+	} {
+		if got := PublicCommandLine(test.line); !slices.Equal(got, test.want) {
+			t.Errorf("%q\ngives    %q\nexpected %q", test.line, got, test.want)
+		}
+	}
+	if !slices.IsSorted(HarmlessVariables()) {
+		t.Error("the list is not sorted")
+	}
+}

@@ -1,0 +1,160 @@
+//go:build unix
+
+package xk6smtp_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+// testLostRecord has k6 lose its record in three ways: its exit status is never 0, and what else it does at its end it does.
+func testLostRecord(t *testing.T, binary string) {
+	const (
+		ofModule = `
+			import { Client } from 'k6/x/smtp';
+			export const options = { vus: 2, iterations: 4 };
+			export default async function () { new Client({ host: '127.0.0.1', port: 1 }).close(); }
+			export const handleSummary = () => ({ stdout: 'the summary' });`
+		withoutModule = `
+			export const options = { vus: 2, iterations: 4 };
+			export default function () {}
+			export const handleSummary = () => ({ stdout: 'the summary' });`
+	)
+	for _, test := range []struct {
+		name, script string
+		late         bool // lost at the end, not at the start
+	}{
+		{"at the end", ofModule, true},
+		{"at the end, without the module", withoutModule, true},
+		{"at the start", ofModule, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			record := filepath.Join(dir, "run.json")
+			points := filepath.Join(dir, "points.json")
+			if test.late { // what stands there can't be replaced
+				if err := os.MkdirAll(filepath.Join(record, "kept"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := os.Symlink("/dev/full", record+".partial"); err != nil {
+				t.Fatal(err)
+			}
+			cmd, out := k6(t, binary, "run", "--no-color", "--quiet", "-o", "json="+points, "-o", "smtpstorm="+record, script(t, test.script))
+			if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 255 {
+				t.Errorf("k6 ended with %v, expected status 255\n%s", cmd.ProcessState, out)
+			}
+			if info, err := os.Stat(record); err == nil && !info.IsDir() {
+				t.Error("there is a record")
+			}
+			if !test.late {
+				if !strings.Contains(out.String(), "no space left on device") {
+					t.Errorf("the reason is missing:\n%s", out)
+				}
+				return
+			}
+			if !strings.Contains(out.String(), "The record of the run is lost") || !strings.Contains(out.String(), "the summary") {
+				t.Errorf("the reason or the summary is missing:\n%s", out)
+			}
+			if text, err := os.ReadFile(points); err != nil || bytes.Count(text, []byte(`"metric":"iterations"`)) < 5 {
+				t.Errorf("the other output lost something, %v:\n%s", err, text)
+			}
+		})
+	}
+}
+
+// testQuietBuild runs the build as a user does, without any variable that keeps k6 from calling home: a module that isn't there is refused
+// at once.
+func testQuietBuild(t *testing.T, binary string) {
+	cmd, out := k6(t, binary, "run", "--no-color", script(t, "import { Client } from 'k6/x/smpt'; export default () => new Client({ host: 'x' });"))
+	cmd.Env = withoutK6Variables()
+	if err := cmd.Run(); err == nil {
+		t.Error("k6 ended with status 0")
+	}
+	for _, not := range []string{"provision", "report this issue", "bug report"} {
+		if strings.Contains(out.String(), not) {
+			t.Errorf("k6 looks for another k6:\n%s", out)
+		}
+	}
+	if !strings.Contains(out.String(), "k6/x/smpt") {
+		t.Errorf("the culprit is not named:\n%s", out)
+	}
+}
+
+func withoutK6Variables() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "K6_") {
+			env = append(env, e)
+		}
+	}
+	return env
+}
+
+// testRecordKeepsSecrets has k6 called with secrets in every form, and looks for them in the record.
+func testRecordKeepsSecrets(t *testing.T, binary string) {
+	record := filepath.Join(t.TempDir(), "run.json")
+	cmd, out := k6(t, binary, "run", "--no-color", "--quiet", "-eSMTP_PASSWORD=hunter2", "-e", "PW=hunter2", "-e", "SMTP_URL=smtp://u:hunter2@h", "--env=A=hunter2",
+		"--env", "RATE=7", "-o", "smtpstorm="+record, script(t, "export default function () {}"))
+	cmd.Env = append(cmd.Env, "K6_SMTP_TOKEN=hunter2")
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("hunter2")) {
+		t.Errorf("a secret stands in the record:\n%s", text)
+	}
+	got, err := result.Read(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := strings.Join(got.Provenance.CommandLine, " "); !strings.Contains(line, "-eSMTP_PASSWORD=*** -e PW=*** -e SMTP_URL=*** --env=A=*** --env RATE=7") {
+		t.Errorf("command line %s", line)
+	}
+}
+
+// testServersApart has one script speak to two sinks, and leaks its clients on the way.
+func testServersApart(t *testing.T, binary string) {
+	record := filepath.Join(t.TempDir(), "run.json")
+	cmd, out := k6(t, binary, "run", "--no-color", "--quiet", "-e", "K6_SMTP_SERVER_TAG=1", "-o", "smtpstorm="+record, script(t, `
+		import { Client, Message } from 'k6/x/smtp';
+		import { Sink } from 'k6/x/smtp/sink';
+		export const options = { scenarios: { s: { executor: 'shared-iterations', vus: 1, iterations: 60 } }, noVUConnectionReuse: __ENV.ONCE === '1',
+			thresholds: { 'smtp_errors{error_code:1550}': ['count<1'] } };
+		const message = new Message({ from: 'a@src.test', to: 'b@dst.test', text: 'x' });
+		export const setup = async () => [await Sink.start({ reply: 'rcpt=550' }), await Sink.start()];
+		const kept = [];
+		export default async function (data) {
+			const { host, port } = data[__ITER % 2];
+			kept.push(new Client({ host, port }));
+			await kept[kept.length - 1].send(message);
+		}
+		export const teardown = async (data) => { for (const d of data) await Sink.attach(d).stop(); };`))
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	got, err := result.Read(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := map[string]float64{}
+	for _, s := range got.Client.Find("smtp_messages", nil) {
+		servers[s.Tags["server"]] += s.Summary().Sum
+	}
+	if len(servers) != 2 || servers[""] != 0 {
+		t.Errorf("servers %v", servers)
+	}
+	if n := strings.Count(out.String(), "create clients in the init context"); n != 1 {
+		t.Errorf("the leak is told %d times:\n%s", n, out)
+	}
+	if !strings.Contains(out.String(), "negative replies are smtp_replies{code:550}") {
+		t.Errorf("nothing tells of the threshold:\n%s", out)
+	}
+}
