@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -113,6 +114,7 @@ func (c *netConn) run() error {
 			return nil
 		case c.drain: // a write returns when the kernel has taken all
 			c.drain = false
+			runtime.Gosched() // the session has done its share
 			c.peer.drained(c.recorder, c, now())
 		case c.paused:
 			if err := c.wait(); err != nil {
@@ -144,7 +146,9 @@ func (c *netConn) run() error {
 				}
 			}
 			n, err := c.read(buf, c.peer.session.Deadline())
-			full = n == len(buf)
+			if full = n == len(buf); full {
+				runtime.Gosched() // a client that always has more must not keep the others waiting
+			}
 			switch {
 			case n > 0:
 				input = buf[:n]

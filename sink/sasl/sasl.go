@@ -66,13 +66,15 @@ func ParseMechanism(name string) (Mechanism, error) {
 	return "", fmt.Errorf("unknown mechanism %q (valid: %v)", name, Mechanisms())
 }
 
-// Provider starts exchanges with all mechanisms. It is immutable and safe for concurrent use if its Accounts and its Random are.
+// Provider starts exchanges with all mechanisms. It must not be copied, and is safe for concurrent use if its Accounts and its Random are.
 type Provider struct {
 	Accounts Accounts
 	// Hostname stands in the challenge of CRAM-MD5.
 	Hostname string
 	// Random is the source of challenges and nonces, such as crypto/rand.Reader.
 	Random io.Reader
+
+	credentials scramCredentials
 }
 
 var mechanismNames = func() (names []string) {
@@ -96,7 +98,7 @@ func (p *Provider) Start(mechanism string) (session.Exchange, error) {
 	case CramMD5:
 		return newCramMD5(p.Accounts, p.Hostname, p.Random)
 	case ScramSHA256:
-		return newScram(p.Accounts, p.Random)
+		return newScram(p.Accounts, p.Random, &p.credentials)
 	case XOAuth2:
 		return &xoauth2{accounts: p.Accounts}, nil
 	default:

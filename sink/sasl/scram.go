@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/xdg-go/scram"
 )
@@ -20,7 +21,36 @@ type scramExchange struct {
 	user         string
 }
 
-func newScram(accounts Accounts, random io.Reader) (*scramExchange, error) {
+// scramCredentials are what SCRAM keeps of passwords, each with a salt of its own: the 4,096 rounds of hashing that they take are done
+// once for each password of the accounts, not for each client that says AUTH. It is safe for concurrent use.
+type scramCredentials struct {
+	mu    sync.Mutex
+	known map[string]scram.StoredCredentials // by password
+}
+
+// of returns the credentials of a password; salt is used if it was never asked for.
+func (c *scramCredentials) of(password, salt string) (scram.StoredCredentials, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.known[password]; ok {
+		return known, nil
+	}
+	client, err := scram.SHA256.NewClient("user", password, "") // the name is no part of them
+	if err != nil {
+		return scram.StoredCredentials{}, err
+	}
+	made, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: salt, Iters: scramIterations})
+	if err != nil {
+		return scram.StoredCredentials{}, err
+	}
+	if c.known == nil {
+		c.known = map[string]scram.StoredCredentials{}
+	}
+	c.known[password] = made
+	return made, nil
+}
+
+func newScram(accounts Accounts, random io.Reader, credentials *scramCredentials) (*scramExchange, error) {
 	seed := make([]byte, 16+18)
 	if _, err := io.ReadFull(random, seed); err != nil {
 		return nil, fmt.Errorf("sasl: nonce: %w", err)
@@ -33,11 +63,11 @@ func newScram(accounts Accounts, random io.Reader) (*scramExchange, error) {
 		if !ok {
 			return scram.StoredCredentials{}, fmt.Errorf("%w for user %q", ErrCredentials, user)
 		}
-		client, err := scram.SHA256.NewClient(user, password, "")
+		stored, err := credentials.of(password, string(salt))
 		if err != nil {
 			return scram.StoredCredentials{}, fmt.Errorf("%w for user %q: %w", ErrCredentials, user, err)
 		}
-		return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: scramIterations})
+		return stored, nil
 	})
 	if err != nil {
 		return nil, err

@@ -48,6 +48,7 @@ func (s *Session) decide(stage smtp.Stage) {
 	}
 	if len(limits) > 0 || ask != nil || s.hasRules() && s.view.Speaks(stage) {
 		s.describe(stage, nth)
+		w.occurrence.Asked = len(limits)
 		switch refusing := s.refusing(limits); {
 		case refusing != nil:
 			w.decision = refusing.Decision()
@@ -142,6 +143,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	case smtp.StageData, smtp.StageBdat:
 		o.RecipientsHash, o.MaxRcptN, o.Recipients = tx.hash, tx.maxN, len(tx.recipients)
 		o.AcceptedRecipients = tx.addresses()
+		w.spent += len(tx.recipients) / rulesPerWork
 	}
 }
 

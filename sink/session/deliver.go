@@ -10,6 +10,11 @@ import (
 // deliver gives the reply that was decided, at once or after its delay.
 func (s *Session) deliver(stage smtp.Stage) {
 	w := s.work
+	w.spent += s.workOf(stage)
+	if w.described {
+		w.spent += w.occurrence.Asked / rulesPerWork
+		w.occurrence.Asked = 0
+	}
 	w.stage, w.faults, w.withheld, w.committed = stage, nil, false, false
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults

@@ -1,5 +1,7 @@
 package session
 
+import "unsafe"
+
 // Held returns how many octets of buffers the session owns.
 func (s *Session) Held() int {
 	n := 0
@@ -16,7 +18,7 @@ func (s *Session) Held() int {
 		n += cap(x.response)
 	}
 	if s.tx != nil {
-		n += cap(s.tx.arena)
+		n += s.tx.held()
 		if s.tx.header.buffer != nil {
 			n += cap(s.tx.header.buffer.B)
 		}
@@ -31,5 +33,11 @@ func (s *Session) AtRest() bool {
 
 // FillEnvelope makes the transaction's envelope as large as it may get.
 func (s *Session) FillEnvelope() {
-	s.tx.arena = append(make([]byte, 0, maxArena+1024), s.tx.arena...)[:maxArena]
+	s.tx.arena = append(make([]byte, 0, maxEnvelope), s.tx.arena...)[:maxEnvelope*4/5]
 }
+
+// Recipients returns how many recipients the transaction has.
+func (s *Session) Recipients() int { return len(s.tx.recipients) }
+
+// SizeOfRecipient is what one takes beside its address.
+const SizeOfRecipient = unsafe.Sizeof(recipient{})

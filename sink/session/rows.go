@@ -48,6 +48,7 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	if s.env.Recorder == nil || from == to {
 		return
 	}
+	s.work.spent += (to - from) / rowsPerWork
 	a := s.newAttempt() // the rows differ in their recipients only
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, r.Enhanced, true
 	a.Delivered, a.Commit = delivered, c

@@ -112,6 +112,7 @@ const outputMark = 64 << 10
 // be allocated anew for each command.
 type work struct {
 	now        time.Duration // since the session started
+	spent      int           // work of this call, see turnWork
 	stage      smtp.Stage
 	decision   fault.Decision
 	occurrence fault.Occurrence
@@ -201,6 +202,10 @@ func (s *Session) consume(p []byte) int {
 // proceed does what needs no further input: the replies of LMTP, and the end of a session that is to end.
 func (s *Session) proceed() {
 	for s.state == stateReplies && !s.paused() {
+		if s.worked() || s.out != nil && len(s.out.B) >= outputMark {
+			s.yield()
+			return
+		}
 		s.answerMessage()
 	}
 	if s.paused() || s.state == stateClosed {
@@ -217,8 +222,8 @@ func (s *Session) proceed() {
 		s.closeWith(&replyShutdown, ClosedByShutdown)
 	case s.eof:
 		s.close(CloseFIN, ClosedByEOF)
-	case s.out != nil && len(s.out.B) >= outputMark:
-		s.wait, s.waitTold = waitDrain, false
+	case s.worked(), s.out != nil && len(s.out.B) >= outputMark:
+		s.yield()
 	}
 }
 
@@ -346,7 +351,7 @@ func (s *Session) enter(now time.Time) {
 	if s.work == nil {
 		s.work = s.env.Scratch.takeWork()
 	}
-	s.work.now = now.Sub(s.started)
+	s.work.now, s.work.spent = now.Sub(s.started), 0
 }
 
 // leave ends a call: a session that waits for its client owns no scratch space.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -63,18 +64,33 @@ type recipient struct {
 	read    time.Duration
 }
 
-// maxArena bounds what a transaction keeps of its envelope, in octets, whatever maximum of recipients a user sets: it has room for
-// a million common addresses, and spans are of 32 bits.
-const maxArena = 64 << 20
+// maxEnvelope bounds the memory that a transaction keeps of its envelope, in octets, whatever maximum of recipients a user sets. It has
+// room for half a million common addresses; spans of 32 bits reach as far.
+const maxEnvelope = 64 << 20
 
-// maxPooledArena is the most that a transaction may take back to the pool.
-const maxPooledArena = 64 << 10
+// What a recipient takes beside its address: its own struct and its place among views, and what its reply may take in LMTP until its
+// client is known to have read it.
+const perRecipient = 24 + 24 + 16
+
+// maxPooledEnvelope is the most that a transaction may take back to the pool.
+const maxPooledEnvelope = 64 << 10
+
+// full reports whether the envelope may not grow any more. A slice that grows has up to a quarter more room than it needs.
+func (tx *transaction) full() bool {
+	used := len(tx.arena) + len(tx.recipients)*perRecipient
+	return used+used/4 >= maxEnvelope
+}
+
+// held returns how much memory the envelope has, used or not.
+func (tx *transaction) held() int {
+	return cap(tx.arena) + cap(tx.recipients)*24 + cap(tx.views)*24
+}
 
 var transactionPool = sync.Pool{New: func() any { return new(transaction) }}
 
 func (tx *transaction) release() {
 	tx.header.release()
-	if cap(tx.arena) > maxPooledArena {
+	if tx.held() > maxPooledEnvelope {
 		return
 	}
 	arena, recipients, views := tx.arena[:0], tx.recipients[:0], tx.views[:0]
@@ -97,7 +113,7 @@ func (tx *transaction) token() []byte {
 
 // store copies b, which came in a command line, into the arena.
 //
-// #nosec G115 -- rcpt refuses recipients beyond maxArena, and a command line has at most smtp.MaxEnvelopeLine octets
+// #nosec G115 -- rcpt refuses recipients beyond maxEnvelope, and a command line has at most smtp.MaxEnvelopeLine octets
 func (tx *transaction) store(b []byte) span {
 	from := len(tx.arena)
 	tx.arena = append(tx.arena, b...)
@@ -107,7 +123,7 @@ func (tx *transaction) store(b []byte) span {
 // addresses returns the addresses of the accepted recipients, valid until the next RCPT.
 func (tx *transaction) addresses() [][]byte {
 	if len(tx.views) != len(tx.recipients) {
-		tx.views = tx.views[:0]
+		tx.views = slices.Grow(tx.views[:0], len(tx.recipients))
 		for i := range tx.recipients {
 			tx.views = append(tx.views, tx.bytes(tx.recipients[i].address))
 		}
@@ -194,7 +210,7 @@ func (s *Session) rcpt(args []byte) {
 	case err != nil:
 		s.refuse(smtp.StageRcpt, syntaxReply(err))
 		return
-	case len(tx.recipients) >= s.cfg.maxRecipients() || len(tx.arena) >= maxArena:
+	case len(tx.recipients) >= s.cfg.maxRecipients() || tx.full():
 		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
 		return
 	}
