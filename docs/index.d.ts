@@ -94,7 +94,7 @@ export interface DSNOptions {
 
 /** Options of a {@link Client}. Unknown keys are errors. */
 export interface ClientOptions {
-  /** Name or address of the server. k6's options `hosts`, `blacklistIPs`, `blockHostnames` and `dns` hold. */
+  /** Name or address of the server alone: "::1" has no brackets, and the port is an option of its own. k6's options `hosts`, `blacklistIPs`, `blockHostnames` and `dns` hold. */
   host: string;
   /** @default 25; 465 with tls "implicit", 24 with lmtp */
   port?: number;
@@ -115,6 +115,11 @@ export interface ClientOptions {
   transcript?: boolean;
   /** `false` leaves out all trends but smtp_msg_duration, for very long runs. @default true */
   phaseTrends?: boolean;
+  /**
+   * Send addresses that are not ASCII to servers without SMTPUTF8, and octets above 127 to servers without 8BITMIME. Otherwise
+   * {@link Client.send} refuses them with errorCode 1021, and nothing is sent. @default false
+   */
+  force8bit?: boolean;
   /** Argument of EHLO and HELO. @default "localhost" */
   localName?: string;
   /** Whether MAIL, RCPT and DATA leave in one write if the server offers PIPELINING (RFC 2920). @default true */
@@ -168,7 +173,7 @@ export interface Reply {
   /** What went wrong, on one line; empty if `ok`. */
   error: string;
   /**
-   * Number of the error in the ranges of k6/http, 0 if `ok`: 1000 general, 1020 invalid address, 1030 a positive reply where
+   * Number of the error in the ranges of k6/http, 0 if `ok`: 1000 general, 1020 invalid address, 1021 the server lacks SMTPUTF8 or 8BITMIME for the message, 1030 a positive reply where
    * another was due, 1040 no mechanism of AUTH fits, 1041 AUTH ended by the client, 1050 timeout, 1060 aborted, 1070 malformed reply or one that no command asked for, 11xx name lookup and blocked addresses, 1200 TCP, 1201 broken
    * pipe, 1210 dial, 1211 dial timeout, 1212 connection refused, 1220 connection reset, 1230 connection closed by the server,
    * 1300 TLS, 1301 no TLS record, 1310 unknown authority, 1311 wrong host name, 1320 STARTTLS not offered, 1400 to 1599 a negative reply (1000 plus its code).
@@ -330,19 +335,27 @@ export class Client {
 
 /** Options of a {@link Message}. Unknown keys are errors. */
 export interface MessageOptions {
-  /** Header and envelope sender: `"a@src.test"` or `"Name <a@src.test>"`. With `raw` it may be `""`, the null sender. */
+  /**
+   * Header and envelope sender: `"a@src.test"` or `"Name <a@src.test>"`, with quotes where they are needed:
+   * `'"Doe, Ann" <"ann@home"@src.test>'`. With `raw` it may be `""`, the null sender.
+   */
   from: string;
-  /** Header and envelope recipients. May be left out if every {@link Client.send} names its own. */
+  /** Header and envelope recipients, one address a string. May be left out if every {@link Client.send} names its own. */
   to?: string | string[];
   /** Header and envelope recipients. */
   cc?: string | string[];
   /** Envelope recipients that no header shows. */
   bcc?: string | string[];
+  /** Addresses of the header field Reply-To. */
+  replyTo?: string | string[];
   subject?: string;
   /** Plain text; together with `html` it makes a multipart/alternative message. */
   text?: string;
   html?: string;
-  /** More header fields. Date, Message-ID and X-Storm-Id replace the generated ones. */
+  /**
+   * More header fields. Date, Message-ID and X-Storm-Id replace the generated ones; Sender, Reply-To, Resent-To and the like are read as
+   * addresses with commas between.
+   */
   headers?: Record<string, string>;
   /** Octets of the whole message as SIZE counts them: the text is filled up with x. */
   size?: number;
@@ -351,8 +364,9 @@ export interface MessageOptions {
   /** Files that `html` refers to as `cid:...`. */
   inline?: (Attachment & { cid: string })[];
   /**
-   * Names and defaults of fields: `{{name}}` in subject, text, html, headers or raw is filled in for each sending from the option
-   * `fields` of {@link Client.send}. Can't be combined with `size`.
+   * Names and defaults of fields: `{{name}}` in an address, subject, text, html, headers or raw is filled in for each sending from the option
+   * `fields` of {@link Client.send}, before anything is encoded or folded; in an address it counts for the envelope, too. Can't be combined
+   * with `size`.
    */
   fields?: Record<string, string | number | boolean>;
   /** A complete message, sent as it is: line ends become CRLF, and X-Storm-Id is put before it unless it has one. */

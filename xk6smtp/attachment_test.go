@@ -72,7 +72,7 @@ func TestAttachmentsAndInlineImages(t *testing.T) {
 }
 
 func TestFieldsAreFilledInPerSending(t *testing.T) {
-	server := newFakeServer(t, nil)
+	server := newFakeServer(t, nil, offering("8BITMIME"))
 	v := newVU(t).activate().global("PORT", server.port())
 	got := v.run(`
 		const client = new Client({host: '127.0.0.1', port: PORT});
@@ -86,9 +86,9 @@ func TestFieldsAreFilledInPerSending(t *testing.T) {
 	}
 	for i, want := range [][]string{
 		{"Subject: Order 0\r\n", "X-Order: 0\r\n", "Dear customer,\r\nyour order 0.\r\n{{unknown}}\r\n"},
-		{"Subject: Order 7\r\n", "X-Order: 7\r\n", "Dear Zoë,\r\nyour order 7.\r\n"},
+		{"Subject: Order 7\r\n", "X-Order: 7\r\n", "Dear Zo=C3=AB,\r\nyour order 7.\r\n"},
 		{"Dear .dot\r\n..dot,\r\nyour order 0.\r\n"},
-		{"Subject: =?utf-8?b?w7w=?=\r\n\r\nü\r\n"},
+		{"Subject: =?utf-8?q?=C3=BC?=\r\n\r\nü\r\n"},
 	} {
 		for _, text := range want {
 			if body := server.messages()[i]; !strings.Contains(body, text) {

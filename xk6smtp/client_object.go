@@ -116,10 +116,11 @@ func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 		if options, err = parseSendOptions(c.module.vu.Runtime(), call.Argument(1)); err != nil {
 			return nil, err
 		}
-		if err := m.check(options.fields); err != nil {
+		envelope, values, err := m.prepare(options.fields)
+		if err != nil {
 			return nil, err
 		}
-		wire := client.Message{From: m.from, To: m.to, Body: m.body}
+		wire := client.Message{From: envelope.from, To: envelope.to, Body: m.body, UTF8: m.utf8}
 		if options.from != nil {
 			wire.From = *options.from
 		}
@@ -130,7 +131,7 @@ func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 		if err := wire.Validate(); errors.As(err, &wrong) {
 			return nil, &optionError{"send", wrong.Field, wrong.Problem}
 		}
-		return func(op *operation) answer { return c.runSend(op, m, wire, options) }, nil
+		return func(op *operation) answer { return c.runSend(op, m, &envelope, values, wire, options) }, nil
 	})
 }
 

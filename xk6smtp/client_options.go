@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -45,7 +47,7 @@ func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, e
 	timeouts := client.AllTimeouts(defaultTimeout)
 	err := parseOptions(rt, owner, value, map[string]parser{
 		"host": func(v option) (err error) {
-			host, err = v.string()
+			host, err = v.host()
 			return err
 		},
 		"port": func(v option) (err error) {
@@ -84,6 +86,10 @@ func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, e
 				return v.fail("true, false, or the octets of a chunk")
 			}
 			return nil
+		},
+		"force8bit": func(v option) (err error) {
+			o.config.Force8Bit, err = v.bool()
+			return err
 		},
 		"transcript": func(v option) (err error) {
 			o.transcript, err = v.bool()
@@ -147,6 +153,33 @@ func parseClientOptions(rt *sobek.Runtime, value sobek.Value) (*clientOptions, e
 	o.config.Timeouts = timeouts
 	o.config.Now = time.Now
 	return o, nil
+}
+
+// host reads a host's name or address alone, and names the right form for what is more than that.
+func (o option) host() (string, error) {
+	host, err := o.string()
+	if err != nil || host == "" {
+		return "", err
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host, nil
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			if _, err := netip.ParseAddr(inner); err == nil {
+				return "", o.fail(fmt.Sprintf("an address without brackets, %q", inner))
+			}
+		}
+	}
+	if bare, port, err := net.SplitHostPort(host); err == nil && bare != "" && !strings.Contains(bare, "/") {
+		if n, err := strconv.Atoi(port); err == nil && n > 0 && n <= math.MaxUint16 {
+			return "", o.fail(fmt.Sprintf("the host alone, {host: %q, port: %d}", bare, n))
+		}
+	}
+	if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`/:@[]\?#"<>,;`, r) }) {
+		return "", o.fail(`a host name or an address, such as "mx.test", "192.0.2.1" or "::1"`)
+	}
+	return host, nil
 }
 
 // defaultPort is the registered one.
@@ -252,13 +285,13 @@ var sendParsers = map[string]func(*sendOptions, option) error{
 	},
 }
 
-// address reads one of an option's addresses.
+// address reads one of an option's addresses, without its display name.
 func (o option) address(s string) (string, error) {
-	bare, err := bareAddress(s)
+	a, err := parseAddress(s)
 	if err != nil {
-		return "", &optionError{o.owner, o.key, fmt.Sprintf("wants a mail address, not %q", s)}
+		return "", &optionError{o.owner, o.key, fmt.Sprintf("wants a mail address, not %q: %v", s, err)}
 	}
-	return bare, nil
+	return a.mailbox, nil
 }
 
 // noSendOptions is what send takes without a second argument; nobody changes it.

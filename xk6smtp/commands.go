@@ -111,12 +111,9 @@ func (c *smtpClient) envelope(method string, phase smtp.Stage, call sobek.Functi
 		if err != nil {
 			return nil, err
 		}
-		address, err := bareAddress(text)
+		address, err := v.address(text)
 		if err != nil {
-			return nil, v.fail("a mail address")
-		}
-		if err := client.CheckAddress(address); err != nil {
-			return nil, &optionError{method, "address", err.Error()}
+			return nil, err
 		}
 		params, err := parse(call.Argument(1), address)
 		if err != nil {
@@ -232,6 +229,9 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 		built, isMessage := call.Argument(0).Export().(*message)
 		var body *client.Body
 		if isMessage {
+			if _, _, err := built.prepare(nil); err != nil {
+				return nil, err
+			}
 			body = built.body
 		} else {
 			v := c.argument("data", "body", call.Argument(0))
@@ -247,7 +247,7 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 			if isMessage {
 				fresh := c.module.root.tokens.next()
 				token = built.token(body, fresh)
-				header = built.appendHeader(nil, fresh, new(dateLine).at(time.Now()))
+				header = built.appendHeader(nil, &built.envelope, fresh, new(dateLine).at(time.Now()))
 			}
 			return c.runTransfer(op, smtp.StageData, token, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Data(op.ctx, header, body)

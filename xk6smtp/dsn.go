@@ -67,13 +67,18 @@ func (o option) notify() (string, error) {
 	return strings.Join(list, ","), nil
 }
 
+// isAtom reports whether s can be an address type (RFC 3461 section 4.2, RFC 5321 section 4.1.2), which no "+" and "=" of xtext may confuse.
+func isAtom(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("()<>@,;:\\\".[]=+", r) })
+}
+
 // orcpt reads "type;address", or true for the recipient's own address.
 func (o option) orcpt() (original string, self bool, err error) {
 	if self, err := o.bool(); err == nil {
 		return "", self, nil
 	}
 	original, err = o.string()
-	if kind, address, ok := strings.Cut(original, ";"); err != nil || !ok || kind == "" || address == "" || strings.ContainsAny(kind, " \r\n=+") {
+	if kind, address, ok := strings.Cut(original, ";"); err != nil || !ok || !isAtom(kind) || address == "" {
 		return "", false, o.fail(`"type;address" such as "rfc822;a@x.test", or true for the recipient's own`)
 	}
 	return original, false, nil

@@ -21,6 +21,7 @@ type errorCode int
 const (
 	codeGeneric         errorCode = 1000
 	codeInvalidAddress  errorCode = 1020
+	codeMissing         errorCode = 1021 // a message that the server has no extension for
 	codeUnexpectedReply errorCode = 1030 // a positive reply where another one was due, such as 250 to DATA
 	codeTimeout         errorCode = 1050 // a reply did not come in time
 	codeAborted         errorCode = 1060 // the iteration ended, or the client was closed
@@ -66,6 +67,7 @@ func errorCodeOf(err error) errorCode {
 		dns         *net.DNSError
 		op          *net.OpError
 		handshake   *client.HandshakeError
+		missing     *client.MissingExtensionError
 	)
 	if errors.As(err, &broken) && broken.Code != 0 {
 		return replyErrorCode(broken.Code)
@@ -73,6 +75,8 @@ func errorCodeOf(err error) errorCode {
 	switch {
 	case errors.As(err, &envelope):
 		return codeInvalidAddress
+	case errors.As(err, &missing):
+		return codeMissing
 	case errors.Is(err, client.ErrAborted):
 		return codeAborted
 	case errors.As(err, &dialTimeout):

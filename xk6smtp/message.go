@@ -3,7 +3,6 @@ package xk6smtp
 import (
 	"bytes"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -17,33 +16,51 @@ import (
 const tokenHeader = "X-Storm-Id"
 
 // message is built once and sent any number of times: only the header lines of appendHeader differ from one sending to the
-// next. It is immutable, and shared by everything that sends it.
+// next, unless it has fields. It is immutable, and shared by everything that sends it.
 type message struct {
-	from string
-	to   []string
-	body *client.Body // with the fields' defaults
+	envelope              // with the fields' defaults
+	body     *client.Body // likewise
+	utf8     bool         // the header has addresses that are not ASCII
+	unsound  error        // why the defaults make no message; every sending must have values of its own then
 
-	template *client.Template // nil without fields
-	fields   []pair           // names and defaults
+	fields   []pair        // names and defaults
+	template *template     // nil without fields
+	sender   *gapAddress   // for the envelope
+	rcpts    []*gapAddress // likewise
 
-	idDomain                    string // right of the @ in Message-ID
 	date, messageID, hasStormID bool   // header fields that the body has itself
 	stormID                     string // value of that X-Storm-Id, with the fields' defaults
 }
 
+// envelope is who sends a message to whom.
+type envelope struct {
+	from     string
+	to       []string
+	idDomain string // right of the @ in Message-ID
+}
+
 // messageOptions is what new Message takes.
 type messageOptions struct {
-	from        string
-	to, cc, bcc []string
-	subject     string
-	text, html  string
-	headers     []pair
-	size        int
-	raw         []byte
-	attachments []attachment
-	inline      []attachment
-	fields      []pair
-	given       map[string]bool
+	from                 string
+	to, cc, bcc, replyTo []string
+	subject              string
+	text, html           string
+	headers              []pair
+	size                 int
+	raw                  []byte
+	attachments          []attachment
+	inline               []attachment
+	fields               []pair
+	given                map[string]bool
+}
+
+// markers are the fields' in the text.
+func (o *messageOptions) markers() []string {
+	markers := make([]string, len(o.fields))
+	for i, f := range o.fields {
+		markers[i] = "{{" + f.name + "}}"
+	}
+	return markers
 }
 
 // newMessage builds a message; errors are *optionErrors.
@@ -51,69 +68,74 @@ func newMessage(o *messageOptions) (*message, error) {
 	if !o.given["from"] {
 		return nil, &optionError{messageOwner, "from", "is required"}
 	}
-	m := &message{}
-	if err := m.setEnvelope(o); err != nil {
-		return nil, err
-	}
 	if o.raw != nil {
-		for _, key := range []string{"subject", "text", "html", "headers", "size", "cc", "bcc", "attachments", "inline"} {
+		for _, key := range []string{"subject", "text", "html", "headers", "size", "cc", "bcc", "replyTo", "attachments", "inline"} {
 			if o.given[key] {
 				return nil, &optionError{messageOwner, key, "can't be combined with raw"}
 			}
 		}
-		m.date, m.messageID = true, true
-		m.hasStormID = hasField(o.raw, tokenHeader)
-		return m, m.finish(o, o.raw)
-	}
-	if o.size > 0 && len(o.fields) > 0 {
+	} else if o.size > 0 && len(o.fields) > 0 {
 		return nil, &optionError{messageOwner, "size", "can't be combined with fields, whose values have a length of their own"}
 	}
-	return m, m.build(o)
+	m := &message{fields: o.fields}
+	header, err := m.addresses(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.raw != nil {
+		return m, m.finishRaw(o)
+	}
+	if header, err = m.header(o, header); err != nil {
+		return nil, err
+	}
+	return m, m.build(o, header)
 }
 
-// setEnvelope takes the bare addresses.
-func (m *message) setEnvelope(o *messageOptions) error {
-	var err error
-	if m.from, err = bareAddress(o.from); err != nil || (m.from == "" && o.raw == nil) {
-		return &optionError{messageOwner, "from", fmt.Sprintf("wants a mail address, not %q", o.from)}
+// addresses reads all addresses: for the envelope, and for the header, whose fields it returns.
+func (m *message) addresses(o *messageOptions) (header []*headerField, err error) {
+	markers := o.markers()
+	if m.sender, err = cutAddress(o.from, markers); err == nil && o.raw == nil {
+		err = m.sender.check(true)
 	}
+	if err != nil {
+		return nil, &optionError{messageOwner, "from", fmt.Sprintf("wants a mail address, not %q: %v", o.from, err)}
+	}
+	header = append(header, addressField("From", m.sender))
 	for _, list := range []struct {
-		key       string
+		key, name string
 		addresses []string
-	}{{"to", o.to}, {"cc", o.cc}, {"bcc", o.bcc}} {
-		for _, address := range list.addresses {
-			bare, err := bareAddress(address)
-			if err != nil || bare == "" {
-				return &optionError{messageOwner, list.key, fmt.Sprintf("wants mail addresses, not %q", address)}
+		receives  bool
+	}{{"to", "To", o.to, true}, {"cc", "Cc", o.cc, true}, {"bcc", "", o.bcc, true}, {"replyTo", "Reply-To", o.replyTo, false}} {
+		var parsed []*gapAddress
+		for _, text := range list.addresses {
+			a, err := cutAddress(text, markers)
+			if err == nil {
+				err = a.check(o.raw == nil && list.name != "")
 			}
-			m.to = append(m.to, bare)
+			if err != nil {
+				return nil, &optionError{messageOwner, list.key, fmt.Sprintf("wants mail addresses, not %q: %v", text, err)}
+			}
+			parsed = append(parsed, a)
+		}
+		if list.receives {
+			m.rcpts = append(m.rcpts, parsed...)
+		}
+		if len(parsed) > 0 && list.name != "" {
+			header = append(header, addressField(list.name, parsed...))
 		}
 	}
-	_, m.idDomain, _ = strings.Cut(m.from, "@")
-	if m.idDomain == "" {
-		m.idDomain = "localhost"
-	}
-	return nil
+	return header, nil
 }
 
-// bareAddress takes "Name <address>" apart. What has no angle bracket is taken as it is: a server may be tested with addresses
-// that no parser likes.
-func bareAddress(s string) (string, error) {
-	if !strings.ContainsRune(s, '<') {
-		return s, nil
+// header adds the other fields of the header.
+func (m *message) header(o *messageOptions, header []*headerField) ([]*headerField, error) {
+	markers := o.markers()
+	if hasControl(o.subject) {
+		return nil, &optionError{messageOwner, "subject", "must not hold line breaks or control characters"}
 	}
-	if s == "<>" {
-		return "", nil
+	if o.subject != "" {
+		header = append(header, &headerField{name: "Subject", text: cutText(o.subject, markers)})
 	}
-	a, err := mail.ParseAddress(s)
-	if err != nil {
-		return "", err
-	}
-	return a.Address, nil
-}
-
-// build writes the MIME message.
-func (m *message) build(o *messageOptions) error {
 	for _, h := range o.headers {
 		switch strings.ToLower(h.name) {
 		case "date":
@@ -122,48 +144,131 @@ func (m *message) build(o *messageOptions) error {
 			m.messageID = true
 		case strings.ToLower(tokenHeader):
 			m.hasStormID = true
+		case "reply-to":
+			if o.given["replyTo"] {
+				return nil, &optionError{messageOwner, "headers." + h.name, "is given by replyTo"}
+			}
+		}
+		if problem := headerProblem(h); problem != "" {
+			return nil, &optionError{messageOwner, "headers." + h.name, problem}
+		}
+		field, err := cutHeaderField(h.name, h.value, markers)
+		if err == nil && !field.open() {
+			err = field.check(nil)
+		}
+		if err != nil {
+			return nil, &optionError{messageOwner, "headers." + h.name, fmt.Sprintf("wants mail addresses, not %q: %v", h.value, err)}
+		}
+		header = append(header, field)
+	}
+	return header, nil
+}
+
+// build writes the MIME message.
+func (m *message) build(o *messageOptions, header []*headerField) error {
+	if len(o.fields) > 0 {
+		return m.buildTemplate(o, header)
+	}
+	var wire []byte
+	for _, field := range header {
+		wire = field.append(wire, nil)
+	}
+	m.utf8 = !isASCII(wire)
+	text := o.text
+	if o.size > 0 {
+		var err error
+		if text, err = m.fill(o, wire); err != nil {
+			return err
 		}
 	}
-	text := o.text
-	wire, err := render(o, text)
+	parts, err := render(o, text, o.html)
 	if err != nil {
 		return err
 	}
-	if o.size > 0 {
-		if text, err = m.fill(o); err != nil {
-			return err
-		}
-		if wire, err = render(o, text); err != nil {
-			return err
-		}
-	}
-	return m.finish(o, wire)
+	m.body = client.NewBody(append(wire, parts...))
+	m.setDefaults(nil)
+	return nil
 }
 
-// finish cuts the message where its fields stand, and fills them with their defaults.
-func (m *message) finish(o *messageOptions, wire []byte) error {
+// buildTemplate is build for a message with fields.
+func (m *message) buildTemplate(o *messageOptions, header []*headerField) error {
+	m.template = &template{}
+	for _, field := range header {
+		m.template.add(segment{field: field})
+	}
+	lines := lineGaps{words: standIns(strings.Count(o.text+o.html, "{{"), o.text+"\n"+o.html)}
+	text := lines.cutLines(o.text, o.markers())
+	parts, err := render(o, text, lines.cutLines(o.html, o.markers()))
+	if err != nil {
+		return err
+	}
+	lines.cutAt(string(parts), m.template)
+	return m.finish(o)
+}
+
+// finishRaw takes a complete message as it is.
+func (m *message) finishRaw(o *messageOptions) error {
+	m.date, m.messageID = true, true
+	m.hasStormID = hasField(o.raw, tokenHeader)
 	if len(o.fields) == 0 {
-		m.body = client.NewBody(wire)
-		m.stormID = ownStormID(m.body)
+		m.body = client.NewBody(o.raw)
+		m.setDefaults(nil)
 		return nil
 	}
-	m.fields = o.fields
-	markers := make([]string, len(o.fields))
+	m.template = cutRaw(string(o.raw), o.markers())
+	return m.finish(o)
+}
+
+// finish holds a message with fields to them, and fills in their defaults.
+func (m *message) finish(o *messageOptions) error {
 	for i, f := range o.fields {
-		if markers[i] = "{{" + f.name + "}}"; !bytes.Contains(wire, []byte(markers[i])) {
-			return &optionError{messageOwner, "fields." + f.name, "stands nowhere as " + markers[i] + " (an encoded header or attachment can't hold a field)"}
+		used := m.template.uses(i) || m.sender.uses(i)
+		for _, a := range m.rcpts {
+			used = used || a.uses(i)
+		}
+		if !used {
+			return &optionError{messageOwner, "fields." + f.name, "stands nowhere as {{" + f.name + "}} (an attachment can't hold a field)"}
 		}
 	}
-	var err error
-	if m.template, err = client.NewTemplate(wire, markers); err != nil {
-		return &optionError{messageOwner, "fields", err.Error()}
-	}
+	values := m.values(nil)
 	m.body = &client.Body{}
-	if err := m.template.Execute(m.body, m.values(nil)); err != nil {
-		return &optionError{messageOwner, "fields", err.Error()}
+	if m.unsound = m.template.check(values); m.unsound != nil {
+		w := m.body.Overwrite()
+		w.End()
+		return nil
 	}
-	m.stormID = ownStormID(m.body)
+	m.utf8 = m.template.fill(m.body, values)
+	m.setDefaults(values)
 	return nil
+}
+
+// setDefaults fills in the envelope, and what the body has of its own. Defaults that make none are no error yet: "" stands for what every sending has to say.
+func (m *message) setDefaults(values []string) {
+	m.envelope, m.unsound = m.address(values)
+	if m.hasStormID {
+		m.stormID = ownStormID(m.body)
+	}
+}
+
+// address fills in the envelope.
+func (m *message) address(values []string) (e envelope, err error) {
+	sender, err := m.sender.fill(values)
+	if err != nil {
+		return e, fmt.Errorf("makes no address of the sender: %w", err)
+	}
+	e.from, e.idDomain = sender.mailbox, idDomain(sender.mailbox)
+	e.to = make([]string, 0, len(m.rcpts))
+	for _, a := range m.rcpts {
+		rcpt, err := a.fill(values)
+		if err == nil && rcpt.mailbox == "" {
+			err = errEmpty
+		}
+		if err != nil {
+			return e, fmt.Errorf("makes no address of a recipient: %w", err)
+		}
+		e.to = append(e.to, rcpt.mailbox)
+	}
+	return e, nil
 }
 
 // values are the fields' defaults with a sending's own over them, in the fields' order.
@@ -180,78 +285,53 @@ func (m *message) values(own []pair) []string {
 	return values
 }
 
-// check refuses values of fields that the message doesn't have, or that can't stand where the field does.
-func (m *message) check(own []pair) error {
+// prepare returns what one sending needs of a message: its envelope, and the values of its fields, nil if they are the defaults. It refuses
+// values of fields that the message doesn't have, or that can't stand where the field does.
+func (m *message) prepare(own []pair) (e envelope, values []string, err error) {
+	if len(own) == 0 {
+		if m.unsound != nil {
+			return e, nil, &optionError{"send", "fields", "must be given for this message: its default " + m.unsound.Error()}
+		}
+		return m.envelope, nil, nil
+	}
 	var names []string
 	for _, f := range m.fields {
 		names = append(names, f.name)
 	}
 	for _, o := range own {
 		if !slices.Contains(names, o.name) {
-			return &optionError{"send", "fields." + o.name, "is no field of the message (valid: " + strings.Join(names, " ") + ")"}
+			return e, nil, &optionError{"send", "fields." + o.name, "is no field of the message (valid: " + strings.Join(names, " ") + ")"}
 		}
 	}
-	if m.template == nil {
-		return nil
+	values = m.values(own)
+	if err = m.template.check(values); err == nil {
+		e, err = m.address(values)
 	}
-	if err := m.template.Check(m.values(own)); err != nil {
-		return &optionError{"send", "fields", err.Error()}
+	if err != nil {
+		return e, nil, &optionError{"send", "fields", err.Error()}
 	}
-	return nil
+	return e, values, nil
 }
 
-// generatedFields are written by go-mail unless they are set under exactly this name.
-var generatedFields = [...]gomail.Header{gomail.HeaderDate, gomail.HeaderMessageID}
-
-// render has go-mail write the message, without the fields that differ from one sending to the next.
-func render(o *messageOptions, text string) ([]byte, error) {
-	options := []gomail.MsgOption{gomail.WithNoDefaultUserAgent()}
-	if len(o.fields) > 0 { // an encoding would hide the gaps, and not fit what fills them
-		options = append(options, gomail.WithEncoding(gomail.NoEncoding))
-	}
-	msg := gomail.NewMsg(options...)
-	if err := msg.From(o.from); err != nil {
-		return nil, &optionError{messageOwner, "from", "wants a mail address: " + err.Error()}
-	}
-	if err := addresses(msg.To, o.to); err != nil {
-		return nil, &optionError{messageOwner, "to", "wants mail addresses: " + err.Error()}
-	}
-	if err := addresses(msg.Cc, o.cc); err != nil {
-		return nil, &optionError{messageOwner, "cc", "wants mail addresses: " + err.Error()}
-	}
-	if o.subject != "" {
-		msg.Subject(o.subject)
-	}
-	own := map[gomail.Header]bool{}
-	for _, h := range o.headers {
-		if problem := headerProblem(h); problem != "" {
-			return nil, &optionError{messageOwner, "headers." + h.name, problem}
-		}
-		name := gomail.Header(h.name)
-		for _, generated := range generatedFields {
-			if strings.EqualFold(h.name, string(generated)) {
-				name = generated
-				own[name] = true
-			}
-		}
-		msg.SetGenHeader(name, h.value)
-	}
+// render has go-mail write what follows the fields of our own: MIME-Version, Content-Type and the body.
+func render(o *messageOptions, text, html string) ([]byte, error) {
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	switch {
-	case o.html == "":
+	case html == "":
 		msg.SetBodyString(gomail.TypeTextPlain, text)
 	case text == "":
-		msg.SetBodyString(gomail.TypeTextHTML, o.html)
+		msg.SetBodyString(gomail.TypeTextHTML, html)
 	default:
 		msg.SetBodyString(gomail.TypeTextPlain, text)
-		msg.AddAlternativeString(gomail.TypeTextHTML, o.html)
+		msg.AddAlternativeString(gomail.TypeTextHTML, html)
 	}
 	for _, file := range o.attachments {
-		if err := msg.AttachReader(file.name, bytes.NewReader(file.content), file.options()...); err != nil {
+		if err := msg.AttachReader(file.name, bytes.NewReader(file.content), file.options("attachment")...); err != nil {
 			return nil, &optionError{messageOwner, "attachments", err.Error()}
 		}
 	}
 	for _, file := range o.inline {
-		if err := msg.EmbedReader(file.name, bytes.NewReader(file.content), file.options()...); err != nil {
+		if err := msg.EmbedReader(file.name, bytes.NewReader(file.content), file.options("inline")...); err != nil {
 			return nil, &optionError{messageOwner, "inline", err.Error()}
 		}
 	}
@@ -259,26 +339,13 @@ func render(o *messageOptions, text string) ([]byte, error) {
 	if _, err := msg.WriteTo(&buf); err != nil {
 		return nil, &optionError{owner: messageOwner, problem: err.Error()}
 	}
-	wire := buf.Bytes()
-	for _, name := range generatedFields {
-		if !own[name] {
-			wire = cutField(wire, string(name))
-		}
-	}
-	return wire, nil
-}
-
-func addresses(set func(...string) error, list []string) error {
-	if len(list) == 0 {
-		return nil
-	}
-	return set(list...)
+	return cutField(cutField(buf.Bytes(), "Date"), "Message-ID"), nil
 }
 
 // headerProblem says why a field can't be sent, or returns the empty string (RFC 5322 section 2.2).
 func headerProblem(h pair) string {
-	if h.name == "" || strings.ContainsFunc(h.name, func(r rune) bool { return r <= ' ' || r == ':' || r > '~' }) {
-		return "is no name for a header field"
+	if h.name == "" || len(h.name) > maxHeaderName || strings.ContainsFunc(h.name, func(r rune) bool { return r <= ' ' || r == ':' || r > '~' }) {
+		return fmt.Sprintf("is no name for a header field (printable ASCII without blanks and \":\", at most %d octets)", maxHeaderName)
 	}
 	switch strings.ToLower(h.name) {
 	case "from", "to", "cc", "bcc", "subject":
@@ -286,8 +353,8 @@ func headerProblem(h pair) string {
 	case "mime-version", "content-type", "content-transfer-encoding":
 		return "follows from text and html (raw sends a message as it is)"
 	}
-	if strings.ContainsAny(h.value, "\r\n\x00") {
-		return "wants a value without line breaks and NUL"
+	if hasControl(h.value) {
+		return "wants a value without line breaks and control characters"
 	}
 	return ""
 }
@@ -297,16 +364,18 @@ func headerProblem(h pair) string {
 const fillLine = 74
 
 // fill returns the text extended so that the whole message, with the lines that appendHeader puts before it, has o.size octets.
-func (m *message) fill(o *messageOptions) (string, error) {
+func (m *message) fill(o *messageOptions, header []byte) (string, error) {
 	text := o.text
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\r\n"
 	}
-	measured, err := render(o, text+filler(fillLine))
+	parts, err := render(o, text+filler(fillLine), o.html)
 	if err != nil {
 		return "", err
 	}
-	fixed := client.NewBody(measured).Size() + len(m.appendHeader(nil, strings.Repeat("x", tokenLength), new(dateLine).at(time.Time{}))) - fillLine
+	sender := envelope{idDomain: idDomain(m.sender.fixed.mailbox)}
+	own := m.appendHeader(nil, &sender, strings.Repeat("x", tokenLength), new(dateLine).at(time.Time{}))
+	fixed := client.NewBody(slices.Concat(header, parts)).Size() + len(own) - fillLine
 	if o.size <= fixed {
 		return "", &optionError{messageOwner, "size", fmt.Sprintf("wants at least %d for this message, not %d", fixed+1, o.size)}
 	}
@@ -349,7 +418,7 @@ func ownStormID(body *client.Body) string {
 
 // appendHeader appends the lines that belong to one sending: Date and Message-ID unless the message has its own (RFC 5322
 // section 3.6 wants both), and the token, which the body has itself if it is not fresh.
-func (m *message) appendHeader(dst []byte, token string, date []byte) []byte {
+func (m *message) appendHeader(dst []byte, e *envelope, token string, date []byte) []byte {
 	if !m.date {
 		dst = append(dst, date...)
 	}
@@ -357,7 +426,7 @@ func (m *message) appendHeader(dst []byte, token string, date []byte) []byte {
 		dst = append(dst, "Message-ID: <"...)
 		dst = append(dst, token...)
 		dst = append(dst, '@')
-		dst = append(dst, m.idDomain...)
+		dst = append(dst, e.idDomain...)
 		dst = append(dst, ">\r\n"...)
 	}
 	if !m.hasStormID {

@@ -54,6 +54,7 @@ func parseMessageOptions(rt *sobek.Runtime, value sobek.Value) (*messageOptions,
 		"to":      list(&o.to),
 		"cc":      list(&o.cc),
 		"bcc":     list(&o.bcc),
+		"replyTo": list(&o.replyTo),
 		"headers": func(v option) (err error) {
 			o.given[v.key] = true
 			o.headers, err = v.pairs(false)

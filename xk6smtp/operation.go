@@ -208,6 +208,7 @@ func (r *replyResult) setFailure(phase smtp.Stage, err error) {
 		r.setError(broken.Phase, err)
 	default:
 		r.setReply(client.Reply{Phase: broken.Phase, Code: broken.Code, Enhanced: broken.Enhanced, Text: broken.Text}, false)
+		r.addCause(err)
 	}
 }
 

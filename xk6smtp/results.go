@@ -57,6 +57,13 @@ func (r *replyResult) setError(phase smtp.Stage, err error) {
 	r.ErrorCode = int(errorCodeOf(err))
 }
 
+// addCause adds what happened after the reply that refused, if that was told too.
+func (r *replyResult) addCause(err error) {
+	if broken := brokenBy(err); broken != nil && broken.Code != 0 && broken.Err != nil {
+		r.Error += "; then " + broken.Err.Error()
+	}
+}
+
 // answer is what a promise is resolved with.
 type answer interface{ base() *replyResult }
 
@@ -93,6 +100,7 @@ func newConnectResult(g *client.Greeting, conn *client.Conn, err error) *connect
 	if r.setReply(g.Reply, err == nil); conn != nil && conn.Ungreeted() {
 		r.Phase = smtp.StageConnect.String() // there is no reply yet
 	}
+	r.addCause(err)
 	return r
 }
 

@@ -62,17 +62,16 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) outcome 
 	return o
 }
 
-// runSend sends a message, and connects first if need be.
-func (c *smtpClient) runSend(op *operation, m *message, wire client.Message, options *sendOptions) answer {
+// runSend sends a message, and connects first if need be. e is the message's envelope, and wire has the one that it is sent with; values fill
+// its fields, nil for the defaults.
+func (c *smtpClient) runSend(op *operation, m *message, e *envelope, values []string, wire client.Message, options *sendOptions) answer {
 	fresh := c.module.root.tokens.next()
 	now := time.Now()
-	c.header = m.appendHeader(c.header[:0], fresh, c.date.at(now))
+	c.header = m.appendHeader(c.header[:0], e, fresh, c.date.at(now))
 	wire.Header = c.header
-	if len(options.fields) > 0 {
+	if values != nil {
 		wire.Body = &c.filled
-		if err := m.template.Execute(wire.Body, m.values(options.fields)); err != nil {
-			wire.Body = m.body // never: the call has checked the values
-		}
+		wire.UTF8 = m.template.fill(wire.Body, values)
 	}
 	token := m.token(wire.Body, fresh)
 	c.module.root.sinks.noteSent(token, now, wire.From, wire.To)

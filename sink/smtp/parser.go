@@ -44,7 +44,13 @@ type ReplyParser struct {
 	start    int // where the incomplete line starts in buf
 	complete bool
 	err      *ReplySyntaxError
+
+	lastDecides bool
 }
+
+// LastLineDecides has replies whose lines differ in their codes mean what their last line says, instead of being errors. Greetings are
+// read so: Postfix's postscreen says "220-" while it makes up its mind, and then "521 " on the last line.
+func (r *ReplyParser) LastLineDecides(on bool) { r.lastDecides = on }
 
 // textSpan is where a line's text stands in buf.
 type textSpan struct{ from, to int32 }
@@ -106,8 +112,8 @@ func (r *ReplyParser) endLine() error {
 	text := line[min(4, len(line)):]
 	enhanced, rest, ok := CutEnhanced(text)
 	switch {
-	case len(r.lines) == 0:
-		r.code = code
+	case len(r.lines) == 0 || r.lastDecides && code != r.code:
+		r.code, r.enhanced = code, Enhanced{}
 		if ok && enhanced.Class == code.Class() { // RFC 2034 section 4
 			r.enhanced, text = enhanced, rest
 		}

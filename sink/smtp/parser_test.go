@@ -238,3 +238,27 @@ func BenchmarkReplyParser(b *testing.B) {
 		})
 	}
 }
+
+func TestReplyWhoseLastLineDecides(t *testing.T) {
+	var r ReplyParser
+	r.LastLineDecides(true)
+	for _, test := range []struct{ octets, want string }{
+		{"220-mx.test\r\n521 5.7.1 go away\r\n", "521 5.7.1 mx.test|go away"},
+		{"220-2.0.0 mx.test\r\n220-2.0.0 still\r\n554 no\r\n", "554  mx.test|still|no"},
+		{"220-mx.test\r\n220 ready\r\n", "220  mx.test|ready"},
+		{"554-5.7.1 a\r\n220 2.0.0 b\r\n", "220 2.0.0 a|b"},
+	} {
+		n, done, err := r.Feed([]byte(test.octets))
+		if n != len(test.octets) || !done || err != nil {
+			t.Fatalf("%q: %d %v %v", test.octets, n, done, err)
+		}
+		reply := r.Reply()
+		if got := fmt.Sprintf("%d %v %s", reply.Code, reply.Enhanced, strings.Join(reply.Lines, "|")); got != test.want {
+			t.Errorf("%q: %q, expected %q", test.octets, got, test.want)
+		}
+	}
+	r.LastLineDecides(false)
+	if _, _, err := r.Feed([]byte("220-a\r\n521 b\r\n")); err == nil {
+		t.Error("codes mixed are no error any more")
+	}
+}

@@ -1,13 +1,17 @@
 package client
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/md5" // #nosec G501 -- CRAM-MD5 (RFC 2195) is defined over MD5
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
+	"time"
 
 	gosasl "github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
@@ -78,14 +82,13 @@ func (c *Credentials) choose(capabilities *Capabilities) string {
 	if c.mechanism != "" {
 		return c.mechanism
 	}
-	params, _ := capabilities.Find("AUTH")
-	offered := strings.Fields(strings.ToUpper(params))
+	offered := capabilities.mechanisms()
 	for _, name := range automatic {
 		if name == ScramSHA256 && c.scram == nil {
 			continue
 		}
 		for _, o := range offered {
-			if o == name {
+			if strings.EqualFold(o, name) {
 				return name
 			}
 		}
@@ -99,6 +102,9 @@ type exchange struct {
 	send    bool                                   // whether there is one
 	next    func(challenge []byte) ([]byte, error) // the response to a challenge
 	proven  func() bool                            // asked after 235; nil if the server has nothing to prove
+	prompts bool                                   // challenges are words for people: in base64, or not
+	// iterations says how many rounds of hashing the response to a challenge costs; nil: too few to count.
+	iterations func(challenge []byte) int
 }
 
 func (c *Credentials) start(mechanism string) (x exchange, err error) {
@@ -109,7 +115,9 @@ func (c *Credentials) start(mechanism string) (x exchange, err error) {
 		x.send = true
 		_, x.initial, err = gosasl.NewPlainClient("", c.user, c.password).Start()
 	case Login:
-		// The challenges are words of no fixed spelling; their order is all that counts.
+		// The challenges are words of no fixed spelling, and servers send them in base64, without its padding, or as they are; their order
+		// is all that counts.
+		x.prompts = true
 		x.next = func([]byte) ([]byte, error) {
 			challenges++
 			switch challenges {
@@ -145,7 +153,7 @@ func (c *Credentials) start(mechanism string) (x exchange, err error) {
 		if err != nil {
 			return x, err
 		}
-		x.send, x.initial, x.proven = true, []byte(first), conversation.Valid
+		x.send, x.initial, x.proven, x.iterations = true, []byte(first), conversation.Valid, scramIterations
 		x.next = func(challenge []byte) ([]byte, error) {
 			if conversation.Done() {
 				return nil, ErrChallenge
@@ -174,12 +182,19 @@ func (c *Conn) authenticate(credentials *Credentials) (Reply, *Error) {
 	begun := c.cfg.Now()
 	reply, err := c.exchangeShown(smtp.StageAuth, line+"\r\n", shown)
 	for n := 0; err == nil && reply.Code == 334; n++ {
-		challenge, cause := base64.StdEncoding.DecodeString(reply.Text)
 		var response []byte
-		if cause == nil && n < maxChallenges {
-			response, cause = x.next(challenge)
-		} else if cause == nil {
+		challenge, cause := x.decode(reply.Text)
+		switch {
+		case cause != nil:
+		case n >= maxChallenges:
 			cause = ErrChallenge
+		case n == 0 && x.send && len(challenge) == 0:
+			response = x.initial // the server took no notice of it, as if it had not been there (RFC 4954 section 4)
+		default:
+			response, cause, err = c.respond(&x, challenge)
+		}
+		if err != nil {
+			break
 		}
 		if cause != nil {
 			// RFC 4954 section 4: a client that gives up says so, and the server answers 501.
@@ -206,4 +221,81 @@ func encodeResponse(response []byte, initial bool) string {
 		return "="
 	}
 	return base64.StdEncoding.EncodeToString(response)
+}
+
+// decode is a challenge's octets; base64 may lack its padding. What only a person would read is not decoded.
+func (x *exchange) decode(text string) ([]byte, error) {
+	if x.prompts {
+		return []byte(text), nil
+	}
+	text = strings.TrimSpace(text)
+	challenge, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		if unpadded, unpaddedErr := base64.RawStdEncoding.DecodeString(text); unpaddedErr == nil {
+			return unpadded, nil
+		}
+	}
+	return challenge, err
+}
+
+const (
+	// maxIterations is the most rounds of hashing that a server may ask for: more than anybody recommends (RFC 7677 has 4096, OWASP
+	// 600,000), and less than a second on anything that runs k6.
+	maxIterations = 1_000_000
+	// fewIterations are over before anything could interrupt them.
+	fewIterations = 20_000
+)
+
+// scramIterations is the count in a SCRAM server's first message (RFC 5802 section 5.1), 0 if there is none.
+func scramIterations(challenge []byte) int {
+	for attribute := range strings.SplitSeq(string(challenge), ",") {
+		if digits, ok := strings.CutPrefix(attribute, "i="); ok {
+			if n, err := strconv.ParseUint(digits, 10, 31); err == nil {
+				return int(n) // #nosec G115 -- ParseUint bounds it by 31 bits
+			}
+			return maxIterations + 1 // too long for a number, or none: not worth a try
+		}
+	}
+	return 0
+}
+
+// respond answers a challenge. How long that takes is the server's choice, and so it ends with the operation's context, the phase's limit
+// and Close; what was being hashed then is left behind, and soon over. cause says that there is no answer, broken that the wait is over.
+func (c *Conn) respond(x *exchange, challenge []byte) (response []byte, cause error, broken *Error) {
+	n := 0
+	if x.iterations != nil {
+		n = x.iterations(challenge)
+	}
+	switch {
+	case n > maxIterations:
+		return nil, fmt.Errorf("the server wants more than %d rounds of hashing", maxIterations), nil
+	case n <= fewIterations:
+		response, cause = x.next(challenge)
+		return response, cause, nil
+	}
+	type answer struct {
+		response []byte
+		cause    error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		response, cause := x.next(challenge)
+		answered <- answer{response, cause}
+	}()
+	var overdue <-chan time.Time
+	if limit := c.cfg.Timeouts[smtp.StageAuth]; limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		overdue = timer.C
+	}
+	select {
+	case a := <-answered:
+		return a.response, a.cause, nil
+	case <-overdue:
+		return nil, nil, c.broke(smtp.StageAuth, ErrTimeout)
+	case <-c.ctx.Done():
+		return nil, nil, c.broke(smtp.StageAuth, fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx)))
+	case <-c.gone:
+		return nil, nil, c.broke(smtp.StageAuth, net.ErrClosed) // cause names it
+	}
 }

@@ -37,7 +37,7 @@ func (c *Capabilities) Lines() []string { return c.lines }
 // Find returns the parameters of an extension, and whether it was announced. Keywords are case-insensitive.
 func (c *Capabilities) Find(keyword string) (params string, ok bool) {
 	for _, line := range c.lines {
-		name, params, _ := strings.Cut(line, " ")
+		name, params := cutKeyword(line)
 		if strings.EqualFold(name, keyword) {
 			return params, true
 		}
@@ -45,9 +45,34 @@ func (c *Capabilities) Find(keyword string) (params string, ok bool) {
 	return "", false
 }
 
+// cutKeyword takes an announcement apart. RFC 5321 wants one space behind the keyword; servers also send several, and tabs.
+func cutKeyword(line string) (keyword, params string) {
+	line = strings.Trim(line, " \t")
+	end := strings.IndexAny(line, " \t")
+	if end < 0 {
+		return line, ""
+	}
+	return line[:end], strings.TrimLeft(line[end:], " \t")
+}
+
+// mechanisms are all that the server announced for AUTH. Servers say it twice for the sake of clients that knew a draft of RFC 2554
+// only, "AUTH PLAIN LOGIN" and "AUTH=PLAIN LOGIN", or just in the latter way, or on a line for each mechanism.
+func (c *Capabilities) mechanisms() (names []string) {
+	for _, line := range c.lines {
+		keyword, params := cutKeyword(line)
+		if head, first, ok := strings.Cut(keyword, "="); ok {
+			keyword, params = head, first+" "+params
+		}
+		if strings.EqualFold(keyword, "AUTH") {
+			names = append(names, strings.Fields(params)...)
+		}
+	}
+	return names
+}
+
 // appendMail appends the MAIL command with the parameters that the message needs and the server takes: SIZE (RFC 1870),
 // BODY=8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461).
-func (c *Capabilities) appendMail(dst []byte, m *Message) []byte {
+func (c *Capabilities) appendMail(dst []byte, m *Message, needsUTF8 bool) []byte {
 	dst = append(dst, "MAIL FROM:<"...)
 	dst = append(dst, m.From...)
 	dst = append(dst, '>')
@@ -58,7 +83,7 @@ func (c *Capabilities) appendMail(dst []byte, m *Message) []byte {
 	if c.eightBitMIME && m.Body.EightBit() {
 		dst = append(dst, " BODY=8BITMIME"...)
 	}
-	if c.smtpUTF8 && m.needsUTF8() {
+	if c.smtpUTF8 && needsUTF8 {
 		dst = append(dst, " SMTPUTF8"...)
 	}
 	if c.dsn && m.DSN != nil {
@@ -94,18 +119,6 @@ func (c *Capabilities) appendRcpt(dst []byte, recipient string, dsn *DSN) []byte
 	return append(dst, '\r', '\n')
 }
 
-func (m *Message) needsUTF8() bool {
-	if !isASCII(m.From) {
-		return true
-	}
-	for _, to := range m.To {
-		if !isASCII(to) {
-			return true
-		}
-	}
-	return false
-}
-
 func isASCII(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 0x80 {
@@ -122,38 +135,62 @@ const maxCommandLine = 2048
 // Validate refuses what would break the command line with an *EnvelopeError; whether an address makes sense is the server's
 // business.
 func (m *Message) Validate() error {
-	if m.Body == nil {
-		return &EnvelopeError{Field: "body", Problem: "a message needs a body"}
+	if _, err := m.check(); err != nil {
+		return err
 	}
-	if problem := addressProblem(m.From); problem != "" {
-		return &EnvelopeError{Field: "from", Address: m.From, Problem: problem}
+	return nil
+}
+
+// check is Validate, and reports whether the message needs SMTPUTF8 (RFC 6531): an address or the header is not ASCII.
+func (m *Message) check() (needsUTF8 bool, wrong *EnvelopeError) {
+	if m.Body == nil {
+		return false, &EnvelopeError{Field: "body", Problem: "a message needs a body"}
+	}
+	ascii, problem := addressProblem(m.From)
+	if problem != "" {
+		return false, &EnvelopeError{Field: "from", Address: m.From, Problem: problem}
 	}
 	if len(m.To) == 0 {
-		return &EnvelopeError{Field: "to", Problem: "a message needs a recipient"}
+		return false, &EnvelopeError{Field: "to", Problem: "a message needs a recipient"}
 	}
 	for _, to := range m.To {
-		problem := addressProblem(to)
+		asciiToo, problem := addressProblem(to)
 		if to == "" {
 			problem = "a recipient must not be empty"
 		}
 		if problem != "" {
-			return &EnvelopeError{Field: "to", Address: to, Problem: problem}
+			return false, &EnvelopeError{Field: "to", Address: to, Problem: problem}
 		}
+		ascii = ascii && asciiToo
+	}
+	return !ascii || m.UTF8, nil
+}
+
+// missing says what the server would have to offer for the message, and doesn't, or returns nil. A client that knows that a server can't
+// take what it has must not send it (RFC 6531 section 3.2, RFC 6152 section 3).
+func (c *Capabilities) missing(m *Message, needsUTF8 bool) error {
+	switch {
+	case needsUTF8 && !c.smtpUTF8:
+		return &MissingExtensionError{Extension: "SMTPUTF8", Need: "an address that is not ASCII"}
+	case m.Body.EightBit() && !c.eightBitMIME:
+		return &MissingExtensionError{Extension: "8BITMIME", Need: "a message with octets above 127"}
 	}
 	return nil
 }
 
 // addressProblem says why an address can't stand between angle brackets, or returns the empty string. Blanks and brackets are
 // allowed within a quoted local part only (RFC 5321 section 4.1.2).
-func addressProblem(address string) string {
+func addressProblem(address string) (ascii bool, problem string) {
+	ascii = true
 	if len(address) > maxCommandLine-len("MAIL FROM:<> SIZE=18446744073709551615 BODY=8BITMIME SMTPUTF8\r\n") {
-		return "too long"
+		return ascii, "too long"
 	}
 	quoted, escaped := false, false
 	for i := 0; i < len(address); i++ {
+		ascii = ascii && address[i] < 0x80
 		switch c := address[i]; {
 		case c < ' ' || c == 0x7f:
-			return "holds a control character"
+			return ascii, "holds a control character"
 		case escaped:
 			escaped = false
 		case quoted && c == '\\':
@@ -161,13 +198,13 @@ func addressProblem(address string) string {
 		case c == '"':
 			quoted = !quoted
 		case !quoted && (c == ' ' || c == '<' || c == '>'):
-			return "holds a blank or an angle bracket"
+			return ascii, "holds a blank or an angle bracket"
 		}
 	}
 	if quoted || escaped {
-		return "ends within a quoted string"
+		return ascii, "ends within a quoted string"
 	}
-	return ""
+	return ascii, ""
 }
 
 // withoutEnhanced are the phases whose replies carry no enhanced status code (RFC 2034 section 4: neither the greeting nor the

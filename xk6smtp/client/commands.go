@@ -31,7 +31,7 @@ func CheckLine(line string) error {
 
 // CheckAddress says why an address can't stand between the angle brackets of MAIL and RCPT, with a *LineError.
 func CheckAddress(address string) error {
-	if problem := addressProblem(address); problem != "" {
+	if _, problem := addressProblem(address); problem != "" {
 		return &LineError{problem}
 	}
 	return nil

@@ -69,6 +69,9 @@ type Config struct {
 	ChunkSize int
 	// ForbidPipelining waits for each reply even if the server offers PIPELINING.
 	ForbidPipelining bool
+	// Force8Bit has Send send addresses that are not ASCII to servers without SMTPUTF8, and bodies with octets above 127 to servers without
+	// 8BITMIME. Otherwise it refuses them with a *MissingExtensionError.
+	Force8Bit bool
 	// Timeouts bounds every wait.
 	Timeouts Timeouts
 	// Trace, if not nil, is told of every line of the dialogue as it passes, on the goroutine that runs the operation.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -63,25 +64,28 @@ type Conn struct {
 	unwatch   func() bool     // ends the watch, nil without one
 	interrupt func()          // guard.interrupt, bound once
 	closed    *atomic.Bool    // shared with the Socket
+	gone      chan struct{}   // closed by Close, likewise
 }
 
 // Socket is the connection below a Conn. It leads to nothing else of it, so that who holds one to close it keeps no Conn alive.
 type Socket struct {
 	conn   net.Conn
 	closed *atomic.Bool
+	gone   chan struct{}
 }
 
 // Close closes the connection without QUIT. It may be called at any time, from any goroutine and more than once; an operation that is under way ends
 // with ErrAborted.
 func (s Socket) Close() {
 	if s.closed.CompareAndSwap(false, true) {
+		close(s.gone)
 		// Whatever is lost by closing was reported by the operation that lost it.
 		_ = s.conn.Close()
 	}
 }
 
 // Socket returns what is below the connection; it is comparable.
-func (c *Conn) Socket() Socket { return Socket{c.raw, c.closed} }
+func (c *Conn) Socket() Socket { return Socket{c.raw, c.closed, c.gone} }
 
 // Connect resolves, dials, reads the greeting and says EHLO, or HELO where the server refuses EHLO with a 5xx; then it encrypts the
 // connection and authenticates, as far as cfg wants it. It fills in greeting as far as it gets. An error is an *Error, and then
@@ -109,7 +113,7 @@ func open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting, be
 		obs.Lost(smtp.StageConnect, e)
 		return nil, e
 	}
-	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn), ungreeted: true, closed: new(atomic.Bool)}
+	c := &Conn{cfg: cfg, obs: obs, raw: conn, net: conn, buf: make([]byte, readBuffer), probe: newProbe(conn), ungreeted: true, closed: new(atomic.Bool), gone: make(chan struct{})}
 	c.guard.conn = conn
 	c.interrupt = c.guard.interrupt
 	c.begin(ctx)
@@ -177,7 +181,9 @@ func (c *Conn) greet(g *Greeting) *Error {
 	connected := c.cfg.Now()
 	c.ungreeted, c.loose = false, false
 	c.await(smtp.StageConnect)
+	c.parser.LastLineDecides(true)
 	reply, err := c.reply()
+	c.parser.LastLineDecides(false)
 	if err != nil {
 		return err
 	}
@@ -200,7 +206,13 @@ func (c *Conn) hello(g *Greeting) (time.Duration, *Error) {
 	// RFC 5321 section 3.2 names 500 and 502 as the reason to say HELO; servers that don't know EHLO also say 501, 504 and 550.
 	if err == nil && reply.Code.Permanent() && !c.cfg.LMTP {
 		g.Reply = reply
+		refused := refusal(reply)
 		reply, err = c.exchange(smtp.StageHelo, "HELO "+c.cfg.localName()+"\r\n")
+		// A server that refuses EHLO and closes has answered: its reply says more than the end of the connection does.
+		if err != nil && hangup(err.Err) {
+			refused.Err = err
+			return NotMeasured, refused
+		}
 	} else if err == nil && reply.Code.Class() == 2 {
 		c.capabilities = newCapabilities(reply.Text)
 	}
@@ -213,6 +225,11 @@ func (c *Conn) hello(g *Greeting) (time.Duration, *Error) {
 		return took, refusal(reply)
 	}
 	return took, nil
+}
+
+// hangup reports that the server ended the connection.
+func hangup(err error) bool {
+	return errors.Is(err, ErrConnectionClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func refusal(r Reply) *Error {

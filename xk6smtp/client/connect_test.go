@@ -92,6 +92,15 @@ func TestConnectFails(t *testing.T) {
 		{"EHLO unanswered", "S: 220 hi\nC: EHLO localhost\nhang", []string{"connect 220", "ehlo lost: timeout"}, "ehlo: timeout"},
 		{"HELO refused too", "S: 220 hi\nC: EHLO localhost\nS: 500 no\nC: HELO localhost\nS: 550 no",
 			[]string{"connect 220", "ehlo 500", "helo 550"}, "helo: 550 no"},
+		{"greeting whose last line refuses", "S: 220-mx.test\nS: 521 5.7.1 go away", []string{"connect 521"}, "connect: 521-mx.test / 521 go away"},
+		{"greeting that refuses, and then does not", "S: 554-no\nS: 220-well\nS: 220 hi\nC: EHLO localhost\nS: 550-a\nS: 551 b\nhang",
+			[]string{"connect 220", `ehlo lost: malformed reply: reply code differs from 550 in the lines before: "551 b"`},
+			`ehlo: malformed reply: reply code differs from 550 in the lines before: "551 b"`},
+		{"EHLO refused and closed", "S: 220 hi\nC: EHLO localhost\nS: 500 5.5.1 no such command\nC: HELO localhost\nclose",
+			[]string{"connect 220", "ehlo 500", "helo lost: connection closed by the server"},
+			"ehlo: 500 no such command; then helo: connection closed by the server"},
+		{"EHLO refused, then silence", "S: 220 hi\nC: EHLO localhost\nS: 500 no\nC: HELO localhost\nhang",
+			[]string{"connect 220", "ehlo 500", "helo lost: timeout"}, "helo: timeout"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dialogue(t, test.script, func(s *session) {

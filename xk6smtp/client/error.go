@@ -21,7 +21,21 @@ var (
 	ErrUnexpectedData = errors.New("reply without a command")
 )
 
-// Error is a dialogue that broke, or that the server refused to begin. The connection is closed.
+// MissingExtensionError is a message that the server has no extension for: nothing was written, and the connection stands.
+type MissingExtensionError struct {
+	// Extension is the EHLO keyword that the server did not announce.
+	Extension string
+	// Need is what the message has that it is needed for.
+	Need string
+}
+
+// Error returns one line.
+func (e *MissingExtensionError) Error() string {
+	return fmt.Sprintf("%s needs %s, which the server does not offer", e.Need, e.Extension)
+}
+
+// Error is a dialogue that broke, or that the server refused to begin, and then the connection is closed; or a message that the server
+// can't take, a *MissingExtensionError, and then it stands.
 type Error struct {
 	// Phase is where it happened.
 	Phase smtp.Stage
@@ -30,17 +44,21 @@ type Error struct {
 	Enhanced smtp.Enhanced
 	// Text is that reply's text, lines separated by "\n".
 	Text string
-	// Err is the cause when no reply was.
+	// Err is the cause when no reply was. With a Code it is what happened after that reply, and ended the dialogue too.
 	Err error
 }
 
 // Error returns one line: the phase and what happened.
 func (e *Error) Error() string {
-	if e.Err != nil {
+	if e.Code == 0 {
 		return smtp.Visible(fmt.Sprintf("%v: %v", e.Phase, e.Err))
 	}
 	reply := smtp.Reply{Code: e.Code, Enhanced: e.Enhanced, Lines: strings.Split(e.Text, "\n")}
-	return fmt.Sprintf("%v: %v", e.Phase, &reply)
+	line := fmt.Sprintf("%v: %v", e.Phase, &reply)
+	if e.Err != nil {
+		line += "; then " + smtp.Visible(e.Err.Error())
+	}
+	return line
 }
 
 // Unwrap returns the cause.

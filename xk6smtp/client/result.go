@@ -56,14 +56,16 @@ type ConnectTimings struct {
 
 // Message is what Send sends. Nothing of it is kept or changed.
 type Message struct {
-	// From is the sender without angle brackets, empty for the null sender.
+	// From is the sender without angle brackets and with the quotes that it needs, empty for the null sender.
 	From string
-	// To is one or more recipients without angle brackets.
+	// To is one or more recipients in the same form.
 	To []string
 	// Header holds header lines of this one sending, put before the body. Every line ends with CRLF, and none starts with a dot.
 	Header []byte
 	// Body is the rest.
 	Body *Body
+	// UTF8 says that header fields hold addresses that are not ASCII, which needs SMTPUTF8 whatever the envelope is (RFC 6532).
+	UTF8 bool
 	// DSN are the wishes about delivery reports, sent to servers that offer DSN; nil: none.
 	DSN *DSN
 }

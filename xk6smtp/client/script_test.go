@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	+5s             let time pass
 //	tls             do the server's side of a TLS handshake; what follows is encrypted
 //	auth PLAIN      read AUTH with that mechanism, hold the exchange for user "ann" with password "secret", and answer 235 or 535
+//	scram 4096      read AUTH SCRAM-SHA-256, ask for so many rounds, and expect the client to end the exchange
 //	close           close the connection
 //	hang            neither read nor write until the client closes
 func play(t *testing.T, conn net.Conn, script string) (failure error) {
@@ -105,6 +107,26 @@ func play(t *testing.T, conn net.Conn, script string) (failure error) {
 			conn, in = encrypted, bufio.NewReader(encrypted)
 		case verb == "auth":
 			if err := authenticate(conn, in, rest); err != nil {
+				return fail("%v", err)
+			}
+		case verb == "scram":
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return fail("%v", err)
+			}
+			first, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(line, "AUTH SCRAM-SHA-256 ")))
+			_, nonce, ok := strings.Cut(string(first), ",r=")
+			if err != nil || !ok {
+				return fail("client sent %q: %v", line, err)
+			}
+			challenge := "r=" + nonce + "more,s=c2FsdA==,i=" + rest
+			if _, err := fmt.Fprintf(conn, "334 %s\r\n", base64.StdEncoding.EncodeToString([]byte(challenge))); err != nil {
+				return fail("%v", err)
+			}
+			if line, err := in.ReadString('\n'); err != nil || line != "*\r\n" {
+				return fail("client sent %q, then %v", line, err)
+			}
+			if _, err := io.WriteString(conn, "501 5.7.0 ended\r\n"); err != nil {
 				return fail("%v", err)
 			}
 		case verb == "close":

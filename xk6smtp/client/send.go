@@ -19,20 +19,28 @@ const (
 )
 
 // Send sends one message and fills in res. A reply of any code is a result: the error is an *EnvelopeError if the message could
-// not be sent at all, or the *Error that broke the dialogue. A 421 ends the connection and is a result too: it becomes the final
+// not be sent at all, or the *Error that broke the dialogue; one with a *MissingExtensionError leaves the connection as it was. A 421 ends the connection and is a result too: it becomes the final
 // reply of every recipient that had none.
 func (c *Conn) Send(ctx context.Context, m *Message, res *Result) error {
 	res.reset(len(m.To))
-	if err := m.Validate(); err != nil {
-		return err
+	needsUTF8, wrong := m.check()
+	if wrong != nil {
+		return wrong
 	}
 	if c.closed.Load() {
 		return res.broke(c.refuse(smtp.StageMail))
 	}
+	if !c.cfg.Force8Bit {
+		if err := c.capabilities.missing(m, needsUTF8); err != nil {
+			lost := &Error{Phase: smtp.StageMail, Err: err}
+			c.obs.Lost(lost.Phase, lost)
+			return res.broke(lost)
+		}
+	}
 	c.begin(ctx)
 	defer c.end()
 
-	t := transaction{conn: c, message: m, result: res, pipeline: c.capabilities.pipelining && !c.cfg.ForbidPipelining}
+	t := transaction{conn: c, message: m, result: res, needsUTF8: needsUTF8, pipeline: c.capabilities.pipelining && !c.cfg.ForbidPipelining}
 	t.buf = bytebufferpool.Get()
 	defer bytebufferpool.Put(t.buf)
 	err := t.run()
@@ -59,7 +67,9 @@ type transaction struct {
 	message  *Message
 	result   *Result
 	pipeline bool
-	buf      *bytebufferpool.ByteBuffer // commands that were not yet written; their phases are in conn.awaited
+	// needsUTF8 is what Message.check said.
+	needsUTF8 bool
+	buf       *bytebufferpool.ByteBuffer // commands that were not yet written; their phases are in conn.awaited
 
 	rcptAt, dataAt time.Time // when the first RCPT and DATA were about to be written
 	answered       int       // RCPTs that have their reply
@@ -76,7 +86,7 @@ func (t *transaction) run() *Error {
 			return err
 		}
 	}
-	t.buf.B = c.capabilities.appendMail(t.buf.B, m)
+	t.buf.B = c.capabilities.appendMail(t.buf.B, m, t.needsUTF8)
 	if err := t.added(smtp.StageMail, !t.pipeline); err != nil || t.over() {
 		return err
 	}
