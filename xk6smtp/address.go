@@ -27,6 +27,7 @@ var (
 	errQuote    = errors.New("a quoted string does not end where it must")
 	errBrackets = errors.New("its angle brackets are not closed, or something stands behind them")
 	errName     = errors.New("its display name needs quotes")
+	errNoGap    = errors.New("a field stands where it can't be filled in")
 	errEmpty    = errors.New("it is empty")
 	errTooLong  = errors.New("it is too long")
 )

@@ -42,8 +42,12 @@ func (a *attachment) options(disposition string) []gomail.FileOption {
 	}}
 }
 
-// parameter is a MIME parameter as it stands behind a value: in quotes if it needs them, and by RFC 2231 if it is not ASCII.
+// parameter is a MIME parameter as it stands behind a value: in quotes, which some readers need where the grammar does not, and by RFC 2231
+// if it is not ASCII.
 func parameter(name, value string) string {
+	if isHeaderText(value) {
+		return "; " + name + `="` + quoteEscapes.Replace(value) + `"`
+	}
 	return strings.TrimPrefix(mime.FormatMediaType("x/x", map[string]string{name: value}), "x/x")
 }
 

@@ -38,6 +38,9 @@ func cutAddress(s string, markers []string) (*gapAddress, error) {
 	default:
 		g.whole, g.alone = text, true
 	}
+	if !g.open() {
+		return nil, errNoGap
+	}
 	return g, nil
 }
 

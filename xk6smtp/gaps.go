@@ -61,17 +61,16 @@ func (g gaps) join(value func(field int) string) string {
 	return text.String()
 }
 
-// standIns are words that take the place of n markers in text that has to be parsed or encoded: letters, digits and "_", which stand for
-// themselves in addresses, in encoded words (RFC 2047) and in quoted-printable, and can't be part of base64. text holds none of them, and
-// none is part of another.
+// standIns are words that take the place of n markers in text that has to be parsed or encoded: letters and digits, which stand for
+// themselves in addresses, in encoded words (RFC 2047) and in quoted-printable. text holds none of them, and none is part of another.
 func standIns(n int, text string) []string {
-	stem := "storm_gap_"
+	stem := "stormgap"
 	for strings.Contains(text, stem) {
-		stem += "z_"
+		stem += "z"
 	}
 	words := make([]string, n)
 	for i := range words {
-		words[i] = stem + strconv.Itoa(i) + "_"
+		words[i] = stem + strconv.Itoa(i) + "x"
 	}
 	return words
 }

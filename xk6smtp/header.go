@@ -96,7 +96,7 @@ func encodeText(text, field string) string {
 	}
 	const overhead = len("=?utf-8?q??=")
 	kind, length := byte('q'), qLength
-	if qLength(text) > (len(text)+2)/3*4 {
+	if qLength(text) > (len(text)+2)/3*6 { // so much longer that nobody gains by being able to read it
 		kind, length = 'b', func(s string) int { return (len(s) + 2) / 3 * 4 }
 	}
 	var words strings.Builder

@@ -112,7 +112,7 @@ func TestPythonReadsWhatWasMeant(t *testing.T) {
 	tidy := rapid.Map(text, func(s string) string { return strings.Join(strings.Fields(strings.ReplaceAll(s, "=?", "=")), " ") })
 	long := rapid.Custom(func(t *rapid.T) string {
 		s := tidy.Draw(t, "text")
-		if rapid.IntRange(0, 9).Draw(t, "long") == 0 {
+		if rapid.IntRange(0, 29).Draw(t, "long") == 0 {
 			s += strings.Repeat(rapid.SampledFrom([]string{"x", "ü", "word "}).Draw(t, "of"), rapid.IntRange(1, 3000).Draw(t, "times"))
 		}
 		return strings.TrimSpace(s)
