@@ -93,6 +93,7 @@ func (o *messageOptions) key() (key messageKey) {
 	d.list(o.to)
 	d.list(o.cc)
 	d.list(o.bcc)
+	d.list(o.replyTo)
 	d.pairs(o.headers)
 	d.pairs(o.fields)
 	d.number(o.size)

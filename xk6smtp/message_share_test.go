@@ -57,7 +57,7 @@ func TestEveryOptionOfAMessageTellsItApart(t *testing.T) {
 		seen[key] = name
 	}
 	samples := map[string]*messageOptions{
-		"from": {from: "x"}, "to": {to: []string{"x"}}, "cc": {cc: []string{"x"}}, "bcc": {bcc: []string{"x"}}, "subject": {subject: "x"}, "text": {text: "x"}, "html": {html: "x"},
+		"from": {from: "x"}, "to": {to: []string{"x"}}, "cc": {cc: []string{"x"}}, "bcc": {bcc: []string{"x"}}, "replyTo": {replyTo: []string{"x"}}, "subject": {subject: "x"}, "text": {text: "x"}, "html": {html: "x"},
 		"headers": {headers: []pair{{"x", ""}}}, "size": {size: 1}, "raw": {raw: []byte("x")}, "attachments": {attachments: []attachment{{name: "x"}}},
 		"inline": {inline: []attachment{{name: "x"}}}, "fields": {fields: []pair{{"x", ""}}}, "given": {given: map[string]bool{"x": true}},
 	}
