@@ -19,6 +19,9 @@ var pageTemplate string
 //go:embed page.css
 var pageStyle string
 
+// PageMark is what every page of HTML has in its first lines.
+const PageMark = `<meta name="generator" content="smtpstorm">`
+
 // HTML writes one self-contained page: style and charts are inline, nothing is
 // loaded from anywhere.
 func HTML(w io.Writer, r Report) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/internal/output"
 )
 
 // bootstrapSeed makes intervals reproducible: the same records give the same figures.
@@ -43,11 +44,14 @@ func newRecordsCommand(stdout *os.File, args cobra.PositionalArgs, cmd *cobra.Co
 	var asJSON bool
 	cmd.Args = args
 	cmd.RunE = func(_ *cobra.Command, files []string) error {
+		if err := checkOutputs("", html, files); err != nil {
+			return err
+		}
 		r, err := readReport(files)
 		if err != nil {
 			return err
 		}
-		return render(stdout, r, html, asJSON)
+		return render(stdout, r, pageFile(html, files), asJSON)
 	}
 	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
@@ -75,9 +79,10 @@ func readReport(paths []string) (report.Report, error) {
 	return r, nil
 }
 
-func render(stdout io.Writer, r report.Report, html string, asJSON bool) error {
-	if html != "" {
-		if err := writeFile(html, func(w io.Writer) error { return report.HTML(w, r) }); err != nil {
+// render prints a report and writes its page, if that has a path.
+func render(stdout io.Writer, r report.Report, page *output.File, asJSON bool) error {
+	if page.Path != "" {
+		if err := written(page.Write(func(w io.Writer) error { return report.HTML(w, r) })); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/internal/output"
 )
 
 func newJoinCommand(stdout *os.File) *cobra.Command {
@@ -38,11 +40,15 @@ become one distribution, and the sink must have served them and nobody else. A s
 		Args: arguments(2, math.MaxInt, "the record of k6, or those of several, and the counters of smtpsink"),
 		RunE: func(_ *cobra.Command, files []string) error {
 			o.Files = files
+			inputs := append(slices.Clone(files), o.Plan)
+			if err := checkOutputs(out, html, inputs); err != nil {
+				return err
+			}
 			leg, err := run.Join(o)
 			if err != nil {
 				return err
 			}
-			return presentJoined(stdout, leg, out, html, asJSON)
+			return presentJoined(stdout, leg, recordFile(out, inputs), pageFile(html, inputs), asJSON)
 		},
 	}
 	f := cmd.Flags()
@@ -57,14 +63,14 @@ become one distribution, and the sink must have served them and nobody else. A s
 }
 
 // presentJoined writes and prints a joined run. A difference that nothing explains is a failure.
-func presentJoined(stdout io.Writer, leg *run.Leg, out, html string, asJSON bool) error {
-	if out != "" {
-		if err := writeFile(out, leg.Record.Encode); err != nil {
+func presentJoined(stdout io.Writer, leg *run.Leg, out, page *output.File, asJSON bool) error {
+	if out.Path != "" {
+		if err := written(out.Write(leg.Record.Encode)); err != nil {
 			return err
 		}
 	}
 	full := report.Report{Title: "smtpstorm: " + leg.Record.Label, Generated: time.Now(), Legs: []*result.Record{leg.Record}, Intervals: stat.Options{Seed: bootstrapSeed}}
-	if err := render(stdout, full, html, asJSON); err != nil {
+	if err := render(stdout, full, page, asJSON); err != nil {
 		return err
 	}
 	if leg.Reconciliation == nil {

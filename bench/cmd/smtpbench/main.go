@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -146,26 +145,4 @@ func flagNames(cmd *cobra.Command) []string {
 	})
 	slices.Sort(names)
 	return names
-}
-
-// writeFile creates a file only when all of it could be written.
-func writeFile(path string, write func(io.Writer) error) error {
-	temp := path + ".partial"
-	f, err := os.Create(temp) // #nosec G304 -- beside the file that the user names on the command line
-	if err != nil {
-		return usageErrorf("%s can't be written: %v", path, reason(err))
-	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return os.Rename(temp, path)
-}
-
-// reason strips operation and path from an error of package os: the message names the path already.
-func reason(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

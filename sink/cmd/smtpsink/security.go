@@ -3,11 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/smtpstorm/xk6-smtp/internal/output"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 )
@@ -127,12 +128,32 @@ func (s *security) accounts() (sasl.Accounts, error) {
 	return users, nil
 }
 
-// writeAuthority writes what clients have to trust, if the user wants it.
+// authorityFile is where what clients have to trust goes, if the user wants it.
+func (s *security) authorityFile() *output.File {
+	return &output.File{Path: s.authority, Kind: "a certificate", Marks: []string{"-----BEGIN CERTIFICATE-----"}}
+}
+
+// checkAuthority looks whether the authority could be written, and writes nothing: the file may be that of a sink that runs.
+func (s *security) checkAuthority() error {
+	if s.authority == "" {
+		return nil
+	}
+	if err := s.authorityFile().Check(); err != nil {
+		return fmt.Errorf("--tls-ca: %w", err)
+	}
+	return nil
+}
+
+// writeAuthority writes what clients have to trust, once the server listens.
 func (s *security) writeAuthority(server *sink.Server) error {
 	if s.authority == "" {
 		return nil
 	}
-	if err := os.WriteFile(s.authority, server.Authority(), 0o644); err != nil { // #nosec G306 -- a certificate without its key, for clients of other users to trust
+	err := s.authorityFile().Write(func(w io.Writer) error {
+		_, err := w.Write(server.Authority())
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("--tls-ca: %w", err)
 	}
 	return nil

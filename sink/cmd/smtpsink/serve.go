@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -30,12 +31,16 @@ func serve(o *options) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	if err := o.security.writeAuthority(server); err != nil {
+	if err := o.security.checkAuthority(); err != nil {
 		return &usageError{err}
 	}
 	hangups := notifyHangups()
 	defer signal.Stop(hangups)
 	if err := server.Start(); err != nil {
+		return &usageError{err}
+	}
+	if err := o.security.writeAuthority(server); err != nil {
+		_ = server.Close() // nothing was said yet
 		return &usageError{err}
 	}
 	o.announce(server, &cfg)
@@ -60,14 +65,34 @@ func serve(o *options) error {
 		case <-ctx.Done():
 		}
 	}()
-	cut := server.Shutdown(ctx)
+	ended := server.Shutdown(ctx)
 	if err := o.printCounters(server.Stats()); err != nil {
 		return fmt.Errorf("cannot print the counters: %w", err)
 	}
-	if cut != nil {
-		return fmt.Errorf("connections were cut off: %w", cut)
+	return o.verdict(ended)
+}
+
+// verdict says what went wrong at the end: connections were cut off, or the ledger has not all its rows, or both.
+func (o *options) verdict(ended error) error {
+	if ended == nil {
+		return nil
 	}
-	return nil
+	said := []error{ended}
+	if several, ok := ended.(interface{ Unwrap() []error }); ok {
+		said = several.Unwrap()
+	}
+	var words []string
+	for _, err := range said {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			words = append(words, fmt.Sprintf("connections were cut off, %v after the signal (--drain-timeout)", o.drainTimeout))
+		case errors.Is(err, context.Canceled):
+			words = append(words, "connections were cut off by the second signal")
+		default:
+			words = append(words, err.Error())
+		}
+	}
+	return errors.New(strings.Join(words, "; "))
 }
 
 // notifyHangups tells of SIGHUP, where there is such a signal.
