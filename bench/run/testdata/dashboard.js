@@ -3,7 +3,7 @@
 import { browser } from 'k6/browser';
 
 export const options = {
-  scenarios: { look: { executor: 'shared-iterations', vus: 1, iterations: 1, maxDuration: '90s', options: { browser: { type: 'chromium' } } } },
+  scenarios: { look: { executor: 'shared-iterations', vus: 1, iterations: 1, maxDuration: '170s', options: { browser: { type: 'chromium' } } } },
 };
 
 function legends() {
@@ -21,9 +21,10 @@ export default async function () {
   await page.setViewportSize({ width: 1280, height: 1700 });
   let labels = [];
   const seen = () => ['250', '450'].every((code) => labels.includes(`smtp_replies{code:${code}}`));
-  for (let loads = 0; loads < 20 && !seen(); loads++) {
+  const deadline = Date.now() + 150000;
+  while (!seen() && Date.now() < deadline) {
     await page.goto(__ENV.URL);
-    for (let looks = 0; looks < 8 && !seen(); looks++) {
+    for (let looks = 0; looks < 8 && !seen() && Date.now() < deadline; looks++) {
       await page.waitForTimeout(500);
       const tab = page.getByText('Replies', { exact: true });
       if ((await tab.count()) > 0) {

@@ -3,7 +3,7 @@
 import { browser } from 'k6/browser';
 
 export const options = {
-  scenarios: { look: { executor: 'shared-iterations', vus: 1, iterations: 1, maxDuration: '150s', options: { browser: { type: 'chromium' } } } },
+  scenarios: { look: { executor: 'shared-iterations', vus: 1, iterations: 1, maxDuration: '170s', options: { browser: { type: 'chromium' } } } },
 };
 
 // What the page shows: innerText leaves out scripts, styles and what isn't drawn.
@@ -17,7 +17,7 @@ export default async function () {
   const page = await browser.newPage();
   await page.goto(__ENV.URL);
   let lacks = want;
-  for (let looks = 0; looks < 400 && lacks.length > 0; looks++) {
+  for (const deadline = Date.now() + 120000; lacks.length > 0 && Date.now() < deadline; ) {
     await page.waitForTimeout(250);
     lacks = await page.evaluate(lacking, want);
   }
