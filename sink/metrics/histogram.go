@@ -1,51 +1,29 @@
 package metrics
 
 import (
-	"math/bits"
 	"sync/atomic"
 	"time"
-)
 
-const (
-	subBits    = 5 // 32 buckets per power of two: a bucket is at most 3% wide
-	maxMicros  = 1<<32 - 1
-	numBuckets = (32 - subBits + 1) << subBits
+	"github.com/smtpstorm/xk6-smtp/sink/durations"
 )
 
 // Histogram counts durations from 0 to 71 minutes in buckets of whole microseconds up to 32 us and of at most 3% beyond; longer
 // ones count as the longest. The zero Histogram is empty. Its methods are safe for concurrent use and don't allocate.
 type Histogram struct {
-	buckets [numBuckets]atomic.Uint64
+	buckets [durations.NumBuckets]atomic.Uint64
 	maximum atomic.Int64
 }
 
 // Record counts d; a negative duration counts as zero.
 func (h *Histogram) Record(d time.Duration) {
 	d = max(d, 0)
-	h.buckets[bucketOf(uint64(min(d/time.Microsecond, maxMicros)))].Add(1)
+	h.buckets[durations.Bucket(d)].Add(1)
 	for {
 		seen := h.maximum.Load()
 		if int64(d) <= seen || h.maximum.CompareAndSwap(seen, int64(d)) {
 			return
 		}
 	}
-}
-
-func bucketOf(micros uint64) int {
-	if micros < 1<<subBits {
-		return int(micros)
-	}
-	shift := bits.Len64(micros) - 1 - subBits
-	return (shift+1)<<subBits + int(micros>>shift) - 1<<subBits // #nosec G115 -- of subBits+1 bits
-}
-
-// highest returns the largest number of microseconds that falls into a bucket.
-func highest(bucket int) uint64 {
-	if bucket < 1<<subBits {
-		return uint64(bucket) // #nosec G115 -- an index
-	}
-	shift := bucket>>subBits - 1
-	return (uint64(bucket&(1<<subBits-1)+1<<subBits)+1)<<shift - 1
 }
 
 // Distribution is a histogram at rest.
@@ -67,13 +45,13 @@ type BucketCount struct {
 // Merge returns the distribution of what all the histograms counted.
 func Merge(histograms ...*Histogram) *Distribution {
 	d := &Distribution{}
-	for i := range numBuckets {
+	for i := range durations.NumBuckets {
 		var n uint64
 		for _, h := range histograms {
 			n += h.buckets[i].Load()
 		}
 		if n > 0 {
-			d.Buckets = append(d.Buckets, BucketCount{highest(i), n})
+			d.Buckets = append(d.Buckets, BucketCount{durations.Highest(i), n})
 			d.Count += n
 		}
 	}

@@ -3,26 +3,7 @@ package metrics
 import (
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
-
-func TestBucketsAreTightAndInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		micros := rapid.Uint64Range(0, maxMicros).Draw(t, "micros")
-		i := bucketOf(micros)
-		if i < 0 || i >= numBuckets {
-			t.Fatalf("bucketOf(%d) = %d, outside 0 to %d", micros, i, numBuckets-1)
-		}
-		top := highest(i)
-		if top < micros || float64(top) > float64(micros)*1.0313 {
-			t.Fatalf("%d us lies in bucket %d, which ends at %d us: more than 3%% off", micros, i, top)
-		}
-		if top < maxMicros && bucketOf(top+1) != i+1 {
-			t.Fatalf("bucket %d ends at %d us, but %d us lies in bucket %d", i, top, top+1, bucketOf(top+1))
-		}
-	})
-}
 
 func TestDistribution(t *testing.T) {
 	var a, b Histogram

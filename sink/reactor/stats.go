@@ -1,9 +1,6 @@
 package reactor
 
-import (
-	"math/bits"
-	"time"
-)
+import "github.com/smtpstorm/xk6-smtp/sink/durations"
 
 // Stats counts what one loop did, or, merged, what several did. All counts
 // run from the start of the reactor; Open, Pending and Timers are gauges.
@@ -28,9 +25,9 @@ type Stats struct {
 	Pending int64 // octets of output that wait for peers now
 	Timers  int64 // slots of the timer heap in use now
 
-	TimersFired uint64    // calls of Handler.Timer
-	Lateness    Histogram // how long after its deadline a timer fired
-	Lag         Histogram // time between a wake of the loop and its next wait
+	TimersFired uint64              // calls of Handler.Timer
+	Lateness    durations.Histogram // how long after its deadline a timer fired
+	Lag         durations.Histogram // time between a wake of the loop and its next wait
 }
 
 // Merge adds the counts of o to s.
@@ -56,58 +53,4 @@ func (s *Stats) Merge(o *Stats) {
 	s.TimersFired += o.TimersFired
 	s.Lateness.Merge(&o.Lateness)
 	s.Lag.Merge(&o.Lag)
-}
-
-// Histogram counts durations in buckets of powers of two: Buckets[0] those
-// under 1 us, Buckets[i] those from 2^(i-1) us to under 2^i us, and the last
-// one all that are longer.
-type Histogram struct {
-	Buckets [32]uint64
-	Max     time.Duration
-}
-
-// Record counts d. A negative duration counts as zero.
-func (h *Histogram) Record(d time.Duration) {
-	if d < 0 {
-		d = 0
-	}
-	if d > h.Max {
-		h.Max = d
-	}
-	i := bits.Len64(uint64(d / time.Microsecond))
-	h.Buckets[min(i, len(h.Buckets)-1)]++
-}
-
-// Merge adds the counts of o to h.
-func (h *Histogram) Merge(o *Histogram) {
-	for i, n := range o.Buckets {
-		h.Buckets[i] += n
-	}
-	h.Max = max(h.Max, o.Max)
-}
-
-// Count returns how many durations were recorded.
-func (h *Histogram) Count() (n uint64) {
-	for _, b := range h.Buckets {
-		n += b
-	}
-	return n
-}
-
-// Quantile returns an upper bound of the q-quantile (0 to 1): the end of the
-// bucket that holds it, or Max where that is lower. It is 0 without records.
-func (h *Histogram) Quantile(q float64) time.Duration {
-	n := h.Count()
-	if n == 0 {
-		return 0
-	}
-	rank := max(uint64(q*float64(n)), 1)
-	var seen uint64
-	for i, b := range h.Buckets {
-		seen += b
-		if seen >= rank && i < len(h.Buckets)-1 {
-			return min(time.Microsecond<<i, h.Max)
-		}
-	}
-	return h.Max
 }

@@ -4,31 +4,9 @@ import (
 	"reflect"
 	"testing"
 	"time"
-)
 
-func TestHistogram(t *testing.T) {
-	var h Histogram
-	if h.Quantile(0.5) != 0 {
-		t.Errorf("an empty histogram's median is %v", h.Quantile(0.5))
-	}
-	for i := range 99 {
-		h.Record(time.Duration(i) * time.Microsecond)
-	}
-	h.Record(-time.Second)
-	h.Record(time.Second)
-	h.Record(1000 * time.Hour)
-	if n := h.Count(); n != 102 {
-		t.Errorf("count %d, expected 102", n)
-	}
-	for _, tc := range []struct {
-		q    float64
-		want time.Duration
-	}{{0, time.Microsecond}, {0.5, 64 * time.Microsecond}, {0.95, 128 * time.Microsecond}, {1, 1000 * time.Hour}} {
-		if got := h.Quantile(tc.q); got != tc.want {
-			t.Errorf("quantile %v is %v, expected %v", tc.q, got, tc.want)
-		}
-	}
-}
+	"github.com/smtpstorm/xk6-smtp/sink/durations"
+)
 
 // Merge misses no field.
 func TestStatsMerge(t *testing.T) {
@@ -41,7 +19,7 @@ func TestStatsMerge(t *testing.T) {
 		case reflect.Int64:
 			f.SetInt(3)
 		default:
-			f.Addr().Interface().(*Histogram).Record(3 * time.Microsecond)
+			f.Addr().Interface().(*durations.Histogram).Record(3 * time.Microsecond)
 		}
 	}
 	total.Merge(&a)
@@ -59,7 +37,7 @@ func TestStatsMerge(t *testing.T) {
 				t.Errorf("%s is %d, expected 6", name, f.Int())
 			}
 		default:
-			if h := f.Interface().(Histogram); h.Count() != 2 || h.Max != 3*time.Microsecond {
+			if h := f.Interface().(durations.Histogram); h.Count() != 2 || h.Max != 3*time.Microsecond {
 				t.Errorf("%s counts %d, max %v; expected 2 and 3us", name, h.Count(), h.Max)
 			}
 		}
