@@ -89,6 +89,12 @@ func (r *recorder) Transaction(t *session.Transaction) {
 
 // Connection implements session.Recorder.
 func (r *recorder) Connection(c *session.Connection) {
+	if c.Reason == session.ClosedByForeign || c.Injections > 0 || c.User != "" || c.BadSwitches > 0 || c.LongHeaders > 0 {
+		r.shard.Client(&metrics.ClientCounts{
+			NotSMTP: count(c.Reason == session.ClosedByForeign), Injections: c.Injections, Authenticated: count(c.User != ""),
+			BadSwitches: c.BadSwitches, LongHeaders: c.LongHeaders,
+		}, c.BadSwitch)
+	}
 	if r.books != nil {
 		r.books.connection(c)
 		r.unsaved = true
@@ -112,6 +118,13 @@ func (r *recorder) room() ledger.Room {
 		return ledger.RoomTight
 	}
 	return ledger.RoomWide
+}
+
+func count(is bool) uint64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // flush hands over the rows that were appended since the last flush: before the replies go out that they are about.

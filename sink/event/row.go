@@ -106,6 +106,11 @@ type Connection struct {
 	OctetsIn       uint64
 	OctetsOut      uint64
 	Undeclared8Bit uint64        // bodies with 8-bit octets that MAIL did not announce
+	User           string        // whom AUTH authenticated; empty when it did not
+	Injections     uint64        // STARTTLS commands with plaintext behind them, which was thrown away
+	BadSwitches    uint64        // address triggers and header switches that could not be read
+	BadSwitch      string        // the first of them, its beginning
+	LongHeaders    uint64        // messages whose header was longer than what is looked at
 	Stage          smtp.Stage    // of the last reply; only meaningful when Code is not 0
 	Code           smtp.Code     // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced // of the same reply

@@ -66,13 +66,14 @@ func HashRecipient(address []byte) uint64 {
 
 // AppendAddress appends address to dst as keys and matches compare it: the domain, after the last @, in ASCII lower case; the
 // local part as it is (RFC 5321 section 2.4). Without an @ all of it is lowered: only <postmaster> may lack one, and it is
-// caseless (RFC 5321 section 4.1.1.3).
+// caseless (RFC 5321 section 4.1.1.3). An @ within quotes, with nothing behind them, is none.
 func AppendAddress(dst, address []byte) []byte {
 	at := len(dst)
 	dst = append(dst, address...)
+	quoted := len(address) > 0 && address[len(address)-1] == '"'
 	for i := len(dst) - 1; i >= at; i-- {
 		c := dst[i]
-		if c == '@' {
+		if c == '@' && !quoted {
 			return dst
 		}
 		if 'A' <= c && c <= 'Z' {
@@ -120,6 +121,8 @@ func AppendKey(dst []byte, kind KeyKind, o *Occurrence) []byte {
 	switch {
 	case kind == KeyConnection:
 		return appendConnection(dst, o)
+	case o.OutOfOrder:
+		return appendNumber(appendConnection(dst, o), o.Nth)
 	case kind == KeyMessage || (o.Stage == smtp.StageMail && kind != KeyRecipient):
 		return appendNumber(appendAddressField(dst, o.Sender), o.MailN)
 	}

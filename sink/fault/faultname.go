@@ -4,7 +4,7 @@ import "strings"
 
 // Names says what the faults do, for ledgers and messages to people: words joined by "+", such as "rst-before+keep"; empty when they
 // do nothing. The words are silence, dribble, split, malformed-KIND, KIND-before and KIND-after (close), keep and discard (delivery),
-// body-KIND and body-stop, missing, and tls-KIND.
+// body-KIND and body-stop, missing, capabilities, and tls-KIND.
 func (f *Faults) Names() string {
 	var words []string
 	add := func(is bool, word string) {
@@ -20,6 +20,7 @@ func (f *Faults) Names() string {
 	add(f.Body.Close != CloseNone, "body-"+f.Body.Close.String())
 	add(f.Body.StopReading, "body-stop")
 	add(len(f.Missing) > 0, "missing")
+	add(f.Capabilities != nil && !f.Capabilities.All, "capabilities")
 	add(f.TLS != TLSNone, "tls-"+f.TLS.String())
 	add(f.Delivery != DeliveryFollow, f.Delivery.String())
 	return strings.Join(words, "+")

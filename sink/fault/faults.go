@@ -25,20 +25,33 @@ type Faults struct {
 	Close Close
 	// Delivery says whether the message counts as delivered. Only at message.
 	Delivery Delivery
-	// Body is what happens in mid-body. Only at data, where the reply must be 354, and bdat.
+	// Body is what happens in mid-body. Only at data, where the reply must be 3yz, and bdat.
 	Body BodyFault
-	// Missing are the capabilities, in upper case, that this reply to EHLO leaves out. Only at ehlo, in the plain reply.
+	// Missing are the capabilities, in upper case, that this reply to EHLO leaves out of the sink's own. Only at ehlo, where the reply
+	// must be 2yz.
 	Missing []string
-	// TLS is what goes wrong with the handshake. Only at starttls, where the reply must be 220, and at connect of listeners with
+	// Capabilities are those that this reply to EHLO announces. Nil: the sink's own, or none when the reply has words of its own.
+	// Only at ehlo, where the reply must be 2yz.
+	Capabilities *Capabilities
+	// TLS is what goes wrong with the handshake. Only at starttls, where the reply must be 2yz, and at connect of listeners with
 	// implicit TLS, before the greeting.
 	TLS TLSFault
+}
+
+// Capabilities are what a reply to EHLO announces (RFC 5321 section 4.1.1.1), below its first line.
+type Capabilities struct {
+	All   bool     // the sink's own, whatever the reply's words are
+	Lines []string // or these, a keyword with its parameters each, in this order; none: nothing
 }
 
 // IsZero reports whether nothing is edited.
 func (f *Faults) IsZero() bool {
 	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Malformed == MalformedNone && f.Close == Close{} &&
-		f.Delivery == DeliveryFollow && f.Body == BodyFault{} && len(f.Missing) == 0 && f.TLS == TLSNone
+		f.Delivery == DeliveryFollow && f.Body == BodyFault{} && !f.announces() && f.TLS == TLSNone
 }
+
+// announces reports whether the capabilities in the reply to EHLO are not the usual ones.
+func (f *Faults) announces() bool { return len(f.Missing) > 0 || f.Capabilities != nil }
 
 // Unsent reports whether the reply is never sent: Silence, or Close before it.
 func (f *Faults) Unsent() bool {
@@ -205,6 +218,7 @@ func (f *Faults) validate(s smtp.Stage, code smtp.Code, reply *smtp.Reply, delay
 		{".delivery", f.Delivery != DeliveryFollow, []smtp.Stage{smtp.StageMessage}},
 		{".body", f.Body != BodyFault{}, []smtp.Stage{smtp.StageData, smtp.StageBdat}},
 		{".missing", len(f.Missing) > 0, []smtp.Stage{smtp.StageEhlo}},
+		{".capabilities", f.Capabilities != nil, []smtp.Stage{smtp.StageEhlo}},
 		{".tls", f.TLS != TLSNone, []smtp.Stage{smtp.StageConnect, smtp.StageStartTLS}},
 	} {
 		if c.given && !slices.Contains(c.stages, s) {
@@ -244,7 +258,30 @@ func (f *Faults) validateParameters() (field string, err error) {
 			return ".missing", fmt.Errorf("unknown capability %q (valid: %s)", name, strings.Join(capabilities, " "))
 		}
 	}
+	if c := f.Capabilities; c != nil {
+		for _, line := range c.Lines {
+			if err := validateCapability(line); err != nil {
+				return ".capabilities", err
+			}
+		}
+	}
 	return ".body", f.Body.validate()
+}
+
+// maxCapability is the longest capability in octets: what a reply line has room for.
+const maxCapability = smtp.MaxReplyLine - len("250-\r\n")
+
+// validateCapability lets through what real servers announce, such as "AUTH=LOGIN PLAIN" or "X-EXPS GSSAPI", whatever its keyword.
+func validateCapability(line string) error {
+	switch {
+	case line == "" || line[0] == ' ':
+		return fmt.Errorf("empty capability (want a keyword with its parameters, such as SIZE 1000)")
+	case len(line) > maxCapability:
+		return fmt.Errorf("capability of %d octets is too long (want at most %d)", len(line), maxCapability)
+	case strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("capability %q holds a control character", line)
+	}
+	return nil
 }
 
 func (b *BodyFault) validate() error {
@@ -266,20 +303,24 @@ func (b *BodyFault) validate() error {
 func (f *Faults) validateTogether(code smtp.Code, s smtp.Stage, reply *smtp.Reply, delayed bool) (field string, err error) {
 	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Malformed != MalformedNone
 	switch {
-	case f.Silence && (reply != nil || delayed || edited || f.Close.Mode != CloseNone || f.Body != BodyFault{} || len(f.Missing) > 0 || f.TLS != TLSNone):
+	case f.Silence && (reply != nil || delayed || edited || f.Close.Mode != CloseNone || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
 		return ".silence", fmt.Errorf("no reply is sent: it goes with delivery only")
-	case f.Unsent() && (reply != nil || edited || f.Body != BodyFault{} || len(f.Missing) > 0 || f.TLS != TLSNone):
+	case f.Unsent() && (reply != nil || edited || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
 		return ".close", fmt.Errorf("closed before the reply, which is never sent: it goes with delay and delivery only (or: when: after)")
 	case f.Dribble != Dribble{} && f.Split != Split{}:
 		return ".dribble", fmt.Errorf("both dribble and split (want one of them)")
 	case f.Body != BodyFault{} && f.Close.Mode != CloseNone:
 		return ".body", fmt.Errorf("the connection is closed before there is a body")
-	case f.Body != BodyFault{} && s == smtp.StageData && code != 354:
-		return ".body", fmt.Errorf("reply %d opens no body (want 354)", code)
-	case len(f.Missing) > 0 && reply != nil:
-		return ".missing", fmt.Errorf("the reply has words of its own, and so no capabilities to leave out (want the plain reply)")
-	case f.TLS != TLSNone && code != 220:
-		return ".tls", fmt.Errorf("reply %d starts no handshake (want 220)", code)
+	case f.Body != BodyFault{} && s == smtp.StageData && code.Class() != 3:
+		return ".body", fmt.Errorf("reply %d opens no body (want 354, or another from 300 to 399)", code)
+	case len(f.Missing) > 0 && f.Capabilities != nil:
+		return ".missing", fmt.Errorf("both missing and capabilities (want one of them)")
+	case len(f.Missing) > 0 && code.Class() != 2:
+		return ".missing", fmt.Errorf("reply %d announces no capabilities that it could leave out (want the plain reply, or 200 to 299)", code)
+	case f.Capabilities != nil && code.Class() != 2:
+		return ".capabilities", fmt.Errorf("reply %d announces no capabilities (want the plain reply, or 200 to 299)", code)
+	case f.TLS != TLSNone && code.Class() != 2:
+		return ".tls", fmt.Errorf("reply %d starts no handshake (want 220, or another from 200 to 299)", code)
 	}
 	return "", nil
 }

@@ -8,13 +8,13 @@ import (
 // Headers gives access to the header fields of the message under way, without allocating. A session that captures headers
 // (Needs.Headers) sets Occurrence.Headers at message.
 type Headers interface {
-	// Header returns the body of the first field of that name, which is in lower case, without the blanks around it; folding
-	// (RFC 5322 section 2.2.3) stays as it came. ok is false when there is no such field. The value is valid during the call of
-	// Decide only.
-	Header(name string) (value []byte, ok bool)
+	// Header returns the body of the next field of that name, which is in lower case: unfolded (RFC 5322 section 2.2.3: line ends that a
+	// blank follows are gone, the blank is not) and without the blanks around it. It looks from where next of the call before says, at
+	// first from 0. ok is false when there is no further field of that name. The value is valid until the next call.
+	Header(name string, from int) (value []byte, next int, ok bool)
 }
 
-// HeaderPattern is a condition on one header field: it holds when the field is there and its value matches any of the globs.
+// HeaderPattern is a condition on one header field: it holds when the value of any field of that name matches any of the globs.
 type HeaderPattern struct {
 	Name  string   // compared without regard to ASCII case
 	Globs []string // * is any text, ? any one octet, everything else itself, without regard to ASCII case; at least one
@@ -58,12 +58,21 @@ func holdsHeaders(patterns []HeaderPattern, headers Headers) bool {
 		return false
 	}
 	for i := range patterns {
-		value, ok := headers.Header(patterns[i].Name)
-		if !ok || !anyGlob(patterns[i].Globs, value) {
+		if !holdsHeader(&patterns[i], headers) {
 			return false
 		}
 	}
 	return true
+}
+
+func holdsHeader(p *HeaderPattern, headers Headers) bool {
+	value, next, ok := headers.Header(p.Name, 0)
+	for ; ok; value, next, ok = headers.Header(p.Name, next) {
+		if anyGlob(p.Globs, value) {
+			return true
+		}
+	}
+	return false
 }
 
 func anyGlob(globs []string, value []byte) bool {

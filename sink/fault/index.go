@@ -7,6 +7,19 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
+// ruleIndex holds the rules of each stage: those for commands that are in order, and those for the others. Neither ever speaks for the
+// other.
+type ruleIndex struct {
+	inOrder, outOfOrder [smtp.NumStages]stageIndex
+}
+
+func (x *ruleIndex) of(s smtp.Stage, outOfOrder bool) *stageIndex {
+	if outOfOrder {
+		return &x.outOfOrder[s]
+	}
+	return &x.inOrder[s]
+}
+
 // stageIndex finds the first rule of a stage that matches, without asking each: rules lie under the most telling condition that
 // they have (recipient, else sender, else helo, else client, else listener), and only those whose condition holds are asked for the
 // rest. Every list is in file order.
@@ -156,6 +169,9 @@ func (x *stageIndex) firstOfHost(index *patternIndex, name []byte, s *subject, b
 // firstOf returns the first position before best whose rule has a pattern for address and matches, or best.
 func (x *stageIndex) firstOf(index *patternIndex, address []byte, s *subject, best int32) int32 {
 	best = x.first(index.lists[patternExact][string(address)], s, best)
+	if len(address) == 0 { // see patternSet.contains
+		return best
+	}
 	domain := smtp.DomainOf(address)
 	best = x.first(index.lists[patternDomain][string(domain)], s, best)
 	return x.firstBelow(index, domain, s, best)

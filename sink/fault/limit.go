@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -278,6 +279,9 @@ func (l *Limit) compileMatches() (field string, err error) {
 	if field, err := l.Match.validate(l.Stage); err != nil {
 		return field, err
 	}
+	if l.Match.OutOfOrder {
+		return "match.sequence", errLimitOutOfOrder
+	}
 	l.matcher = newMatcher(&l.Match)
 	for i := range l.Except {
 		if l.Except[i].IsZero() {
@@ -286,10 +290,15 @@ func (l *Limit) compileMatches() (field string, err error) {
 		if field, err := l.Except[i].validate(l.Stage); err != nil {
 			return fmt.Sprintf("except[%d]%s", i, strings.TrimPrefix(field, "match")), err
 		}
+		if l.Except[i].OutOfOrder {
+			return fmt.Sprintf("except[%d].sequence", i), errLimitOutOfOrder
+		}
 		l.excepted = append(l.excepted, newMatcher(&l.Except[i]))
 	}
 	return "", nil
 }
+
+var errLimitOutOfOrder = errors.New("limits don't count commands out of order, which are refused before")
 
 func (l *Limit) setReply(spec *LimitSpec) (err error) {
 	rules := &limitRules[l.Kind]
@@ -299,6 +308,9 @@ func (l *Limit) setReply(spec *LimitSpec) (err error) {
 		return fmt.Errorf("enhanced status code or text without a code")
 	case code == 0:
 		code, enhanced, text = rules.code, rules.enhanced, []string{rules.text}
+		if l.Stage == smtp.StageConnect { // a client that may not come in is sent away: anything else would hold the connection that is too many
+			code, enhanced = 421, smtp.Enhanced{}
+		}
 	case !code.Temporary() && !code.Permanent():
 		return fmt.Errorf("%d is no refusal (want 400 to 599)", code)
 	}

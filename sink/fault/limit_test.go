@@ -26,7 +26,7 @@ func TestLimits(t *testing.T) {
 		reply string
 	}{
 		{ScopeClient, smtp.StageRcpt, "451 4.7.1 Rate limit exceeded, try again later"},
-		{ScopeAll, smtp.StageConnect, "451 4.7.1 Rate limit exceeded, try again later"},
+		{ScopeAll, smtp.StageConnect, "421 Rate limit exceeded, try again later"},
 		{ScopeClient, smtp.StageConnect, "421 Too many concurrent connections, try again later"},
 		{ScopeConnection, smtp.StageMail, "451 4.7.0 Enough"},
 		{ScopeConnection, smtp.StageRcpt, "452 4.5.3 Too many recipients"},
@@ -129,7 +129,7 @@ func TestLimitErrors(t *testing.T) {
 		{func(l *LimitSpec) { l.Code, l.Text = 450, []string{"a\r\nb"} }, `limits[0] "l": reply: reply text "a\r\nb" holds CR, LF or NUL`},
 		{func(l *LimitSpec) { l.Match = Match{Headers: []HeaderPattern{{"subject", []string{"*"}}}} }, `limits[0] "l": match.header: not known yet at stage rcpt`},
 		{func(l *LimitSpec) { l.Except = []Match{{}} }, `limits[0] "l": except[0]: no condition`},
-		{func(l *LimitSpec) { l.Except = []Match{{Senders: []string{"x"}}} }, `limits[0] "l": except[0].sender: invalid pattern "x"`},
+		{func(l *LimitSpec) { l.Except = []Match{{Senders: []string{"x.example"}}} }, `limits[0] "l": except[0].sender: invalid pattern "x.example"`},
 	} {
 		l := ok
 		c.change(&l)

@@ -13,8 +13,8 @@ import (
 // members does. The zero value matches everything.
 //
 // Patterns are an exact name or address, *@domain (any local part), or *.domain (any domain below it, at any depth, but not
-// itself). Domains and host names compare without regard to ASCII case, local parts exactly (RFC 5321 section 2.4). <> is the
-// null sender.
+// itself). Addresses without a domain are root or <first.last>, and *@ is any of them. Domains, host names and addresses without a
+// domain compare without regard to ASCII case, other local parts exactly (RFC 5321 section 2.4). <> is the null sender.
 type Match struct {
 	Listeners   []string        // names
 	Clients     []netip.Prefix  // networks of the client's address
@@ -26,6 +26,10 @@ type Match struct {
 	Connections Range           // the client's n-th connection
 	TLS         TLSMatch        // whether the connection is encrypted
 	Headers     []HeaderPattern // fields of the message's header, all of them; only at message
+
+	// OutOfOrder makes the rule one for commands that the session would refuse with "bad sequence of commands", and for no others: a rule
+	// without it never speaks there.
+	OutOfOrder bool
 }
 
 // TLSMatch is a condition on a connection's encryption.
@@ -41,7 +45,7 @@ const (
 // IsZero reports whether there is no condition.
 func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
-		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0
+		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && !m.OutOfOrder
 }
 
 // needs returns what the conditions need.
@@ -128,6 +132,9 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 		if c.present && !c.known(s) {
 			return c.field, fmt.Errorf("not known yet at stage %v (known at: %s)", s, c.from)
 		}
+	}
+	if m.OutOfOrder && (s == smtp.StageConnect || s == smtp.StageMessage || s == smtp.StageQuit) {
+		return "match.sequence", fmt.Errorf("nothing is out of order at stage %v (valid at every stage but connect message quit)", s)
 	}
 	for _, name := range m.Listeners {
 		if name == "" {
@@ -310,7 +317,7 @@ const (
 // parsePattern takes a pattern of addresses apart; name is as AppendAddress writes it, the domain alone for wildcards.
 func parsePattern(text string, sender bool) (kind patternKind, name string, err error) {
 	trimmed := text
-	if strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
+	if strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") && len(text) > 1 {
 		trimmed = text[1 : len(text)-1]
 	}
 	lowered := string(AppendAddress(nil, []byte(trimmed)))
@@ -318,8 +325,10 @@ func parsePattern(text string, sender bool) (kind patternKind, name string, err 
 	switch {
 	case trimmed == "" && trimmed != text && sender:
 		return patternExact, "", nil
-	case lowered == "postmaster":
+	case !hasAt && validLocalPart(lowered) && (trimmed != text || !strings.Contains(lowered, ".")): // a.b is rather a forgotten *@
 		return patternExact, lowered, nil
+	case lowered == "*@":
+		return patternDomain, "", nil
 	case strings.HasPrefix(lowered, "*.") && !hasAt && validHost(lowered[2:]):
 		return patternBelow, lowered[2:], nil
 	case local == "*" && hasAt && strings.HasPrefix(domain, "*.") && validHost(domain[2:]):
@@ -329,7 +338,7 @@ func parsePattern(text string, sender bool) (kind patternKind, name string, err 
 	case hasAt && local != "" && !strings.Contains(local, "*") && validHost(domain):
 		return patternExact, lowered, nil
 	}
-	forms := "user@example.com, *@example.com or *.example.com"
+	forms := "user@example.com, *@example.com or *.example.com; without a domain postmaster, <first.last> or *@"
 	if sender {
 		forms = "<>, " + forms
 	}
@@ -351,9 +360,17 @@ func parseHostPattern(text string) (kind patternKind, name string, err error) {
 // validHost reports whether name can stand for a domain, a host name or an address literal.
 func validHost(name string) bool { return name != "" && !strings.ContainsAny(name, "*@<> \t\r\n\x00") }
 
+// validLocalPart reports whether a recipient without a domain can be called that: a quoted string, or none of what would end a path.
+func validLocalPart(name string) bool {
+	if len(name) > 2 && name[0] == '"' {
+		return name[len(name)-1] == '"' && !strings.ContainsAny(name, "\r\n\x00")
+	}
+	return name != "" && !strings.ContainsAny(name, "*@<>()[]:;,\\\" \t\r\n\x00")
+}
+
 func cutAddress(address string) (local, domain string, hasAt bool) {
 	i := strings.LastIndexByte(address, '@')
-	if i < 0 {
+	if i < 0 || strings.HasSuffix(address, `"`) { // see smtp.DomainOf
 		return address, "", false
 	}
 	return address[:i], address[i+1:], true
@@ -375,6 +392,9 @@ func (p *patternSet) empty() bool { return p.sets[0] == nil && p.sets[1] == nil 
 func (p *patternSet) contains(address []byte) bool {
 	if p.sets[patternExact][string(address)] {
 		return true
+	}
+	if len(address) == 0 { // the null sender has no local part that *@ could mean
+		return false
 	}
 	domain := smtp.DomainOf(address)
 	return p.sets[patternDomain][string(domain)] || p.containsBelow(domain)

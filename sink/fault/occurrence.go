@@ -32,11 +32,13 @@ type Occurrence struct {
 	Size    int64   // octets of the message: at mail as declared by SIZE (0: not), at message as counted
 	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
-	Nth uint64 // n-th occurrence of this stage in this connection, from 1
+	Nth uint64 // n-th occurrence of this stage in this connection, from 1; of commands out of order, the n-th of those that the plan has rules for, whatever the stage
 
 	// Asked is how many rules were asked whether they match: a decision adds to it, so that a session can tell what the occurrence
 	// has cost.
 	Asked int
+
+	OutOfOrder bool // the command is out of order: only rules with Match.OutOfOrder speak
 }
 
 // Needs says which counters that connections share, and what else that costs something, a plan's rules draw or match on. A

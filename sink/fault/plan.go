@@ -21,7 +21,7 @@ type Plan struct {
 	crowds            []*Limit // those of concurrency among them
 	own               int      // how many of the rules are the plan's
 	needs             Needs
-	stages            [smtp.NumStages]stageIndex // of the plan's own rules
+	stages            ruleIndex // of the plan's own rules
 	storm             storm
 	base              View // outside of the storm
 }
@@ -105,8 +105,8 @@ func (p *Plan) Concurrency() []*Limit {
 // Limits returns the plan's own limits at the stage, in file order. The slice is the plan's and must not be changed.
 func (p *Plan) Limits(s smtp.Stage) []*Limit { return p.base.Limits(s) }
 
-// At returns the plan's own rules of one stage in file order. The slice is the plan's and must not be changed.
-func (p *Plan) At(s smtp.Stage) []*Rule { return p.stages[s].rules }
+// At returns the plan's own rules of one stage in file order, without those for commands out of order. The slice is the plan's and must not be changed.
+func (p *Plan) At(s smtp.Stage) []*Rule { return p.stages.inOrder[s].rules }
 
 // Decide returns the decision of the plan's own rules, as if no phase was in force; see View.Decide.
 func (p *Plan) Decide(o *Occurrence) Decision { return p.base.Decide(o) }
@@ -141,7 +141,7 @@ func (c *planCompiler) listeners(listeners []Listener) error {
 }
 
 // rulesOf adds the rules of the plan or of a phase.
-func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *[smtp.NumStages]stageIndex) ([]*Rule, error) {
+func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *ruleIndex) ([]*Rule, error) {
 	p := c.plan
 	var rules []*Rule
 	for i := range specs {
@@ -166,7 +166,7 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *[sm
 		r.id = r.identify()
 		p.rules = append(p.rules, r)
 		p.needs = p.needs.or(r.Needs())
-		stages[r.Stage].add(r)
+		stages.of(r.Stage, r.Match.OutOfOrder).add(r)
 		rules = append(rules, r)
 	}
 	return rules, nil
@@ -305,7 +305,7 @@ func (c *planCompiler) phase(spec *PhaseSpec, path string) (*Phase, error) {
 	if phase.Ramp != nil {
 		steps = rampSteps
 		for _, r := range phase.Rules {
-			p.needs = p.needs.or(keyNeeds(KeyAttempt, r.Stage))
+			p.needs = p.needs.or(r.keyNeeds(KeyAttempt))
 		}
 	}
 	phase.views = make([]View, steps)

@@ -26,8 +26,9 @@ type Rule struct {
 // Outcome is one weighted outcome of a rule.
 type Outcome struct {
 	Code        smtp.Code   // the reply's code, also where Reply is nil
-	Reply       *smtp.Reply // nil: the stage's plain reply, see Plain
+	Reply       *smtp.Reply // nil: the stage's plain reply, see Plain; for a command out of order the refusal that it gets anyway
 	Written     bool        // the code was written out or comes from a mode; otherwise the outcome leaves the reply to the session
+	OwnText     bool        // the text was written out, too
 	Probability float64     // weight divided by the sum of the rule's weights
 	Delay       Delay
 	Faults
@@ -45,6 +46,22 @@ func (r *Rule) Probabilities() []float64 {
 	return p
 }
 
+// UsualReply returns the reply of an outcome, or what stands for it where the session chooses the words: the stage's plain reply, or the
+// refusal of a command out of order. It is shared and must not be changed.
+func (r *Rule) UsualReply(outcome int) *smtp.Reply {
+	switch {
+	case r.Outcomes[outcome].Reply != nil:
+		return r.Outcomes[outcome].Reply
+	case r.Match.OutOfOrder:
+		return &outOfOrderReply
+	}
+	return Plain(r.Stage)
+}
+
+var outOfOrderReply = smtp.Reply{
+	Code: OutOfOrderCode, Enhanced: smtp.Enhanced{Class: 5, Subject: 5, Detail: 1}, Lines: []string{"Bad sequence of commands"},
+}
+
 // Draws reports whether the rule's decisions depend on a draw, and so on its key.
 func (r *Rule) Draws() bool { return r.draws }
 
@@ -56,6 +73,8 @@ func (r *Rule) Repeats() bool {
 		return false
 	case r.Key != KeyAttempt:
 		return true
+	case r.Match.OutOfOrder: // each command is another
+		return false
 	}
 	switch r.Stage {
 	case smtp.StageHelo, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth, smtp.StageData, smtp.StageBdat:
@@ -68,9 +87,17 @@ func (r *Rule) Repeats() bool {
 func (r *Rule) Needs() Needs {
 	needs := r.Match.needs()
 	if r.draws {
-		needs = needs.or(keyNeeds(r.Key, r.Stage))
+		needs = needs.or(r.keyNeeds(r.Key))
 	}
 	return needs
+}
+
+// keyNeeds returns the shared counters that keys of this kind are made of.
+func (r *Rule) keyNeeds(kind KeyKind) Needs {
+	if r.Match.OutOfOrder {
+		kind = KeyConnection
+	}
+	return keyNeeds(kind, r.Stage)
 }
 
 // decide returns the rule's decision for an occurrence that it matches. It does not allocate.
@@ -144,6 +171,8 @@ func (r *Rule) setKey() error {
 		r.Key = KeyAttempt
 	case int(r.Key) >= len(keyKinds):
 		return fmt.Errorf("unknown key %v", r.Key)
+	case r.Match.OutOfOrder && r.Key != KeyAttempt && r.Key != KeyConnection:
+		return fmt.Errorf("key %v is not known for commands out of order (valid there: attempt connection)", r.Key)
 	case r.Key == KeyRecipient && !knowsRecipients(r.Stage):
 		return fmt.Errorf("key recipient is not known yet at stage %v (known at: rcpt data bdat message)", r.Stage)
 	case r.Key == KeyMessage && scopeOf(r.Stage) != scopeTransaction:
@@ -172,17 +201,38 @@ func (spec *RuleSpec) outcomes() (outcomes []OutcomeSpec, field string, err erro
 	return outcomes, "", nil
 }
 
+// OutOfOrderCode is the code of the usual reply to a command out of order: bad sequence of commands (RFC 5321 section 4.2.4). DATA
+// without a recipient that was accepted is refused with 554 (section 3.3) and counts as one, too.
+const OutOfOrderCode smtp.Code = 503
+
+// validateOutOfOrder refuses faults of what a command out of order does not begin.
+func (o *OutcomeSpec) validateOutOfOrder() (field string, err error) {
+	switch {
+	case o.Body != BodyFault{}:
+		return ".body", fmt.Errorf("a command out of order begins no message")
+	case o.TLS != TLSNone:
+		return ".tls", fmt.Errorf("a command out of order begins no handshake")
+	}
+	return "", nil
+}
+
 func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, err error) {
 	if err := o.Delay.Validate(); err != nil {
 		return Outcome{}, ".delay", err
 	}
 	outcome = Outcome{
-		Code: o.Code, Written: o.Code != 0, Delay: spec.Delay, Faults: o.Faults, Faulty: !o.Faults.IsZero(), Fault: o.Faults.Names(),
+		Code: o.Code, Written: o.Code != 0, OwnText: len(o.Text) > 0, Delay: spec.Delay, Faults: o.Faults, Faulty: !o.Faults.IsZero(), Fault: o.Faults.Names(),
 	}
 	if o.NoDelay || !o.Delay.IsZero() {
 		outcome.Delay = o.Delay
 	}
 	plain := PlainCode(spec.Stage)
+	if spec.Match.OutOfOrder {
+		plain = OutOfOrderCode
+		if field, err := o.validateOutOfOrder(); err != nil {
+			return Outcome{}, field, err
+		}
+	}
 	written := !o.Enhanced.IsZero() || len(o.Text) > 0
 	switch {
 	case o.Code == 0 && written:

@@ -5,8 +5,6 @@ import (
 	"math"
 	"sort"
 	"time"
-
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Bounds of storms.
@@ -88,7 +86,7 @@ type Phase struct {
 	Rules    []*Rule
 	Limits   []*Limit
 
-	stages [smtp.NumStages]stageIndex
+	stages ruleIndex
 	views  []View // one, or rampSteps of them
 }
 

@@ -2,9 +2,6 @@ package fault
 
 import (
 	"bytes"
-	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +64,7 @@ func (s *Switch) appendKey(dst []byte, o *Occurrence) []byte {
 	}
 	var id []byte
 	if o.Headers != nil {
-		id, _ = o.Headers.Header("message-id")
+		id, _, _ = o.Headers.Header("message-id", 0)
 	}
 	dst = appendField(dst, id)
 	return appendNumber(dst, n)
@@ -139,83 +136,6 @@ func AddressTrigger(recipient []byte) (s Switch, malformed bool) {
 	return s, false
 }
 
-// The header fields that ask for something, in lower case.
-const (
-	headerStormReply     = "x-storm-reply"
-	headerStormMode      = "x-storm-mode"
-	headerStormDelay     = "x-storm-delay"
-	headerBlackholeMode  = "x-blackhole-mode"
-	headerBlackholeDelay = "x-blackhole-delay"
-)
-
-// MaxBlackholeDelay is blackhole's own cap of X-Blackhole-Delay, from its documentation.
-const MaxBlackholeDelay = 60 * time.Second
-
-// HeaderSwitch reads a message's header as a switch for the reply after its body:
-//
-//	X-Storm-Reply: 550 5.1.1 No such user   code; enhanced status code and text may be left out
-//	X-Storm-Mode: bounce                    accept, bounce, offline, unavailable or random
-//	X-Storm-Delay: 3s                       a delay as ParseDelay reads it, distributions too
-//	X-Blackhole-Mode: random                as X-Storm-Mode
-//	X-Blackhole-Delay: 10 or 10, 60         whole seconds, or a range of them that is drawn from evenly; above 60 counts as 60
-//
-// X-Storm-Reply goes before the modes, and X-Storm before X-Blackhole. malformed counts the fields that are there and mean nothing:
-// they are as if absent. Of several fields of one name the first counts. It allocates only for messages that ask for something.
-func HeaderSwitch(h Headers) (s Switch, malformed int) {
-	if h == nil {
-		return Switch{}, 0
-	}
-	read := func(name string, parse func(value string) error) {
-		if value, ok := h.Header(name); ok && parse(unfold(value)) != nil {
-			malformed++
-		}
-	}
-	mode := func(value string) error {
-		m, err := ParseMode(strings.ToLower(value))
-		if err == nil {
-			s.Mode = m
-		}
-		return err
-	}
-	read(headerBlackholeMode, mode)
-	read(headerStormMode, mode)
-	read(headerStormReply, func(value string) (err error) {
-		s.Reply, err = parseReplyHeader(value)
-		return err
-	})
-	read(headerBlackholeDelay, func(value string) error {
-		d, err := parseBlackholeDelay(value)
-		if err == nil {
-			s.Delay, s.HasDelay = d, true
-		}
-		return err
-	})
-	read(headerStormDelay, func(value string) error {
-		d, err := ParseDelay(value)
-		if err == nil {
-			s.Delay, s.HasDelay = d, true
-		}
-		return err
-	})
-	return s, malformed
-}
-
-// unfold joins the lines of a field's body (RFC 5322 section 2.2.3).
-func unfold(value []byte) string {
-	return strings.TrimSpace(strings.NewReplacer("\r\n", "", "\n", "").Replace(string(value)))
-}
-
-// parseReplyHeader parses "550", "550 5.1.1", "550 5.1.1 text" or "550 text".
-func parseReplyHeader(value string) (*smtp.Reply, error) {
-	code, rest, _ := strings.Cut(value, " ")
-	rest = strings.TrimSpace(rest)
-	word, text, _ := strings.Cut(rest, " ")
-	if _, err := smtp.ParseEnhanced(word); err == nil {
-		return parseSwitchReply(smtp.StageMessage, code, word, true, strings.TrimSpace(text))
-	}
-	return parseSwitchReply(smtp.StageMessage, code, "", false, rest)
-}
-
 func parseSwitchReply(stage smtp.Stage, code, enhanced string, hasEnhanced bool, text string) (*smtp.Reply, error) {
 	c, err := smtp.ParseCode(code)
 	if err != nil {
@@ -231,35 +151,6 @@ func parseSwitchReply(stage smtp.Stage, code, enhanced string, hasEnhanced bool,
 		return smtp.NewReply(stage, c, e)
 	}
 	return smtp.NewReply(stage, c, e, text)
-}
-
-// parseBlackholeDelay parses "10" or "10, 60": whole seconds.
-func parseBlackholeDelay(value string) (Delay, error) {
-	low, high, span := strings.Cut(value, ",")
-	from, err := parseSeconds(low)
-	to := from
-	if err == nil && span {
-		to, err = parseSeconds(high)
-	}
-	switch {
-	case err != nil:
-		return Delay{}, err
-	case to < from:
-		return Delay{}, fmt.Errorf("empty range %q", value)
-	}
-	from, to = min(from, MaxBlackholeDelay), min(to, MaxBlackholeDelay)
-	if from == to {
-		return fixed(from), nil
-	}
-	return Delay{Kind: DelayUniform, A: from, B: to}, nil
-}
-
-func parseSeconds(text string) (time.Duration, error) {
-	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("invalid number of seconds %q", text)
-	}
-	return time.Duration(min(n, math.MaxInt32)) * time.Second, nil
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

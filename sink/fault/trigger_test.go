@@ -57,9 +57,13 @@ func TestAddressTrigger(t *testing.T) {
 // header is a message's header for tests.
 type header map[string]string
 
-func (h header) Header(name string) ([]byte, bool) {
-	value, ok := h[name]
-	return []byte(value), ok
+// Header returns the fields of a name, which a line feed separates; next counts them.
+func (h header) Header(name string, from int) (value []byte, next int, ok bool) {
+	values, ok := h[name]
+	if all := strings.Split(values, "\n"); ok && from < len(all) {
+		return []byte(all[from]), from + 1, true
+	}
+	return nil, 0, false
 }
 
 func TestHeaderSwitch(t *testing.T) {
@@ -74,7 +78,19 @@ func TestHeaderSwitch(t *testing.T) {
 		{header: header{"x-storm-reply": "550 5.1.1 No such user"}, reply: "550 5.1.1 No such user"},
 		{header: header{"x-storm-reply": "451"}, reply: "451 4.3.0 Requested action aborted: local error in processing"},
 		{header: header{"x-storm-reply": "451 4.7.1"}, reply: "451 4.7.1 Requested action aborted: local error in processing"},
-		{header: header{"x-storm-reply": "554  Really\r\n not"}, reply: "554 5.3.0 Really not"},
+		{header: header{"x-storm-reply": "554  Really not"}, reply: "554 5.3.0 Really not"},
+		{header: header{"x-storm-reply": "550\ttext"}, reply: "550 5.1.1 text"},
+		{header: header{"x-storm-reply": "550\t5.1.1\t \tNo such user"}, reply: "550 5.1.1 No such user"},
+		{header: header{"x-storm-reply": "550  5.1.1\tNo\tuser"}, reply: `550 5.1.1 No\tuser`},
+		{header: header{"x-storm-reply": "550-5.1.1"}, reply: "550 5.1.1 Requested action not taken: mailbox unavailable"},
+		{header: header{"x-storm-reply": "550-5.1.1\tNo such user"}, reply: "550 5.1.1 No such user"},
+		{header: header{"x-storm-reply": "550/5.7.1 Go away"}, reply: "550 5.7.1 Go away"},
+		{header: header{"x-storm-reply": "550-No such user"}, malformed: 1},
+		{header: header{"x-storm-reply": "550-4.1.1 No such user"}, malformed: 1},
+		{header: header{"x-storm-reply": "550-"}, malformed: 1},
+		{header: header{"x-storm-reply": "550 a\x1b[2Jb"}, malformed: 1},
+		{header: header{"x-storm-reply": "nonsense\n451 4.7.1 Later\n550"}, reply: "451 4.7.1 Later", malformed: 1},
+		{header: header{"x-storm-reply": "451 4.7.1 Later\nnonsense"}, reply: "451 4.7.1 Later"},
 		{header: header{"x-storm-reply": "600"}, malformed: 1},
 		{header: header{"x-storm-reply": "550 4.1.1 x"}, malformed: 1},
 		{header: header{"x-storm-reply": "bounce"}, malformed: 1},
@@ -84,6 +100,7 @@ func TestHeaderSwitch(t *testing.T) {
 		{header: header{"x-storm-reply": ""}, malformed: 1},
 		{header: header{"x-storm-mode": "Bounce"}, mode: ModeBounce},
 		{header: header{"x-storm-mode": "angry"}, malformed: 1},
+		{header: header{"x-storm-mode": "angry\nsad\nbounce\noffline"}, mode: ModeBounce, malformed: 2},
 		{header: header{"x-storm-mode": ""}, malformed: 1},
 		{header: header{"x-storm-delay": "3s"}, delay: "3s"},
 		{header: header{"x-storm-delay": "uniform(1s, 2s)"}, delay: "uniform(1s,2s)"},
@@ -106,7 +123,8 @@ func TestHeaderSwitch(t *testing.T) {
 		{header: header{"x-storm-mode": "accept", "x-blackhole-mode": "bounce", "x-storm-delay": "1s", "x-blackhole-delay": "9"}, mode: ModeAccept, delay: "1s"},
 		{header: header{"x-storm-mode": "nonsense", "x-blackhole-mode": "bounce", "x-storm-delay": "x"}, mode: ModeBounce, malformed: 2},
 	} {
-		s, malformed := HeaderSwitch(c.header)
+		s, bad := HeaderSwitch(c.header)
+		malformed := bad.Count
 		reply, delay := "", ""
 		if s.Reply != nil {
 			reply = s.Reply.String()
@@ -118,8 +136,15 @@ func TestHeaderSwitch(t *testing.T) {
 			t.Errorf("%v asks for %q, mode %q, delay %q, %d malformed, want %+v", c.header, reply, s.Mode, delay, malformed, c)
 		}
 	}
-	if s, malformed := HeaderSwitch(nil); !s.IsZero() || malformed != 0 {
+	if s, bad := HeaderSwitch(nil); !s.IsZero() || bad.Count != 0 {
 		t.Errorf("no header asks for %+v", s)
+	}
+	_, bad := HeaderSwitch(header{"x-storm-mode": "angry\xff\x00", "x-storm-reply": strings.Repeat("x", 1000), "x-storm-delay": "y"})
+	if want := (BadSwitches{Count: 3, First: "x-storm-mode: angry?\x00"}); bad != want {
+		t.Errorf("switches that mean nothing: %+v, want %+v", bad, want)
+	}
+	if _, bad := HeaderSwitch(header{"x-storm-reply": strings.Repeat("\xff", 1000)}); len(bad.First) > MaxBadSwitch {
+		t.Errorf("%d octets of a bad switch are kept, want at most %d", len(bad.First), MaxBadSwitch)
 	}
 }
 

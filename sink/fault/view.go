@@ -96,8 +96,14 @@ func (v *View) Needs() Needs {
 }
 
 // Speaks reports whether any rule may speak at the stage. Where none can, Decide needs no Occurrence.
-func (v *View) Speaks(s smtp.Stage) bool {
-	return v != nil && v.plan != nil && (len(v.plan.stages[s].rules) > 0 || v.phase != nil && len(v.phase.stages[s].rules) > 0)
+func (v *View) Speaks(s smtp.Stage) bool { return v.speaks(s, false) }
+
+// SpeaksOutOfOrder reports the same for commands out of order.
+func (v *View) SpeaksOutOfOrder(s smtp.Stage) bool { return v.speaks(s, true) }
+
+func (v *View) speaks(s smtp.Stage, outOfOrder bool) bool {
+	return v != nil && v.plan != nil &&
+		(len(v.plan.stages.of(s, outOfOrder).rules) > 0 || v.phase != nil && len(v.phase.stages.of(s, outOfOrder).rules) > 0)
 }
 
 // Limits returns the limits to ask at the stage, in order; the first that refuses decides. The slice is the plan's and must not
@@ -127,7 +133,7 @@ func (v *View) Decide(o *Occurrence) Decision {
 	if v == nil || v.plan == nil {
 		return Decision{}
 	}
-	if stage := &v.plan.stages[o.Stage]; len(stage.rules) > 0 {
+	if stage := v.plan.stages.of(o.Stage, o.OutOfOrder); len(stage.rules) > 0 {
 		if r := stage.find(o); r != nil {
 			return r.decide(v.plan.seed, o)
 		}
@@ -135,7 +141,7 @@ func (v *View) Decide(o *Occurrence) Decision {
 	if v.phase == nil {
 		return Decision{}
 	}
-	if stage := &v.phase.stages[o.Stage]; len(stage.rules) > 0 && v.reaches(o) {
+	if stage := v.phase.stages.of(o.Stage, o.OutOfOrder); len(stage.rules) > 0 && v.reaches(o) {
 		if r := stage.find(o); r != nil {
 			return r.decide(v.plan.seed, o)
 		}

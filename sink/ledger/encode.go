@@ -79,6 +79,17 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 	if c.Undeclared8Bit > 0 {
 		dst = appendUint(dst, `,"undeclared_8bit":`, c.Undeclared8Bit)
 	}
+	dst = appendOptional(dst, `,"user":`, c.User)
+	if c.Injections > 0 {
+		dst = appendUint(dst, `,"injections":`, c.Injections)
+	}
+	if c.BadSwitches > 0 {
+		dst = appendUint(dst, `,"bad_switches":`, c.BadSwitches)
+	}
+	dst = appendOptional(dst, `,"bad_switch":`, c.BadSwitch)
+	if c.LongHeaders > 0 {
+		dst = appendUint(dst, `,"long_headers":`, c.LongHeaders)
+	}
 	if c.Code != 0 {
 		dst = appendReply(dst, c.Stage, c.Code, c.Enhanced)
 	}

@@ -209,10 +209,7 @@ func newRuleCells(rule *fault.Rule) *ruleCells {
 	c := &ruleCells{cells: make([]Cell, len(rule.Outcomes))}
 	id := rule.ID()
 	for i := range rule.Outcomes {
-		reply := rule.Outcomes[i].Reply
-		if reply == nil {
-			reply = fault.Plain(rule.Stage)
-		}
+		reply := rule.UsualReply(i)
 		key := cellKey{stage: rule.Stage, cause: fault.CauseRule, rule: id, outcome: i, by: rule.Name}
 		if reply != nil {
 			key.code, key.enhanced = reply.Code, reply.Enhanced

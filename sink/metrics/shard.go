@@ -16,6 +16,7 @@ type Shard struct {
 	cells     // whatever the phase
 	phases    phases
 	ungreeted atomic.Uint64
+	clients   clients
 	lateness  Histogram
 
 	destinations destinations

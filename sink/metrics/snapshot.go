@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -84,6 +85,7 @@ type Snapshot struct {
 	Ungreeted    uint64             `json:"ungreeted,omitempty"` // connections that a listener's fault no-banner kept from their greeting
 	Lateness     *Distribution      `json:"lateness,omitempty"`  // of delayed replies: handed to the kernel minus due; nil without one
 	Folded       FoldedCount        `json:"folded,omitzero"`
+	Clients      *ClientCounts      `json:"clients,omitempty"` // nil when there is nothing to tell
 }
 
 // FoldedCount says how much was counted by Other alone, since clients or plans have made up more than is told apart. It is among the
@@ -142,6 +144,9 @@ func (m *Set) Snapshot() *Snapshot {
 	}
 	for _, s := range m.shards {
 		out.Ungreeted += s.ungreeted.Load()
+	}
+	if c := m.clients(); !reflect.ValueOf(c).IsZero() {
+		out.Clients = &c
 	}
 	out.Lateness = m.lateness()
 	return out

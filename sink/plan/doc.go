@@ -61,6 +61,8 @@
 //	    rules:                       # with faults, of the rule itself or of one of its outcomes:
 //	      - {stage: connect, match: {listener: mx2}, tls: expired}
 //	      - {stage: ehlo, missing: [STARTTLS, PIPELINING]}
+//	      - {stage: ehlo, reply: {code: 250, text: mx.example}, capabilities: [SIZE 1000, PIPELINING]}   # or all, or []
+//	      - {stage: mail, match: {sequence: bad}, reply: 550}   # commands out of order, and no others
 //	      - {stage: mail, reply: 451, dribble: {octets: 1, every: 1s}}
 //	      - {stage: rcpt, reply: 450, malformed: missing-crlf}
 //	      - {stage: data, body: {after: 1MiB, stop_reading: true, for: 30s}}

@@ -86,15 +86,16 @@ type outcome struct {
 }
 
 type faults struct {
-	Silence   bool      `json:"silence,omitempty" jsonschema_description:"No reply is ever sent."`
-	Dribble   *dribble  `json:"dribble,omitempty" jsonschema_description:"The reply is sent a few octets at a time."`
-	Split     *split    `json:"split,omitempty" jsonschema_description:"The reply is sent in several packets."`
-	Malformed malformed `json:"malformed,omitempty" jsonschema_description:"How the reply's syntax is broken."`
-	Close     closing   `json:"close,omitempty" jsonschema_description:"How the connection is closed; a word alone means before the reply, which is never sent."`
-	Delivery  delivery  `json:"delivery,omitempty" jsonschema_description:"At message: whether it counts as delivered: as the reply says, or whatever the client is told."`
-	Body      *body     `json:"body,omitempty" jsonschema_description:"At data and bdat: what happens in mid-body."`
-	Missing   words     `json:"missing,omitempty" jsonschema_description:"At ehlo: capabilities that the reply leaves out."`
-	TLS       tlsFault  `json:"tls,omitempty" jsonschema_description:"At starttls, and at connect of listeners with implicit TLS: what goes wrong with the handshake."`
+	Silence      bool         `json:"silence,omitempty" jsonschema_description:"No reply is ever sent."`
+	Dribble      *dribble     `json:"dribble,omitempty" jsonschema_description:"The reply is sent a few octets at a time."`
+	Split        *split       `json:"split,omitempty" jsonschema_description:"The reply is sent in several packets."`
+	Malformed    malformed    `json:"malformed,omitempty" jsonschema_description:"How the reply's syntax is broken."`
+	Close        closing      `json:"close,omitempty" jsonschema_description:"How the connection is closed; a word alone means before the reply, which is never sent."`
+	Delivery     delivery     `json:"delivery,omitempty" jsonschema_description:"At message: whether it counts as delivered: as the reply says, or whatever the client is told."`
+	Body         *body        `json:"body,omitempty" jsonschema_description:"At data and bdat: what happens in mid-body."`
+	Missing      words        `json:"missing,omitempty" jsonschema_description:"At ehlo: capabilities that the reply leaves out of the sink's own."`
+	Capabilities capabilities `json:"capabilities,omitempty" jsonschema_description:"At ehlo: what the reply announces: all, or these lines; beside a text of one's own, without it nothing."`
+	TLS          tlsFault     `json:"tls,omitempty" jsonschema_description:"At starttls, and at connect of listeners with implicit TLS: what goes wrong with the handshake."`
 }
 
 type dribble struct {
@@ -115,16 +116,17 @@ type body struct {
 }
 
 type match struct {
-	Listener   words   `json:"listener,omitempty"`
-	Client     words   `json:"client,omitempty" jsonschema_description:"Addresses or networks."`
-	Helo       words   `json:"helo,omitempty" jsonschema_description:"host.example or *.example."`
-	Sender     words   `json:"sender,omitempty" jsonschema_description:"<>, user@domain, *@domain or *.domain."`
-	Recipient  words   `json:"recipient,omitempty" jsonschema_description:"user@domain, *@domain or *.domain; at message any accepted one, in LMTP that one."`
-	Attempt    ordinal `json:"attempt,omitempty" jsonschema_description:"n-th RCPT of the (sender, recipient) pair."`
-	Message    ordinal `json:"message,omitempty" jsonschema_description:"n-th message of the connection."`
-	Connection ordinal `json:"connection,omitempty" jsonschema_description:"n-th connection of the client."`
-	TLS        bool    `json:"tls,omitempty" jsonschema_description:"Whether the connection is encrypted."`
-	Header     header  `json:"header,omitempty" jsonschema_description:"At message: patterns of header fields, with * and ?."`
+	Listener   words    `json:"listener,omitempty"`
+	Client     words    `json:"client,omitempty" jsonschema_description:"Addresses or networks."`
+	Helo       words    `json:"helo,omitempty" jsonschema_description:"host.example or *.example."`
+	Sender     words    `json:"sender,omitempty" jsonschema_description:"<>, user@domain, *@domain or *.domain; without a domain root, <first.last> or *@."`
+	Recipient  words    `json:"recipient,omitempty" jsonschema_description:"user@domain, *@domain or *.domain; without a domain root, <first.last> or *@; at message any accepted one, in LMTP that one."`
+	Attempt    ordinal  `json:"attempt,omitempty" jsonschema_description:"n-th RCPT of the (sender, recipient) pair."`
+	Message    ordinal  `json:"message,omitempty" jsonschema_description:"n-th message of the connection."`
+	Connection ordinal  `json:"connection,omitempty" jsonschema_description:"n-th connection of the client."`
+	TLS        bool     `json:"tls,omitempty" jsonschema_description:"Whether the connection is encrypted."`
+	Header     header   `json:"header,omitempty" jsonschema_description:"At message: patterns of header fields, with * and ?."`
+	Sequence   sequence `json:"sequence,omitempty" jsonschema_description:"bad: commands that are refused as out of order, and no others."`
 }
 
 // Scalars and unions, whose schemas are written out.
@@ -149,6 +151,8 @@ type (
 	closing        string
 	ordinal        string
 	words          string
+	capabilities   string
+	sequence       string
 	matches        string
 	header         string
 	listenerFaults string
@@ -256,6 +260,12 @@ func (ordinal) JSONSchema() *jsonschema.Schema {
 	return anyOf(&jsonschema.Schema{Type: "integer", Minimum: "1"}, pattern(`^[1-9][0-9]*(-([1-9][0-9]*)?)?$`))
 }
 func (words) JSONSchema() *jsonschema.Schema { return oneOrMore(&jsonschema.Schema{Type: "string"}) }
+func (capabilities) JSONSchema() *jsonschema.Schema {
+	return anyOf(&jsonschema.Schema{Type: "string", Enum: []any{"all"}}, &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{Type: "string"}})
+}
+func (sequence) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Enum: []any{"bad"}}
+}
 func (matches) JSONSchema() *jsonschema.Schema {
 	return oneOrMore(&jsonschema.Schema{Ref: "#/$defs/match"})
 }

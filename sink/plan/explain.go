@@ -214,7 +214,7 @@ func classes(rules []*fault.Rule) []fault.Match {
 	known := map[matchKey]bool{"": true}
 	for _, r := range rules {
 		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
-		if exempts || !slices.Contains(path[:], r.Stage) {
+		if exempts || r.Match.OutOfOrder || !slices.Contains(path[:], r.Stage) {
 			continue
 		}
 		if key := keyOf(&r.Match); !known[key] {

@@ -33,6 +33,7 @@ func (d *decoder) faultFields(f *fault.Faults, given func(path string)) []field 
 			}
 			return err
 		}},
+		{"capabilities", func(n *yaml.Node, path string) error { return d.capabilities(n, path, &f.Capabilities) }},
 		{"tls", func(n *yaml.Node, path string) error {
 			return parsed(d, n, path, "a TLS fault", fault.ParseTLSFault, &f.TLS)
 		}},
@@ -75,6 +76,26 @@ func (d *decoder) close(n *yaml.Node, path string, into *fault.Close) error {
 			return parsed(d, n, path, "before or after", fault.ParseCloseWhen, &into.When)
 		}},
 	})
+}
+
+// capabilities reads all, or a list that may be empty.
+func (d *decoder) capabilities(n *yaml.Node, path string, into **fault.Capabilities) error {
+	c := &fault.Capabilities{}
+	*into = c
+	if deref(n).Kind == yaml.SequenceNode {
+		return d.sequence(n, path, func(n *yaml.Node, path string) error {
+			var line string
+			err := d.text(n, path, &line)
+			c.Lines = append(c.Lines, line)
+			return err
+		})
+	}
+	return parsed(d, n, path, "all, or a list such as [PIPELINING, SIZE 1000]", func(text string) (bool, error) {
+		if text != "all" {
+			return false, fmt.Errorf("invalid value %q (want all, or a list such as [PIPELINING, SIZE 1000])", text)
+		}
+		return true, nil
+	}, &c.All)
 }
 
 func (d *decoder) body(n *yaml.Node, path string, into *fault.BodyFault) error {

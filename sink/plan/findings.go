@@ -64,14 +64,16 @@ func (e *explainer) warnings() (lines []string) {
 		if len(odd) > 0 {
 			lines = append(lines, fmt.Sprintf("rule %q: the RFCs don't allow %s at %v", r.Name, strings.Join(odd, " "), r.Stage))
 		}
-		hides := speaks[stagePhase{r.Stage, ""}]
+		match := r.Match
+		match.OutOfOrder = false
+		hides := speaks[stagePhase{r.Stage, "", r.Match.OutOfOrder}]
 		if hides == nil {
-			hides = speaks[stagePhase{r.Stage, r.Phase}]
+			hides = speaks[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}]
 		}
 		if hides != nil {
 			lines = append(lines, fmt.Sprintf("rule %q never speaks: %q before it speaks for everybody", r.Name, hides.Name))
-		} else if r.Match.IsZero() {
-			speaks[stagePhase{r.Stage, r.Phase}] = r
+		} else if match.IsZero() {
+			speaks[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}] = r
 		}
 	}
 	for _, l := range e.plan.AllLimits() {
@@ -88,10 +90,11 @@ func (e *explainer) warnings() (lines []string) {
 	return lines
 }
 
-// stagePhase is a stage within a phase, or outside of phases.
+// stagePhase is a stage within a phase, or outside of phases, for commands that are in order or for the others.
 type stagePhase struct {
-	stage smtp.Stage
-	phase string
+	stage      smtp.Stage
+	phase      string
+	outOfOrder bool
 }
 
 // firstFault returns the fault of all listeners before a storm that starts by the first connection.
@@ -114,7 +117,7 @@ func (e *explainer) refusesDSNs(s smtp.Stage) (lines []string) {
 		return nil
 	}
 	for _, r := range e.plan.Rules() {
-		if r.Stage != s {
+		if r.Stage != s || r.Match.OutOfOrder {
 			continue
 		}
 		if len(r.Match.Senders) == 1 && r.Match.Senders[0] == "<>" && len(r.Match.Recipients) == 0 {

@@ -127,7 +127,7 @@ func TestParseErrors(t *testing.T) {
 		{"version: 1\nseed:", "test.yaml:2:6: seed: empty (want a whole number)"},
 		{"version: 1\nname: [a]", "test.yaml:2:7: name: a list (want text)"},
 		{"version: 1\nrules: {stage: rcpt}", "test.yaml:2:8: rules: a mapping (want a list)"},
-		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match reply mode outcomes delay key strict silence dribble split malformed close delivery body missing tls)`},
+		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match reply mode outcomes delay key strict silence dribble split malformed close delivery body missing capabilities tls)`},
 		{rules("{reply: 450}"), "test.yaml:3:5: rules[0].stage: missing"},
 		{rules("{stage: lunch}"), `test.yaml:3:13: rules[0].stage: unknown stage "lunch" (valid: connect helo`},
 		{rules("{stage: rcpt, reply: 450, mode: bounce}"), "test.yaml:3:5: rules[0]: more than one of reply, mode and outcomes"},
@@ -160,7 +160,7 @@ func TestParseErrors(t *testing.T) {
 		{rules("{stage: rcpt, match: {client: [192.0.2.1/24]}}"), `test.yaml:3:36: rules[0].match.client[0]: network "192.0.2.1/24" has bits set behind its mask (want 192.0.2.0/24)`},
 		{rules("{stage: rcpt, match: {client: here}}"), `test.yaml:3:35: rules[0].match.client: invalid network "here"`},
 		{rules("{stage: rcpt, match: {listener: []}}"), "test.yaml:3:37: rules[0].match.listener: empty list"},
-		{rules("{stage: rcpt, match: {size: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "size" (valid: listener client helo sender recipient attempt message connection tls header)`},
+		{rules("{stage: rcpt, match: {size: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "size" (valid: listener client helo sender recipient attempt message connection tls header sequence)`},
 		{rules("{stage: rcpt, name: a}", "{stage: rcpt, name: a}"), "test.yaml:4:25: rules[1].name: name is taken by rule 1"},
 		{rules("{stage: rcpt, <<: {reply: 450}}"), `test.yaml:3:19: rules[0]: unknown key "<<"`},
 	} {

@@ -117,7 +117,18 @@ func (d *decoder) match(n *yaml.Node, path string, m *fault.Match) error {
 			return err
 		}},
 		{"header", func(n *yaml.Node, path string) error { return d.headers(n, path, &m.Headers) }},
+		{"sequence", func(n *yaml.Node, path string) error {
+			return parsed(d, n, path, "bad", parseSequence, &m.OutOfOrder)
+		}},
 	})
+}
+
+// parseSequence parses the only value that sequence has: rules without it are for commands that are in order.
+func parseSequence(text string) (bool, error) {
+	if text != "bad" {
+		return false, fmt.Errorf("invalid value %q (want bad, for commands out of order, or no such key)", text)
+	}
+	return true, nil
 }
 
 // parseNetwork parses a network in CIDR notation, or one address.

@@ -42,6 +42,24 @@ func TestParseFaults(t *testing.T) {
 	}
 }
 
+func TestParseCapabilities(t *testing.T) {
+	for rule, want := range map[string]fault.Capabilities{
+		"{stage: ehlo, capabilities: all}":                                                 {All: true},
+		"{stage: ehlo, capabilities: []}":                                                  {},
+		"{stage: ehlo, reply: {code: 250, text: a}, capabilities: [size 1, AUTH=X Y]}":     {Lines: []string{"size 1", "AUTH=X Y"}},
+		"{stage: ehlo, outcomes: [{reply: {code: 250, text: [a, b]}, capabilities: [X]}]}": {Lines: []string{"X"}},
+	} {
+		f, err := plan.Parse("x.yaml", []byte(rules(rule)))
+		if err != nil {
+			t.Errorf("%s: %v", rule, err)
+			continue
+		}
+		if got := f.Plan.Rules()[0].Outcomes[0].Capabilities; got == nil || fmt.Sprint(*got) != fmt.Sprint(want) {
+			t.Errorf("%s: read as %+v, want %+v", rule, got, want)
+		}
+	}
+}
+
 // TestParseStorm reads the storm of the package comment and walks through it.
 func TestParseStorm(t *testing.T) {
 	f, err := plan.Parse("doc.yaml", []byte(exampleOfDoc(t)))
@@ -96,6 +114,11 @@ func TestBadStorms(t *testing.T) {
 		{rules("{stage: rcpt, dribble: {octets: some}}"), `x.yaml:3:37: rules[0].dribble.octets: invalid number "some"`},
 		{rules("{stage: data, body: {after: 1XiB}}"), `x.yaml:3:33: rules[0].body.after: invalid number of octets "1XiB"`},
 		{rules("{stage: data, body: {after: 99999999999GiB}}"), "x.yaml:3:33: rules[0].body.after: invalid number of octets"},
+		{rules("{stage: ehlo, reply: {code: 550}, missing: [SIZE]}"), "x.yaml:3:48: rules[0].missing: reply 550 announces no capabilities that it could leave out (want the plain reply, or 200 to 299)"},
+		{rules("{stage: ehlo, capabilities: some}"), `x.yaml:3:33: rules[0].capabilities: invalid value "some" (want all, or a list such as [PIPELINING, SIZE 1000])`},
+		{rules("{stage: ehlo, capabilities: {SIZE: 1}}"), "x.yaml:3:33: rules[0].capabilities: a mapping (want all, or a list such as [PIPELINING, SIZE 1000])"},
+		{rules("{stage: rcpt, match: {sequence: good}}"), `x.yaml:3:37: rules[0].match.sequence: invalid value "good" (want bad, for commands out of order, or no such key)`},
+		{rules("{stage: message, match: {sequence: bad}}"), "x.yaml:3:40: rules[0].match.sequence: nothing is out of order at stage message"},
 		{rules("{stage: ehlo, missing: [SIZE, MAGIC]}"), `x.yaml:3:28: rules[0].missing: unknown capability "MAGIC"`},
 		{top("start: later"), `x.yaml:2:8: start: invalid start "later"`},
 		{top("start: clock"), "x.yaml:2:8: start: there are no phases that it could start"},

@@ -41,6 +41,9 @@ func matchWords(m *fault.Match) string {
 	for _, h := range m.Headers {
 		list("header "+h.Name+":", h.Globs)
 	}
+	if m.OutOfOrder {
+		words = append(words, "commands out of order")
+	}
 	return strings.Join(words, ", ")
 }
 
@@ -77,6 +80,9 @@ func outcomeWords(o *fault.Outcome, shared bool) string {
 	if len(f.Missing) > 0 {
 		words = append(words, "without "+strings.Join(f.Missing, " "))
 	}
+	if f.Capabilities != nil {
+		words = append(words, capabilityWords(f.Capabilities))
+	}
 	if f.TLS != fault.TLSNone {
 		words = append(words, "TLS "+f.TLS.String())
 	}
@@ -95,6 +101,8 @@ func replyWords(o *fault.Outcome) string {
 		return "silence"
 	case o.Unsent():
 		return "no reply"
+	case o.Reply == nil && o.Code == fault.OutOfOrderCode:
+		return fmt.Sprintf("the usual %d", o.Code)
 	case o.Reply == nil:
 		return fmt.Sprintf("plain %d", o.Code)
 	}
@@ -106,6 +114,16 @@ func codeWords(r *smtp.Reply) string {
 		return fmt.Sprint(uint16(r.Code))
 	}
 	return fmt.Sprintf("%d %v", r.Code, r.Enhanced)
+}
+
+func capabilityWords(c *fault.Capabilities) string {
+	switch {
+	case c.All:
+		return "announcing all capabilities"
+	case len(c.Lines) == 0:
+		return "announcing nothing"
+	}
+	return "announcing " + strings.Join(c.Lines, ", ")
 }
 
 func closeWords(c fault.CloseKind) string {

@@ -10,6 +10,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
+// maxUser is how many octets of an authenticated name are kept: as many as a SCRAM or PLAIN identity needs at the most (RFC 4616 section 2).
+const maxUser = 255
+
 // offersAuth reports whether AUTH is offered now.
 func (s *Session) offersAuth() bool {
 	return s.env.Auth != nil && !s.authenticated && (!s.cfg.AuthNeedsTLS || s.secure)
@@ -138,16 +141,17 @@ func (s *Session) exchange(response []byte) {
 	s.deliver(smtp.StageAuth)
 }
 
-// settleAuth goes on with an exchange after 334, and ends it after anything else.
+// settleAuth goes on with an exchange after a 3yz, and ends it after anything else.
 func (s *Session) settleAuth(r *smtp.Reply) {
-	if r.Code == 334 {
+	if r.Code.Class() == 3 {
 		s.state = stateAuth
 		return
 	}
 	if r.Code.Class() == 2 {
 		s.authenticated = true
 		if x := s.extra; x != nil && x.exchange != nil {
-			s.lasting().user = x.exchange.User()
+			user := x.exchange.User()
+			s.lasting().user = user[:min(len(user), maxUser)]
 		}
 	}
 	s.leaveExchange()

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"math"
+
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -25,7 +27,7 @@ func (s *Session) data(args []byte) {
 	}
 }
 
-// dataWithoutRecipients refuses, unless a rule speaks in which 354 is written out: that rule then decides alone, so that its odds hold.
+// dataWithoutRecipients refuses, unless a rule speaks in which a 3yz is written out: that rule then decides alone, so that its odds hold.
 func (s *Session) dataWithoutRecipients() {
 	w := s.work
 	if s.view.Speaks(smtp.StageData) {
@@ -44,7 +46,7 @@ func (s *Session) dataWithoutRecipients() {
 
 func opensBody(r *fault.Rule) bool {
 	for i := range r.Outcomes {
-		if o := &r.Outcomes[i]; o.Code == 354 && o.Written {
+		if o := &r.Outcomes[i]; o.Code.Class() == 3 && o.Written {
 			return true
 		}
 	}
@@ -59,10 +61,14 @@ func (s *Session) noRecipients() *smtp.Reply {
 	return &replyNoValidRecipients // RFC 5321 section 3.3
 }
 
-// settleData opens the body; only 354 does.
+// settleData opens the body: any 3yz does, since clients go by the first digit (RFC 5321 section 4.2.1).
 func (s *Session) settleData(r *smtp.Reply) {
 	switch {
-	case r.Code == 354 && s.work.opensBody:
+	case r.Code.Class() == 3 && s.work.opensBody:
+		if s.tx == nil {
+			s.openVessel()
+		}
+		s.tx.misplaced = s.work.misplaced
 		s.tx.scanner.Reset()
 		s.state = stateData
 		s.capture()
@@ -72,6 +78,12 @@ func (s *Session) settleData(r *smtp.Reply) {
 	case s.tx != nil:
 		s.tx.refuse(smtp.StageData, r, s.verdict())
 	}
+}
+
+// openVessel opens what a body goes into that a plan's 3yz to a DATA without MAIL makes the client send. It leaves no row.
+func (s *Session) openVessel() {
+	s.tx = transactionPool.Get().(*transaction)
+	s.tx.started, s.tx.vessel = s.work.now, true
 }
 
 // feedData takes octets of the body of DATA.
@@ -91,9 +103,11 @@ func (s *Session) feedData(p []byte) int {
 // endBody answers the message: once, or in LMTP once per accepted recipient (RFC 2033 section 4.2).
 func (s *Session) endBody() {
 	tx := s.tx
-	tx.header.finish()
+	if tx.header.finish(); tx.header.cut {
+		s.lasting().longHeaders++
+	}
 	if tx.scanner.EightBit() && tx.body != smtp.Body8BitMIME && !tx.smtputf8 {
-		s.undeclared8Bit++
+		s.lasting().eightBit++
 	}
 	tx.ambush.set = false
 	s.state = stateCommand
@@ -119,6 +133,8 @@ func (s *Session) messageError() *smtp.Reply {
 	switch {
 	case len(tx.recipients) == 0:
 		return s.noRecipients()
+	case tx.misplaced != nil:
+		return tx.misplaced
 	case s.tooBig(tx.octets()):
 		return &replyTooBig
 	case (tx.scanner.BareLF() || tx.scanner.BareCR()) && s.cfg.BareLF == BareLFReject:
@@ -164,7 +180,7 @@ func (s *Session) bdat(args []byte) {
 	if s.tx != nil {
 		s.tx.chunk = size
 	}
-	refused := s.chunkError() != nil || s.tooBig(s.tx.size+size)
+	refused := s.chunkError() != nil || size == math.MaxInt64 || s.tooBig(s.tx.size+min(size, math.MaxInt64-s.tx.size))
 	if refused && size > s.cfg.maxDiscard() {
 		s.refuse(smtp.StageBdat, &replyChunkTooBig)
 		return

@@ -5,16 +5,20 @@ import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 // command handles one command line without its CRLF.
 func (s *Session) command(line []byte) {
 	w := s.work
-	w.opened, w.opensBody, w.candidate, w.recipient = false, false, false, nil
+	w.opened, w.opensBody, w.candidate, w.recipient, w.misplaced = false, false, false, nil, nil
 	if s.state == stateAuth {
 		s.authResponse(line)
 		return
 	}
 	c := smtp.ParseCommand(line)
 	stage := c.Verb.Stage()
+	if c.Verb == smtp.VerbUnknown && smtp.ForeignRequest(line) {
+		s.refuse(stage, &replyNotSMTP)
+		return
+	}
 	switch c.Verb {
-	case smtp.VerbQuit:
-		s.answer(stage)
+	case smtp.VerbQuit: // RFC 5321 section 4.1.1: QUIT has no parameters
+		s.answerUnless(stage, len(c.Args) > 0, &replyNoArguments)
 		return
 	case smtp.VerbBdat: // its octets follow, whatever the answer
 		s.bdat(c.Args)

@@ -28,12 +28,51 @@ func (s *Session) answer(stage smtp.Stage) {
 	s.deliver(stage)
 }
 
-// refuse answers an occurrence of the stage with a protocol error, which no rule can change.
+// refuse answers an occurrence of the stage with a protocol error, which no rule can change but one for commands out of order.
 func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
-	s.countOccurrence(stage)
-	s.work.plain = false
-	s.work.decision = fault.Decision{Cause: fault.CauseProtocol, Reply: r}
+	s.reject(stage, r)
 	s.deliver(stage)
+}
+
+// reject decides on a protocol error.
+func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
+	s.countOccurrence(stage)
+	w := s.work
+	w.plain = false
+	w.decision = fault.Decision{Cause: fault.CauseProtocol, Reply: r}
+	if isOutOfOrder(r) {
+		s.decideOutOfOrder(stage, r)
+	}
+}
+
+// isOutOfOrder reports whether a protocol error says that a command is not one to come now.
+func isOutOfOrder(r *smtp.Reply) bool {
+	return r.Code == fault.OutOfOrderCode || r == &replyNoValidRecipients
+}
+
+// decideOutOfOrder lets the plan's rules for commands out of order speak. The state follows from their reply, as far as there is
+// anything that it can follow to.
+func (s *Session) decideOutOfOrder(stage smtp.Stage, r *smtp.Reply) {
+	if !s.view.SpeaksOutOfOrder(stage) {
+		return
+	}
+	x := s.lasting()
+	x.outOfOrder++
+	s.describe(stage, x.outOfOrder)
+	w := s.work
+	o := &w.occurrence
+	o.OutOfOrder = true
+	if stage == smtp.StageRcpt {
+		o.Recipient = w.recipient
+	}
+	d := s.view.Decide(o)
+	if d.Cause != fault.CauseRule {
+		return
+	}
+	if d.Reply == nil {
+		d.Reply = r
+	}
+	w.decision, w.misplaced, w.opensBody = d, r, stage == smtp.StageData
 }
 
 // decide asks whoever may speak, in this order: limits, the switches of a tester, rules; and falls back on the plain reply.
@@ -182,10 +221,10 @@ func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
 	case smtp.StageConnect:
 		s.refused = !positive
 	case smtp.StageHelo, smtp.StageEhlo:
-		if positive {
+		if positive && s.work.misplaced == nil {
 			s.endTransaction(EndAbandoned, stage)
 			s.greeted, s.extended = true, stage == smtp.StageEhlo
-			s.enhanced = s.extended && !s.missing(capEnhanced)
+			s.enhanced = s.extended && s.work.announced
 			s.helo = append(s.helo[:0], s.work.helo...)
 		}
 	case smtp.StageStartTLS:
@@ -218,7 +257,7 @@ func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
 	}
 	reason := ClosedByReply
 	switch {
-	case stage == smtp.StageQuit:
+	case stage == smtp.StageQuit && s.work.decision.Cause != fault.CauseProtocol:
 		s.endTransaction(EndAbandoned, stage)
 		reason = ClosedByQuit
 	case r.Code == 421:
@@ -226,6 +265,9 @@ func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
 			s.tx.refuse(stage, r, s.verdict())
 		}
 		s.blame(s.verdict())
+		if r == &replyNotSMTP {
+			reason = ClosedByForeign
+		}
 	case kind == fault.CloseNone:
 		return
 	}

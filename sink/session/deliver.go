@@ -41,7 +41,7 @@ func (s *Session) hasRow(stage smtp.Stage) bool {
 		return true
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml, smtp.StageRcpt, smtp.StageData, smtp.StageBdat:
 		code := s.work.decision.Reply.Code
-		return code.Class() != 2 && !(stage == smtp.StageData && code == 354)
+		return code.Class() != 2 && !(stage == smtp.StageData && code.Class() == 3)
 	}
 	return false
 }
@@ -67,7 +67,15 @@ func (s *Session) send() {
 	w := s.work
 	before := len(s.output().B)
 	s.write(w.stage, w.decision.Reply, w.plain)
-	if w.faults != nil && s.edit(before) {
+	pieces := w.faults != nil && s.edit(before)
+	if w.stage == smtp.StageEhlo {
+		sent := s.out.B[before:]
+		if pieces {
+			sent = s.extra.reply.B
+		}
+		w.announced = w.plain && w.faults == nil || announcesEnhanced(sent)
+	}
+	if pieces {
 		s.sendPiece()
 		return
 	}

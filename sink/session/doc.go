@@ -8,7 +8,7 @@
 // What is decided, and in which order, at each occurrence of a stage: a protocol error (RFC 5321 and the extensions that the
 // EHLO reply announces), the limits of the plan, what a tester asks for by the recipient's address or the message's header, the rules
 // of the plan, the plain reply of the stage. The reply that was sent, whoever decided it, determines the state afterwards: 2xx goes
-// on, only 354 opens the body, 421 closes. The outcome's faults edit what happens: the reply is never sent, comes in pieces or in
+// on, any 3yz opens the body, 421 closes. The outcome's faults edit what happens: the reply is never sent, comes in pieces or in
 // broken syntax; the connection is closed, half-closed, reset or held; the message counts as something else than the client is told.
 //
 // A reply that waits, for its time or for its rows on disk, stops the parsing: replies never overtake each other, memory stays

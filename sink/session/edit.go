@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -95,5 +96,29 @@ func mixCodes(b []byte, reply int) []byte {
 	}
 	return b
 }
+
+// announcesEnhanced reports whether a reply to EHLO, octet for octet as it is sent, announces enhanced status codes (RFC 2034 section 3):
+// on a line of its own behind the first, which has the server's name, with a positive code and whole. A client that reads no such
+// line expects no such codes.
+func announcesEnhanced(reply []byte) bool {
+	for first := true; len(reply) > 0; first = false {
+		n := lineLength(reply)
+		if n == 0 {
+			return false
+		}
+		line := bytes.TrimSuffix(reply[:n], crlf)
+		reply = reply[n:]
+		if first || len(line) < len("250 ")+len(capEnhanced) || line[0] != '2' || line[3] != ' ' && line[3] != '-' {
+			continue
+		}
+		keyword, _, _ := bytes.Cut(line[len("250 "):], []byte{' '})
+		if strings.EqualFold(string(keyword), capEnhanced) && isDigit(line[1]) && isDigit(line[2]) {
+			return true
+		}
+	}
+	return false
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func lineLength(b []byte) int { return bytes.IndexByte(b, '\n') + 1 }

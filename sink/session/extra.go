@@ -31,7 +31,11 @@ type extra struct {
 	tls         TLSInfo
 	user        string
 	injections  uint32
-	badSwitches uint32
+	badSwitches uint64
+	badSwitch   string // the first of them
+	longHeaders uint64
+	eightBit    uint64         // bodies with octets that MAIL had not declared
+	outOfOrder  uint64         // commands that were, and that the plan has rules for
 	by          Verdict        // who holds the connection
 	granted     []*fault.Limit // of concurrency: to be released
 	buckets     []bucket       // of the rates of this connection

@@ -9,7 +9,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// maxHeader is how many octets of a message's header are captured. What lies behind is as if absent.
+// maxHeader is how many octets of a message's header are captured. Fields that do not end within are as if absent.
 const maxHeader = 64 << 10
 
 // headerCapacity is that of a fresh buffer: most headers fit in.
@@ -21,7 +21,13 @@ var headerPool bytebufferpool.Pool
 type header struct {
 	buffer *bytebufferpool.ByteBuffer // nil: not captured
 	done   bool                       // its end was found, or too much was read
+	cut    bool                       // too much was read
 	line   int                        // where the line begins whose end was not found yet
+	last   int                        // where the last field begins whose first line has ended
+
+	unfolded []byte    // scratch space of Header
+	ids      [2][]byte // the X-Storm-Id and the Message-ID, if they had to be copied
+	idsRead  [2]bool   // and whether they were looked for when nothing more was to come
 
 	// What each message is asked for is noted while its lines are looked at: one recipient or fifty, nobody searches again.
 	noted     bool // what follows says all
@@ -45,7 +51,7 @@ func (h *header) begin() {
 	}
 	buffer := h.buffer
 	buffer.B = buffer.B[:0]
-	*h = header{buffer: buffer}
+	*h = header{buffer: buffer, unfolded: h.unfolded[:0]}
 }
 
 func (h *header) release() {
@@ -53,6 +59,11 @@ func (h *header) release() {
 		putBuffer(&headerPool, h.buffer)
 		h.buffer = nil
 	}
+	space := h.unfolded[:0]
+	if cap(space) > headerCapacity {
+		space = nil
+	}
+	*h = header{unfolded: space}
 }
 
 // add takes octets of the message up to the end of its header.
@@ -77,7 +88,19 @@ func (h *header) add(p []byte) {
 		}
 	}
 	h.noted = h.done
-	h.done = h.done || len(b.B) == maxHeader
+	if h.cut = !h.done && len(b.B) == maxHeader; h.cut {
+		h.done = true
+		b.B = b.B[:h.complete(b.B)]
+	}
+}
+
+// complete returns how much of b, which goes on behind its end, are fields that have ended: the line after the last one shows whether it
+// goes on.
+func (h *header) complete(b []byte) int {
+	if h.line < len(b) && !isBlank(b[h.line]) {
+		return h.line
+	}
+	return h.last
 }
 
 // finish says that the message is over, header or not.
@@ -100,6 +123,9 @@ func (h *header) look(b []byte, from int) int {
 		line := b[h.line:from]
 		if len(line) == 1 || len(line) == 2 && line[0] == '\r' {
 			return from
+		}
+		if !isBlank(line[0]) {
+			h.last = h.line
 		}
 		h.note(line)
 		h.line = from
@@ -126,38 +152,82 @@ func (h *header) note(line []byte) {
 	}
 }
 
-// Header implements fault.Headers: the first field of that name, which is in lower case.
-func (h *header) Header(name string) (value []byte, ok bool) {
-	switch {
-	case h.buffer == nil:
-		return nil, false
-	case h.noted && name == fieldStormID:
-		return h.field(h.stormID)
-	case h.noted && name == fieldMessageID:
-		return h.field(h.messageID)
+// Header implements fault.Headers. Fields are counted in octets: next is where the next one begins.
+func (h *header) Header(name string, from int) (value []byte, next int, ok bool) {
+	if h.buffer == nil {
+		return nil, 0, false
 	}
-	return h.search(name)
-}
-
-// field returns the value of the field that begins at, counted from 1; 0 means none.
-func (h *header) field(at int) (value []byte, ok bool) {
-	if at == 0 {
-		return nil, false
-	}
-	return fieldValue(h.buffer.B[at-1:]), true
-}
-
-// search looks for a field that was not noted.
-func (h *header) search(name string) (value []byte, ok bool) {
-	for b := h.buffer.B; len(b) > 0; {
-		n := lineEnd(b)
-		if hasName(b[:n], name) {
-			return fieldValue(b), true
+	for b := h.buffer.B; from < len(b); {
+		n := lineEnd(b[from:])
+		if hasName(b[from:from+n], name) {
+			end := fieldEnd(b[from:], n)
+			value, h.unfolded = unfold(h.unfolded[:0], fieldValue(b[from:from+end]))
+			return value, from + end, true
 		}
-		b = b[n:]
+		from += n
 	}
-	return nil, false
+	return nil, 0, false
 }
+
+// The fields that identify a message, as indices of header.ids.
+const (
+	idStorm = iota
+	idMessage
+)
+
+// id returns the value of the first X-Storm-Id or Message-ID, nil when there is none. It is valid as long as the header is captured.
+func (h *header) id(which int) []byte {
+	if h.buffer == nil {
+		return nil
+	}
+	if h.idsRead[which] {
+		return h.ids[which]
+	}
+	name, at := fieldStormID, h.stormID
+	if which == idMessage {
+		name, at = fieldMessageID, h.messageID
+	}
+	if !h.noted {
+		value, _, _ := h.Header(name, 0)
+		h.ids[which], h.idsRead[which] = bytes.Clone(value), h.done
+		return h.ids[which]
+	}
+	if at == 0 {
+		return nil
+	}
+	b := h.buffer.B[at-1:]
+	value := fieldValue(b[:fieldEnd(b, lineEnd(b))])
+	if bytes.IndexByte(value, '\n') < 0 {
+		return value
+	}
+	h.ids[which], _ = unfold(nil, value)
+	h.idsRead[which] = h.done
+	return h.ids[which]
+}
+
+// unfold returns a field's value without the ends of its lines (RFC 5322 section 2.2.3): a part of it when it has one line, and otherwise
+// appended to dst. space is dst, as large as it has become.
+func unfold(dst, value []byte) (unfolded, space []byte) {
+	if bytes.IndexByte(value, '\n') < 0 {
+		return value, dst
+	}
+	for len(value) > 0 {
+		line := value[:lineEnd(value)]
+		value = value[len(line):]
+		if text, ended := bytes.CutSuffix(line, lf); ended {
+			line = bytes.TrimSuffix(text, cr)
+		}
+		dst = append(dst, line...)
+	}
+	return dst, dst
+}
+
+var (
+	cr = []byte{'\r'}
+	lf = []byte{'\n'}
+)
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // lineEnd returns where the first line of b ends.
 func lineEnd(b []byte) int {
@@ -167,10 +237,10 @@ func lineEnd(b []byte) int {
 	return len(b)
 }
 
-// fieldValue returns the value of the field with which b begins.
-func fieldValue(b []byte) []byte {
-	_, value, _ := bytes.Cut(b[:fieldEnd(b, lineEnd(b))], colon)
-	return bytes.TrimSpace(value)
+// fieldValue returns the value of a field without the blanks around it, folded as it came.
+func fieldValue(field []byte) []byte {
+	_, value, _ := bytes.Cut(field, colon)
+	return bytes.Trim(value, " \t\r\n")
 }
 
 var colon = []byte{':'}
@@ -222,7 +292,7 @@ func (s *Session) switchFor(stage smtp.Stage) *fault.Switch {
 	case smtp.StageRcpt:
 		ask, malformed := fault.AddressTrigger(w.recipient)
 		if malformed {
-			s.lasting().badSwitches++
+			s.noteBadSwitches(fault.BadSwitches{Count: 1, First: fault.CutSwitch("RCPT " + string(w.recipient))})
 		}
 		if ask.IsZero() {
 			return nil
@@ -235,14 +305,23 @@ func (s *Session) switchFor(stage smtp.Stage) *fault.Switch {
 	return nil
 }
 
+// noteBadSwitches notes switches that mean nothing, for the row of the connection.
+func (s *Session) noteBadSwitches(bad fault.BadSwitches) {
+	x := s.lasting()
+	if x.badSwitches == 0 {
+		x.badSwitch = bad.First
+	}
+	x.badSwitches += uint64(bad.Count) // #nosec G115 -- a count of fields
+}
+
 // asked returns what the message's header asks for, or nil. It is read once, and forgotten with the transaction.
 func (tx *transaction) asked(s *Session) *fault.Switch {
 	if !tx.askRead {
 		tx.askRead = true
 		if tx.header.mayAsk() {
-			ask, malformed := fault.HeaderSwitch(&tx.header)
-			if malformed > 0 {
-				s.lasting().badSwitches += uint32(malformed) // #nosec G115 -- a count of fields in a header of bounded size
+			ask, bad := fault.HeaderSwitch(&tx.header)
+			if bad.Count > 0 {
+				s.noteBadSwitches(bad)
 			}
 			if !ask.IsZero() {
 				tx.ask = &ask

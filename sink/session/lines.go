@@ -30,6 +30,9 @@ func (s *Session) feedLine(p []byte) int {
 	if x != nil && x.discarded > 0 {
 		return s.skipLine(p, ended)
 	}
+	if n := s.foreignPrefix(p); n > 0 {
+		return n
+	}
 	line := p
 	if !ended || x != nil && x.line != nil {
 		x = s.more()
@@ -60,12 +63,49 @@ func (s *Session) feedLine(p []byte) int {
 // takeLine handles a line that ends in LF and is not too long.
 func (s *Session) takeLine(line []byte) {
 	text, ok := bytes.CutSuffix(line, crlf)
-	if !ok || bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, 0) >= 0 {
-		s.leaveExchange() // whoever sends this does not go on with AUTH
-		s.refuse(smtp.StageUnknown, &replyBadLine)
+	var wrong *smtp.Reply
+	switch {
+	case bytes.IndexByte(text, 0) >= 0:
+		wrong = &replyNULLine
+	case !ok:
+		wrong = &replyBareLFLine
+	case bytes.IndexByte(text, '\r') >= 0:
+		wrong = &replyBareCRLine
+	default:
+		s.command(text)
 		return
 	}
-	s.command(text)
+	if !ok && s.state == stateCommand && smtp.ForeignRequest(text[:len(text)-1]) {
+		wrong = &replyNotSMTP
+	}
+	s.leaveExchange() // whoever sends this does not go on with AUTH
+	s.refuse(smtp.StageUnknown, wrong)
+}
+
+// foreignPrefix ends the session of a client that speaks another protocol, as soon as the line that p begins, or goes on with, shows it:
+// what follows shall never be taken for commands, whatever it is. It returns how many octets of p show it; 0 when they don't.
+func (s *Session) foreignPrefix(p []byte) int {
+	if s.state != stateCommand {
+		return 0
+	}
+	kept, first := 0, s.octetsIn == 0
+	line := p
+	if x := s.extra; x != nil && x.line != nil {
+		kept = len(x.line.B)
+		if kept >= smtp.MaxForeign {
+			return 0
+		}
+		first = s.octetsIn == uint64(kept) // #nosec G115 -- a length
+		var space [2 * smtp.MaxForeign]byte
+		line = append(append(space[:0], x.line.B...), p[:min(len(p), smtp.MaxForeign)]...)
+	}
+	n := smtp.Foreign(line, first)
+	if n == 0 {
+		return 0
+	}
+	s.releaseLine()
+	s.refuse(smtp.StageUnknown, &replyNotSMTP)
+	return n - kept
 }
 
 // skipLine throws away a line, or part of one, that is too long, and answers once: at its end, or when it does not end.

@@ -64,7 +64,7 @@ type Attempt struct {
 	Recipient []byte // forward-path without <>; empty when it could not be parsed
 	N         uint64 // that pair's n-th RCPT, from 1; 0 when the plan's rules need no such counter or the command was refused before
 	Token     []byte // what identifies the message: ENVID of the MAIL command, else the sender
-	StormID   []byte // X-Storm-Id of the message, if headers were captured and it has one; folding as it came
+	StormID   []byte // the first X-Storm-Id of the message, unfolded, if headers were captured and it has one
 	MessageID []byte // Message-ID, likewise
 	Message   uint64 // the connection's n-th MAIL, from 1; 0 outside a transaction
 	Phase     string // of the storm, at MAIL; outside a transaction, as the session knows it; empty without one
@@ -145,6 +145,8 @@ type Connection struct {
 	User           string     // whom AUTH authenticated; empty when it did not
 	Injections     uint64     // STARTTLS commands with plaintext behind them, which was thrown away
 	BadSwitches    uint64     // address triggers and header switches that could not be read
+	BadSwitch      string     // the first of them as the client wrote it, at most fault.MaxBadSwitch octets
+	LongHeaders    uint64     // messages whose header was longer than the 64 KiB that are captured, when headers were captured
 	Stage          smtp.Stage // of the last reply
 	Code           smtp.Code  // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced
@@ -169,9 +171,10 @@ const (
 	ClosedByError                       // the driver lost the connection or gave it up, see Connection.Err
 	ClosedByFault                       // as planned, see Connection.Fault
 	ClosedByTLS                         // the TLS handshake failed, see Connection.Err
+	ClosedByForeign                     // the client spoke another protocol
 )
 
-// String returns "quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault" or "tls".
+// String returns "quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls" or "not-smtp".
 func (r CloseReason) String() string {
 	if int(r) < len(closeReasons) {
 		return closeReasons[r]
@@ -179,4 +182,4 @@ func (r CloseReason) String() string {
 	return "unknown"
 }
 
-var closeReasons = [...]string{"quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls"}
+var closeReasons = [...]string{"quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls", "not-smtp"}

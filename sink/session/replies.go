@@ -12,7 +12,10 @@ import (
 // The replies to protocol errors, and those that answer nothing. The enhanced status codes are those of RFC 5248 where it has
 // the case.
 var (
-	replyBadLine           = protocolReply(500, 5, 2, "Syntax error, command line holds NUL, bare CR or bare LF")
+	replyBareLFLine        = protocolReply(500, 5, 2, "Line ends with a bare LF: SMTP lines end with CRLF")
+	replyBareCRLine        = protocolReply(500, 5, 2, "Syntax error, command line holds a bare CR")
+	replyNULLine           = protocolReply(500, 5, 2, "Syntax error, command line holds NUL")
+	replyNotSMTP           = protocolReply(421, 7, 0, "This is another protocol than SMTP, closing transmission channel")
 	replyLineTooLong       = protocolReply(500, 5, 2, "Line too long")
 	replyWrongHello        = protocolReply(500, 5, 1, "Command not recognized: this listener speaks the other protocol")
 	replyHelloArgument     = protocolReply(501, 5, 4, "Syntax: name of the client after the verb")
@@ -80,7 +83,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 		out.B = append(append(append(out.B, "250 "...), s.cfg.hostname()...), crlf...)
 	case plain && stage == smtp.StageBdat:
 		out.B = s.appendChunkReply(out.B, r)
-	case stage == smtp.StageEhlo && r.Code.Class() == 2 && len(r.Lines) <= 1:
+	case stage == smtp.StageEhlo && r.Code.Class() == 2 && s.announces():
 		out.B = s.appendEhlo(out.B, r, plain)
 	default:
 		withEnhanced := s.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
@@ -130,20 +133,35 @@ func (s *Session) appendChunkReply(dst []byte, r *smtp.Reply) []byte {
 	return append(strconv.AppendInt(dst, s.tx.chunk, 10), " octets received\r\n"...)
 }
 
-// appendEhlo appends the positive reply to EHLO or LHLO: the host name (or the text that a rule chose; a rule whose text has
-// several lines is sent as it is), then one line for each extension, but for those that a fault leaves out, always in this order:
-// PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), DSN
+// announces reports whether capabilities stand below the words of the reply to EHLO that was decided. A rule's own words are the whole
+// reply, unless the rule says what is announced besides.
+func (s *Session) announces() bool {
+	c := s.work.decision.Chosen
+	return c == nil || !c.OwnText || c.Capabilities != nil || len(c.Missing) > 0
+}
+
+// appendEhlo appends the positive reply to EHLO or LHLO: the host name, or the words that a rule chose, then one line for each
+// capability that the rule chose, or for each extension but those that a fault leaves out, always in this order: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), DSN
 // (RFC 3461), ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207) and AUTH (RFC 4954) while they are offered, HELP (RFC 5321).
 func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
-	text := ""
-	switch {
-	case plain:
-		text = s.cfg.hostname()
-	case len(r.Lines) == 1:
-		text = r.Lines[0]
-	}
 	last := len(dst)
-	dst = append(append(appendContinued(dst, r.Code), text...), crlf...)
+	if plain {
+		dst = append(append(appendContinued(dst, r.Code), s.cfg.hostname()...), crlf...)
+	}
+	if !plain {
+		for _, text := range r.Lines {
+			last = len(dst)
+			dst = append(append(appendContinued(dst, r.Code), text...), crlf...)
+		}
+	}
+	if f := s.work.faults; f != nil && f.Capabilities != nil && !f.Capabilities.All {
+		for _, line := range f.Capabilities.Lines {
+			last = len(dst)
+			dst = append(append(appendContinued(dst, r.Code), line...), crlf...)
+		}
+		dst[last+len("250")] = ' '
+		return dst
+	}
 	for _, keyword := range extensions {
 		if s.missing(keyword) || !s.offers(keyword) {
 			continue

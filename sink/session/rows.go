@@ -19,8 +19,7 @@ func (s *Session) newAttempt() *Attempt {
 	if tx := s.tx; tx != nil {
 		a.Sender, a.Token, a.Size, a.Message = tx.sender(), tx.token(), tx.octets(), uint64(s.messages)
 		if tx.header.captured() {
-			a.StormID, _ = tx.header.Header(fieldStormID)
-			a.MessageID, _ = tx.header.Header(fieldMessageID)
+			a.StormID, a.MessageID = tx.header.id(idStorm), tx.header.id(idMessage)
 		}
 	}
 	return a
@@ -131,6 +130,7 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 	if tx == nil {
 		return
 	}
+	tx.header.finish()     // each row asks it for the message's identity
 	var unsent *smtp.Reply // a final reply that was decided and that the client has not got
 	if s.unsent() && (w.stage == smtp.StageMessage || w.stage == smtp.StageRcpt || w.stage == smtp.StageMail) {
 		unsent = w.decision.Reply
@@ -139,7 +139,7 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 		s.recordRcpt(ending, unsent, false)
 		unsent = nil
 	}
-	if tx.attempts == 0 {
+	if tx.attempts == 0 && !tx.vessel {
 		s.recordTransaction(ending, stage, unsent)
 	}
 	for ; tx.next < len(tx.recipients); tx.next++ {
@@ -196,13 +196,15 @@ func (s *Session) recordConnection() {
 		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.started, End: s.at(s.work.now),
 		Helo: s.helo, Extended: s.extended,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
-		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut, Undeclared8Bit: uint64(s.undeclared8Bit),
+		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut,
 		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Err: c.Err,
 		Stage: s.lastStage, Code: s.lastCode, Enhanced: s.lastEnhanced,
 	}
 	by := s.work.by
 	if x := s.extra; x != nil {
-		c.TLSInfo, c.User, c.Injections, c.BadSwitches = x.tls, x.user, uint64(x.injections), uint64(x.badSwitches)
+		c.TLSInfo, c.User, c.Injections = x.tls, x.user, uint64(x.injections)
+		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
+		c.Undeclared8Bit = x.eightBit
 		if by == (Verdict{}) {
 			by = x.by
 		}

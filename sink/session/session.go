@@ -52,9 +52,8 @@ type Session struct {
 	delivered uint32
 	nth       [numCommandStages]uint16
 
-	undeclared8Bit uint16
-	closeMode      CloseMode
-	reason         CloseReason
+	closeMode CloseMode
+	reason    CloseReason
 
 	admitted      bool // no limit refused the connection
 	greeted       bool // HELO, EHLO or LHLO was accepted
@@ -132,7 +131,9 @@ type work struct {
 	wrong     smtp.Reply    // a reply made for this occurrence
 	ask       fault.Switch  // what this RCPT's recipient asks for
 	opened    bool          // this MAIL opened the transaction
-	opensBody bool          // a 354 to this DATA opens the body
+	opensBody bool          // a 3yz to this DATA opens the body
+	misplaced *smtp.Reply   // why this command is out of order; nil when it isn't
+	announced bool          // this reply to EHLO, as it was sent, has enhanced status codes
 	candidate bool          // this RCPT's recipient will be accepted unless the reply says no
 	recipient []byte        // of this RCPT: in the transaction's arena if it is a candidate
 	rcptN     uint64        // of this RCPT

@@ -27,7 +27,7 @@ func (s *Session) startTLS(args []byte) {
 // settleStartTLS begins the handshake. Without TLS, a forced 220 leaves a client that nobody answers.
 func (s *Session) settleStartTLS(r *smtp.Reply) {
 	switch {
-	case r.Code != 220:
+	case r.Code.Class() != 2: // RFC 3207 section 4 has 220, but clients go by the first digit
 	case s.offersTLS():
 		s.beginHandshake()
 	default:
@@ -83,6 +83,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 		s.leave()
 		return
 	}
+	s.endTransaction(EndAbandoned, smtp.StageStartTLS) // a plan may have answered a STARTTLS out of order
 	s.lasting().tls = info
 	s.secure, s.greeted, s.extended, s.enhanced, s.authenticated = true, false, false, false, false
 	s.extra.user = ""

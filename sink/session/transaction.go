@@ -18,6 +18,8 @@ type transaction struct {
 	body       smtp.Body   // what MAIL said
 	smtputf8   bool        // what MAIL said
 	chunked    bool        // BDAT was used
+	vessel     bool        // no MAIL opened it: see openVessel
+	misplaced  *smtp.Reply // why the DATA was out of order whose body a plan has let in; nil: it wasn't
 	doomed     bool        // a chunk failed: only RSET helps
 	stalled    bool        // a commit took too long: no other is tried
 
@@ -93,9 +95,9 @@ func (tx *transaction) release() {
 	if tx.held() > maxPooledEnvelope {
 		return
 	}
-	arena, recipients, views := tx.arena[:0], tx.recipients[:0], tx.views[:0]
+	arena, recipients, views, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.header
 	*tx = transaction{}
-	tx.arena, tx.recipients, tx.views = arena, recipients, views
+	tx.arena, tx.recipients, tx.views, tx.header = arena, recipients, views, header
 	transactionPool.Put(tx)
 }
 
@@ -144,24 +146,18 @@ func (tx *transaction) octets() int64 {
 func (s *Session) mail(stage smtp.Stage, args []byte) {
 	w := s.work
 	if !s.greeted {
-		s.refuse(stage, &replyHelloFirst)
+		s.misplacedMail(stage, args, &replyHelloFirst)
 		return
 	}
 	if s.tx != nil {
-		s.refuse(stage, &replyNested)
+		s.misplacedMail(stage, args, &replyNested)
 		return
 	}
 	if err := smtp.ParseMail(args, &w.mail); err != nil {
 		s.refuse(stage, syntaxReply(err))
 		return
 	}
-	s.readView()
-	s.messages++
-	tx := transactionPool.Get().(*transaction)
-	tx.started = w.now
-	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)
-	tx.body, tx.smtputf8 = w.mail.Body, w.mail.SMTPUTF8
-	s.tx, w.opened = tx, true
+	tx := s.openTransaction()
 	if limit := s.cfg.maxSize(); limit > 0 && w.mail.Size > limit {
 		s.refuse(stage, &replyTooBig) // RFC 1870 section 6.1
 		return
@@ -170,6 +166,35 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 		tx.mailN = s.env.Attempts.Mail(tx.sender())
 	}
 	s.answer(stage)
+}
+
+// openTransaction opens the transaction of the MAIL that was parsed.
+func (s *Session) openTransaction() *transaction {
+	w := s.work
+	s.readView()
+	s.messages++
+	tx := transactionPool.Get().(*transaction)
+	tx.started = w.now
+	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)
+	tx.body, tx.smtputf8 = w.mail.Body, w.mail.SMTPUTF8
+	s.tx, w.opened = tx, true
+	return tx
+}
+
+// misplacedMail refuses a MAIL that is out of order. Where a plan says yes to it, its transaction begins: in the place of the one under
+// way, if there is one.
+func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
+	w := s.work
+	s.reject(stage, r)
+	if w.decision.Reply.Code.Class() == 2 {
+		if err := smtp.ParseMail(args, &w.mail); err != nil {
+			s.refuse(stage, syntaxReply(err))
+			return
+		}
+		s.endTransaction(EndAbandoned, stage)
+		s.openTransaction()
+	}
+	s.deliver(stage)
 }
 
 // settleMail keeps the transaction or drops it.

@@ -31,11 +31,11 @@ func ParseCommand(line []byte) Command {
 }
 
 // ParseBdat parses the arguments of BDAT: the chunk's size in octets, and LAST if it ends the message (RFC 3030 section 2).
-// The error is a *SyntaxError. A size that does not fit is reported as one too, since nobody can consume such a chunk.
+// The size saturates at math.MaxInt64: such a chunk never ends. The error is a *SyntaxError.
 func ParseBdat(args []byte) (size int64, last bool, err error) {
 	digits, rest := cutWord(args)
-	size, ok := parseSize(digits)
-	if !ok || size == math.MaxInt64 {
+	size, ok := saturatingNumber(digits)
+	if !ok {
 		return 0, false, errBdatSyntax
 	}
 	if len(rest) == 0 {
@@ -49,7 +49,15 @@ func ParseBdat(args []byte) (size int64, last bool, err error) {
 
 // parseSize parses one to 20 digits (RFC 1870 section 3) and saturates at math.MaxInt64.
 func parseSize(digits []byte) (n int64, ok bool) {
-	if len(digits) == 0 || len(digits) > 20 {
+	if len(digits) > 20 {
+		return 0, false
+	}
+	return saturatingNumber(digits)
+}
+
+// saturatingNumber parses digits, at least one, and saturates at math.MaxInt64.
+func saturatingNumber(digits []byte) (n int64, ok bool) {
+	if len(digits) == 0 {
 		return 0, false
 	}
 	for _, c := range digits {
@@ -58,7 +66,7 @@ func parseSize(digits []byte) (n int64, ok bool) {
 		}
 		d := int64(c - '0')
 		if n > (math.MaxInt64-d)/10 {
-			n = math.MaxInt64
+			n = math.MaxInt64 // and it stays there
 			continue
 		}
 		n = n*10 + d
@@ -110,10 +118,11 @@ func equalFold(b []byte, word string) bool {
 	return true
 }
 
-// DomainOf returns what follows the last "@" of a path, as it was written; it is empty when there is none. It aliases path.
+// DomainOf returns what follows the last "@" of a path, as it was written; it is empty when there is none. An "@" in a quoted local
+// part without a domain, "a@b", is none: no domain ends in a quote. It aliases path.
 func DomainOf(path []byte) []byte {
 	at := bytes.LastIndexByte(path, '@')
-	if at < 0 {
+	if at < 0 || path[len(path)-1] == '"' {
 		return path[len(path):]
 	}
 	return path[at+1:]

@@ -83,7 +83,11 @@ func TestParseBdat(t *testing.T) {
 		{"86 last", 86, true, true},
 		{"86 \t LaSt", 86, true, true},
 		{"9223372036854775806", math.MaxInt64 - 1, false, true},
-		{"9223372036854775808", 0, false, false},
+		{"9223372036854775807", math.MaxInt64, false, true},
+		{"9223372036854775808 LAST", math.MaxInt64, true, true},
+		{"18446744073709551617", math.MaxInt64, false, true}, // 2^64 + 1: it must not wrap around to 1
+		{strings.Repeat("9", 100) + "0", math.MaxInt64, false, true},
+		{"0000000000000000000000000004", 4, false, true},
 		{"", 0, false, false},
 		{"LAST", 0, false, false},
 		{"-1", 0, false, false},
@@ -109,6 +113,7 @@ func TestDomainOf(t *testing.T) {
 		"user@":                "",
 		"user@Example.COM":     "Example.COM",
 		`"a@b"@example.com`:    "example.com",
+		`"a@b"`:                "",
 		"user@[192.0.2.1]":     "[192.0.2.1]",
 		"user@[IPv6:2001::25]": "[IPv6:2001::25]",
 	} {
@@ -160,7 +165,7 @@ func FuzzParseCommand(f *testing.F) {
 		if again := ParseCommand([]byte(c.Verb.String() + " " + string(c.Args))); again.Verb != c.Verb || !bytes.Equal(again.Args, c.Args) {
 			t.Fatalf("%v %q became %v %q", c.Verb, c.Args, again.Verb, again.Args)
 		}
-		if size, _, err := ParseBdat(c.Args); err == nil && (size < 0 || size == math.MaxInt64) {
+		if size, _, err := ParseBdat(c.Args); err == nil && size < 0 {
 			t.Fatalf("BDAT %q has the size %d", c.Args, size)
 		}
 	})

@@ -164,10 +164,7 @@ func describe(p *fault.Plan) []string {
 			if outcome.Probability == 0 {
 				continue
 			}
-			code := fault.PlainCode(rule.Stage)
-			if outcome.Reply != nil {
-				code = outcome.Reply.Code
-			}
+			code := outcome.Code
 			text := fmt.Sprintf("%d %.4g%%", code, 100*outcome.Probability)
 			if outcome.Unsent() {
 				text = fmt.Sprintf("no reply %.4g%%", 100*outcome.Probability)
@@ -183,6 +180,9 @@ func describe(p *fault.Plan) []string {
 		phase := ""
 		if rule.Phase != "" {
 			phase = fmt.Sprintf(", phase %q", rule.Phase)
+		}
+		if rule.Match.OutOfOrder {
+			phase += ", commands out of order"
 		}
 		lines = append(lines, fmt.Sprintf("%v: %s (rule %q%s, seed %d)", rule.Stage, strings.Join(outcomes, ", "), rule.Name, phase, p.Seed()))
 	}

@@ -34,6 +34,7 @@ func counterTable(s *sink.Stats) string {
 	if f := s.Folded; f.Replies > 0 || f.Attempts > 0 {
 		fmt.Fprintf(&b, "counted together as %s, since too many kinds were met: %d replies, %d recipients by domain\n", metrics.Other, f.Replies, f.Attempts)
 	}
+	sayClients(say, s.Clients)
 	b.WriteString(selfCheck(s.SelfCheck))
 	for _, table := range []*text.Table{repliesTable(s), rulesTable(s), destinationsTable(s.Destinations), phasesTable(s), inFlightTable(s)} {
 		if table != nil {
@@ -96,6 +97,30 @@ func inFlightTable(s *sink.Stats) *text.Table {
 		t.Row(f.Stage, f.Code, f.Unwritten, f.Unread)
 	}
 	return t
+}
+
+// sayClients says what clients did that no reply's count tells.
+func sayClients(say func(format string, args ...any), c *metrics.ClientCounts) {
+	if c == nil {
+		return
+	}
+	for _, line := range [...]struct {
+		n    uint64
+		what string
+	}{
+		{c.NotSMTP, "connections closed: the client spoke another protocol than SMTP"},
+		{c.Injections, "STARTTLS commands with plaintext behind them, which was thrown away"},
+		{c.Authenticated, "connections authenticated by AUTH"},
+		{c.LongHeaders, "messages with a header of more than 64 KiB, whose end was not looked at"},
+		{c.BadSwitches, "address triggers or header switches that could not be read and were ignored"},
+	} {
+		if line.n > 0 {
+			say("%d %s", line.n, line.what)
+		}
+	}
+	for _, example := range c.BadSwitchExamples {
+		say("  such as %q", example)
+	}
 }
 
 // mostDestinations is how many destinations the table shows; --json has all.
