@@ -17,8 +17,9 @@
  * (with `throw: true` they reject). A wrong option is a `TypeError` that names the key: thrown by constructors, a rejection from
  * methods. Calls on one client run one after the other, in the order in which they were made.
  *
- * @module smtp
+ * Put this file into your project, or name it in `include` of your tsconfig.json or jsconfig.json: it declares the module by itself (docs/scripting.md).
  */
+declare module 'k6/x/smtp' {
 /** Milliseconds, or a string such as `"30s"` or `"1m30s"`. */
 export type Duration = number | string;
 
@@ -113,6 +114,8 @@ export interface ClientOptions {
   chunking?: boolean | number;
   /** Every result has the dialogue, and k6's log too; so does every client if the environment has K6_SMTP_DEBUG=1. @default false */
   transcript?: boolean;
+  /** Every sample has the tag `server`, as host:port; so have those of every client if the environment has K6_SMTP_SERVER_TAG=1. @default false */
+  serverTag?: boolean;
   /** `false` leaves out all trends but smtp_msg_duration, for very long runs. @default true */
   phaseTrends?: boolean;
   /**
@@ -400,3 +403,4 @@ export interface ExpectedReplies {
  * A positive code counts after the message only: 250 to DATA delivers nothing.
  */
 export function expectedReplies(...replies: (number | { min: number; max: number })[]): ExpectedReplies;
+}

@@ -18,9 +18,8 @@
  * ```
  *
  * It shares processor, garbage collection and descriptors with k6: records say so. It is stopped at the end of the test at the latest.
- *
- * @module smtp/sink
  */
+declare module 'k6/x/smtp/sink' {
 
 /** Plain data: it crosses from setup to VUs and teardown as JSON. */
 export interface SinkData {
@@ -124,3 +123,4 @@ export const Sink: {
   /** Finds a sink again. It throws where no such sink runs: in another k6 process, or after stop. */
   attach(data: { id: string }): AttachedSink;
 };
+}

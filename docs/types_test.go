@@ -2,9 +2,11 @@ package docs_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -17,13 +19,13 @@ var typescriptPackages = []string{"typescript@5.9.3", "@types/k6@1.3.1"}
 const tsconfig = `{
   "compilerOptions": {
     "target": "es2022", "module": "esnext", "moduleResolution": "bundler", "lib": ["es2022"], "types": ["k6"],
-    "allowJs": true, "checkJs": true, "strict": true, "noEmit": true, "skipLibCheck": false,
-    "paths": {"k6/x/smtp": ["./types/index.d.ts"], "k6/x/smtp/sink": ["./types/sink.d.ts"]}
+    "allowJs": true, "checkJs": true, "strict": true, "noEmit": true, "skipLibCheck": false
   },
   "include": ["scripts/*.js", "types/*.d.ts", "wrong/*.js"]
 }`
 
-// TestScriptsFitTheTypes has the TypeScript compiler check all scripts against the declarations, and sees it complain of a wrong one.
+// TestScriptsFitTheTypes has the TypeScript compiler check all scripts and the examples of scripting.md against the declarations, which it finds by the modules'
+// names, and sees it complain of a wrong one.
 func TestScriptsFitTheTypes(t *testing.T) {
 	sinktest.RequireTool(t, "node", "nodejs")
 	sinktest.RequireTool(t, "npm", "npm")
@@ -68,6 +70,17 @@ func TestScriptsFitTheTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(filepath.Join("scripts", filepath.Base(script)), text)
+	}
+	page, err := os.ReadFile("scripting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?s)```javascript\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(examples) < 2 {
+		t.Errorf("%d examples in scripting.md", len(examples))
+	}
+	for i, example := range examples {
+		put(filepath.Join("scripts", fmt.Sprintf("example%d.js", i)), example[1])
 	}
 	tsc := filepath.Join(dir, "node_modules", ".bin", "tsc")
 	if out, err := run(tsc, "-p", "."); err != nil {

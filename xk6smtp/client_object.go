@@ -226,7 +226,7 @@ func (c *smtpClient) connection(op *operation) *client.Conn {
 	case conn == nil:
 	case c.iteration != nil && c.iteration != op.ctx:
 		c.dropLocked()
-	case op.byHand && conn.Loose() && conn.Open():
+	case (op.byHand || conn.Ungreeted()) && conn.Loose() && conn.Open(): // what waits to be read is the script's, or the greeting
 	case !conn.Usable():
 		c.dropLocked()
 	}

@@ -45,6 +45,7 @@ func TestK6(t *testing.T) {
 	t.Run("an unknown module is not looked for elsewhere", func(t *testing.T) { testQuietBuild(t, binary) })
 	t.Run("a record keeps secrets", func(t *testing.T) { testRecordKeepsSecrets(t, binary) })
 	t.Run("two servers stay apart, and a leak is told", func(t *testing.T) { testServersApart(t, binary) })
+	t.Run("the examples of scripting.md run", func(t *testing.T) { testScriptingExamples(t, binary) })
 	t.Run("nothing phones out", func(t *testing.T) { testNothingPhonesOut(t, binary) })
 	t.Run("scripts", func(t *testing.T) { testScripts(t, binary) })
 	t.Run("calm.js passes its thresholds", func(t *testing.T) { testScript(t, binary, "calm") })

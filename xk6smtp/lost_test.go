@@ -3,11 +3,16 @@
 package xk6smtp_test
 
 import (
+	"bufio"
 	"bytes"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
@@ -156,5 +161,66 @@ func testServersApart(t *testing.T, binary string) {
 	}
 	if !strings.Contains(out.String(), "negative replies are smtp_replies{code:550}") {
 		t.Errorf("nothing tells of the threshold:\n%s", out)
+	}
+}
+
+// testScriptingExamples runs the examples of scripting.md.
+func testScriptingExamples(t *testing.T, binary string) {
+	page, err := os.ReadFile("../docs/scripting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?s)```javascript\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(examples) != 2 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	cmd, out := k6(t, binary, "run", "--no-color", "--quiet", script(t, string(examples[0][1])))
+	if err := cmd.Run(); err != nil || strings.Contains(out.String(), "level=error") {
+		t.Errorf("steps: %v\n%s", err, out)
+	}
+	// A server that takes a PROXY header, and tells what came.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	told := make(chan string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		all := ""
+		line := func(reply string) {
+			text, _ := in.ReadString('\n')
+			all += text
+			_, _ = io.WriteString(conn, reply)
+		}
+		line("220 mx\r\n")
+		line("250-mx\r\n250 PIPELINING\r\n")
+		line("")
+		line("")
+		line("250 ok\r\n250 ok\r\n354 go\r\n")
+		rest, _ := io.ReadAll(in)
+		told <- all + string(rest)
+	}()
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, out = k6(t, binary, "run", "--no-color", "--quiet", "-e", "SMTP_HOST="+host, "-e", "SMTP_PORT="+port, script(t, string(examples[1][1])))
+	if err := cmd.Run(); err != nil {
+		t.Errorf("octets: %v\n%s", err, out)
+	}
+	want := "PROXY TCP4 192.0.2.1 198.51.100.1 56324 25\r\nEHLO localhost\r\nMAIL FROM:<a@src.test>\r\nRCPT TO:<b@dst.test>\r\nDATA\r\nSubject: cut off\r\n\r\nHalf a li"
+	select {
+	case got := <-told:
+		if got != want {
+			t.Errorf("the server got %q", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("the connection was not closed\n%s", out)
 	}
 }

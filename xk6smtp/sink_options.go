@@ -3,6 +3,8 @@ package xk6smtp
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
+	"strings"
 
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
@@ -27,7 +29,7 @@ func parseSink(rt *sobek.Runtime, planValue, value sobek.Value) (*sink.Config, e
 				return err
 			}
 			if listener, err = sink.ParseListener("sink=" + text); err != nil {
-				return &optionError{v.owner, v.key, err.Error()}
+				return v.fail("host:port, such as \"127.0.0.1:0\", or unix:/path")
 			}
 			return nil
 		},
@@ -150,13 +152,27 @@ func parseFlags(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 		return err
 	}
 	spec, err := fault.CompileFlags(flags)
-	if err != nil {
-		return &optionError{owner: sinkOwner, problem: err.Error()}
+	if err == nil {
+		cfg.Plan, err = fault.NewPlan(spec)
 	}
-	if cfg.Plan, err = fault.NewPlan(spec); err != nil {
-		return &optionError{owner: sinkOwner, problem: err.Error()}
+	if err != nil {
+		return &optionError{owner: sinkOwner, problem: withoutFlags(err.Error())}
 	}
 	return nil
+}
+
+// flagName is a flag of smtpsink's as its errors name it, or what they quote, which is the script's own.
+var flagName = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|(^|[ (])--([a-z]+)(?:-([a-z])([a-z]*))?`)
+
+// withoutFlags names the keys of the options instead of the flags that mean the same on a command line, which a script has not.
+func withoutFlags(text string) string {
+	return flagName.ReplaceAllStringFunc(text, func(flag string) string {
+		part := flagName.FindStringSubmatch(flag)
+		if part[2] == "" {
+			return flag
+		}
+		return part[1] + part[2] + strings.ToUpper(part[3]) + part[4]
+	})
 }
 
 // sinkStats is what a sink did, as scripts see it.

@@ -1,7 +1,9 @@
 package result
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,5 +28,17 @@ func TestPublicCommandLine(t *testing.T) {
 	}
 	if !slices.IsSorted(HarmlessVariables()) {
 		t.Error("the list is not sorted")
+	}
+}
+
+// TestHarmlessVariablesAreDocumented holds the list in api.md to the code.
+func TestHarmlessVariablesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(string(page)), " ")
+	if list := "`" + strings.Join(HarmlessVariables(), " ") + "`"; !strings.Contains(text, list) {
+		t.Errorf("api.md does not have %s", list)
 	}
 }
