@@ -234,6 +234,11 @@ func TestBrokenServers(t *testing.T) {
 				}
 			}
 			expectLines(t, "errors", lost, test.lost...)
+			// A wait that the client ended has lasted its timeout; one that the server ended is none.
+			unanswered := sums["smtp_msg_unanswered{error_code:1050,phase:rcpt}"]
+			if waited := test.name == "silence"; waited != (unanswered >= 300) || !waited && strings.Contains(strings.Join(trends(sums), " "), "unanswered") {
+				t.Errorf("%v ms for which nobody waited longer; trends %q", unanswered, trends(sums))
+			}
 			if sums["smtp_msg_failed"] != 1 || sums["smtp_messages{expected_response:false}"] != 1 {
 				t.Errorf("counts %q", counts(sums))
 			}

@@ -148,6 +148,9 @@ func TestAbortInTheMiddleOfTheBody(t *testing.T) {
 			t.Errorf("%d connections still open", n)
 		}
 		_, sums := v.collected()
+		if lasted := sums["smtp_msg_unanswered{error_code:1060,phase:message}"]; lasted < 49 {
+			t.Errorf("the message is said to have lasted %v ms until the abort, 50 ms after DATA; trends %q", lasted, trends(sums))
+		}
 		if sums["smtp_errors{error_code:1060,phase:message}"] != 1 || sums["smtp_msg_failed"] != 1 {
 			t.Errorf("counts %q", counts(sums))
 		}

@@ -366,6 +366,9 @@ func testInterrupt(t *testing.T, binary string) {
 	if n := got.Client.Sum("smtp_errors", result.Tags{"phase": "mail", "error_code": "1060"}); n != 3 {
 		t.Errorf("%v aborted waits in the record, expected 3", n)
 	}
+	if h := got.Client.Total("smtp_msg_unanswered", result.Tags{"phase": "mail", "error_code": "1060"}); h.Count() != 3 || !(h.Summary().Min > 0) {
+		t.Errorf("%+v messages for which nobody waited any more, expected 3, each with how long it had lasted", h.Summary())
+	}
 	if len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "interrupt") {
 		t.Errorf("notes %q", got.Notes)
 	}

@@ -8,6 +8,9 @@ type smtpMetrics struct {
 
 	msgBlocked, msgMail, msgRcpt, msgData, msgSending, msgWaiting, msgDuration *metrics.Metric // trends
 
+	// msgUnanswered is how long messages had lasted for which the client gave up waiting: their duration is at least that.
+	msgUnanswered *metrics.Metric // trend, by phase and error_code
+
 	sessions   *metrics.Metric // connections that were greeted
 	messages   *metrics.Metric // messages that were tried
 	recipients *metrics.Metric // their recipients, by expected_response
@@ -39,6 +42,7 @@ func registerMetrics(registry *metrics.Registry) (*smtpMetrics, error) {
 		{&m.msgSending, "smtp_msg_sending", metrics.Trend, metrics.Time},
 		{&m.msgWaiting, "smtp_msg_waiting", metrics.Trend, metrics.Time},
 		{&m.msgDuration, "smtp_msg_duration", metrics.Trend, metrics.Time},
+		{&m.msgUnanswered, "smtp_msg_unanswered", metrics.Trend, metrics.Time},
 		{&m.sessions, "smtp_sessions", metrics.Counter, metrics.Default},
 		{&m.messages, "smtp_messages", metrics.Counter, metrics.Default},
 		{&m.recipients, "smtp_recipients", metrics.Counter, metrics.Default},

@@ -173,6 +173,21 @@ func (b *batch) message(res *client.Result, blocked time.Duration, outcome *outc
 	b.add(m.msgFailed, ownTags{}, metrics.B(!outcome.ok))
 }
 
+// unanswered adds a message for whose reply the client waited no longer: its time is over, or the iteration's. It had begun at started;
+// the zero time says that it had not got as far as MAIL.
+func (b *batch) unanswered(err error, started, now time.Time) {
+	code := errorCodeOf(err)
+	broken := brokenBy(err)
+	if broken == nil || (code != codeAborted && code != codeTimeout && code != codeDialTimeout) {
+		return
+	}
+	lasted := time.Duration(0)
+	if !started.IsZero() {
+		lasted = now.Sub(started)
+	}
+	b.add(b.metrics.msgUnanswered, ownTags{phase: broken.Phase, hasPhase: true, errorCode: code}, metrics.D(lasted))
+}
+
 // container is the batch as k6 takes it.
 func (b *batch) container() metrics.ConnectedSamples {
 	return metrics.ConnectedSamples{Samples: b.samples, Tags: b.tags.Tags, Time: b.time}

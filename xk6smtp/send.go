@@ -99,6 +99,9 @@ func (c *smtpClient) runSend(op *operation, m *message, e *envelope, values []st
 		blocked = c.result.Started.Sub(op.called)
 	}
 	op.batch.message(&c.result, blocked, &o)
+	if err != nil && c.result.Duration == client.NotMeasured {
+		op.batch.unanswered(err, c.result.Started, time.Now())
+	}
 	res := c.newSendResult(wire.To, token, blocked, &o, expected, err)
 	if conn != nil {
 		c.release(op, conn)

@@ -17,7 +17,7 @@ var carried = map[string]string{
 	"smtp_conn_resolving": "", "smtp_conn_connecting": "", "smtp_conn_tls_handshaking": "", "smtp_conn_banner": "", "smtp_conn_ehlo": "", "smtp_conn_auth": "",
 	"smtp_msg_blocked": "expected_response", "smtp_msg_mail": "code expected_response pipelined", "smtp_msg_rcpt": "code expected_response pipelined",
 	"smtp_msg_data": "code expected_response pipelined", "smtp_msg_sending": "expected_response", "smtp_msg_waiting": "code expected_response",
-	"smtp_msg_duration": "code expected_response", "smtp_sessions": "", "smtp_messages": "expected_response", "smtp_recipients": "expected_response",
+	"smtp_msg_duration": "code expected_response", "smtp_msg_unanswered": "error_code phase", "smtp_sessions": "", "smtp_messages": "expected_response", "smtp_recipients": "expected_response",
 	"smtp_replies": "code enhanced phase", "smtp_errors": "error_code phase", "smtp_msg_failed": "", "smtp_conn_failed": "",
 	"smtp_sink_replies": "cause code enhanced phase", "smtp_delivery_duration": "",
 }

@@ -12,7 +12,7 @@ import (
 type Curve struct {
 	Name string
 	Hist *result.Histogram
-	// Seen cuts the curve where dropped iterations make it unknown; 0 means 1.
+	// Seen is the share of all values that were measured, the rest being slower than those: it cuts the curve. 0 means 1.
 	Seen float64
 	// Style chooses colour and dash; runs keep theirs over all charts.
 	Style int
@@ -63,6 +63,9 @@ func curvePoints(curve Curve) plotter.XYs {
 	}
 	lastX, lastY := 0.0, 0.0
 	for i, p := range curve.Hist.Curve() {
+		if curve.Seen > 0 && curve.Seen < 1 {
+			p.Quantile *= curve.Seen // of all, and not of those that were measured
+		}
 		if i == 0 {
 			add(0, p.Millis)
 			lastY = p.Millis
@@ -72,9 +75,7 @@ func curvePoints(curve Curve) plotter.XYs {
 			x = nines(p.Quantile)
 		}
 		if x >= end {
-			if p.Quantile < 1 || curve.Seen == 0 || curve.Seen >= 1 {
-				add(end, p.Millis)
-			}
+			add(end, p.Millis)
 			break
 		}
 		if x-lastX > 1.0/300 || p.Millis > 1.02*lastY {

@@ -39,7 +39,7 @@ func curveCharts(s *Summary) []*plot.Chart {
 				continue
 			}
 			d := leg.record.Client.Total(p.Metric, nil)
-			curves = append(curves, plot.Curve{Name: leg.Label, Hist: d, Seen: stat.Seen(leg.record.Load), Style: i})
+			curves = append(curves, plot.Curve{Name: leg.Label, Hist: d, Seen: stat.SeenOf(leg.record, p.Metric), Style: i})
 		}
 		title := p.Name
 		if title != p.Metric {

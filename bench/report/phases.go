@@ -25,6 +25,7 @@ var phases = [...]phase{
 	{"smtp_msg_data", "DATA", "first byte of the command to last byte of its reply"},
 	{"smtp_msg_sending", "sending the body", "first byte of the body to last byte of the final dot written"},
 	{"smtp_msg_waiting", "waiting for the verdict", "final dot written to last byte of the final reply"},
+	{"smtp_msg_unanswered", "given up waiting", "first byte of MAIL to when the client waited no longer: the message's duration is more"},
 	{"smtp_delivery_duration", "delivery", "sent by the script to accepted at the sink"},
 }
 

@@ -92,7 +92,7 @@ type Figure struct {
 	Value      *float64 `json:"value"`
 	Lo         *float64 `json:"lo,omitempty"`
 	Hi         *float64 `json:"hi,omitempty"`
-	// BeyondMax: dropped iterations hide it ("> max").
+	// BeyondMax: dropped iterations, or replies that nobody waited for, hide it ("> max").
 	BeyondMax bool `json:"beyond_max,omitempty"`
 	// Difference to the first run with its within-run interval.
 	Difference   *float64 `json:"difference,omitempty"`

@@ -11,9 +11,9 @@ type Distribution struct {
 	Total *result.Histogram
 	// Blocks are the run's time windows, in order; the bootstrap resamples them.
 	Blocks []*result.Histogram
-	// Seen is the share of planned work that was measured: with n complete and d
-	// dropped iterations n/(n+d). A percentile above it is unknown: the values
-	// that would decide it were never measured. 0 means 1.
+	// Seen is the share of planned work that was measured; the rest counts as
+	// slower than every measured value. A percentile above it is unknown, and one
+	// below it is the (q/Seen)-quantile of what was measured. 0 means 1.
 	Seen float64
 }
 
@@ -24,6 +24,9 @@ func Of(r *result.Record, metric string, want result.Tags) Distribution {
 		return d
 	}
 	d.Total = r.Client.Total(metric, want)
+	if want == nil { // nobody knows what tags an answer would have had
+		d.Seen = SeenOf(r, metric)
+	}
 	for _, w := range r.Client.Windows {
 		block := &result.Histogram{}
 		for _, ws := range w.Series {
@@ -49,11 +52,71 @@ func Seen(l result.Load) float64 {
 	return n / (n + d)
 }
 
+// MetricUnanswered is the trend of messages for whose reply the client waited
+// no longer, by phase and error_code: how long they had lasted until then.
+const MetricUnanswered = "smtp_msg_unanswered"
+
+// waits are the metrics that have no value for a message whose reply the client
+// did not wait for, with the tags of MetricUnanswered that this applies to.
+var waits = map[string]result.Tags{
+	"smtp_msg_duration":  nil,
+	"smtp_msg_mail":      {"phase": "mail"},
+	"smtp_msg_rcpt":      {"phase": "rcpt"},
+	"smtp_msg_data":      {"phase": "data"},
+	"smtp_msg_waiting":   {"phase": "message"},
+	"iteration_duration": {"error_code": "1060"}, // the iteration ended with the wait
+}
+
+// Unanswered returns how many values of a metric are known to be missing
+// because the client did not wait for them: it timed out, or its iteration was
+// cut short. Each is at least as long as the wait had lasted (censored on the
+// right), and in a storm with silence these are the slowest of all.
+func Unanswered(r *result.Record, metric string) uint64 {
+	want, ok := waits[metric]
+	if !ok || r.Client == nil {
+		return 0
+	}
+	return r.Client.Total(MetricUnanswered, want).Count()
+}
+
+// SeenOf is the share of a metric's values that were measured: Seen, less those
+// that are known to be missing.
+func SeenOf(r *result.Record, metric string) float64 {
+	seen := Seen(r.Load)
+	missing := float64(Unanswered(r, metric))
+	if missing == 0 {
+		return seen
+	}
+	measured := float64(r.Client.Total(metric, nil).Count())
+	if measured == 0 {
+		return 0 // there is no value that could be misread
+	}
+	return seen * measured / (measured + missing)
+}
+
+// at is the quantile of the measured values which is the q-quantile of all; it
+// is above 1 where that was not measured.
+func (d Distribution) at(q float64) float64 {
+	if d.Seen > 0 && d.Seen < 1 {
+		return q / d.Seen * (1 - 1e-12) // so that Seen itself stays within
+	}
+	return q
+}
+
+// all applies at to several quantiles.
+func (d Distribution) all(qs []float64) []float64 {
+	out := make([]float64, len(qs))
+	for i, q := range qs {
+		out[i] = min(d.at(q), 1)
+	}
+	return out
+}
+
 // Percentile is one percentile of one run.
 type Percentile struct {
 	Q     float64
 	Value float64 // nearest rank, in milliseconds; meaningless when Beyond
-	// Beyond: dropped iterations hide it; all that is known is that it lies above
+	// Beyond: dropped iterations, or replies that nobody waited for, hide it; all that is known is that it lies above
 	// every measured value ("> max").
 	Beyond bool
 	// Within is the within-run interval; nil for the maximum and when Beyond.
@@ -107,7 +170,7 @@ func (d Distribution) Percentiles(qs []float64, o Options) ([]Percentile, Method
 	var draws [][]float64
 	if d.canBootstrap() {
 		method = BlockBootstrap
-		draws = resample(d.Blocks, qs, o.Resamples, o.Seed)
+		draws = resample(d.Blocks, d.all(qs), o.Resamples, o.Seed)
 	}
 	return d.percentiles(qs, o.Confidence, draws), method
 }
@@ -115,14 +178,14 @@ func (d Distribution) Percentiles(qs []float64, o Options) ([]Percentile, Method
 func (d Distribution) percentiles(qs []float64, confidence float64, draws [][]float64) []Percentile {
 	out := make([]Percentile, len(qs))
 	for i, q := range qs {
-		p := Percentile{Q: q, Value: d.Total.Quantile(q), Beyond: d.Seen > 0 && q > d.Seen, Few: d.Total.Count() < MinSamples(q)}
+		p := Percentile{Q: q, Value: d.Total.Quantile(d.at(q)), Beyond: d.at(q) > 1, Few: d.Total.Count() < MinSamples(q)}
 		if !p.Beyond && q < 1 && d.Total.Count() > 0 {
 			var iv Interval
 			if draws != nil {
 				iv = spread(column(draws, i), confidence)
 				iv.Lo, iv.Hi = math.Min(iv.Lo, p.Value), math.Max(iv.Hi, p.Value)
 			} else {
-				iv = orderInterval(d.Total, q, confidence)
+				iv = orderInterval(d.Total, d.at(q), confidence)
 			}
 			p.Within = &iv
 		}
@@ -158,8 +221,8 @@ func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Meth
 	method := OrderStatistic
 	if a.canBootstrap() && b.canBootstrap() {
 		method = BlockBootstrap
-		da = resample(a.Blocks, qs, o.Resamples, o.Seed)
-		db = resample(b.Blocks, qs, o.Resamples, o.Seed+1)
+		da = resample(a.Blocks, a.all(qs), o.Resamples, o.Seed)
+		db = resample(b.Blocks, b.all(qs), o.Resamples, o.Seed+1)
 	}
 	pa, pb := a.percentiles(qs, o.Confidence, da), b.percentiles(qs, o.Confidence, db)
 	out := make([]Difference, len(qs))
@@ -177,7 +240,7 @@ func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Meth
 				iv.Lo, iv.Hi = math.Min(iv.Lo, d.Delta), math.Max(iv.Hi, d.Delta)
 			} else {
 				each := 1 - (1-o.Confidence)/2
-				x, y := orderInterval(a.Total, q, each), orderInterval(b.Total, q, each)
+				x, y := orderInterval(a.Total, a.at(q), each), orderInterval(b.Total, b.at(q), each)
 				iv = Interval{Lo: y.Lo - x.Hi, Hi: y.Hi - x.Lo}
 			}
 			d.Within = &iv

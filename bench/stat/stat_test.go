@@ -310,3 +310,66 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("an empty record warns: %q", got)
 	}
 }
+
+// A message for whose reply nobody waited is a censored value: slower than those that were measured.
+func TestUnansweredMessagesAreTheSlowest(t *testing.T) {
+	hist := func(values ...float64) *result.Histogram {
+		h := &result.Histogram{}
+		for _, v := range values {
+			h.Record(v)
+		}
+		return h
+	}
+	var ninety []float64
+	for i := range 90 {
+		ninety = append(ninety, float64(i+1))
+	}
+	r := result.New("silence")
+	trend := func(metric string, h *result.Histogram, tags result.Tags) {
+		r.Client.Series = append(r.Client.Series, result.Series{Metric: metric, Type: result.Trend, Unit: result.UnitMillis, Tags: tags, Histogram: h})
+	}
+	r.Client = &result.Client{}
+	trend("smtp_msg_duration", hist(ninety...), result.Tags{"code": "250"})
+	trend("smtp_msg_waiting", hist(ninety...), nil)
+	trend("smtp_msg_mail", hist(ninety...), nil)
+	trend("smtp_msg_rcpt", hist(), nil)
+	trend("iteration_duration", hist(ninety...), nil)
+	trend(MetricUnanswered, hist(5000, 0, 60, 60, 60, 60), result.Tags{"phase": "message", "error_code": "1060"})
+	trend(MetricUnanswered, hist(3, 4, 5, 6), result.Tags{"phase": "rcpt", "error_code": "1050"})
+
+	qs := []float64{0.1, 0.5, 0.9, 0.91, 1}
+	for metric, want := range map[string]string{
+		"smtp_msg_duration":  "10 50 90 >max >max", // of 100: 90 measured, 10 not
+		"smtp_msg_waiting":   "10 48 87 88 >max",   // of 96
+		"smtp_msg_mail":      "9 45 81 82 90",
+		"smtp_msg_rcpt":      "0 0 0 0 0",
+		"iteration_duration": "10 48 87 88 >max",
+	} {
+		ps, _ := Of(r, metric, nil).Percentiles(qs, Options{})
+		var got []string
+		for _, p := range ps {
+			text := fmt.Sprintf("%.0f", p.Value) // a bucket's end is a thousandth above
+			if p.Beyond {
+				text = ">max"
+			}
+			got = append(got, text)
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%s: %s, want %s", metric, s, want)
+		}
+	}
+	if d := Of(r, "smtp_msg_duration", result.Tags{"code": "250"}); d.Seen != 1 {
+		t.Errorf("of one code's messages %v were seen: nobody knows what code the others would have got", d.Seen)
+	}
+	r.Load.IterationsComplete, r.Load.IterationsDropped = 90, 90
+	if seen := SeenOf(r, "smtp_msg_duration"); math.Abs(seen-0.45) > 1e-9 {
+		t.Errorf("with as many dropped, %v were seen, want 0.45", seen)
+	}
+	found := false
+	for _, w := range Warnings(r) {
+		found = found || strings.Contains(w, "gave up waiting for the replies to 10 messages, after up to 5000 ms") && strings.Contains(w, "above p45")
+	}
+	if !found {
+		t.Errorf("no warning of it: %q", Warnings(r))
+	}
+}

@@ -25,6 +25,11 @@ func Warnings(r *result.Record) []string {
 		add("%d iterations were dropped because no virtual user was free: every percentile above p%.4g is unknown and prints as \"> max\"",
 			l.IterationsDropped, 100*Seen(l))
 	}
+	if n := Unanswered(r, "smtp_msg_duration"); n > 0 {
+		lasted := r.Client.Total(MetricUnanswered, nil).Summary()
+		add("the client gave up waiting for the replies to %d messages, after up to %.4g ms (a timeout, or the end of an iteration): every percentile of smtp_msg_duration above p%.4g is unknown and prints as \"> max\"",
+			n, lasted.Max, 100*SeenOf(r, "smtp_msg_duration"))
+	}
 	if l.IterationsAborted > 0 {
 		add("%d iterations were cut short before they ended", l.IterationsAborted)
 	}
@@ -73,6 +78,9 @@ func fewSamples(c *result.Client) []string {
 	const q = 0.99
 	var few []string
 	for _, metric := range c.Metrics(result.Trend) {
+		if metric == MetricUnanswered {
+			continue // the fewer, the better
+		}
 		h := c.Total(metric, nil)
 		if n := h.Count(); n > 0 && n < MinSamples(q) {
 			few = append(few, fmt.Sprintf("%s (%d)", metric, n))
