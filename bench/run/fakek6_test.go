@@ -58,6 +58,7 @@ func fakeK6(how string, args []string) int {
 		fmt.Fprintln(os.Stderr, "ReferenceError: foo is not defined")
 		return 107
 	}
+	started := time.Now()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	c := &fakeClient{observed: map[result.Reply]uint64{}}
@@ -81,10 +82,24 @@ func fakeK6(how string, args []string) int {
 		}
 	}
 	r := c.record(status)
+	r.Provenance.Started, r.Provenance.Ended = started, time.Now()
+	switch how {
+	case "stale":
+		r.Provenance.Started = started.Add(-time.Hour)
+	case "no client":
+		r.Client = nil
+	}
 	r.Load.Script = filepath.Base(args[len(args)-1])
 	r.Load.RatePerSecond, _ = strconv.ParseFloat(env["RATE"], 64)
 	r.Load.VUs, _ = strconv.Atoi(env["VUS"])
+	if how == "no record" {
+		return 0
+	}
 	if err := r.Write(record); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := spoil(how, record); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -95,6 +110,19 @@ func fakeK6(how string, args []string) int {
 		}
 	}
 	return status
+}
+
+// spoil makes of a record what a full disk makes of it.
+func spoil(how, record string) error {
+	switch how {
+	case "short":
+		return os.Truncate(record, 300)
+	case "empty":
+		return os.Truncate(record, 0)
+	case "partial":
+		return os.Rename(record, record+".partial")
+	}
+	return nil
 }
 
 // fakeDashboard leaves a page and then waits, as k6 does, for a browser that looks at the dashboard to go away.

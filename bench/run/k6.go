@@ -40,6 +40,7 @@ type exit struct {
 	status      int
 	interrupted bool // it ended early, because it was asked to
 	overran     bool // it was asked to end because its time was over
+	started     time.Time
 	wall, cpu   time.Duration
 }
 
@@ -88,7 +89,7 @@ func runK6(ctx context.Context, binary string, j job, stop <-chan struct{}, tick
 		return exit{}, inputErrorf("k6 binary %s can't be run (%v): build it with: make build", binary, reason(err))
 	}
 	e, err := watch(ctx, cmd.Process, done, stop, j.limit, tick)
-	e.wall = time.Since(started)
+	e.started, e.wall = started, time.Since(started)
 	if cmd.ProcessState != nil {
 		e.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}

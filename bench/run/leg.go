@@ -136,9 +136,9 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 
 // join reads the record that k6 wrote and puts the sink's half beside it.
 func (r *runner) join(name, label string, l load, w weather, e exit, counts *result.Sink) (*Leg, error) {
-	generator, err := result.Read(r.scratch.Path(name + ".json"))
+	generator, err := generated(name, r.scratch.Path(name+".json"), e)
 	if err != nil {
-		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
+		return nil, err
 	}
 	generator.Label = label
 	generator.Load.ProbeRatePerSecond = l.probed

@@ -159,6 +159,30 @@ func TestRunFailsWithK6AndWritesNothing(t *testing.T) {
 	}
 }
 
+// k6 may say that all went well although its record could not be written: the verdict is not 0, and the file is named.
+func TestAGoodStatusWithoutAGoodRecordIsAnError(t *testing.T) {
+	for how, want := range map[string]string{
+		"no record": "calm.json is missing: is the disk full?",
+		"partial":   "calm.json is incomplete (",
+		"short":     "calm.json is no usable record",
+		"empty":     "calm.json is no usable record",
+		"no client": "calm.json has no client part",
+		"stale":     "calm.json is the record of another run",
+	} {
+		t.Run(how, func(t *testing.T) {
+			o, _ := options(t, how)
+			outcome, err := Run(t.Context(), o)
+			var input *InputError
+			if err == nil || errors.As(err, &input) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "leg calm") {
+				t.Errorf("outcome %+v, error %v; want %q", outcome, err, want)
+			}
+			if got := files(t, filepath.Dir(o.Out)); !slices.Equal(got, []string{"scripts"}) {
+				t.Errorf("files after a failed run: %q, want none written", got)
+			}
+		})
+	}
+}
+
 func TestStopLeavesAUsableResult(t *testing.T) {
 	o, console := options(t, "hang")
 	stop := make(chan struct{})

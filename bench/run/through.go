@@ -171,9 +171,9 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	if err != nil {
 		return nil, err
 	}
-	generator, err := result.Read(r.scratch.Path(name + ".json"))
-	if err != nil || generator.Client == nil {
-		return nil, fmt.Errorf("leg %s: k6 left no usable record: %w", name, err)
+	generator, err := generated(name, r.scratch.Path(name+".json"), e)
+	if err != nil {
+		return nil, err
 	}
 	sent := uint64(generator.Client.Sum("smtp_recipients", nil))
 	accepted := uint64(generator.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"}))

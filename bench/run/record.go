@@ -1,0 +1,39 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+)
+
+// clockSlack is how far a clock may be set while k6 runs.
+const clockSlack = time.Minute
+
+// generated reads the record that a k6 has left which ended as e says. k6 may end with status 0 and have written none, or half of one,
+// where a disk is full: the error names the file. So it does for a record of another run.
+func generated(leg, path string, e exit) (*result.Record, error) {
+	wrong := func(why string) error {
+		return fmt.Errorf("leg %s: k6 ended with status %d, but %s %s: is the disk full?", leg, e.status, path, why)
+	}
+	record, err := result.Read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if info, err := os.Stat(path + ".partial"); err == nil {
+			return nil, wrong(fmt.Sprintf("is incomplete (%d octets in %s.partial)", info.Size(), path))
+		}
+		return nil, wrong("is missing")
+	case err != nil:
+		return nil, wrong(fmt.Sprintf("is no usable record: %v", err))
+	case record.Client == nil:
+		return nil, wrong("has no client part")
+	}
+	if p := record.Provenance; p.Started.IsZero() || p.Started.Before(e.started.Add(-clockSlack)) || p.Started.After(e.started.Add(e.wall+clockSlack)) {
+		return nil, fmt.Errorf("leg %s: %s is the record of another run: it began at %s, and k6 ran for %v from %s on", leg, path,
+			p.Started.UTC().Format("2006-01-02 15:04:05.000"), e.wall, e.started.UTC().Format("2006-01-02 15:04:05.000"))
+	}
+	return record, nil
+}
