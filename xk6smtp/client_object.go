@@ -131,7 +131,8 @@ func (c *smtpClient) jsSend(call sobek.FunctionCall) sobek.Value {
 		if err := wire.Validate(); errors.As(err, &wrong) {
 			return nil, &optionError{"send", wrong.Field, wrong.Problem}
 		}
-		return func(op *operation) answer { return c.runSend(op, m, &envelope, values, wire, options) }, nil
+		idDomain := envelope.idDomain
+		return func(op *operation) answer { return c.runSend(op, m, idDomain, values, wire, options) }, nil
 	})
 }
 

@@ -247,7 +247,7 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 			if isMessage {
 				fresh := c.module.root.tokens.next()
 				token = built.token(body, fresh)
-				header = built.appendHeader(nil, &built.envelope, fresh, new(dateLine).at(time.Now()))
+				header = built.appendHeader(nil, built.idDomain, fresh, new(dateLine).at(time.Now()))
 			}
 			return c.runTransfer(op, smtp.StageData, token, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Data(op.ctx, header, body)

@@ -373,8 +373,7 @@ func (m *message) fill(o *messageOptions, header []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sender := envelope{idDomain: idDomain(m.sender.fixed.mailbox)}
-	own := m.appendHeader(nil, &sender, strings.Repeat("x", tokenLength), new(dateLine).at(time.Time{}))
+	own := m.appendHeader(nil, idDomain(m.sender.fixed.mailbox), strings.Repeat("x", tokenLength), new(dateLine).at(time.Time{}))
 	fixed := client.NewBody(slices.Concat(header, parts)).Size() + len(own) - fillLine
 	if o.size <= fixed {
 		return "", &optionError{messageOwner, "size", fmt.Sprintf("wants at least %d for this message, not %d", fixed+1, o.size)}
@@ -418,7 +417,7 @@ func ownStormID(body *client.Body) string {
 
 // appendHeader appends the lines that belong to one sending: Date and Message-ID unless the message has its own (RFC 5322
 // section 3.6 wants both), and the token, which the body has itself if it is not fresh.
-func (m *message) appendHeader(dst []byte, e *envelope, token string, date []byte) []byte {
+func (m *message) appendHeader(dst []byte, idDomain, token string, date []byte) []byte {
 	if !m.date {
 		dst = append(dst, date...)
 	}
@@ -426,7 +425,7 @@ func (m *message) appendHeader(dst []byte, e *envelope, token string, date []byt
 		dst = append(dst, "Message-ID: <"...)
 		dst = append(dst, token...)
 		dst = append(dst, '@')
-		dst = append(dst, e.idDomain...)
+		dst = append(dst, idDomain...)
 		dst = append(dst, ">\r\n"...)
 	}
 	if !m.hasStormID {

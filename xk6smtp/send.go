@@ -62,12 +62,12 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) outcome 
 	return o
 }
 
-// runSend sends a message, and connects first if need be. e is the message's envelope, and wire has the one that it is sent with; values fill
+// runSend sends a message, and connects first if need be. idDomain is that of the message's own sender, wire has the envelope that it is sent with; values fill
 // its fields, nil for the defaults.
-func (c *smtpClient) runSend(op *operation, m *message, e *envelope, values []string, wire client.Message, options *sendOptions) answer {
+func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values []string, wire client.Message, options *sendOptions) answer {
 	fresh := c.module.root.tokens.next()
 	now := time.Now()
-	c.header = m.appendHeader(c.header[:0], e, fresh, c.date.at(now))
+	c.header = m.appendHeader(c.header[:0], idDomain, fresh, c.date.at(now))
 	wire.Header = c.header
 	if values != nil {
 		wire.Body = &c.filled

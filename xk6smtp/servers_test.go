@@ -169,6 +169,26 @@ var serverCases = []serverCase{
 		const client = make();
 		const replies = await Promise.all([client.connect(), client.mail('a@src.test'), client.rcpt('b@dst.test'), client.bdat('Subject: x\r\n\r\n'), client.bdat('.\r\n', {last: true}), client.quit()]);
 		return replies.map(r => r.phase + ' ' + r.code).join()`, want: "ehlo 250,mail 250,rcpt 250,bdat 250,message 250,quit 221"},
+	{name: "a dot behind an empty field", code: `
+		const text = 'X-Storm-Id: trap-2\r\n\r\n{{x}}.\r\nMAIL FROM:<evil@x.test>\r\n{{x}}.{{y}}\nRSET\r\n.';
+		const trap = new Message({from: 'trap@src.test', to: 'b@dst.test', raw: text, fields: {x: 'x', y: 'y'}});
+		const client = make(), out = [];
+		for (const [x, y, wire] of [['', '', '.\r\nMAIL FROM:<evil@x.test>\r\n.\r\nRSET\r\n.\r\n'], ['.\r', '\r', '.\r\n.\r\nMAIL FROM:<evil@x.test>\r\n.\r\n.\r\nRSET\r\n.\r\n']]) {
+			const r = await client.send(trap, {fields: {x, y}});
+			out.push(r.ok && (!DIGESTS || r.text === 'sha256 ' + sha256('X-Storm-Id: trap-2\r\n\r\n' + wire)) ? 'same' : r.error || r.text);
+		}
+		out.push((await client.send(message)).ok);
+		return out.join()`, want: "same,same,true"},
+	{name: "the same by BDAT", needs: "CHUNKING", code: `
+		const trap = new Message({from: 'trap@src.test', to: 'b@dst.test', raw: 'X-Storm-Id: trap-3\r\n\r\n{{x}}.\r\n{{x}}..\r\n', fields: {x: 'x'}});
+		const r = await make({chunking: 5}).send(trap, {fields: {x: ''}});
+		return r.ok && (!DIGESTS || r.text === 'sha256 ' + sha256('X-Storm-Id: trap-3\r\n\r\n.\r\n..\r\n')) ? 'same' : r.error || r.text`, want: "same"},
+	{name: "quoted local parts, and addresses by fields", code: `
+		const client = make({transcript: true});
+		const m = new Message({from: '"{{v}}" <a+{{v}}@src.test>', to: 'N <"b c"@dst.test>', cc: '{{v}}@dst.test', text: 'x', fields: {v: 'x'}});
+		const r = await client.send(m, {fields: {v: 'd e'}});
+		const said = r.transcript.filter(l => /^(MAIL|RCPT)/.test(l.text)).map(l => l.text.replace(/>.*/, '>'));
+		return [r.ok, ...said].join()`, want: `true,MAIL FROM:<"a+d e"@src.test>,RCPT TO:<"b c"@dst.test>,RCPT TO:<"d e"@dst.test>`},
 	{name: "a message that holds every trap", code: `
 		const r = await make().send(new Message({from: 'trap@src.test', to: 'b@dst.test', raw: RAW}));
 		if (!r.ok) return r.error;
@@ -202,7 +222,8 @@ func runServerCases(t *testing.T, server *realServer) {
 		t.Run(test.name, func(t *testing.T) {
 			v := newVU(t).activate().global("HOST", server.host).global("PORT", server.port).global("CA", server.ca).
 				global("OFFERS", server.offers).global("LIMITS", limits).global("MECHANISMS", server.mechanisms).
-				global("RAW", trapMessage).global("DIGESTS", server.digests).global("DIGEST", hex.EncodeToString(digest[:]))
+				global("RAW", trapMessage).global("DIGESTS", server.digests).global("DIGEST", hex.EncodeToString(digest[:])).
+				global("sha256", func(text string) string { sum := sha256.Sum256([]byte(text)); return hex.EncodeToString(sum[:]) })
 			want := strings.ReplaceAll(test.want, "{digest}", hex.EncodeToString(digest[:]))
 			if got := v.run(serverPrelude + test.code); got != want {
 				t.Errorf("got %s\nexpected %s", got, want)
