@@ -14,7 +14,7 @@ func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {
 		{"new Client()", `Client: option "host" is required`},
 		{"new Client('mx.test')", `Client: wants an object of options, not the string "mx.test"`},
 		{"new Client(7)", `Client: wants an object of options, not the number 7`},
-		{"new Client({host: 'x', prot: 25})", `Client: option "prot" is unknown (valid: auth chunking expectedReplies force8bit host idleTimeout lmtp localName messagesPerConnection phaseTrends pipelining port tags throw timeout tls tlsOptions transcript)`},
+		{"new Client({host: 'x', prot: 25})", `Client: option "prot" is unknown (valid: auth chunking expectedReplies force8bit host idleTimeout lmtp localName messagesPerConnection phaseTrends pipelining port serverTag tags throw timeout tls tlsOptions transcript)`},
 		{"new Client({host: 7})", `Client: option "host" wants a string, not the number 7`},
 		{"new Client({host: ''})", `Client: option "host" is required`},
 		{"new Client({host: null})", `Client: option "host" wants a string, not null`},
