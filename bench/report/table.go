@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 )
 
 // Text writes the verdict of every run and one table for each that is compared
@@ -18,7 +18,7 @@ func Text(w io.Writer, r Report) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.Title)
+	fmt.Fprintf(&b, "%s\n\n", text.Wrap(r.Title, text.Columns, "  "))
 	verdictText(&b, s)
 	others := s.Legs[1:]
 	if len(others) == 0 {
@@ -31,16 +31,15 @@ func Text(w io.Writer, r Report) error {
 	}
 	for _, leg := range s.Legs {
 		for _, warning := range leg.Warnings {
-			fmt.Fprintf(&b, "\nwarning: %s: %s", leg.Label, warning)
+			b.WriteString("\n" + text.Wrap("warning: "+leg.Label+": "+warning, text.Columns, "  "))
 		}
 		if leg.Reconciliation != nil {
 			for _, p := range leg.Reconciliation.Problems {
-				fmt.Fprintf(&b, "\nnot reconciled: %s: %s", leg.Label, p)
+				b.WriteString("\n" + text.Wrap("not reconciled: "+leg.Label+": "+p, text.Columns, "  "))
 			}
 		}
 	}
-	text := strings.TrimRight(b.String(), "\n") + "\n"
-	_, err = io.WriteString(w, text)
+	_, err = io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
 	return err
 }
 
@@ -57,81 +56,101 @@ func Table(w io.Writer, a, b *result.Record, o stat.Options) error {
 	return err
 }
 
+// mostBeside is how many runs stand side by side; of more, each has its verdict below that of the one before.
+const mostBeside = 2
+
 func verdictText(b *strings.Builder, s *Summary) {
-	t := grid{head: []string{""}}
-	for _, leg := range s.Legs {
-		t.head = append(t.head, leg.Label)
-	}
-	for _, v := range verdictRows(s) {
-		row := []string{v.Name}
-		for _, c := range v.Cells {
-			mark := ""
-			if c.Status == Fail {
-				mark = "FAIL "
-			}
-			row = append(row, mark+c.Text)
+	rows := verdictRows(s)
+	cell := func(c Check) string {
+		if c.Status == Fail {
+			return "FAIL " + c.Text
 		}
-		t.rows = append(t.rows, row)
+		return c.Text
 	}
-	t.write(b)
+	if len(s.Legs) <= mostBeside {
+		var t text.Table
+		head := []any{""}
+		for _, leg := range s.Legs {
+			head = append(head, leg.Label)
+		}
+		t.Row(head...)
+		for _, v := range rows {
+			row := []any{v.Name}
+			for _, c := range v.Cells {
+				row = append(row, cell(c))
+			}
+			t.Row(row...)
+		}
+		b.WriteString(t.String())
+		return
+	}
+	for i, leg := range s.Legs {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(text.Wrap(leg.Label, text.Columns, "  ") + "\n")
+		t := text.Table{Indent: "  "}
+		for _, v := range rows {
+			t.Row(v.Name, cell(v.Cells[i]))
+		}
+		b.WriteString(t.String())
+	}
 }
 
 // latencyTable writes leg i against the first; i = 0 writes the first alone.
 func latencyTable(b *strings.Builder, s *Summary, i int) {
 	base, other := s.Legs[0], s.Legs[i]
-	t := grid{right: map[int]bool{1: true, 2: true, 3: true, 4: true}}
-	t.head = []string{"ms", "", base.Label, "95% interval"}
-	t.right[3] = false
+	t := text.Table{Right: []int{1}}
+	t.Row("ms", base.Label, "95% interval")
 	if i > 0 {
-		t.head = append(t.head, other.Label, "95% interval", "difference", "within-run 95%")
-		t.right = map[int]bool{1: true, 2: true, 4: true, 6: true}
+		t = text.Table{Right: []int{1, 2, 3}}
+		t.Row("ms", base.Label, other.Label, "difference", "within-run 95%")
 	}
-	method := ""
-	few := false
+	method, few, first := "", false, true
 	for _, p := range s.Latency {
 		x, y := p.Legs[0], p.Legs[i]
 		if x.Count == 0 && y.Count == 0 {
 			continue
 		}
-		for j, q := range x.percentiles {
-			name := ""
-			if j == 0 {
-				name = p.Metric
-			}
-			row := []string{name, quantileName(q.Q), percentile(q, x.Count) + star(q, x.Count, &few), interval(q.Within, millis)}
-			switch {
-			case i > 0 && y.differences == nil: // unlike runs: another kind of server answered
-				row = append(row, percentile(y.percentiles[j], y.Count)+star(y.percentiles[j], y.Count, &few), interval(y.percentiles[j].Within, millis), "", "")
-			case i > 0:
-				d := y.differences[j]
-				row = append(row, percentile(d.B, y.Count)+star(d.B, y.Count, &few), interval(d.B.Within, millis))
-				if d.Known {
-					row = append(row, strings.TrimSpace(signed(d.Delta)+" "+change(d)), interval(d.Within, signed))
-				} else {
-					row = append(row, "unknown", "")
-				}
-			}
-			t.rows = append(t.rows, row)
+		if !first {
+			t.Row("")
 		}
-		t.rows = append(t.rows, nil)
+		first = false
+		t.Row(p.Metric)
+		for j, q := range x.percentiles {
+			name, value := "  "+quantileName(q.Q), percentile(q, x.Count)+star(q, x.Count, &few)
+			switch {
+			case i == 0:
+				t.Row(name, value, interval(q.Within, millis))
+			case y.differences == nil: // unlike runs: another kind of server answered
+				t.Row(name, value, percentile(y.percentiles[j], y.Count)+star(y.percentiles[j], y.Count, &few), "", "")
+			default:
+				d := y.differences[j]
+				difference, within := "unknown", ""
+				if d.Known {
+					difference, within = strings.TrimSpace(signed(d.Delta)+" "+change(d)), interval(d.Within, signed)
+				}
+				t.Row(name, value, percentile(d.B, y.Count)+star(d.B, y.Count, &few), difference, within)
+			}
+		}
 		if y.Method != "" {
 			method = y.Method
 		}
 	}
-	if n := len(t.rows); n > 0 && t.rows[n-1] == nil {
-		t.rows = t.rows[:n-1]
+	b.WriteString(t.String())
+	say := func(format string, args ...any) {
+		b.WriteString(text.Wrap(fmt.Sprintf(format, args...), text.Columns, "") + "\n")
 	}
-	t.write(b)
 	switch {
 	case i > 0 && !alike(base.record, other.record):
-		fmt.Fprintf(b, "n = %s and %s; the clients of one run spoke to the sink and those of the other to an MTA: their difference would say nothing.\n",
+		say("n = %s and %s; the clients of one run spoke to the sink and those of the other to an MTA: their difference would say nothing.",
 			samples(s.Latency, 0), samples(s.Latency, i))
 	case i > 0:
-		fmt.Fprintf(b, "n = %s and %s; one run a side: the intervals (%s) cover what varied within the runs,\nnot what would vary from run to run, so no run is called better. ~: the interval contains 0.\n",
+		say("n = %s and %s; one run a side: the intervals (%s) cover what varied within the runs, not what would vary from run to run, so no run is called better. ~: the interval contains 0. The report (--html) has the interval of each value.",
 			samples(s.Latency, 0), samples(s.Latency, i), method)
 	}
 	if few {
-		b.WriteString("* fewer than ten values lie beyond this percentile\n")
+		say("* fewer than ten values lie beyond this percentile")
 	}
 }
 
@@ -149,47 +168,4 @@ func samples(phases []Phase, leg int) string {
 		n = max(n, p.Legs[leg].Count)
 	}
 	return count(n)
-}
-
-// grid is a table of text with columns as wide as their widest cell, parted as
-// benchstat does. A nil row is an empty line.
-type grid struct {
-	head  []string
-	rows  [][]string
-	right map[int]bool // columns set flush right
-}
-
-func (g *grid) write(b *strings.Builder) {
-	width := make([]int, len(g.head))
-	for _, row := range append([][]string{g.head}, g.rows...) {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
-		}
-	}
-	line := func(row []string) {
-		var l strings.Builder
-		for i, cell := range row {
-			if i > 0 {
-				l.WriteString("  ")
-				if g.head[i] != "" && (i < 3 || i%2 == 0) || len(g.right) == 0 {
-					l.WriteString("│ ")
-				}
-			}
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			if g.right[i] {
-				l.WriteString(pad + cell)
-			} else {
-				l.WriteString(cell + pad)
-			}
-		}
-		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
-	}
-	line(g.head)
-	for _, row := range g.rows {
-		if row == nil {
-			b.WriteByte('\n')
-			continue
-		}
-		line(row)
-	}
 }

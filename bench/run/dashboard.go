@@ -11,7 +11,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -35,7 +34,7 @@ const lingering = 2 * time.Second
 // It stands between browser and k6 because k6 doesn't end as long as a browser looks at its dashboard: once the record of a leg was
 // written, the dashboard cuts the browser off, the page keeps what it shows, and k6 ends.
 type dashboard struct {
-	config string // path of the configuration
+	bundle *bundle // has the configuration
 	url    string
 	server *http.Server
 
@@ -54,19 +53,18 @@ type dashboardLeg struct {
 }
 
 // startDashboard listens. The error is an *InputError when the address or the configuration is at fault.
-func startDashboard(address, scripts string) (*dashboard, error) {
+func startDashboard(address string, b *bundle) (*dashboard, error) {
 	if err := checkHostPort("--dashboard-listen", address); err != nil {
 		return nil, err
 	}
-	config := filepath.Join(scripts, dashboardConfig)
-	if err := readable(config); err != nil {
-		return nil, inputErrorf("--dashboard: %s can't be read: %v", config, err)
+	if err := b.check(dashboardConfig); err != nil {
+		return nil, inputErrorf("--dashboard: %s can't be read: %v", b.path(dashboardConfig), err)
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, inputErrorf("--dashboard-listen %s: %v (another dashboard may run there; 127.0.0.1:0 takes any free port)", address, cause(err))
 	}
-	d := &dashboard{config: config, url: "http://" + listener.Addr().String() + "/", stopped: make(chan struct{})}
+	d := &dashboard{bundle: b, url: "http://" + listener.Addr().String() + "/", stopped: make(chan struct{})}
 	d.server = &http.Server{Handler: d, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() {
 		defer close(d.stopped)
@@ -115,7 +113,7 @@ func (d *dashboard) begin(record, export string) ([]string, error) {
 	return []string{
 		"K6_WEB_DASHBOARD=true", "K6_WEB_DASHBOARD_HOST=127.0.0.1", "K6_WEB_DASHBOARD_PORT=" + strconv.Itoa(port),
 		"K6_WEB_DASHBOARD_PERIOD=" + dashboardPeriod, "K6_WEB_DASHBOARD_TAGS=" + dashboardTags,
-		"K6_WEB_DASHBOARD_EXPORT=" + export, "XK6_DASHBOARD_CONFIG=" + d.config,
+		"K6_WEB_DASHBOARD_EXPORT=" + export, "XK6_DASHBOARD_CONFIG=" + d.bundle.path(dashboardConfig),
 	}, nil
 }
 

@@ -231,16 +231,16 @@ func TestDashboardInABrowser(t *testing.T) {
 	stop := make(chan struct{})
 	r := &runner{
 		o:  Options{Console: said, Stop: stop, Flags: fault.Flags{Replies: []string{"rcpt=250:80,450:20"}, Seed: 1}},
-		k6: k6, scripts: scripts, scratch: &supervise.Scratch{Dir: dir}, progress: &progress{w: said, width: 80, last: time.Now()},
+		k6: k6, bundle: bundle{files: os.DirFS(scripts), dir: scripts}, scratch: &supervise.Scratch{Dir: dir}, progress: &progress{w: said, width: 80, last: time.Now()},
 	}
-	if r.board, err = startDashboard("127.0.0.1:0", scripts); err != nil {
+	if r.board, err = startDashboard("127.0.0.1:0", &r.bundle); err != nil {
 		t.Fatal(err)
 	}
 	defer r.board.close()
 	if r.out, err = newOutput(filepath.Join(dir, "out")); err != nil {
 		t.Fatal(err)
 	}
-	storm, err := r.o.storm("")
+	storm, err := r.o.storm(&r.bundle, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,10 @@ func TestMain(m *testing.M) {
 const fakeMessages = 40
 
 func fakeK6(how string, args []string) int {
+	if len(args) == 1 && args[0] == "version" {
+		fmt.Println("k6 v2.2.0 (the fake)\nExtensions:\n  github.com/smtpstorm/xk6-smtp (devel), k6/x/smtp [js]")
+		return 0
+	}
 	env := map[string]string{}
 	record := ""
 	for i, arg := range args {

@@ -45,31 +45,14 @@ func findK6(given, program string) (string, error) {
 	return "", inputErrorf("k6 with the smtp extension is missing (looked for %s): build it with: make build, or name it with --k6", strings.Join(places, " and "))
 }
 
-// findScripts returns the directory of the bundled scripts: the given one, ./scripts, or the one beside the program's directory.
-func findScripts(given, program string) (string, error) {
-	places := []string{"scripts"}
-	if program != "" {
-		places = append(places, filepath.Join(filepath.Dir(program), "..", "scripts"))
-	}
-	if given != "" {
-		places = []string{given}
-	}
-	for _, place := range places {
-		if readable(filepath.Join(place, calmScript)) == nil {
-			return filepath.Abs(place)
-		}
-	}
-	return "", inputErrorf("no %s in %s: run from the project's directory, or name its scripts with --scripts", calmScript, strings.Join(places, " or "))
-}
-
-// checkout returns the commit of the project's checkout that holds the scripts, for builds that don't carry it. It is empty when
+// checkout returns the commit of the project's checkout that this program lies or runs in, for builds that don't carry it. It is empty when
 // there is no git or no such checkout.
-func checkout(ctx context.Context, scripts string) (commit string, dirty bool) {
-	root := filepath.Dir(scripts)
-	mod, err := os.ReadFile(filepath.Join(root, "go.mod")) // #nosec G304 -- beside the scripts that the user names, or this program found
-	if scripts == "" || err != nil || !strings.HasPrefix(string(mod), "module github.com/smtpstorm/xk6-smtp\n") {
+func checkout(ctx context.Context, program string) (commit string, dirty bool) {
+	roots := checkouts(program)
+	if len(roots) == 0 {
 		return "", false
 	}
+	root := roots[0]
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	head, err := exec.CommandContext(ctx, "git", "-C", root, "rev-parse", "HEAD").Output() // #nosec G204 -- git itself; the folder is an argument of its own

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
@@ -136,7 +137,7 @@ func (o *JoinOptions) plan(stats *sink.Stats, file string) (result.Plan, error) 
 	if o.Plan == "" {
 		return ran, nil
 	}
-	want, err := fromFile(o.Plan, (&Options{}).seed)
+	want, err := fromFile(scripts.LoadPlan, o.Plan, (&Options{}).seed)
 	if err != nil {
 		return ran, err
 	}

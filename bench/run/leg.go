@@ -56,8 +56,17 @@ func (l load) settle(record *result.Record) string {
 // env tells a script what to do.
 func (l load) env(host, port string, more []string) []string {
 	env := []string{"SMTP_HOST=" + host, "SMTP_PORT=" + port}
+	if l.vus > 0 {
+		env = append(env, fmt.Sprintf("VUS=%d", l.vus))
+	}
 	if l.rate > 0 {
-		env = append(env, fmt.Sprintf("VUS=%d", l.vus), fmt.Sprintf("RATE=%.0f", l.rate), "DURATION="+l.duration().String(), fmt.Sprintf("MESSAGES=%d", l.messages))
+		env = append(env, fmt.Sprintf("RATE=%.0f", l.rate))
+	}
+	if l.messages > 0 {
+		env = append(env, fmt.Sprintf("MESSAGES=%d", l.messages))
+	}
+	if l.rate > 0 && l.messages > 0 {
+		env = append(env, "DURATION="+l.duration().String())
 	}
 	return append(env, more...)
 }
@@ -109,9 +118,13 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 	}
 	defer sink.server.Close()
 	host, port := sink.hostPort()
-	started := time.Now()
+	var begun time.Time // of the first connection: before it, k6 compiles the script
 	e, err := r.drive(ctx, r.job(name, l, l.env(host, port, r.o.Env)), func() {
-		r.progress.update("%s", liveLine(name, l, time.Since(started), sink.server.Stats()))
+		stats := sink.server.Stats()
+		if begun.IsZero() && stats.Connections > 0 {
+			begun = time.Now()
+		}
+		r.progress.update("%s", liveLine(name, l, time.Since(begun), stats))
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -49,17 +50,18 @@ const (
 // Options say what to run. The zero value, with Console set, is the main job with its defaults.
 type Options struct {
 	K6      string   // path of the k6 binary with the smtp extension; empty: beside this program, in bin or on the PATH
-	Scripts string   // directory of calm.js, bounce-storm.js and plans/; empty: ./scripts or the one beside this program
-	Script  string   // the user's own script; empty: the bundled ones
+	Scripts string   // directory of calm.js, bounce-storm.js and plans/; empty: that of the project's checkout, or what is built in
+	Script  string   // the user's own script, or the name of a bundled one; empty: calm and bounce-storm
 	Env     []string // NAME=VALUE for the script's __ENV
 	Out     string   // directory of the results; replaced as a whole at the end
 
-	Messages int           // messages a leg of the bundled scripts; 0: 20,000, or what 25 s allow (1,500 in a leg through an MTA)
+	// The load of each leg. To a script of the user's they go as MESSAGES, VUS and RATE (with DURATION, if both are given).
+	Messages int           // messages a leg; 0: 20,000, or what 25 s allow (1,500 in a leg through an MTA)
 	VUs      int           // clients at the same time; 0: 500 (100 in a leg through an MTA)
 	Rate     float64       // messages per second, a whole number; 0: half of the capacity that a probe measures (150 in a leg through an MTA)
 	MaxTime  time.Duration // bound on each leg; 0: an hour for the user's own script, planned time plus a minute for bundled ones
 
-	Plan    string      // plan file of the storm leg; empty: the flags, or else plans/bounce-storm.yaml
+	Plan    string      // plan of the legs but calm: a file, or the name of a bundled one; empty: the flags, or else bounce-storm (tempfail-rcpt-30 through an MTA)
 	Flags   fault.Flags // command-line flags that make up the storm leg's plan
 	Seed    uint64      // replaces the plan's seed when SeedSet
 	SeedSet bool
@@ -88,6 +90,7 @@ type Options struct {
 	Stop <-chan struct{}
 
 	anyMessages bool // Messages is the default, and may be fewer
+	given       load // messages, vus and rate as the user gave them, 0 where not
 }
 
 func (o *Options) withDefaults() {
@@ -96,6 +99,7 @@ func (o *Options) withDefaults() {
 			*v = n
 		}
 	}
+	o.given = load{messages: o.Messages, vus: o.VUs, rate: o.Rate}
 	o.anyMessages = o.Messages == 0 && o.Target == ""
 	if o.Target == "" {
 		set(&o.Messages, DefaultMessages)
@@ -149,6 +153,23 @@ func (o *Options) validate() error {
 		}
 	}
 	return o.validateTarget()
+}
+
+// throughLoad is the load of a leg through an MTA.
+func (o *Options) throughLoad(script string) load {
+	l := load{script: script, own: script != "", messages: mtaMessages, vus: mtaVUs, rate: mtaRate}
+	l.messages, l.vus, l.rate = cmp.Or(o.given.messages, l.messages), cmp.Or(o.given.vus, l.vus), cmp.Or(o.given.rate, l.rate)
+	return l
+}
+
+// directLoad is the load of a leg that speaks to the sink itself: a script of the user's is told what the user gave, and has its own defaults.
+func (o *Options) directLoad(script string) load {
+	if o.Script == "" {
+		return load{script: script, messages: o.Messages, vus: o.VUs, rate: o.Rate}
+	}
+	l := o.given
+	l.script, l.own = script, true
+	return l
 }
 
 func (o *Options) hasPlanFlags() bool {

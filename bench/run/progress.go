@@ -3,7 +3,11 @@ package run
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 )
 
 // progress writes to the console: permanent lines, and a live line that a terminal overwrites and that others see once in a while.
@@ -22,7 +26,8 @@ const sparse = 10 * time.Second
 // say writes a permanent line.
 func (p *progress) say(format string, args ...any) {
 	p.clear()
-	fmt.Fprintf(p.w, format+"\n", args...)
+	line := fmt.Sprintf(format, args...)
+	fmt.Fprintln(p.w, said(line))
 	p.last = time.Now()
 }
 
@@ -57,4 +62,16 @@ func count[T int | int64 | uint64](n T) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// said breaks a line that is longer than a terminal is wide: its first word, which says what it is about, stands alone in its columns.
+func said(line string) string {
+	const column = 9
+	if utf8.RuneCountInString(line) <= text.Columns {
+		return line
+	}
+	if len(line) > column && line[column-1] == ' ' {
+		return strings.TrimSuffix(Labelled(strings.TrimSpace(line[:column]), line[column:]), "\n")
+	}
+	return text.Wrap(line, text.Columns, "         ")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 )
 
 // bootstrapSeed makes the intervals of a report reproducible from its records.
@@ -38,7 +39,7 @@ func (r *runner) report(outcome *Outcome) error {
 	if err := r.writePage(full); err != nil {
 		return err
 	}
-	var text strings.Builder
+	var tables strings.Builder
 	for _, part := range []struct {
 		records []*result.Record
 		phases  []string
@@ -50,16 +51,16 @@ func (r *runner) report(outcome *Outcome) error {
 		for _, record := range part.records {
 			table.Legs = append(table.Legs, condensed(record, part.phases))
 		}
-		if err := report.Text(&text, table); err != nil {
+		if err := report.Text(&tables, table); err != nil {
 			return err
 		}
-		text.WriteByte('\n')
+		tables.WriteByte('\n')
 	}
-	if err := WriteReplies(&text, outcome.Legs); err != nil {
+	if err := WriteReplies(&tables, outcome.Legs); err != nil {
 		return err
 	}
-	writeDelivery(&text, outcome.Legs)
-	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(text.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
+	writeDelivery(&tables, outcome.Legs)
+	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(tables.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
 	summary, err := report.Summarize(full)
@@ -75,7 +76,7 @@ func (r *runner) report(outcome *Outcome) error {
 		return err
 	}
 	r.progress.clear()
-	fmt.Fprintf(r.o.Console, "\n%s", text.String())
+	fmt.Fprintf(r.o.Console, "\n%s", r.o.paint(tables.String()))
 	r.conclude(outcome, problems)
 	return nil
 }
@@ -176,7 +177,7 @@ func problems(outcome *Outcome, summary *report.Summary) []string {
 func (r *runner) conclude(outcome *Outcome, problems []string) {
 	for _, leg := range outcome.Legs {
 		if leg.short != "" {
-			fmt.Fprintf(r.o.Console, "\nWARNING  %s: %s", leg.Name, leg.short)
+			fmt.Fprint(r.o.Console, "\n"+r.o.paint(Labelled("WARNING", leg.Name+": "+leg.short)))
 		}
 	}
 	verdict := "every injected reply was observed, or was in flight at the end"
@@ -187,12 +188,12 @@ func (r *runner) conclude(outcome *Outcome, problems []string) {
 		}
 	}
 	if len(problems) > 0 {
-		verdict = "FAILED: " + strings.Join(problems, "\n         ")
+		verdict = "FAILED: " + strings.Join(problems, "\n")
 	}
 	if outcome.Interrupted {
 		verdict = "interrupted; until then: " + verdict
 	}
-	fmt.Fprintf(r.o.Console, "\nverdict  %s\nreport   %s\nrecords  %s\n", verdict,
+	fmt.Fprintf(r.o.Console, "\n%sreport   %s\nrecords  %s\n", r.o.paint(Labelled("verdict", verdict)),
 		shortest(filepath.Join(r.out.final, "report.html")), shortest(r.out.final)+string(filepath.Separator))
 	if r.board == nil {
 		return
@@ -206,6 +207,20 @@ func (r *runner) conclude(outcome *Outcome, problems []string) {
 		fmt.Fprintf(r.o.Console, "page     %s\n", shortest(page))
 	}
 }
+
+// Labelled writes a word and what there is to say beside it, in as many lines as it takes.
+func Labelled(word, said string) string {
+	var b strings.Builder
+	for line := range strings.Lines(said) {
+		line = text.Wrap(line, text.Columns-9, "  ")
+		b.WriteString(fmt.Sprintf("%-9s", word) + strings.ReplaceAll(line, "\n", "\n         ") + "\n")
+		word = ""
+	}
+	return b.String()
+}
+
+// paint colours what a reader must not miss, on a terminal that wants it.
+func (o *Options) paint(s string) string { return text.PaletteFor(o.Console).Lines(s) }
 
 // shortest returns a path relative to the working directory if it lies below it.
 func shortest(path string) string {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
@@ -28,7 +30,8 @@ var errInterrupted = errors.New("interrupted before the first leg had begun")
 type runner struct {
 	o        Options
 	k6       string              // path of the binary
-	scripts  string              // directory of the bundled scripts
+	bundled  string              // the user's script, if it is one of the bundle
+	bundle   bundle              // scripts and plans
 	scratch  *supervise.Scratch  // directory of files that nobody keeps
 	watchdog *supervise.Watchdog // nil unless the caller has one
 	out      *output
@@ -55,13 +58,16 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkK6(ctx, r.k6); err != nil {
+		return nil, err
+	}
 	if o.Dashboard {
-		if r.board, err = startDashboard(o.DashboardListen, r.scripts); err != nil {
+		if r.board, err = startDashboard(o.DashboardListen, &r.bundle); err != nil {
 			return nil, err
 		}
 		defer r.board.close()
 	}
-	r.commit, r.dirty = checkout(ctx, r.scripts) // before there is anything new in it
+	r.commit, r.dirty = checkout(ctx, r.o.Program) // before there is anything new in it
 	if r.out, err = newOutput(o.Out); err != nil {
 		return nil, err
 	}
@@ -89,17 +95,14 @@ func (r *runner) prepare() ([]step, error) {
 	if r.k6, err = findK6(r.o.K6, r.o.Program); err != nil {
 		return nil, err
 	}
-	if r.o.Script != "" {
-		if err := readable(r.o.Script); err != nil {
-			return nil, inputErrorf("script %s can't be read: %v", r.o.Script, err)
-		}
+	if r.bundle, err = findBundle(r.o.Scripts, r.o.Program); err != nil {
+		return nil, err
 	}
-	// The user's own script with a plan of the user's own needs none of ours.
-	if r.scripts, err = findScripts(r.o.Scripts, r.o.Program); err != nil && (r.o.Script == "" || (r.o.Plan == "" && !r.o.hasPlanFlags())) {
+	if err := r.findScript(); err != nil {
 		return nil, err
 	}
 	if r.o.Target != "" {
-		if _, err := r.o.storm(filepath.Join(r.scripts, mtaPlan)); err != nil {
+		if _, err := r.o.storm(&r.bundle, mtaPlan); err != nil {
 			return nil, err
 		}
 		return []step{r.target}, nil
@@ -107,24 +110,53 @@ func (r *runner) prepare() ([]step, error) {
 	return r.prepareDirect()
 }
 
+// findScript replaces the name of the user's script by one of the bundle where that is meant, and sees that it can be read.
+func (r *runner) findScript() error {
+	if r.o.Script == "" {
+		return nil
+	}
+	if file, ok := r.bundle.find(r.o.Script, ".", ".js"); ok {
+		r.bundled = file
+		return nil
+	}
+	err := readable(r.o.Script)
+	if errors.Is(err, syscall.ENOENT) {
+		return inputErrorf("script %s can't be read: %v%s", r.o.Script, err, scripts.Hint(r.o.Script, scripts.Scripts(), "script"))
+	}
+	if err != nil {
+		return inputErrorf("script %s can't be read: %v", r.o.Script, err)
+	}
+	return nil
+}
+
+// script returns the path of the user's script; it is empty when there is none. The bundle must have been unpacked.
+func (r *runner) script() string {
+	if r.bundled != "" {
+		return r.bundle.path(r.bundled)
+	}
+	return r.o.Script
+}
+
 // prepareDirect returns the legs against the sink itself, and the one through Postfix.
 func (r *runner) prepareDirect() ([]step, error) {
-	storm, err := r.o.storm(filepath.Join(r.scripts, stormPlan))
+	storm, err := r.o.storm(&r.bundle, stormPlan)
 	if err != nil {
 		return nil, err
 	}
-	calmLoad := load{script: r.o.Script, own: r.o.Script != "", messages: r.o.Messages, vus: r.o.VUs, rate: r.o.Rate}
-	stormLoad := calmLoad
-	var steps []step
+	var calmLoad, stormLoad load
+	steps := []step{func(context.Context) (*Leg, error) { // by now the bundle is unpacked
+		calmLoad = r.o.directLoad(r.script())
+		stormLoad = calmLoad
+		return nil, nil
+	}}
 	if r.o.Script == "" {
-		calmLoad.script = filepath.Join(r.scripts, calmScript)
-		stormLoad.script = filepath.Join(r.scripts, stormScript)
-		if err := readable(stormLoad.script); err != nil {
-			return nil, inputErrorf("script %s can't be read: %v", stormLoad.script, err)
+		if err := r.bundle.check(stormScript); err != nil {
+			return nil, inputErrorf("script %s can't be read: %v", r.bundle.path(stormScript), err)
 		}
 		steps = append(steps, func(ctx context.Context) (*Leg, error) {
+			calmLoad.script = r.bundle.path(calmScript)
 			chosen, err := r.chooseLoad(ctx, calmLoad)
-			calmLoad, chosen.script = chosen, stormLoad.script
+			calmLoad, chosen.script = chosen, r.bundle.path(stormScript)
 			stormLoad = chosen
 			return nil, err
 		})
@@ -178,6 +210,9 @@ func (r *runner) chooseLoad(ctx context.Context, l load) (load, error) {
 
 // run takes the steps one by one, until one fails or the run is stopped, and reports.
 func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
+	if err := r.bundle.unpack(r.scratch.Path("scripts")); err != nil {
+		return nil, fmt.Errorf("write the built-in scripts for k6: %w", err)
+	}
 	outcome := &Outcome{Dir: r.out.final}
 	for _, step := range steps {
 		leg, err := step(ctx)
@@ -210,15 +245,20 @@ func stopped(stop <-chan struct{}) bool {
 	}
 }
 
-// liveLine says how far a leg is.
+// liveLine says how far a leg is: elapsed is since the first connection.
 func liveLine(name string, l load, elapsed time.Duration, s *sink.Stats) string {
 	planned := ""
-	if l.rate > 0 {
+	switch {
+	case s.Connections == 0:
+		return fmt.Sprintf("%-8s starting k6", name)
+	case l.rate > 0 && l.messages > 0 && !l.own:
+		// The last replies may come after the last message: that is no 6 of 5 s.
 		planned = fmt.Sprintf(" of %.0f", l.duration().Seconds())
+		elapsed = min(elapsed, l.duration())
 	}
 	a := s.Attempts
-	return fmt.Sprintf("%-8s %3.0f%s s: %s accepted, %s deferred, %s bounced, %d connections", name, elapsed.Seconds(), planned,
-		count(a.Delivered), count(a.Deferred), count(a.Bounced), s.Open)
+	return fmt.Sprintf("%-8s %3.0f%s s: %s accepted, %s deferred, %s bounced, %d %s", name, elapsed.Seconds(), planned,
+		count(a.Delivered), count(a.Deferred), count(a.Bounced), s.Open, text.Plural(s.Open, "connection"))
 }
 
 var _ agent = (*mta.Postfix)(nil)

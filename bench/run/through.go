@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -92,7 +91,7 @@ func (w *watcher) look(now time.Time) result.DeliverySample {
 
 // postfix runs the leg through a private Postfix.
 func (r *runner) postfix(ctx context.Context) (*Leg, error) {
-	weather, err := fromFile(filepath.Join(r.scripts, mtaPlan), r.o.seed)
+	weather, err := r.o.storm(&r.bundle, mtaPlan)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +113,7 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 		return nil, err
 	}
 	w := &watcher{sink: sink, tracker: tracker, agent: postfix}
-	l := load{messages: mtaMessages, vus: mtaVUs, rate: mtaRate}
+	l := r.o.throughLoad(r.script())
 	leg, err := r.through(ctx, w, l, weather, postfix.Addr(), postfix.Version()+", "+weather.source.Name)
 	err = errors.Join(err, postfix.Stop(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
 	if err != nil {
@@ -127,7 +126,7 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 
 // target runs the leg through the user's own MTA.
 func (r *runner) target(ctx context.Context) (*Leg, error) {
-	weather, err := r.o.storm(filepath.Join(r.scripts, mtaPlan))
+	weather, err := r.o.storm(&r.bundle, mtaPlan)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +136,7 @@ func (r *runner) target(ctx context.Context) (*Leg, error) {
 		return nil, err
 	}
 	defer sink.server.Close()
-	l := load{messages: r.o.Messages, vus: r.o.VUs, rate: r.o.Rate, script: r.o.Script, own: r.o.Script != ""}
+	l := r.o.throughLoad(r.script())
 	w := &watcher{sink: sink, tracker: tracker}
 	leg, err := r.through(ctx, w, l, weather, r.o.Target, "through "+r.o.Target)
 	if err != nil {
@@ -160,13 +159,20 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
+	started, begun := time.Now(), time.Time{}
 	rise, steady := l.ramp()
 	more := []string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36), fmt.Sprintf("START=%d", mtaStart), "RAMP=" + rise.String(), "STEADY=" + steady.String()}
 	env := l.env(host, port, append(more, r.o.Env...))
 	e, err := r.drive(ctx, r.job(name, l, env), func() {
 		s := w.look(time.Now())
-		r.progress.update("mta      %3.0f s: %s delivered, %s queued", time.Since(started).Seconds(), count(s.Delivered), count(s.Queued))
+		if begun.IsZero() && s.Delivered+s.Queued == 0 {
+			r.progress.update("mta      starting k6")
+			return
+		}
+		if begun.IsZero() {
+			begun = time.Now()
+		}
+		r.progress.update("mta      %3.0f s: %s delivered, %s queued", time.Since(begun).Seconds(), count(s.Delivered), count(s.Queued))
 	})
 	if err != nil {
 		return nil, err

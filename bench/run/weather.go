@@ -23,16 +23,15 @@ func calm() weather {
 	return weather{source: result.Plan{Name: "calm", Text: "every reply is the plain positive one"}}
 }
 
-// storm returns the weather that the options name: a plan file, flags, or the plan file otherwise.
-func (o *Options) storm(otherwise string) (weather, error) {
+// storm returns the weather that the options name: a plan, flags, or otherwise that plan of the bundle.
+func (o *Options) storm(b *bundle, otherwise string) (weather, error) {
 	if o.hasPlanFlags() {
 		return fromFlags(o.Flags, o.seed)
 	}
-	path := o.Plan
-	if path == "" {
-		path = otherwise
+	if o.Plan == "" {
+		return fromFile(b.plan, otherwise, o.seed)
 	}
-	return fromFile(path, o.seed)
+	return fromFile(b.planFile, o.Plan, o.seed)
 }
 
 // seed replaces a plan's seed if the user gave one.
@@ -42,8 +41,8 @@ func (o *Options) seed(spec *fault.PlanSpec) {
 	}
 }
 
-func fromFile(path string, seed func(*fault.PlanSpec)) (weather, error) {
-	file, err := plan.Load(path)
+func fromFile(load func(name string) (*plan.File, error), path string, seed func(*fault.PlanSpec)) (weather, error) {
+	file, err := load(path)
 	if err != nil {
 		return weather{}, &InputError{err}
 	}

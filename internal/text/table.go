@@ -71,11 +71,9 @@ func (t *Table) fit(width int) []int {
 		total += c
 	}
 	for total > width {
-		widest := -1
-		for i, c := range columns {
-			if c > least && !slices.Contains(t.Right, i) && (widest < 0 || c > columns[widest]) {
-				widest = i
-			}
+		widest := t.widest(columns, false)
+		if widest < 0 {
+			widest = t.widest(columns, true) // numbers are short: what is too wide there is a title
 		}
 		if widest < 0 {
 			break
@@ -84,6 +82,17 @@ func (t *Table) fit(width int) []int {
 		total--
 	}
 	return columns
+}
+
+// widest returns the widest column that may be narrower, among those flush right or the others; -1 if there is none.
+func (t *Table) widest(columns []int, right bool) int {
+	widest := -1
+	for i, c := range columns {
+		if c > least && slices.Contains(t.Right, i) == right && (widest < 0 || c > columns[widest]) {
+			widest = i
+		}
+	}
+	return widest
 }
 
 func (t *Table) writeRow(b *strings.Builder, row []string, columns []int, width int) {

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/internal/output"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 )
 
 // bootstrapSeed makes intervals reproducible: the same records give the same figures.
@@ -34,7 +37,8 @@ func newReportCommand(stdout *os.File) *cobra.Command {
 		Short: "render one to four run records",
 		Long:  `report prints tables of one to four runs; the others are compared with the first.`,
 		Example: `  smtpbench report results/latest/mta.json
-  smtpbench report results/latest/calm.json results/latest/storm.json --html report.html`,
+  smtpbench report results/latest/calm.json results/latest/storm.json \
+    --html report.html`,
 	})
 }
 
@@ -53,6 +57,7 @@ func newRecordsCommand(stdout *os.File, args cobra.PositionalArgs, cmd *cobra.Co
 		}
 		return render(stdout, r, pageFile(html, files), asJSON)
 	}
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "printed, whatever the records say"}, cli.Exit{Status: exitUsage, Meaning: "a record is missing or bad: nothing was written"})
 	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
 	return cmd
@@ -89,5 +94,10 @@ func render(stdout io.Writer, r report.Report, page *output.File, asJSON bool) e
 	if asJSON {
 		return report.JSON(stdout, r)
 	}
-	return report.Text(stdout, r)
+	var b strings.Builder
+	if err := report.Text(&b, r); err != nil {
+		return err
+	}
+	_, err := io.WriteString(stdout, text.PaletteFor(stdout).Lines(b.String()))
+	return err
 }

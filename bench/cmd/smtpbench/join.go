@@ -15,7 +15,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/internal/output"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
 )
 
 func newJoinCommand(stdout *os.File) *cobra.Command {
@@ -31,9 +33,10 @@ said (injected) against what the clients read (observed). Any difference but rep
 
 Several k6, on as many machines, may have driven the sink at the same time: name the records of all. Their counts add up, their latencies
 become one distribution, and the sink must have served them and nobody else. A sink that runs within k6 (k6/x/smtp/sink) needs no join: its record is complete.`,
-		Example: `  smtpsink --listen 127.0.0.1:2525 --plan scripts/plans/bounce-storm.yaml --json > sink.json &
-  k6 run -o smtpstorm=run.json scripts/bounce-storm.js; kill %1; wait
-  smtpbench join run.json sink.json --plan scripts/plans/bounce-storm.yaml --out joined.json
+		Example: `  smtpsink --listen 127.0.0.1:2525 --plan bounce-storm --json > sink.json &
+  smtpbench scripts bounce-storm --write .
+  k6 run -o smtpstorm=run.json bounce-storm.js; kill %1; wait
+  smtpbench join run.json sink.json --plan bounce-storm --out joined.json
   smtpbench join load-1.json load-2.json load-3.json sink.json
   smtpbench join run.json sink.json --json | jq '.legs[0].reconciliation.rows'
   smtpbench join run.json sink.json --mta 'Postfix 3.10' --html report.html`,
@@ -51,10 +54,12 @@ become one distribution, and the sink must have served them and nobody else. A s
 			return presentJoined(stdout, leg, recordFile(out, inputs), pageFile(html, inputs), asJSON)
 		},
 	}
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "every injected reply was observed, or was in flight at the end"},
+		cli.Exit{Status: exitFailed, Meaning: "some were not, and nothing explains it"}, cli.Exit{Status: exitUsage, Meaning: "bad input: nothing was written"})
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&out, "out", "", "write the joined record to this `file`, for smtpbench report and compare")
-	f.StringVar(&o.Plan, "plan", "", "plan `file` that the sink must have run; its text goes into the record")
+	f.StringVar(&o.Plan, "plan", "", "plan `file`, or name of a built-in plan, that the sink must have run; its text goes into the record")
 	f.StringVar(&o.MTA, "mta", "", "`name` of the mail transfer agent between k6 and the sink, whose replies are not the sink's and are not compared")
 	f.StringVar(&o.Label, "label", "", "`name` of the run in tables (default: the plan's)")
 	f.StringVar(&html, "html", "", "also write a self-contained report to this `file`")
@@ -83,9 +88,9 @@ func presentJoined(stdout io.Writer, leg *run.Leg, out, page *output.File, asJSO
 		}
 		verdict := "every injected reply was observed, or was in flight at the end"
 		if !leg.Reconciliation.Balanced {
-			verdict = "FAILED: " + strings.Join(leg.Reconciliation.Problems, "\n         ")
+			verdict = "FAILED: " + strings.Join(leg.Reconciliation.Problems, "\n")
 		}
-		fmt.Fprintf(stdout, "\nverdict  %s\n", verdict)
+		fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(run.Labelled("verdict", verdict)))
 	}
 	if !leg.Reconciliation.Balanced {
 		return statusError(exitFailed)

@@ -250,7 +250,7 @@ func testJoinBadInput(t *testing.T, dir, plan string) {
 	write("stage.json", bytes.Replace(sink, []byte(`"stage": "rcpt"`), []byte(`"stage": "lunch"`), 1))
 	write("other.yaml", []byte("version: 1\nname: other\n"))
 	for _, tt := range []struct{ args, want string }{
-		{"run.json", "got 1 arguments, want the record of k6, or those of several, and the counters"},
+		{"run.json", "got 1 argument, want the record of k6, or those of several, and the counters"},
 		{"run.json nowhere.json", "nowhere.json can't be read: no such file"},
 		{"run.json .", ". can't be read: is a directory"},
 		{"run.json run.json", "run.json is named twice"},

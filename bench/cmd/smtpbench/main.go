@@ -5,15 +5,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/internal/cli"
+	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
@@ -66,12 +68,15 @@ func execute(args []string, stdout, stderr *os.File) int {
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &usage), errors.As(err, &input):
-		fmt.Fprintf(stderr, "smtpbench: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintf(stderr, "%s %s\n", name(stderr), strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "smtpbench: %v\n", err)
+	fmt.Fprintf(stderr, "%s %v\n", name(stderr), err)
 	return exitFailed
 }
+
+// name is what an error begins with.
+func name(stderr io.Writer) string { return text.PaletteFor(stderr).Bad("smtpbench:") }
 
 func newRootCommand(stdout *os.File) *cobra.Command {
 	root := &cobra.Command{
@@ -88,11 +93,13 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
   # your own MTA, whose next hop is the sink at port 2526
   smtpbench run --target 127.0.0.1:25 --sink-listen 127.0.0.1:2526
 
-  # a sink and a k6 that ran as processes of their own: was every injected reply observed?
+  # a sink and a k6 that ran as processes of their own: was every injected
+  # reply observed?
   smtpbench join run.json sink.json
 
   # two runs side by side
-  smtpbench compare results/monday/calm.json results/tuesday/calm.json --html diff.html`,
+  smtpbench compare results/monday/calm.json results/tuesday/calm.json \
+    --html diff.html`,
 		Version:           sink.Version("smtpbench"),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -102,14 +109,33 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if text := err.Error(); strings.HasPrefix(text, "unknown") {
-			return usageErrorf("%s (valid: %s)", text, strings.Join(flagNames(cmd), " "))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cli.FlagError(cmd, err)} })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if flag := cli.Empty(cmd); flag != "" {
+			return &usageError{cli.ErrEmpty(flag)}
 		}
-		return &usageError{err}
-	})
-	root.AddCommand(newRunCommand(stdout), newJoinCommand(stdout), newCompareCommand(stdout), newReportCommand(stdout), newVersionCommand(stdout))
-	return root
+		return nil
+	}
+	root.AddCommand(newRunCommand(stdout), newScriptsCommand(stdout), newJoinCommand(stdout), newCompareCommand(stdout), newReportCommand(stdout),
+		cli.NewCompletionCommand("smtpbench", stdout, usageErrorf), newVersionCommand(stdout))
+	cli.SetHelp(root)
+	return cli.SetExits(root, cli.Exit{Status: 0, Meaning: "done"}, cli.Exit{Status: exitFailed, Meaning: "something can't be explained, or went wrong on the way"},
+		cli.Exit{Status: exitUsage, Meaning: "bad input: nothing was done"}, cli.Exit{Status: exitInterrupted, Meaning: "ended early by a signal"})
+}
+
+// newScriptsCommand lists the k6 scripts that are built in.
+func newScriptsCommand(stdout io.Writer) *cobra.Command {
+	return scripts.NewCommand(&cobra.Command{
+		Use:   "scripts [NAME...] [--write DIR]",
+		Short: "list the k6 scripts that are built in, print one, or write them out",
+		Long: `scripts lists the k6 scripts that are built in. With a NAME it prints that script; with --write it writes all scripts, or the named ones, into a
+directory, for you to change. The first lines of each say how it runs, and which environment variables change it.
+
+smtpbench run takes such a name in place of a file. smtpsink plans has the storms.`,
+		Example: `  smtpbench scripts
+  smtpbench scripts spike
+  smtpbench scripts spike soak --write my-scripts`,
+	}, "script", scripts.Scripts(), stdout, usageErrorf)
 }
 
 // knownCommand refuses what cobra would take for an argument of the root command.
@@ -117,32 +143,15 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	var names []string
-	for _, sub := range cmd.Commands() {
-		if sub.IsAvailableCommand() {
-			names = append(names, sub.Name())
-		}
-	}
-	return usageErrorf("unknown command %q (valid: %s)", args[0], strings.Join(names, " "))
+	return &usageError{cli.UnknownCommand(cmd, args[0], "")}
 }
 
 // arguments wants between least and most arguments.
 func arguments(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return usageErrorf("%s: got %d arguments, want %s", cmd.Name(), len(args), what)
+			return usageErrorf("%s: got %d %s, want %s", cmd.Name(), len(args), text.Plural(len(args), "argument"), what)
 		}
 		return nil
 	}
-}
-
-func flagNames(cmd *cobra.Command) []string {
-	names := []string{"--help"}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" {
-			names = append(names, "--"+f.Name)
-		}
-	})
-	slices.Sort(names)
-	return names
 }

@@ -57,6 +57,10 @@ func smtpbench(t *testing.T, dir string, args ...string) (stdout, stderr string,
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
+// fakeVersion makes a script answer as a k6 with the extension does when it is asked for its version.
+const fakeVersion = `[ "$1" = version ] && echo "k6 v2.2.0" && echo "  github.com/smtpstorm/xk6-smtp (devel), k6/x/smtp [js]" && exit 0
+`
+
 // workspace is a directory like a checkout: scripts, a plan that is broken, and a k6 that does nothing.
 func workspace(t *testing.T) string {
 	t.Helper()
@@ -67,7 +71,8 @@ func workspace(t *testing.T) string {
 		"scripts/plans/bounce-storm.yaml":        "version: 1\n",
 		"scripts/plans/tempfail-rcpt-30.yaml":    "version: 1\n",
 		"broken.yaml":                            "version: 1\nrulez: []\n",
-		"bin/k6":                                 "#!/bin/sh\nexit 0\n",
+		"bin/k6":                                 "#!/bin/sh\n" + fakeVersion,
+		"bin/other-k6":                           "#!/bin/sh\necho k6 v2.2.0\n",
 		"my.js":                                  "// mine",
 		"record.json":                            `{"schema":"smtpstorm/run/1"}`,
 		"old.json":                               `{"schema":"smtpstorm/run/0"}`,
@@ -96,18 +101,29 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		args string
 		want []string // parts of the line
 	}{
-		{"ruin", []string{`unknown command "ruin"`, "compare join report run version"}},
+		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion join report run scripts version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
 		{"run --rate 0.5", []string{"--rate 0.5", "a whole number"}},
 		{"run --dashboard-listen 127.0.0.1:0", []string{"goes with --dashboard"}},
-		{"run --dashboard", []string{".dashboard.json can't be read"}},
+		{"run --dashboard --scripts scripts", []string{".dashboard.json can't be read"}},
 		{"run --rate -3", []string{"--rate -3", "more than 0"}},
 		{"run --vus many", []string{`"many"`, "--vus"}},
 		{"run a.js b.js", []string{"got 2 arguments", "at most one script"}},
 		{"run --k6 nowhere/k6", []string{"nowhere/k6", "build it with: make build"}},
 		{"run --k6 my.txt", []string{"my.txt", "build it with: make build"}},
+		{"run missing", []string{"script missing can't be read", "no built-in script", "connection-churn"}},
+		{"run --plan missing", []string{"missing: no such file", "no built-in plan", "flapping"}},
+		{"run --seed -1", []string{"--seed", `"-1"`, "whole number from 0"}},
+		{"run --target= --sink-listen 127.0.0.1:1", []string{"--target", "empty", "variable"}},
+		{"run --random-accept 0.5", []string{"--random-accept goes with --mode random"}},
+		{"run --k6 /bin/true", []string{"/bin/true", "smtp extension", "make build"}},
+		{"run --k6 bin/other-k6", []string{"bin/other-k6", "smtp extension", "make build"}},
+		{"scripts storm", []string{`"storm"`, "bounce-storm"}},
+		{"scripts --write scripts", []string{"scripts/calm.js", "there already"}},
+		{"scripts calm spike", []string{"2 names", "--write"}},
+		{"completion tcsh", []string{`"tcsh"`, "bash zsh fish"}},
 		{"run missing.js", []string{"script missing.js can't be read", "no such file"}},
 		{"run thesis", []string{"script thesis can't be read"}},
 		{"run --scripts thesis", []string{"no calm.js in thesis"}},
@@ -127,14 +143,14 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		{"run --out my.js/results", []string{"--out my.js/results"}},
 		{"run --out thesis", []string{"--out thesis", "holds something else"}},
 		{"run", []string{"--out results/latest", "holds something else"}},
-		{"compare record.json", []string{"got 1 arguments", "A.json B.json"}},
+		{"compare record.json", []string{"got 1 argument,", "A.json B.json"}},
 		{"compare record.json missing.json", []string{"missing.json", "no such file"}},
 		{"compare record.json text.json", []string{"text.json", "not a run record"}},
 		{"compare record.json old.json", []string{"old.json", "smtpstorm/run/0", "smtpstorm/run/1"}},
 		{"compare record.json record.json --html thesis/none/x.html", []string{"thesis/none/x.html", "no such file"}},
 		{"report", []string{"got 0 arguments", "one to four"}},
 		{"report a b c d e", []string{"got 5 arguments", "one to four"}},
-		{"version 1", []string{"got 1 arguments"}},
+		{"version 1", []string{"got 1 argument,"}},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()

@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
 func newVersionCommand(stdout *os.File) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "print the version",
 		Args:  arguments(0, 0, "none"),
@@ -19,4 +20,5 @@ func newVersionCommand(stdout *os.File) *cobra.Command {
 			return err
 		},
 	}
+	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "printed"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
 }
