@@ -99,6 +99,9 @@ func thresholdCheck(l result.Load) Check {
 		}
 	}
 	c.Status, c.Text = Pass, fmt.Sprintf("all %d held", len(l.Thresholds))
+	if len(l.Thresholds) == 1 {
+		c.Text = "the one that is set held"
+	}
 	if len(crossed) > 0 {
 		c.Status = Note
 		c.Text = fmt.Sprintf("%d of %d crossed: %s", len(crossed), len(l.Thresholds), strings.Join(crossed, "; "))

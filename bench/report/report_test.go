@@ -239,7 +239,7 @@ func TestDroppedIterationsPrintAsBeyondMax(t *testing.T) {
 	a, b := calm(), storm()
 	b.Load.IterationsDropped = 1500 // beside 21,000: above p93.3 nothing is known
 	table := render(t, func(w *bytes.Buffer) error { return Table(w, a, b, stat.Options{Resamples: 50}) })
-	row := regexp.MustCompile(`(?m)^smtp_msg_duration .*\n.* p90 .*\n.* p95 (.*)\n`).FindStringSubmatch(table)
+	row := regexp.MustCompile(`(?m)^smtp_msg_duration\n.*\n.* p90 .*\n.* p95 (.*)\n`).FindStringSubmatch(table)
 	if row == nil || !strings.Contains(row[1], "> max") || !strings.Contains(row[1], "unknown") {
 		t.Errorf("p95 with dropped iterations: %q in\n%s", row, table)
 	}

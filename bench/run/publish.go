@@ -212,7 +212,7 @@ func (r *runner) conclude(outcome *Outcome, problems []string) {
 func Labelled(word, said string) string {
 	var b strings.Builder
 	for line := range strings.Lines(said) {
-		line = text.Wrap(line, text.Columns-9, "  ")
+		line = text.Wrap(line, text.Columns-9, "")
 		b.WriteString(fmt.Sprintf("%-9s", word) + strings.ReplaceAll(line, "\n", "\n         ") + "\n")
 		word = ""
 	}
