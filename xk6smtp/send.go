@@ -124,6 +124,7 @@ func (c *smtpClient) newSendResult(to []string, token string, blocked time.Durat
 	}
 	if o.reply.Code != 0 {
 		res.setReply(o.reply, o.ok)
+		res.addCause(err)
 	} else {
 		res.setFailure(o.reply.Phase, err)
 	}
