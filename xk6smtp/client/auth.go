@@ -191,7 +191,7 @@ func (c *Conn) authenticate(credentials *Credentials) (Reply, *Error) {
 		case n == 0 && x.send && len(challenge) == 0:
 			response = x.initial // the server took no notice of it, as if it had not been there (RFC 4954 section 4)
 		default:
-			response, cause, err = c.respond(&x, challenge)
+			response, err, cause = c.respond(&x, challenge)
 		}
 		if err != nil {
 			break
@@ -261,17 +261,17 @@ func scramIterations(challenge []byte) int {
 
 // respond answers a challenge. How long that takes is the server's choice, and so it ends with the operation's context, the phase's limit
 // and Close; what was being hashed then is left behind, and soon over. cause says that there is no answer, broken that the wait is over.
-func (c *Conn) respond(x *exchange, challenge []byte) (response []byte, cause error, broken *Error) {
+func (c *Conn) respond(x *exchange, challenge []byte) (response []byte, broken *Error, cause error) {
 	n := 0
 	if x.iterations != nil {
 		n = x.iterations(challenge)
 	}
 	switch {
 	case n > maxIterations:
-		return nil, fmt.Errorf("the server wants more than %d rounds of hashing", maxIterations), nil
+		return nil, nil, fmt.Errorf("the server wants more than %d rounds of hashing", maxIterations)
 	case n <= fewIterations:
 		response, cause = x.next(challenge)
-		return response, cause, nil
+		return response, nil, cause
 	}
 	type answer struct {
 		response []byte
@@ -290,12 +290,12 @@ func (c *Conn) respond(x *exchange, challenge []byte) (response []byte, cause er
 	}
 	select {
 	case a := <-answered:
-		return a.response, a.cause, nil
+		return a.response, nil, a.cause
 	case <-overdue:
-		return nil, nil, c.broke(smtp.StageAuth, ErrTimeout)
+		return nil, c.broke(smtp.StageAuth, ErrTimeout), nil
 	case <-c.ctx.Done():
-		return nil, nil, c.broke(smtp.StageAuth, fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx)))
+		return nil, c.broke(smtp.StageAuth, fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx))), nil
 	case <-c.gone:
-		return nil, nil, c.broke(smtp.StageAuth, net.ErrClosed) // cause names it
+		return nil, c.broke(smtp.StageAuth, net.ErrClosed), nil // Conn.cause names it
 	}
 }

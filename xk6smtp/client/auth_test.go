@@ -150,7 +150,7 @@ func TestScramIsInterrupted(t *testing.T) {
 				go func() {
 					conn.begin(s.ctx)
 					defer conn.end()
-					_, _, broken := conn.respond(&x, nil)
+					_, broken, _ := conn.respond(&x, nil)
 					done <- broken
 				}()
 				<-computing

@@ -30,7 +30,6 @@ type capture struct {
 	in       bytes.Buffer
 	chunk    int // octets of a chunk that are still to come
 	chunks   int
-	last     bool
 }
 
 func (c *capture) Write(p []byte) (int, error) {
