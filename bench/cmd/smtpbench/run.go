@@ -33,6 +33,9 @@ address from __ENV.SMTP_HOST and __ENV.SMTP_PORT.
 
 With --target, the load goes to your own MTA, which must relay to the sink at --sink-listen; deliveries are counted there.
 
+The results take the place of those of an earlier run at the end, as a whole. A directory that holds anything that no run left there is
+refused, and so is one into which another run is writing; a symbolic link stays one.
+
 The first Ctrl-C ends the run early and writes what was measured so far; the second ends it at once.`,
 		Example: `  smtpbench run
   smtpbench run --messages 50000 --rate 500 --seed 7 --out results/slow
@@ -58,7 +61,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.Out, "out", "results/latest", "`directory` of the results; replaced as a whole at the end")
+	f.StringVar(&o.Out, "out", "results/latest", "`directory` of the results; an earlier run's, an empty or a new one: anything else is refused")
 	f.IntVar(&o.Messages, "messages", 0, "messages of each leg, exactly (default 20000, or as many as 25 s allow; 1500 through an MTA); a script of yours has it as MESSAGES")
 	f.IntVar(&o.VUs, "vus", 0, "clients at the same time (default 500; 100 through an MTA); a script of yours has it as VUS")
 	f.Float64Var(&o.Rate, "rate", 0, "messages per second, a whole `number` (default half of the probed capacity, at most 1000; 150 through an MTA); a script of yours has it as RATE, and with --messages the DURATION")
