@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ type account struct {
 func (s *Server) openLedger() error {
 	cfg := &s.cfg.Ledger
 	f := s.force.Load()
-	header := event.Start{Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
+	header := event.Start{Run: rand.Text(), Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
 	if f.plan != nil {
 		header.Plan, header.Seed = f.plan.Name(), f.plan.Seed()
 	}
@@ -204,7 +205,7 @@ func (b *books) attempt(a *session.Attempt, room ledger.Room) int {
 		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
 		Token: a.Token, StormID: a.StormID, MessageID: a.MessageID,
 		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
-		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.Delivered && a.ReplySent && unreliable(a.Fault), Size: a.Size,
+		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.ReplySent && unreliable(a.Fault), Size: a.Size,
 		Amends: a.Commit == session.CommitAmended,
 	}
 	b.mu.Lock()
@@ -221,6 +222,7 @@ func (b *books) transaction(t *session.Transaction, room ledger.Room) int {
 		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End,
 		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
 		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Fault: t.Fault, ReplySent: t.ReplySent,
+		Ambiguous: t.ReplySent && unreliable(t.Fault),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
@@ -295,6 +296,7 @@ func (s *Server) finish(end func(driver) error) error {
 		s.end = s.now()
 		close(s.stop)
 		if s.ledger != nil {
+			s.ledger.writer.Stop(&event.Stop{Time: s.now()})
 			err = errors.Join(err, s.ledger.writer.Close())
 		}
 	}

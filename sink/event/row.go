@@ -20,12 +20,16 @@ const (
 	KindAttempt                 // the fate of one RCPT command is known
 	KindSwap                    // another plan is in force
 	KindGap                     // rows are missing here: the file could not be written
+	KindMessage                 // a body came to its end: what is the message's own
+	KindTold                    // whether the client knows a reply, where later rows would say something else
+	KindPhase                   // the storm entered another phase
+	KindStop                    // a run of the sink ended in an orderly way
 
 	// NumKinds is how many kinds there are.
-	NumKinds = int(KindGap) + 1
+	NumKinds = int(KindStop) + 1
 )
 
-var kindNames = [NumKinds]string{"header", "connection", "transaction", "attempt", "swap", "gap"}
+var kindNames = [NumKinds]string{"start", "connection", "transaction", "attempt", "swap", "gap", "message", "told", "phase", "stop"}
 
 // String returns the kind as rows write it.
 func (k Kind) String() string {
@@ -79,8 +83,9 @@ func ParseEnding(name string) (Ending, error) {
 	return 0, fmt.Errorf("unknown ending %q (valid: %s)", name, strings.Join(endingNames[:], " "))
 }
 
-// Start starts a run: each process that opens a ledger appends one. Connection numbers are unique within a run.
+// Start starts a run: each process that opens a ledger appends one. Connections are known by (run, conn).
 type Start struct {
+	Run        string // identifies the run among all ledgers; empty in ledgers of format 1
 	Time       time.Time
 	Plan       string // name of the plan in force
 	PlanHash   string // identifies its text
@@ -117,6 +122,7 @@ type Connection struct {
 	Fault          string        // what ended the connection besides a reply, or else was done last of what no other row tells; empty: nothing
 	Reason         string        // why it ended: a lower-case word such as "quit"
 	Error          string        // the error that ended it, if one did
+	Told           Told          // whether the client knows the final replies of its last message; see Told
 	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
 	Cut string
 }
@@ -138,9 +144,11 @@ type Transaction struct {
 	Stage     smtp.Stage
 	Code      smtp.Code // of the reply that decided, also of one that was not sent; 0 when none did
 	Enhanced  smtp.Enhanced
-	Cause     string // who decided, such as "plain", "protocol", "rule:NAME", "limit:NAME"; empty when unknown
-	Fault     string // what was done besides reply and delay; empty: nothing
-	ReplySent bool   // the deciding reply was handed to the driver
+	Cause     string    // who decided, such as "plain", "protocol", "rule:NAME", "limit:NAME"; empty when unknown
+	Fault     string    // what was done besides reply and delay; empty: nothing
+	ReplySent bool      // the deciding reply was handed to the driver
+	Handed    time.Time // when that was; zero: at End
+	Ambiguous bool      // a fault made the reply unreadable or tore the connection so that the client may not know
 	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
 	Cut string
 }
@@ -153,6 +161,8 @@ type Attempt struct {
 	Client   netip.AddrPort
 	Time     time.Time // when RCPT was read
 	End      time.Time // when its fate was known
+	Mail     time.Time // when the MAIL of its transaction was read; zero when unknown
+	Handed   time.Time // when the deciding reply was handed over, if that was not at End; zero otherwise
 
 	Message   uint64 // the connection's n-th MAIL, from 1; 0 when unknown or outside a transaction
 	Phase     string
@@ -160,28 +170,29 @@ type Attempt struct {
 	Recipient []byte // forward-path without <>; empty when it could not be parsed
 	N         uint64 // that pair's n-th RCPT, from 1; 0 when nobody counted
 	Token     []byte // ENVID of the MAIL command, else the sender
-	StormID   []byte // X-Storm-Id of the message, when headers were captured
-	MessageID []byte // Message-ID of the message, when headers were captured
+	StormID   []byte // X-Storm-Id of the message, when headers were captured and no Message row says it
+	MessageID []byte // Message-ID of the message, likewise
+	ORCPT     []byte // ORCPT of the RCPT command as it came, type;xtext (RFC 3461 section 4.2); empty without one
 	Ending    Ending
 	Stage     smtp.Stage
-	Code      smtp.Code // of the reply that decided, also of one that was not sent; 0 when none did
-	Enhanced  smtp.Enhanced
-	Cause     string // as in Transaction
-	Fault     string // as in Transaction
-	Delivered bool   // the message counts as delivered to this recipient, whatever the client was told
-	ReplySent bool   // the deciding reply was handed to the driver
-	Ambiguous bool   // delivered, and a fault made the reply unreadable or tore the connection so that the client may not know
-	Size      int64  // octets of the body read, dots unstuffed, without the final dot
-	Amends    bool   // takes the place of the row before it that has the same connection, message, time and recipient, if there is one
+	Code      smtp.Code     // of the reply that decided, as it stood on the wire, also of one that was not sent; 0 when none did
+	Enhanced  smtp.Enhanced // zero when the session had none to give
+	Cause     string        // as in Transaction
+	Fault     string        // as in Transaction
+	Delivered bool          // the message counts as delivered to this recipient, whatever the client was told
+	ReplySent bool          // the deciding reply was handed to the driver
+	Ambiguous bool          // a fault made the reply unreadable or tore the connection so that the client may not know
+	Size      int64         // octets of the body read, dots unstuffed, without the final dot
+	Amends    bool          // takes the place of the row before it that has the same connection, message, time and recipient, if there is one
 	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
 	Cut string
 }
 
-// Told reports whether the client was told the deciding reply in a form that it could read.
-func (a *Attempt) Told() bool { return a.Ending == EndReply && a.ReplySent && !a.Ambiguous }
-
-// Known reports whether a client of a delivered attempt knows that it was: it was told a 2xx reply after the body.
-func (a *Attempt) Known() bool { return a.Told() && a.Code.Class() == 2 }
+// Known reports whether, as far as this row alone tells, a client of a delivered attempt knows that it was: a 2xx after the body was
+// handed over in a form that it could read. Whether it did read it is told by what follows, see Told.
+func (a *Attempt) Known() bool {
+	return a.Ending == EndReply && a.ReplySent && !a.Ambiguous && a.Code.Class() == 2
+}
 
 // Swap says that another plan came into force.
 type Swap struct {
@@ -198,6 +209,79 @@ type Gap struct {
 	Error string // why the last of them could not be written
 }
 
+// Message says what is the message's own, once: the attempts of its transaction refer to it by (conn, message). It stands before
+// those that its end decides. Without it nothing is known of headers and body.
+type Message struct {
+	Conn      uint64
+	Message   uint64    // the connection's n-th MAIL, from 1
+	Time      time.Time // when the final dot, or the last octet of BDAT LAST, was read
+	Headers   bool      // StormID and MessageID were looked for: an empty one is absent from the message
+	StormID   []byte    // X-Storm-Id, at most 998 octets
+	MessageID []byte    // Message-ID, likewise
+	Hashed    bool      // Body and Size are known
+	Body      uint64    // xxh64 of the first 64 KiB of the canonical body, see docs/books.md
+	Size      int64     // octets of the canonical body
+	SevenBit  bool      // the session had not offered 8BITMIME (RFC 6152)
+}
+
+// Told says whether a client knows a reply.
+//
+// Nothing in the row of a reply can say so, since that row is written before the reply goes out. It is settled by what follows: an
+// exception row (kind told) for the reply; else a later row of the same connection, which makes it ToldYes; else Connection.Told.
+// Without all of these it is unknown.
+type Told uint8
+
+// The values of Told.
+const (
+	ToldNothing Told = iota // the row doesn't say: told by a connection that ended by QUIT, unknown by any other
+	ToldYes                 // octets or a FIN came that the client sent after it had got the reply
+	ToldNo                  // certainly never received
+	ToldUnknown             // neither is certain
+
+	// NumTold is how many values there are.
+	NumTold = int(ToldUnknown) + 1
+)
+
+var toldNames = [NumTold]string{"", "told", "untold", "unknown"}
+
+// String returns "told", "untold" or "unknown", and nothing for ToldNothing.
+func (t Told) String() string {
+	if int(t) < NumTold {
+		return toldNames[t]
+	}
+	return fmt.Sprintf("told(%d)", uint8(t))
+}
+
+// ParseTold returns the value of that name. The error names the valid ones.
+func ParseTold(name string) (Told, error) {
+	for i, n := range toldNames {
+		if n == name && i > 0 {
+			return Told(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown value %q (valid: %s)", name, strings.Join(toldNames[1:], " "))
+}
+
+// Exception says of one reply whether the client knows it. It stands after the row of the reply and before the next row of the
+// connection that would settle it otherwise.
+type Exception struct {
+	Conn      uint64
+	Message   uint64
+	Recipient []byte // empty: the replies to all recipients of the message
+	Told      Told   // not ToldNothing
+}
+
+// Phase says that the storm entered a phase.
+type Phase struct {
+	Time  time.Time
+	Phase string // empty: the last one is over
+}
+
+// Stop ends a run in an orderly way: all its rows are before it. A run without one died.
+type Stop struct {
+	Time time.Time
+}
+
 // Row is one row of a ledger: the member that Kind names is meaningful.
 type Row struct {
 	Kind        Kind
@@ -207,4 +291,8 @@ type Row struct {
 	Attempt     Attempt
 	Swap        Swap
 	Gap         Gap
+	Message     Message
+	Told        Exception
+	Phase       Phase
+	Stop        Stop
 }

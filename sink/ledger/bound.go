@@ -1,6 +1,10 @@
 package ledger
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
+)
 
 // MaxValue is how many octets of a value a row holds, before they are escaped: what RFC 5322 section 2.1.1 allows a line. Longer values
 // are cut, and the row's key "cut" names them.
@@ -37,12 +41,13 @@ const (
 	cutFault
 	cutReason
 	cutError
+	cutORCPT
 
-	numCuts = 12
+	numCuts = 13
 )
 
 var cutNames = [numCuts]string{
-	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error",
+	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt",
 }
 
 // cutsOf returns the cuts that a row which was read tells of.
@@ -94,7 +99,7 @@ func appendShared(dst []byte, key string, s []byte, room Room, c *cuts, which cu
 	if room == RoomWide {
 		return appendCut(dst, key, s, c, which)
 	}
-	dst, n := appendStringUpTo(append(dst, key...), s, tightValue)
+	dst, n := jsonl.AppendStringUpTo(append(dst, key...), s, tightValue)
 	if n < len(s) {
 		*c |= which
 	}
@@ -106,9 +111,9 @@ func appendSharedID(dst []byte, key string, s []byte, room Room, c *cuts, which 
 	if len(s) == 0 {
 		return dst
 	}
-	if room == RoomTight && len(s) > tightValue/longestEscape {
+	if room == RoomTight && len(s) > tightValue/jsonl.LongestEscape {
 		before := len(dst)
-		out, n := appendStringUpTo(append(dst, key...), s, tightValue)
+		out, n := jsonl.AppendStringUpTo(append(dst, key...), s, tightValue)
 		if n < len(s) {
 			*c |= which
 			return out[:before]

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // Values that a peer chooses are cut and named, and the row can be read; what fits is left as it is.
@@ -33,7 +34,7 @@ func TestRowsCutLongValues(t *testing.T) {
 		t.Errorf("written again, the row is\n%s want\n%s", again, line)
 	}
 	c := event.Connection{Helo: long, Error: string(long), Fault: string(long), Listener: string(long), Phase: string(long), Reason: "quit"}
-	if line := AppendConnection(nil, &c); len(line) > MaxLine || !bytes.Contains(line, []byte(`"cut":"listener phase helo fault error"`)) {
+	if line := AppendConnection(nil, &c); len(line) > jsonl.MaxLine || !bytes.Contains(line, []byte(`"cut":"listener phase helo fault error"`)) {
 		t.Errorf("a row of a connection of %d octets: ...%s", len(line), line[len(line)-80:])
 	}
 	h := event.Start{Plan: string(long)}
@@ -69,7 +70,7 @@ func TestTightRows(t *testing.T) {
 				t.Fatalf("%s is %q, not cut; want %q", v.key, v.kept, v.whole)
 			case cut && (len(v.kept) >= len(v.whole) || !bytes.HasPrefix(v.whole, v.kept) || !v.piece && len(v.kept) > 0):
 				t.Fatalf("%s is %q, cut from %q", v.key, v.kept, v.whole)
-			case cut && len(v.whole) <= tightValue/longestEscape:
+			case cut && len(v.whole) <= tightValue/jsonl.LongestEscape:
 				t.Fatalf("%s %q was cut", v.key, v.whole)
 			}
 		}
@@ -77,19 +78,4 @@ func TestTightRows(t *testing.T) {
 			t.Fatalf("no JSON: %s", line)
 		}
 	})
-}
-
-// An identity that rows can't hold is compared as far as they hold it, with angle brackets and without.
-func TestLongIdentitiesAreComparedAsCut(t *testing.T) {
-	long := strings.Repeat("m", 2*MaxValue) + "@X.test"
-	inRow := func(id string) string { return id[:min(len(id), MaxValue)] }
-	want := normalID(long)
-	for _, id := range []string{"<" + long + ">", inRow(long), inRow("<" + long + ">")} {
-		if got := normalID(id); got != want {
-			t.Errorf("an identity of %d octets, %.3s...: compared by %d octets, want %d", len(id), id, len(got), len(want))
-		}
-	}
-	if got := normalID("<a@B.test>"); got != "a@b.test" {
-		t.Errorf("a short identity becomes %q", got)
-	}
 }

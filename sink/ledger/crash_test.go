@@ -97,13 +97,14 @@ func TestBatchSurvivesKill(t *testing.T) {
 		}
 		inFile := map[string]int{}
 		runs := 0
-		if _, _, err := eachRow(Input{path, bytes.NewReader(text)}, func(r *event.Row) {
+		if _, err := Each(Input{path, bytes.NewReader(text)}, func(r *event.Row) error {
 			if r.Kind == event.KindStart {
 				runs++
 				clear(inFile)
-				return
+				return nil
 			}
 			inFile[string(r.Attempt.Token)]++
+			return nil
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -17,7 +16,7 @@ const maxNames = 4096
 
 // decoder turns lines into rows. The slices of a row are valid until the next one.
 type decoder struct {
-	scan  scanner
+	scan  jsonl.Scanner
 	names map[string]string
 }
 
@@ -25,45 +24,43 @@ type decoder struct {
 type field struct {
 	key      string
 	required bool
-	set      func(*decoder, *event.Row, value) error
+	set      func(*decoder, *event.Row, jsonl.Value) error
 }
 
-// decode parses one line, without its line feed. It takes exactly the keys of the row's kind, in any order.
+// decode parses one line, without its line feed. It takes the keys of the row's kind, in any order, and ignores others. The error of a
+// kind that it doesn't know is errLater.
 func (d *decoder) decode(line []byte, row *event.Row) error {
-	if err := d.scan.scan(line); err != nil {
+	if err := d.scan.Scan(line); err != nil {
 		return err
 	}
-	val, ok := d.scan.get("kind")
+	val, ok := d.scan.Get("kind")
 	if !ok {
-		return &keyError{"kind", errMissing}
+		return &jsonl.KeyError{Key: "kind", Err: jsonl.ErrMissing}
 	}
-	name, err := val.text()
+	name, err := val.Text()
 	if err != nil {
-		return &keyError{"kind", err}
+		return &jsonl.KeyError{Key: "kind", Err: err}
 	}
-	kind, err := event.ParseKind(name)
+	kind, err := kindOf(name)
 	if err != nil {
-		return &keyError{"kind", err}
+		return &jsonl.KeyError{Key: "kind", Err: err}
 	}
 	reset(row, kind)
 	fields := rowFields[kind]
 	var seen uint64
-	for _, m := range d.scan.members {
-		i := fieldIndex(fields, m.key)
+	for _, m := range d.scan.Members {
+		i := fieldIndex(fields, m.Key)
 		if i < 0 {
-			if string(m.key) == "kind" {
-				continue
-			}
-			return &keyError{string(m.key), fmt.Errorf("unknown in a row of kind %s (valid: kind %s)", kind, fieldKeys(fields))}
+			continue // "kind", or of a later version
 		}
-		if err := fields[i].set(d, row, m.val); err != nil {
-			return &keyError{fields[i].key, err}
+		if err := fields[i].set(d, row, m.Val); err != nil {
+			return &jsonl.KeyError{Key: fields[i].key, Err: err}
 		}
 		seen |= 1 << i
 	}
 	for i, f := range fields {
 		if f.required && seen&(1<<i) == 0 {
-			return &keyError{f.key, errMissing}
+			return &jsonl.KeyError{Key: f.key, Err: jsonl.ErrMissing}
 		}
 	}
 	return nil
@@ -78,12 +75,19 @@ func fieldIndex(fields []field, key []byte) int {
 	return -1
 }
 
-func fieldKeys(fields []field) string {
-	var keys []string
-	for _, f := range fields {
-		keys = append(keys, f.key)
+// errLater says that the row is of a kind that this version doesn't know.
+var errLater = errors.New("a row of a kind that only a later version knows")
+
+// kindOf returns the kind of that name. Format 1 calls the row that starts a run "header".
+func kindOf(name []byte) (event.Kind, error) {
+	if string(name) == "header" {
+		return event.KindStart, nil
 	}
-	return strings.Join(keys, " ")
+	kind, err := event.ParseKind(name)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errLater, err)
+	}
+	return kind, nil
 }
 
 // reset makes the row an empty one of the kind.
@@ -102,12 +106,20 @@ func reset(r *event.Row, kind event.Kind) {
 		r.Swap = event.Swap{}
 	case event.KindGap:
 		r.Gap = event.Gap{}
+	case event.KindMessage:
+		r.Message = event.Message{}
+	case event.KindTold:
+		r.Told = event.Exception{}
+	case event.KindPhase:
+		r.Phase = event.Phase{}
+	case event.KindStop:
+		r.Stop = event.Stop{}
 	}
 }
 
 // name returns the string, shared by all rows that have it.
-func (d *decoder) name(v value) (string, error) {
-	b, err := v.text()
+func (d *decoder) name(v jsonl.Value) (string, error) {
+	b, err := v.Text()
 	if err != nil {
 		return "", err
 	}
@@ -124,58 +136,8 @@ func (d *decoder) name(v value) (string, error) {
 	return s, nil
 }
 
-func (v value) text() ([]byte, error) {
-	if v.shape != shapeString {
-		return nil, v.not("a string")
-	}
-	return v.b, nil
-}
-
-func (v value) not(want string) error {
-	return fmt.Errorf("%s where %s is due", shapeNames[v.shape], want)
-}
-
-func (v value) uint(bits int) (uint64, error) {
-	if v.shape != shapeNumber {
-		return 0, v.not("a number")
-	}
-	var n, limit uint64 = 0, 1<<bits - 1
-	for _, c := range v.b {
-		digit := uint64(c - '0')
-		if c < '0' || c > '9' || n > (limit-digit)/10 {
-			return 0, fmt.Errorf("%s is no whole number from 0 to %d", v.b, limit)
-		}
-		n = n*10 + digit
-	}
-	return n, nil
-}
-
-func (v value) bool() (bool, error) {
-	if v.shape != shapeBool {
-		return false, v.not("a boolean")
-	}
-	return v.b[0] == 't', nil
-}
-
-// instant parses a time of RFC 3339. Rows are written in UTC; other offsets are taken and become UTC.
-func (v value) instant() (time.Time, error) {
-	b, err := v.text()
-	if err != nil {
-		return time.Time{}, err
-	}
-	var t time.Time
-	if err := t.UnmarshalText(b); err != nil {
-		return time.Time{}, fmt.Errorf("%q is no time such as 2026-01-31T10:20:30.5Z (RFC 3339)", b)
-	}
-	t = t.UTC()
-	if y := t.Year(); y < 0 || y > 9999 {
-		return time.Time{}, fmt.Errorf("%q is not between the years 0 and 9999 in UTC", b)
-	}
-	return t, nil
-}
-
-func (v value) stage() (smtp.Stage, error) {
-	b, err := v.text()
+func stageOf(v jsonl.Value) (smtp.Stage, error) {
+	b, err := v.Text()
 	if err != nil {
 		return 0, err
 	}
@@ -189,8 +151,8 @@ func (v value) stage() (smtp.Stage, error) {
 }
 
 // code parses a reply code. A plan may say any code from 200 to 599 and a malformed reply any three digits.
-func (v value) code() (smtp.Code, error) {
-	n, err := v.uint(16)
+func codeOf(v jsonl.Value) (smtp.Code, error) {
+	n, err := v.Uint(16)
 	if err != nil {
 		return 0, err
 	}
@@ -200,8 +162,8 @@ func (v value) code() (smtp.Code, error) {
 	return smtp.Code(n), nil
 }
 
-func (v value) enhanced() (smtp.Enhanced, error) {
-	b, err := v.text()
+func enhancedOf(v jsonl.Value) (smtp.Enhanced, error) {
+	b, err := v.Text()
 	if err != nil {
 		return smtp.Enhanced{}, err
 	}
@@ -213,8 +175,8 @@ func (v value) enhanced() (smtp.Enhanced, error) {
 	return e, nil
 }
 
-func (v value) client() (netip.AddrPort, error) {
-	b, err := v.text()
+func clientOf(v jsonl.Value) (netip.AddrPort, error) {
+	b, err := v.Text()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -225,8 +187,8 @@ func (v value) client() (netip.AddrPort, error) {
 	return a, nil
 }
 
-func (v value) ending() (event.Ending, error) {
-	b, err := v.text()
+func endingOf(v jsonl.Value) (event.Ending, error) {
+	b, err := v.Text()
 	if err != nil {
 		return 0, err
 	}
@@ -238,30 +200,43 @@ func (v value) ending() (event.Ending, error) {
 	return event.ParseEnding(string(b))
 }
 
-func (v value) format() error {
-	b, err := v.text()
-	if err == nil && string(b) != Format {
-		err = fmt.Errorf("%q is unknown (valid: %s)", b, Format)
+func formatOf(v jsonl.Value) error {
+	b, err := v.Text()
+	if err == nil && string(b) != Format && string(b) != format1 {
+		err = fmt.Errorf("%q is unknown (valid: %s %s)", b, Format, format1)
 	}
 	return err
 }
 
-func (v value) durability() (event.Durability, error) {
-	b, err := v.text()
+func durabilityOf(v jsonl.Value) (event.Durability, error) {
+	b, err := v.Text()
 	if err != nil {
 		return 0, err
 	}
 	return event.ParseDurability(string(b))
 }
 
-func (v value) size() (int64, error) {
-	n, err := v.uint(63)
+func sizeOf(v jsonl.Value) (int64, error) {
+	n, err := v.Uint(63)
 	return int64(n), err // #nosec G115 -- of 63 bits
+}
+
+func toldOf(v jsonl.Value) (event.Told, error) {
+	b, err := v.Text()
+	if err != nil {
+		return 0, err
+	}
+	for t := range event.NumTold {
+		if t > 0 && event.Told(t).String() == string(b) {
+			return event.Told(t), nil
+		}
+	}
+	return event.ParseTold(string(b))
 }
 
 var errEmptyReason = errors.New("is empty")
 
-func (d *decoder) reason(v value) (string, error) {
+func (d *decoder) reason(v jsonl.Value) (string, error) {
 	s, err := d.name(v)
 	if err == nil && s == "" {
 		err = errEmptyReason

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -27,13 +28,22 @@ func Append(dst []byte, r *event.Row) []byte {
 		return AppendSwap(dst, &r.Swap)
 	case event.KindGap:
 		return AppendGap(dst, &r.Gap)
+	case event.KindMessage:
+		return AppendMessage(dst, &r.Message)
+	case event.KindTold:
+		return AppendTold(dst, &r.Told)
+	case event.KindPhase:
+		return AppendPhase(dst, &r.Phase)
+	case event.KindStop:
+		return AppendStop(dst, &r.Stop)
 	}
 	return dst
 }
 
 // AppendStart appends the row that starts a run.
 func AppendStart(dst []byte, h *event.Start) []byte {
-	dst = append(dst, `{"kind":"header","format":"`+Format+`"`...)
+	dst = append(dst, `{"kind":"start","format":"`+Format+`"`...)
+	dst = appendOptional(dst, `,"run":`, h.Run)
 	dst = appendTime(dst, `,"time":`, h.Time)
 	var cut cuts // of what the user names: nothing to tell
 	dst = appendCut(dst, `,"plan":`, h.Plan, &cut, 0)
@@ -96,6 +106,7 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 	dst = appendCutOptional(dst, `,"fault":`, c.Fault, &cut, cutFault)
 	dst = appendCut(dst, `,"reason":`, c.Reason, &cut, cutReason)
 	dst = appendCutOptional(dst, `,"error":`, c.Error, &cut, cutError)
+	dst = appendOptional(dst, `,"told":`, c.Told.String())
 	dst = appendCuts(dst, cut)
 	return append(dst, "}\n"...)
 }
@@ -118,6 +129,8 @@ func appendTransaction(dst []byte, t *event.Transaction, room Room) []byte {
 	dst = appendCutOptional(dst, `,"cause":`, t.Cause, &cut, cutCause)
 	dst = appendCutOptional(dst, `,"fault":`, t.Fault, &cut, cutFault)
 	dst = appendBool(dst, `,"reply_sent":`, t.ReplySent)
+	dst = appendInstant(dst, `,"handed":`, t.Handed)
+	dst = appendFlag(dst, `,"ambiguous":true`, t.Ambiguous)
 	dst = appendCuts(dst, cut)
 	return append(dst, "}\n"...)
 }
@@ -136,17 +149,60 @@ func appendAttempt(dst []byte, a *event.Attempt, room Room) []byte {
 	dst = appendShared(dst, `,"token":`, a.Token, room, &cut, cutToken)
 	dst = appendSharedID(dst, `,"storm_id":`, a.StormID, room, &cut, cutStormID)
 	dst = appendSharedID(dst, `,"message_id":`, a.MessageID, room, &cut, cutMessageID)
+	dst = appendCutOptional(dst, `,"orcpt":`, a.ORCPT, &cut, cutORCPT)
+	dst = appendInstant(dst, `,"mail":`, a.Mail)
 	dst = appendEnding(dst, a.Ending)
 	dst = appendReply(dst, a.Stage, a.Code, a.Enhanced)
 	dst = appendCutOptional(dst, `,"cause":`, a.Cause, &cut, cutCause)
 	dst = appendCutOptional(dst, `,"fault":`, a.Fault, &cut, cutFault)
 	dst = appendBool(dst, `,"delivered":`, a.Delivered)
 	dst = appendBool(dst, `,"reply_sent":`, a.ReplySent)
+	dst = appendInstant(dst, `,"handed":`, a.Handed)
 	dst = appendFlag(dst, `,"ambiguous":true`, a.Ambiguous)
-	dst = append(dst, `,"size":`...)
-	dst = strconv.AppendInt(dst, a.Size, 10)
+	dst = appendCount(dst, `,"size":`, uint64(max(a.Size, 0))) // #nosec G115 -- not negative
 	dst = appendFlag(dst, `,"amends":true`, a.Amends)
 	dst = appendCuts(dst, cut)
+	return append(dst, "}\n"...)
+}
+
+// AppendMessage appends the row of what is the message's own.
+func AppendMessage(dst []byte, m *event.Message) []byte {
+	dst = appendUint(dst, `{"kind":"message","conn":`, m.Conn)
+	dst = appendUint(dst, `,"message":`, m.Message)
+	dst = appendTime(dst, `,"time":`, m.Time)
+	if m.Headers {
+		var cut cuts // readers cut what they compare with at the same length: nothing to tell
+		dst = appendCut(dst, `,"storm_id":`, m.StormID, &cut, cutStormID)
+		dst = appendCut(dst, `,"message_id":`, m.MessageID, &cut, cutMessageID)
+	}
+	if m.Hashed {
+		dst = jsonl.AppendHash(append(dst, `,"body_xxh64":`...), m.Body)
+		dst = appendUint(dst, `,"size":`, uint64(max(m.Size, 0))) // #nosec G115 -- not negative
+	}
+	dst = appendFlag(dst, `,"seven_bit":true`, m.SevenBit)
+	return append(dst, "}\n"...)
+}
+
+// AppendTold appends the row that says of one reply whether the client knows it.
+func AppendTold(dst []byte, t *event.Exception) []byte {
+	dst = appendUint(dst, `{"kind":"told","conn":`, t.Conn)
+	dst = appendUint(dst, `,"message":`, t.Message)
+	var cut cuts // as in the attempt, which tells
+	dst = appendCutOptional(dst, `,"recipient":`, t.Recipient, &cut, cutRecipient)
+	dst = appendText(dst, `,"told":`, t.Told.String())
+	return append(dst, "}\n"...)
+}
+
+// AppendPhase appends the row of a phase that begins.
+func AppendPhase(dst []byte, p *event.Phase) []byte {
+	dst = appendTime(dst, `{"kind":"phase","time":`, p.Time)
+	dst = appendText(dst, `,"phase":`, p.Phase)
+	return append(dst, "}\n"...)
+}
+
+// AppendStop appends the last row of a run.
+func AppendStop(dst []byte, s *event.Stop) []byte {
+	dst = appendTime(dst, `{"kind":"stop","time":`, s.Time)
 	return append(dst, "}\n"...)
 }
 
@@ -158,7 +214,7 @@ func appendCommon(dst []byte, key string, conn uint64, listener string, client n
 		if client.Addr().Zone() == "" {
 			dst = append(client.AppendTo(dst), '"')
 		} else { // a zone may hold any character
-			dst = appendString(dst[:len(dst)-1], client.String())
+			dst = jsonl.AppendString(dst[:len(dst)-1], client.String())
 		}
 	}
 	dst = appendTime(dst, `,"time":`, from)
@@ -191,8 +247,16 @@ func appendTime(dst []byte, key string, t time.Time) []byte {
 	return append(dst, '"')
 }
 
+// appendInstant appends the instant unless it is the zero one.
+func appendInstant(dst []byte, key string, t time.Time) []byte {
+	if t.IsZero() {
+		return dst
+	}
+	return appendTime(dst, key, t)
+}
+
 func appendText[T string | []byte](dst []byte, key string, s T) []byte {
-	return appendString(append(dst, key...), s)
+	return jsonl.AppendString(append(dst, key...), s)
 }
 
 func appendOptional[T string | []byte](dst []byte, key string, s T) []byte {

@@ -5,63 +5,69 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // The helpers make the setter of a field from the place that it fills.
 
-func instant(at func(*event.Row) *time.Time) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.instant(); return err }
+func instant(at func(*event.Row) *time.Time) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Instant(); return err }
 }
 
-func name(at func(*event.Row) *string) func(*decoder, *event.Row, value) error {
-	return func(d *decoder, r *event.Row, v value) (err error) { *at(r), err = d.name(v); return err }
+func name(at func(*event.Row) *string) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(d *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = d.name(v); return err }
 }
 
-func octets(at func(*event.Row) *[]byte) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.text(); return err }
+func octets(at func(*event.Row) *[]byte) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Text(); return err }
 }
 
-func count(at func(*event.Row) *uint64) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.uint(64); return err }
+func count(at func(*event.Row) *uint64) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Uint(64); return err }
 }
 
-func flag(at func(*event.Row) *bool) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.bool(); return err }
+func flag(at func(*event.Row) *bool) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Bool(); return err }
 }
 
-func client(at func(*event.Row) *netip.AddrPort) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.client(); return err }
+func client(at func(*event.Row) *netip.AddrPort) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = clientOf(v); return err }
 }
 
-func stage(at func(*event.Row) *smtp.Stage) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.stage(); return err }
+func stage(at func(*event.Row) *smtp.Stage) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = stageOf(v); return err }
 }
 
-func code(at func(*event.Row) *smtp.Code) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.code(); return err }
+func code(at func(*event.Row) *smtp.Code) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = codeOf(v); return err }
 }
 
-func enhanced(at func(*event.Row) *smtp.Enhanced) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.enhanced(); return err }
+func enhanced(at func(*event.Row) *smtp.Enhanced) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = enhancedOf(v); return err }
 }
 
-func ending(at func(*event.Row) *event.Ending) func(*decoder, *event.Row, value) error {
-	return func(_ *decoder, r *event.Row, v value) (err error) { *at(r), err = v.ending(); return err }
+func ending(at func(*event.Row) *event.Ending) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = endingOf(v); return err }
+}
+
+func told(at func(*event.Row) *event.Told) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = toldOf(v); return err }
 }
 
 const required, optional = true, false
 
-// rowFields lists the keys of each kind, beside "kind".
+// rowFields lists the keys of each kind, beside "kind". Others are ignored, so that a later version may add some.
 var rowFields = [event.NumKinds][]field{
 	event.KindStart: {
-		{"format", required, func(_ *decoder, _ *event.Row, v value) error { return v.format() }},
+		{"format", required, func(_ *decoder, _ *event.Row, v jsonl.Value) error { return formatOf(v) }},
+		{"run", optional, name(func(r *event.Row) *string { return &r.Start.Run })},
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Start.Time })},
 		{"plan", required, name(func(r *event.Row) *string { return &r.Start.Plan })},
 		{"plan_hash", required, name(func(r *event.Row) *string { return &r.Start.PlanHash })},
 		{"seed", required, count(func(r *event.Row) *uint64 { return &r.Start.Seed })},
-		{"durability", required, func(_ *decoder, r *event.Row, v value) (err error) {
-			r.Start.Durability, err = v.durability()
+		{"durability", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Start.Durability, err = durabilityOf(v)
 			return err
 		}},
 	},
@@ -101,11 +107,12 @@ var rowFields = [event.NumKinds][]field{
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Connection.Code })},
 		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Connection.Enhanced })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Connection.Fault })},
-		{"reason", required, func(d *decoder, r *event.Row, v value) (err error) {
+		{"reason", required, func(d *decoder, r *event.Row, v jsonl.Value) (err error) {
 			r.Connection.Reason, err = d.reason(v)
 			return err
 		}},
 		{"error", optional, name(func(r *event.Row) *string { return &r.Connection.Error })},
+		{"told", optional, told(func(r *event.Row) *event.Told { return &r.Connection.Told })},
 		{"cut", optional, name(func(r *event.Row) *string { return &r.Connection.Cut })},
 	},
 	event.KindTransaction: {
@@ -126,6 +133,8 @@ var rowFields = [event.NumKinds][]field{
 		{"cause", optional, name(func(r *event.Row) *string { return &r.Transaction.Cause })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Transaction.Fault })},
 		{"reply_sent", required, flag(func(r *event.Row) *bool { return &r.Transaction.ReplySent })},
+		{"handed", optional, instant(func(r *event.Row) *time.Time { return &r.Transaction.Handed })},
+		{"ambiguous", optional, flag(func(r *event.Row) *bool { return &r.Transaction.Ambiguous })},
 		{"cut", optional, name(func(r *event.Row) *string { return &r.Transaction.Cut })},
 	},
 	event.KindAttempt: {
@@ -142,6 +151,8 @@ var rowFields = [event.NumKinds][]field{
 		{"token", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Token })},
 		{"storm_id", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.StormID })},
 		{"message_id", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.MessageID })},
+		{"orcpt", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.ORCPT })},
+		{"mail", optional, instant(func(r *event.Row) *time.Time { return &r.Attempt.Mail })},
 		{"ending", required, ending(func(r *event.Row) *event.Ending { return &r.Attempt.Ending })},
 		{"stage", required, stage(func(r *event.Row) *smtp.Stage { return &r.Attempt.Stage })},
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Attempt.Code })},
@@ -150,9 +161,45 @@ var rowFields = [event.NumKinds][]field{
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Attempt.Fault })},
 		{"delivered", required, flag(func(r *event.Row) *bool { return &r.Attempt.Delivered })},
 		{"reply_sent", required, flag(func(r *event.Row) *bool { return &r.Attempt.ReplySent })},
+		{"handed", optional, instant(func(r *event.Row) *time.Time { return &r.Attempt.Handed })},
 		{"ambiguous", optional, flag(func(r *event.Row) *bool { return &r.Attempt.Ambiguous })},
-		{"size", required, func(_ *decoder, r *event.Row, v value) (err error) { r.Attempt.Size, err = v.size(); return err }},
+		{"size", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { r.Attempt.Size, err = sizeOf(v); return err }},
 		{"amends", optional, flag(func(r *event.Row) *bool { return &r.Attempt.Amends })},
 		{"cut", optional, name(func(r *event.Row) *string { return &r.Attempt.Cut })},
+	},
+	event.KindMessage: {
+		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Message.Conn })},
+		{"message", required, count(func(r *event.Row) *uint64 { return &r.Message.Message })},
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Message.Time })},
+		{"storm_id", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Message.Headers = true
+			r.Message.StormID, err = v.Text()
+			return err
+		}},
+		{"message_id", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Message.Headers = true
+			r.Message.MessageID, err = v.Text()
+			return err
+		}},
+		{"body_xxh64", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Message.Hashed = true
+			r.Message.Body, err = v.Hash()
+			return err
+		}},
+		{"size", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { r.Message.Size, err = sizeOf(v); return err }},
+		{"seven_bit", optional, flag(func(r *event.Row) *bool { return &r.Message.SevenBit })},
+	},
+	event.KindTold: {
+		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Told.Conn })},
+		{"message", required, count(func(r *event.Row) *uint64 { return &r.Told.Message })},
+		{"recipient", optional, octets(func(r *event.Row) *[]byte { return &r.Told.Recipient })},
+		{"told", required, told(func(r *event.Row) *event.Told { return &r.Told.Told })},
+	},
+	event.KindPhase: {
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Phase.Time })},
+		{"phase", required, name(func(r *event.Row) *string { return &r.Phase.Phase })},
+	},
+	event.KindStop: {
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Stop.Time })},
 	},
 }

@@ -45,19 +45,20 @@ func TestAmendedRows(t *testing.T) {
 			h := &history{buf: AppendStart(nil, &test.header)}
 			test.write(h)
 			var got []string
-			_, amended, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *event.Row) {
+			scanned, err := Each(Input{"h", bytes.NewReader(h.buf)}, func(row *event.Row) error {
 				switch a := &row.Attempt; row.Kind {
 				case event.KindAttempt:
 					got = append(got, fmt.Sprintf("%s %d %v", a.Recipient, a.Code, a.Ending))
 				case event.KindConnection:
 					got = append(got, "connection")
 				}
+				return nil
 			})
 			if err != nil || !slices.Equal(got, test.want) {
 				t.Errorf("got %q, error %v; want %q", got, err, test.want)
 			}
-			if rows := strings.Count(string(h.buf), `"kind":"attempt"`) + strings.Count(string(h.buf), `"kind":"connection"`); rows != len(got)+int(amended) {
-				t.Errorf("%d rows became %d, and %d that were amended", rows, len(got), amended)
+			if rows := strings.Count(string(h.buf), `"kind":"attempt"`) + strings.Count(string(h.buf), `"kind":"connection"`); rows != len(got)+int(scanned.Amended) {
+				t.Errorf("%d rows became %d, and %d that were amended", rows, len(got), scanned.Amended)
 			}
 		})
 	}

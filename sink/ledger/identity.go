@@ -8,9 +8,6 @@ import "bytes"
 
 var closing = []byte{'>'}
 
-// normalID returns the normal form.
-func normalID(id string) string { return string(appendNormal(nil, []byte(id))) }
-
 func appendNormal(dst, id []byte) []byte {
 	n := len(id)
 	if n >= 2 && id[0] == '<' && (id[n-1] == '>' || n >= MaxValue) { // of one that was cut the end is missing

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // OpenConfig says how a ledger file is opened.
@@ -38,7 +38,7 @@ func (r Recovery) Warning() string {
 }
 
 // Open opens the ledger at path, or creates it, and appends the header of a new run. A torn last row, as a killed process leaves it,
-// is cut off; a corrupt row before it is an *InputError that names file and line, and the file stays as it is. So does a file that is
+// is cut off; a corrupt row before it is an *jsonl.InputError that names file and line, and the file stays as it is. So does a file that is
 // no ledger. While the writer is open no other Open of the same file succeeds (on systems with flock).
 //
 // #nosec G302 G304 -- the user names the file; a sink that root started writes what its user is to read
@@ -97,7 +97,7 @@ func recoverRows(f io.Reader, name string, replay func(*event.Row) error) (int64
 			break
 		}
 		if err != nil {
-			if r.lines.number == 0 && startsHeader(r.lines.tail) { // nothing, or a torn first row
+			if r.lines.Number == 0 && startsLedger(r.lines.Tail) { // nothing, or a torn first row
 				break
 			}
 			return 0, found, err
@@ -108,22 +108,26 @@ func recoverRows(f io.Reader, name string, replay func(*event.Row) error) (int64
 		}
 		if replay != nil {
 			if err := finals.take(&row); err != nil {
-				return 0, found, inputError(name, r.Line(), err)
+				return 0, found, jsonl.At(name, r.Line(), err)
 			}
 		}
 	}
 	if err := finals.end(); err != nil {
-		return 0, found, inputError(name, r.Line(), err)
+		return 0, found, jsonl.At(name, r.Line(), err)
 	}
 	found.Torn = r.Torn()
-	return r.lines.offset, found, nil
+	return r.lines.Offset, found, nil
 }
 
-// startsHeader reports whether text may be the start of a header row: only then is a file without any row a ledger of ours.
-func startsHeader(text []byte) bool {
-	start := []byte(`{"kind":"header","format":"` + Format + `"`)
-	n := min(len(text), len(start))
-	return bytes.Equal(text[:n], start[:n])
+// startsLedger reports whether text may be the beginning of a first row: only then is a file without any row a ledger of ours.
+func startsLedger(text []byte) bool {
+	for _, start := range []string{`{"kind":"start","format":"` + Format + `"`, `{"kind":"header","format":"` + format1 + `"`} {
+		n := min(len(text), len(start))
+		if string(text[:n]) == start[:n] {
+			return true
+		}
+	}
+	return false
 }
 
 // dataFile syncs data alone where the system can.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 func openTest(t *testing.T, path string, replay func(*event.Row) error) (*Writer, Recovery, error) {
@@ -79,7 +80,7 @@ func TestOpenGoesOn(t *testing.T) {
 			if (found.Warning() != "") != (test.tail != "") {
 				t.Errorf("Warning() = %q", found.Warning())
 			}
-			if got := strings.Join(replayed, " "); got != "header attempt1 attempt2" {
+			if got := strings.Join(replayed, " "); got != "start attempt1 attempt2" {
 				t.Errorf("replayed %q", got)
 			}
 			if err := w.Close(); err != nil {
@@ -100,12 +101,12 @@ func TestOpenGoesOn(t *testing.T) {
 func TestOpenLeavesOtherFilesAlone(t *testing.T) {
 	good := string(AppendStart(nil, &event.Start{Time: epoch}))
 	tests := []struct{ name, text, want string }{
-		{"text without a line feed", "hello", `:1: not a ledger: it does not start with a header row of smtpstorm/ledger/1, but with "hello"`},
+		{"text without a line feed", "hello", `:1: not a ledger: it does not begin with a start row of smtpstorm/ledger/2, but with "hello"`},
 		{"text", "hello\nworld\n", `:1: not a ledger`},
-		{"rows without a header", goldenRows[2].line + "\n", `:1: not a ledger`},
+		{"rows without a start", goldenRows[2].line + "\n", `:1: not a ledger`},
 		{"corrupt row in the middle", good + "{\"kind\":\"attempt\",\"co\n" + good, `:2: a string does not end`},
 		{"corrupt last row with its line feed", good + "\x00\x00\n", `:2: not a JSON object`},
-		{"line too long", good + strings.Repeat("x", MaxLine+1) + "\n", `:2: a line of more than 1048576 octets`},
+		{"line too long", good + strings.Repeat("x", jsonl.MaxLine+1) + "\n", `:2: a line of more than 1048576 octets`},
 	}
 	for _, test := range tests {
 		path := filepath.Join(t.TempDir(), "file")
@@ -113,7 +114,7 @@ func TestOpenLeavesOtherFilesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, err := openTest(t, path, nil)
-		var input *InputError
+		var input *jsonl.InputError
 		if !errors.As(err, &input) || !strings.HasPrefix(err.Error(), path+test.want) {
 			t.Errorf("%s:\n got %v\nwant %s", test.name, err, path+test.want)
 		}

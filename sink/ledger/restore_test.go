@@ -57,7 +57,7 @@ func TestRestorer(t *testing.T) {
 		}
 		got.calls["seen"]++
 	}}
-	if _, _, err := eachRow(Input{"h", bytes.NewReader(h.buf)}, func(row *event.Row) { _ = r.Row(row) }); err != nil {
+	if _, err := Each(Input{"h", bytes.NewReader(h.buf)}, r.Row); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int{

@@ -26,8 +26,8 @@ var goldenRows = []struct {
 	row  event.Row
 	line string
 }{
-	{"header", event.Row{Kind: event.KindStart, Start: event.Start{Time: at(0), Plan: "calm", PlanHash: "00c0ffee", Seed: 1<<64 - 1, Durability: event.Batch}},
-		`{"kind":"header","format":"smtpstorm/ledger/1","time":"2026-01-31T10:20:30.5Z","plan":"calm","plan_hash":"00c0ffee","seed":18446744073709551615,"durability":"batch"}`},
+	{"start", event.Row{Kind: event.KindStart, Start: event.Start{Run: "R1", Time: at(0), Plan: "calm", PlanHash: "00c0ffee", Seed: 1<<64 - 1, Durability: event.Batch}},
+		`{"kind":"start","format":"smtpstorm/ledger/2","run":"R1","time":"2026-01-31T10:20:30.5Z","plan":"calm","plan_hash":"00c0ffee","seed":18446744073709551615,"durability":"batch"}`},
 	{"swap", event.Row{Kind: event.KindSwap, Swap: event.Swap{Time: at(1), Plan: "storm", PlanHash: "1f", Seed: 7, Restart: true}},
 		`{"kind":"swap","time":"2026-01-31T10:20:31.5Z","plan":"storm","plan_hash":"1f","seed":7,"restart":true}`},
 	{"gap", event.Row{Kind: event.KindGap, Gap: event.Gap{Rows: 12, Error: "no space left on device"}},
@@ -61,7 +61,17 @@ var goldenRows = []struct {
 		Conn: 9, Listener: "mx1", Time: at(0), End: at(1), Sender: []byte("a\"b\\\x01@x"), Recipient: []byte("g\xc3\xbcn@\xff\x80"), Token: []byte{}, Ending: event.EndLost, Stage: smtp.StageData,
 	}},
 		`{"kind":"attempt","conn":9,"listener":"mx1","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","sender":"a\"b\\\u0001@x","recipient":"gün@\udcff\udc80",` +
-			`"token":"","ending":"lost","stage":"data","delivered":false,"reply_sent":false,"size":0}`},
+			`"token":"","ending":"lost","stage":"data","delivered":false,"reply_sent":false}`},
+	{"message", event.Row{Kind: event.KindMessage, Message: event.Message{
+		Conn: 9, Message: 3, Time: at(1), Headers: true, StormID: []byte("run-1"), Hashed: true, Body: 0xef46db3751d8e999, Size: 12, SevenBit: true,
+	}},
+		`{"kind":"message","conn":9,"message":3,"time":"2026-01-31T10:20:31.5Z","storm_id":"run-1","message_id":"","body_xxh64":"ef46db3751d8e999","size":12,"seven_bit":true}`},
+	{"message of which nothing is known", event.Row{Kind: event.KindMessage, Message: event.Message{Conn: 9, Message: 3, Time: at(1)}},
+		`{"kind":"message","conn":9,"message":3,"time":"2026-01-31T10:20:31.5Z"}`},
+	{"told", event.Row{Kind: event.KindTold, Told: event.Exception{Conn: 9, Message: 3, Recipient: []byte("r1@a.example"), Told: event.ToldNo}},
+		`{"kind":"told","conn":9,"message":3,"recipient":"r1@a.example","told":"untold"}`},
+	{"phase", event.Row{Kind: event.KindPhase, Phase: event.Phase{Time: at(1), Phase: "outage"}}, `{"kind":"phase","time":"2026-01-31T10:20:31.5Z","phase":"outage"}`},
+	{"stop", event.Row{Kind: event.KindStop, Stop: event.Stop{Time: at(1)}}, `{"kind":"stop","time":"2026-01-31T10:20:31.5Z"}`},
 }
 
 func TestRowsAsTheyStandInAFile(t *testing.T) {
@@ -81,7 +91,8 @@ func TestRowsAsTheyStandInAFile(t *testing.T) {
 
 // normal makes empty slices nil, which encode the same.
 func normal(r event.Row) event.Row {
-	for _, b := range []*[]byte{&r.Connection.Helo, &r.Transaction.Sender, &r.Transaction.Token, &r.Attempt.Sender, &r.Attempt.Recipient, &r.Attempt.Token, &r.Attempt.StormID, &r.Attempt.MessageID} {
+	for _, b := range []*[]byte{&r.Connection.Helo, &r.Transaction.Sender, &r.Transaction.Token, &r.Attempt.Sender, &r.Attempt.Recipient, &r.Attempt.Token, &r.Attempt.StormID, &r.Attempt.MessageID,
+		&r.Attempt.ORCPT, &r.Message.StormID, &r.Message.MessageID, &r.Told.Recipient} {
 		if len(*b) == 0 {
 			*b = nil
 		}
@@ -115,7 +126,7 @@ func drawRow(t *rapid.T) event.Row {
 	r := event.Row{Kind: event.Kind(rapid.IntRange(0, event.NumKinds-1).Draw(t, "kind"))}
 	switch r.Kind {
 	case event.KindStart:
-		r.Start = event.Start{Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Durability: event.Durability(rapid.IntRange(0, event.NumDurabilities-1).Draw(t, "durability"))}
+		r.Start = event.Start{Run: text("run"), Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Durability: event.Durability(rapid.IntRange(0, event.NumDurabilities-1).Draw(t, "durability"))}
 	case event.KindSwap:
 		r.Swap = event.Swap{Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Restart: flag("restart")}
 	case event.KindGap:
@@ -125,7 +136,7 @@ func drawRow(t *rapid.T) event.Row {
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Phase: text("phase"), Helo: octets("helo"), Extended: flag("extended"),
 			TLS: text("tls"), Messages: number("messages"), Attempts: number("attempts"), Delivered: number("delivered"), OctetsIn: number("in"), OctetsOut: number("out"),
 			User: text("user"), Injections: number("injections"), BadSwitches: number("bad"), BadSwitch: text("switch"), LongHeaders: number("long"),
-			Undeclared8Bit: number("8bit"), Code: code(), Fault: text("fault"), Reason: "r" + text("reason"), Error: text("error"),
+			Undeclared8Bit: number("8bit"), Code: code(), Fault: text("fault"), Reason: "r" + text("reason"), Error: text("error"), Told: event.Told(rapid.IntRange(0, event.NumTold-1).Draw(t, "told")),
 		}
 		if r.Connection.Code != 0 {
 			r.Connection.Stage, r.Connection.Enhanced = stage(), enhanced()
@@ -133,15 +144,29 @@ func drawRow(t *rapid.T) event.Row {
 	case event.KindTransaction:
 		r.Transaction = event.Transaction{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
-			N: number("n"), Token: octets("token"), Ending: end(), Stage: stage(), Code: code(), Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), ReplySent: flag("sent"),
+			N: number("n"), Token: octets("token"), Ending: end(), Stage: stage(), Code: code(), Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), ReplySent: flag("sent"), Handed: instant("handed"), Ambiguous: flag("ambiguous"),
 		}
 	case event.KindAttempt:
 		r.Attempt = event.Attempt{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
 			Recipient: octets("recipient"), N: number("n"), Token: octets("token"), StormID: octets("storm"), MessageID: octets("id"), Ending: end(), Stage: stage(), Code: code(),
 			Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), Delivered: flag("delivered"), ReplySent: flag("sent"), Ambiguous: flag("ambiguous"),
-			Size: rapid.Int64Range(0, 1<<62).Draw(t, "size"), Amends: flag("amends"),
+			Size: rapid.Int64Range(0, 1<<62).Draw(t, "size"), Amends: flag("amends"), ORCPT: octets("orcpt"), Mail: instant("mail"), Handed: instant("handed"),
 		}
+	case event.KindMessage:
+		r.Message = event.Message{Conn: number("conn"), Message: number("message"), Time: instant("time"), SevenBit: flag("seven bit")}
+		if flag("headers") {
+			r.Message.Headers, r.Message.StormID, r.Message.MessageID = true, octets("storm"), octets("id")
+		}
+		if flag("hashed") {
+			r.Message.Hashed, r.Message.Body, r.Message.Size = true, number("body"), rapid.Int64Range(0, 1<<62).Draw(t, "size")
+		}
+	case event.KindTold:
+		r.Told = event.Exception{Conn: number("conn"), Message: number("message"), Recipient: octets("recipient"), Told: event.Told(rapid.IntRange(1, event.NumTold-1).Draw(t, "told"))}
+	case event.KindPhase:
+		r.Phase = event.Phase{Time: instant("time"), Phase: text("phase")}
+	case event.KindStop:
+		r.Stop = event.Stop{Time: instant("time")}
 	}
 	return r
 }
@@ -171,10 +196,12 @@ func TestStrictDecoder(t *testing.T) {
 		{"nothing", ``, "not a JSON object"},
 		{"array", `[]`, "not a JSON object"},
 		{"no kind", `{"rows":1}`, `key "kind": missing`},
-		{"unknown kind", `{"kind":"gup"}`, `key "kind": unknown kind "gup" (valid: header connection transaction attempt swap gap)`},
+		{"unknown kind", `{"kind":"gup"}`, `unknown kind "gup" (valid: start connection transaction attempt swap gap message told phase stop)`},
 		{"kind of another shape", `{"kind":7}`, `key "kind": a number where a string is due`},
 		{"missing key", `{"kind":"gap","rows":1}`, `key "error": missing`},
-		{"unknown key", `{"kind":"gap","rows":1,"error":"","x":1}`, `key "x": unknown in a row of kind gap (valid: kind rows error)`},
+		{"key of a later version", `{"kind":"gap","rows":1,"error":"","x":1}`, ""},
+		{"told without a value", `{"kind":"told","conn":1,"message":1,"told":""}`, `key "told": unknown value "" (valid: told untold unknown)`},
+		{"a hash that is none", `{"kind":"message","conn":1,"message":1,"time":"2026-01-31T10:20:31.5Z","body_xxh64":"00C0FFEE00c0ffee"}`, `key "body_xxh64": "00C0FFEE00c0ffee" is not a hash`},
 		{"key twice", `{"kind":"gap","rows":1,"rows":1,"error":""}`, `key "rows": given twice`},
 		{"negative", `{"kind":"gap","rows":-1,"error":""}`, `key "rows": -1 is no whole number from 0 to 18446744073709551615`},
 		{"fraction", `{"kind":"gap","rows":1.5,"error":""}`, `key "rows": 1.5 is no whole number`},
@@ -190,7 +217,7 @@ func TestStrictDecoder(t *testing.T) {
 		{"lone high surrogate", `{"kind":"\ud800"}`, "invalid escape"},
 		{"surrogate pair", `{"kind":"\ud83d\ude00"}`, `unknown kind "😀"`},
 		{"bad time", `{"kind":"swap","time":"yesterday","plan":"","plan_hash":"","seed":0}`, `key "time": "yesterday" is no time such as`},
-		{"bad format", `{"kind":"header","format":"smtpstorm/ledger/2"}`, `key "format": "smtpstorm/ledger/2" is unknown (valid: smtpstorm/ledger/1)`},
+		{"bad format", `{"kind":"start","format":"smtpstorm/ledger/3"}`, `key "format": "smtpstorm/ledger/3" is unknown (valid: smtpstorm/ledger/2 smtpstorm/ledger/1)`},
 	}
 	for _, test := range tests {
 		var d decoder

@@ -88,11 +88,11 @@ func Summarize(in Input) (*Summary, error) {
 	s := &summarizer{
 		reasons: make(map[string]uint64), replies: make(map[replyKey]uint64), units: make(map[[2]uint64]unitCounts), open: make(map[uint64]struct{}),
 	}
-	torn, amended, err := eachRow(in, s.row)
+	scanned, err := Each(in, func(row *event.Row) error { s.row(row); return nil })
 	if err != nil {
 		return nil, err
 	}
-	s.TornOctets, s.AmendedRows = torn, amended
+	s.TornOctets, s.AmendedRows = scanned.Torn, scanned.Amended
 	return s.finish(), nil
 }
 

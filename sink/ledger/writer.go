@@ -76,6 +76,7 @@ type Writer struct {
 	pending  []commit
 	spare    []commit
 	gap      []byte
+	stop     []byte // the last row
 	stats    WriterStats
 	writeErr error // of the last write, nil when it succeeded
 	syncErr  error // of the last sync, nil when it succeeded
@@ -140,6 +141,13 @@ func (w *Writer) Swap(s *event.Swap) error {
 	return err
 }
 
+// Stop sets the row that Close writes as the last of the run. Without it the run looks like one that died.
+func (w *Writer) Stop(s *event.Stop) {
+	w.mu.Lock()
+	w.stop = AppendStop(w.stop[:0], s)
+	w.mu.Unlock()
+}
+
 // Stats returns the counts so far.
 func (w *Writer) Stats() WriterStats {
 	w.mu.Lock()
@@ -164,7 +172,8 @@ func (w *Writer) Close() error {
 	<-w.done
 	w.flushAll()
 	w.mu.Lock()
-	_ = w.append(nil, 0) // a last try to write the gap row, if one is owed; what is lost is counted already
+	n := uint64(min(len(w.stop), 1))
+	_ = w.append(w.stop, n) // also a last try to write the gap row, if one is owed; what is lost is counted already
 	w.closed = true
 	w.mu.Unlock()
 	if w.durability != event.None {

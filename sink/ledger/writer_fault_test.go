@@ -142,10 +142,11 @@ func TestFullDisk(t *testing.T) {
 					t.Errorf("the file holds %q, want a gap and a row", got)
 				}
 				var gap event.Gap
-				_, _, _ = eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *event.Row) {
+				_, _ = Each(Input{"file", bytes.NewReader(f.data)}, func(r *event.Row) error {
 					if r.Kind == event.KindGap {
 						gap = r.Gap
 					}
+					return nil
 				})
 				if gap.Rows != turns || !strings.Contains(gap.Error, "no space left") {
 					t.Errorf("gap %+v, want %d rows for want of space", gap, turns)

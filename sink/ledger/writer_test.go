@@ -111,16 +111,17 @@ func (f *memoryFile) tokens(t *testing.T) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var got []string
-	torn, _, err := eachRow(Input{"file", bytes.NewReader(f.data)}, func(r *event.Row) {
+	scanned, err := Each(Input{"file", bytes.NewReader(f.data)}, func(r *event.Row) error {
 		switch r.Kind {
 		case event.KindAttempt:
 			got = append(got, string(r.Attempt.Token))
 		case event.KindGap:
 			got = append(got, "gap")
 		}
+		return nil
 	})
-	if err != nil || torn > 0 {
-		t.Fatalf("%v, %d octets torn, in\n%s", err, torn, f.data)
+	if err != nil || scanned.Torn > 0 {
+		t.Fatalf("%v, %d octets torn, in\n%s", err, scanned.Torn, f.data)
 	}
 	return strings.Join(got, " ")
 }

@@ -12,7 +12,10 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/dsn"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 func newLedgerCommand(stdout io.Writer) *cobra.Command {
@@ -51,65 +54,153 @@ func newSummarizeCommand(stdout io.Writer) *cobra.Command {
 	return cmd
 }
 
+// bookFiles are the files that reconcile judges a ledger with.
+type bookFiles struct {
+	sent, queue, incidents, log, units string
+	dsn                                []string
+	ledgers                            []string
+	failOn                             string
+	options                            reconcile.Options
+	asJSON                             bool
+}
+
 func newReconcileCommand(stdout io.Writer) *cobra.Command {
-	var sent, queue, dsn string
-	asJSON := false
+	var b bookFiles
 	cmd := &cobra.Command{
-		Use:   "reconcile FILE --sent FILE [--queue FILE] [--dsn FILE]",
-		Short: "put every recipient of every message that a sender claims to have sent into exactly one class",
-		Long: `reconcile compares a ledger with what a sender says it sent, still holds (--queue) and was told (--dsn), each a file of JSON Lines. Every
-(token, recipient) of --sent falls into exactly one class: accepted-once, duplicated-ambiguous, duplicated-unexplained, bounced, open,
-expired, lost. Without --queue nobody can tell open from lost: the class is open-or-lost. docs/ledger.md describes classes and files.
-`,
-		Example: `  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl
-  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl \
-    --queue queue.jsonl --dsn dsn.jsonl`,
-		Args: oneLedger,
+		Use:   "reconcile FILE... --sent FILE [--queue FILE] [--dsn FILE] [--incidents FILE]",
+		Short: "say what became of every recipient of every message that a sender claims to have sent",
+		Long: `reconcile compares ledgers with what a sender says it sent, still holds (--queue) and notified (--dsn). Every (message, recipient) of
+--sent gets exactly one fate, and what is wrong is listed as findings. docs/books.md describes fates, findings and files.
+
+Give --queue and --dsn even if the files are empty: without them nobody can tell lost from undetermined.`,
+		Example: `  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl \
+    --queue queue.jsonl --dsn dsn.jsonl --units units.jsonl`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{errors.New("reconcile: no file given (want a ledger, or several)")}
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			if sent == "" {
+			if b.sent == "" {
 				return &usageError{errors.New("reconcile: --sent FILE is missing: without it nobody knows what should have arrived")}
 			}
-			return reconcile(stdout, asJSON, args[0], sent, queue, dsn)
+			b.ledgers = args
+			return b.reconcile(stdout)
 		},
 	}
-	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "nothing is lost, and the sink explains every duplicate"},
-		cli.Exit{Status: exitFailed, Meaning: "something is lost, or duplicated without explanation"}, cli.Exit{Status: exitUsage, Meaning: "an input is missing or bad"})
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the books are sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
+		cli.Exit{Status: exitUsage, Meaning: "an input is missing or bad"}, cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "units are undetermined: not enough is known"})
 	flags := cmd.Flags()
-	flags.StringVar(&sent, "sent", "", "what was sent: one {\"token\", \"recipient\", ...} a line")
-	flags.StringVar(&queue, "queue", "", "what the sender's queue holds: one {\"token\" or \"sender\", \"recipient\"} a line")
-	flags.StringVar(&dsn, "dsn", "", "which notifications the sender got: one {\"token\", \"recipient\", \"action\", \"status\"} a line")
-	flags.BoolVar(&asJSON, "json", false, "print the result as JSON")
+	flags.StringVar(&b.sent, "sent", "", "`file` of what was sent: one {\"token\", \"recipient\", ...} a line")
+	flags.StringVar(&b.queue, "queue", "", "`file` of what the sender's queue holds at the end, taken as complete: one {\"recipient\", \"token\" or \"sender\"} a line, postqueue -j, exim -bp or smtpctl show queue")
+	flags.StringArrayVar(&b.dsn, "dsn", nil, "`file` of all notifications that the sender gave: one {\"recipient\", \"action\", ...} a line, or one notification as it came (.eml); may be repeated")
+	flags.StringVar(&b.incidents, "incidents", "", "`file` of what was done to the sender: one {\"time\", \"what\", \"who\"} a line")
+	flags.StringVar(&b.log, "mta-log", "", "`file` of the MTA's own log as events: one {\"time\", \"queue_id\", \"event\", ...} a line")
+	flags.StringVar(&b.units, "units", "", "`file` to write a line to for each (message, recipient), with its fate")
+	flags.DurationVar(&b.options.IncidentWindow, "incident-window", reconcile.DefaultIncidentWindow, "how long before an incident a reply may have been sent that the sender forgot by it")
+	flags.DurationVar(&b.options.MinimalBackoff, "minimal-backoff", 0, "how soon after a deferral the sender's policy lets it try again; 0: not judged")
+	flags.StringVar(&b.failOn, "fail-on", "faults,undetermined", "which findings fail: faults, undetermined, queued, none, or kinds such as lost,duplicated,altered,dsn")
+	flags.BoolVar(&b.asJSON, "json", false, "print the result as JSON")
 	return cmd
 }
 
-func reconcile(stdout io.Writer, asJSON bool, file, sent, queue, dsn string) error {
-	var in ledger.Inputs
-	for _, f := range []struct {
-		name string
-		to   *ledger.Input
-	}{{file, &in.Ledger}, {sent, &in.Sent}, {queue, &in.Queue}, {dsn, &in.Notifications}} {
-		if f.name == "" {
-			continue
-		}
-		opened, err := open(f.name)
-		if err != nil {
-			return err
-		}
-		defer opened.Close()
-		*f.to = ledger.Input{Name: f.name, R: opened}
+func (b *bookFiles) reconcile(stdout io.Writer) error {
+	failOn, err := reconcile.ParseFailOn(b.failOn)
+	if err != nil {
+		return &usageError{fmt.Errorf("--fail-on: %w", err)}
 	}
-	result, err := ledger.Reconcile(in)
+	b.options.FailOn = failOn
+	if b.options.IncidentWindow < 0 || b.options.MinimalBackoff < 0 {
+		return &usageError{errors.New("--incident-window and --minimal-backoff: want 0 or more")}
+	}
+	in, closeAll, err := b.open()
+	defer closeAll()
+	if err != nil {
+		return err
+	}
+	result, err := reconcile.Reconcile(in, b.options)
 	if err != nil {
 		return badInput(err)
 	}
-	if err := render(stdout, asJSON, result, result.WriteText); err != nil {
+	if err := render(stdout, b.asJSON, result, result.WriteText); err != nil {
 		return err
 	}
-	if !result.Clean() {
-		return fmt.Errorf("%d lost, %d duplicated without explanation", result.Classes.Lost, result.Classes.DuplicatedUnexplained)
+	if result.Verdict.Exit != reconcile.ExitSound {
+		return &verdictError{result.Verdict}
 	}
 	return nil
 }
+
+// open opens all files. Those that it opened are closed by the function that it returns, also when there is an error.
+func (b *bookFiles) open() (in reconcile.Inputs, closeAll func(), err error) {
+	var opened []io.Closer
+	closeAll = func() {
+		for _, f := range opened {
+			_ = f.Close() // they were read; the one that was written has been flushed
+		}
+	}
+	input := func(name string) (ledger.Input, error) {
+		if name == "" {
+			return ledger.Input{}, nil
+		}
+		f, err := open(name)
+		if err != nil {
+			return ledger.Input{}, err
+		}
+		opened = append(opened, f)
+		return ledger.Input{Name: name, R: f}, nil
+	}
+	for _, f := range []struct {
+		name string
+		to   *ledger.Input
+	}{{b.sent, &in.Claims}, {b.queue, &in.Queue}, {b.incidents, &in.Incidents}, {b.log, &in.Log}} {
+		if *f.to, err = input(f.name); err != nil {
+			return in, closeAll, err
+		}
+	}
+	for _, name := range b.ledgers {
+		f, err := input(name)
+		if err != nil {
+			return in, closeAll, err
+		}
+		in.Ledgers = append(in.Ledgers, f)
+	}
+	for _, name := range b.dsn {
+		in.KnowNotifications = true
+		f, err := input(name)
+		if err != nil {
+			return in, closeAll, err
+		}
+		if !strings.HasSuffix(name, ".eml") {
+			if in.DSNs.R != nil {
+				return in, closeAll, &usageError{fmt.Errorf("--dsn %s: a second file of JSON Lines (want one, and any number of .eml)", name)}
+			}
+			in.DSNs = f
+			continue
+		}
+		parsed, err := dsn.Parse(f.R)
+		if err != nil {
+			return in, closeAll, &usageError{fmt.Errorf("%s: %w", name, err)}
+		}
+		in.Notifications = append(in.Notifications, parsed...)
+	}
+	if b.units != "" {
+		f, err := os.Create(b.units) // #nosec G304 -- the file that the user names on the command line
+		if err != nil {
+			return in, closeAll, &usageError{err}
+		}
+		opened = append(opened, f)
+		in.Units = f
+	}
+	return in, closeAll, nil
+}
+
+// verdictError carries a verdict that is not sound.
+type verdictError struct{ reconcile.Verdict }
+
+// Error returns the sentence.
+func (e *verdictError) Error() string { return e.Sentence }
 
 func oneLedger(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
@@ -146,7 +237,7 @@ func open(name string) (*os.File, error) {
 
 // badInput makes an error in a file one of usage.
 func badInput(err error) error {
-	var input *ledger.InputError
+	var input *jsonl.InputError
 	if errors.As(err, &input) {
 		return &usageError{err}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // example returns the path of an example that sink/ledger keeps.
-func example(name string) string { return filepath.Join("..", "..", "ledger", "testdata", name) }
+func example(name string) string { return filepath.Join("..", "..", "reconcile", "testdata", name) }
 
 func TestLedgerReconcile(t *testing.T) {
 	dir := t.TempDir()
@@ -22,6 +22,11 @@ func TestLedgerReconcile(t *testing.T) {
 	}
 	arrived := write("arrived.jsonl", `{"token":"s+run-1@src.bench.test","recipient":"r1@a.bench.test"}`+"\n")
 	misspelt := write("misspelt.jsonl", "\n"+`{"token":"s+run-1@src.bench.test","recipent":"r1@a.bench.test"}`+"\n")
+	postqueue := write("postqueue.json", `{"queue_name": "deferred", "queue_id": "4Zq1", "arrival_time": 1769854830, "message_size": 500, "forced_expire": false, "sender": "s+run-1@src.bench.test", "recipients": [{"address": "r1@a.bench.test", "delay_reason": "busy"}]}`+"\n")
+	eml := write("dsn.eml", "From: MAILER-DAEMON@mx.example\r\nTo: s+run-1@src.bench.test\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n"+
+		"--b\r\n\r\nIt failed.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nFinal-Recipient: rfc822; r1@a.bench.test\r\n"+
+		"Action: failed\r\nStatus: 5.1.1 (user unknown)\r\n--b--\r\n")
+	notEML := write("not.eml", "Subject: hello\r\n\r\nhello\r\n")
 	torn := write("torn.jsonl", "hello")
 	tests := []struct {
 		name   string
@@ -31,10 +36,17 @@ func TestLedgerReconcile(t *testing.T) {
 		err    string
 	}{
 		{"something is lost", []string{"reconcile", example("ledger.jsonl"), "--sent", example("sent.jsonl"), "--queue", example("queue.jsonl"), "--dsn", example("dsn.jsonl")},
-			exitFailed, "NOT CLEAN: 1 lost, 1 duplicated without explanation", "smtpsink: 1 lost, 1 duplicated without explanation\n"},
-		{"all arrived", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived}, 0, "clean: nothing lost", ""},
+			exitFailed, "FAULTS in 8 units: 1 lost, 1 duplicated; 1 still queued\n", "smtpsink: FAULTS in 8 units: 1 lost, 1 duplicated"},
+		{"the sender's own listing", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--queue", postqueue}, 0, "warning: queued-although-delivered, 1 unit", ""},
+		{"nothing is known of the queue", []string{"reconcile", example("ledger.jsonl"), "--sent", example("sent.jsonl"), "--dsn", example("dsn.jsonl"), "--fail-on", "undetermined"},
+			3, "not known: the queue was not seen empty", "smtpsink: FAULTS in 8 units: 1 duplicated; 2 more undetermined"},
+		{"a notification as it came", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--dsn", eml}, exitFailed, "fault: dsn-forged, 1 unit", "1 dsn-forged"},
+		{"a policy that was broken", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--minimal-backoff", "-1s"}, exitUsage, "", "want 0 or more"},
+		{"an unknown finding", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--fail-on", "loss"}, exitUsage, "", `--fail-on: unknown name "loss" (valid: faults`},
+		{"no notification", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--dsn", notEML}, exitUsage, "", notEML + ": no multipart/report"},
+		{"all arrived", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived}, 0, "SOUND: all 1 unit accounted for", ""},
 		{"no claims", []string{"reconcile", example("ledger.jsonl")}, exitUsage, "", "--sent FILE is missing"},
-		{"no ledger", []string{"reconcile", "--sent", arrived}, exitUsage, "", "got 0 files, want one"},
+		{"no ledger", []string{"reconcile", "--sent", arrived}, exitUsage, "", "no file given (want a ledger, or several)"},
 		{"missing file", []string{"reconcile", example("ledger.jsonl"), "--sent", "nowhere.jsonl"}, exitUsage, "", "nowhere.jsonl: no such file"},
 		{"key misspelt", []string{"reconcile", example("ledger.jsonl"), "--sent", misspelt}, exitUsage, "", misspelt + `:2: key "recipient": missing`},
 		{"not a ledger", []string{"summarize", torn}, exitUsage, "", torn + ":1: not a ledger"},
@@ -57,9 +69,12 @@ func TestLedgerAsJSON(t *testing.T) {
 		{"ledger", "reconcile", "--json", example("ledger.jsonl"), "--sent", example("sent.jsonl")},
 	} {
 		out, _, _ := invoke(t, args...)
-		var value map[string]any
-		if err := json.Unmarshal([]byte(out), &value); err != nil || value["runs"] != float64(2) {
-			t.Errorf("%v: %v, runs %v, want 2", args, err, value["runs"])
+		var value struct {
+			Runs    int            `json:"runs"`
+			Figures map[string]int `json:"figures"`
+		}
+		if err := json.Unmarshal([]byte(out), &value); err != nil || value.Runs+value.Figures["runs"] != 2 {
+			t.Errorf("%v: %v, %+v, want 2 runs", args, err, value)
 		}
 	}
 }

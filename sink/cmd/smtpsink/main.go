@@ -56,8 +56,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintf(stderr, "%s %s\n", text.PaletteFor(stderr).Bad("smtpsink:"), printableLine(err.Error()))
-	if _, usage := err.(*usageError); usage {
+	switch e := err.(type) {
+	case *usageError:
 		return exitUsage
+	case *verdictError:
+		return e.Exit
 	}
 	return exitFailed
 }

@@ -1,4 +1,4 @@
-package ledger
+package jsonl
 
 import (
 	"errors"
@@ -8,23 +8,23 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string. Octets that are not UTF-8 become lone low surrogates \udc80 to \udcff, as Python's
+// AppendString appends s as a JSON string. Octets that are not UTF-8 become lone low surrogates \udc80 to \udcff, as Python's
 // surrogateescape does (PEP 383), so that any address survives the way there and back.
-func appendString[T string | []byte](dst []byte, s T) []byte {
-	dst, _ = appendStringUpTo(dst, s, len(s)*longestEscape)
+func AppendString[T string | []byte](dst []byte, s T) []byte {
+	dst, _ = AppendStringUpTo(dst, s, len(s)*LongestEscape)
 	return dst
 }
 
-// longestEscape is how many octets the longest escape of one octet has.
-const longestEscape = len(`\u0000`)
+// LongestEscape is how many octets the longest escape of one octet has.
+const LongestEscape = len(`\u0000`)
 
-// appendStringUpTo appends as much of s as fits in a number of octets between the quotes, and returns how much of s that was.
-func appendStringUpTo[T string | []byte](dst []byte, s T, most int) ([]byte, int) {
+// AppendStringUpTo appends as much of s as fits in a number of octets between the quotes, and returns how much of s that was.
+func AppendStringUpTo[T string | []byte](dst []byte, s T, most int) ([]byte, int) {
 	dst = append(dst, '"')
 	start, i := 0, 0
-	end, mayEnd := len(dst)+most, len(s)*longestEscape > most
+	end, mayEnd := len(dst)+most, len(s)*LongestEscape > most
 	for i < len(s) {
-		if mayEnd && len(dst)+i-start > end-longestEscape && len(dst)+len(s)-start > end {
+		if mayEnd && len(dst)+i-start > end-LongestEscape && len(dst)+len(s)-start > end {
 			break // the next could be an escape that is too long, and the rest does not fit as it is
 		}
 		c := s[i]
@@ -49,6 +49,15 @@ func appendStringUpTo[T string | []byte](dst []byte, s T, most int) ([]byte, int
 	}
 	dst = append(dst, s[start:i]...)
 	return append(dst, '"'), i
+}
+
+// AppendHash appends n as a string of 16 lower-case hexadecimal digits.
+func AppendHash(dst []byte, n uint64) []byte {
+	dst = append(dst, '"')
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[n>>shift&15])
+	}
+	return append(dst, '"')
 }
 
 func appendEscape(dst []byte, c byte) []byte {
@@ -82,7 +91,7 @@ var (
 	errUTF8    = errors.New("a string is not UTF-8")
 )
 
-// appendUnescaped appends what the inside of a JSON string means; the inverse of appendString. It appends at most len(s) octets.
+// appendUnescaped appends what the inside of a JSON string means; the inverse of AppendString. It appends at most len(s) octets.
 func appendUnescaped(dst, s []byte) ([]byte, error) {
 	for i := 0; i < len(s); {
 		c := s[i]

@@ -1,4 +1,4 @@
-package ledger
+package jsonl
 
 import (
 	"bytes"
@@ -10,55 +10,61 @@ import (
 // maxKeys bounds the members of one line.
 const maxKeys = 64
 
-// shape is the JSON type of a value.
-type shape uint8
+// Shape is the JSON type of a value.
+type Shape uint8
 
+// The shapes.
 const (
-	shapeString shape = iota
-	shapeNumber
-	shapeBool
-	shapeOther // null, an object or an array
+	ShapeString Shape = iota
+	ShapeNumber
+	ShapeBool
+	ShapeOther // null, an object or an array
 )
 
 var shapeNames = [...]string{"a string", "a number", "a boolean", "null, an object or an array"}
 
-// value is a member's value: of a string what it means, else its JSON text. It is valid until the next scan.
-type value struct {
-	shape shape
-	b     []byte
+// Value is a Member's value: of a string what it means, else its JSON text. It is valid until the next scan.
+type Value struct {
+	Shape Shape
+	B     []byte
 }
 
-// member is one member of an object.
-type member struct {
-	key []byte
-	val value
+// Member is one Member of an object.
+type Member struct {
+	Key []byte
+	Val Value
 }
 
-// keyError is an error in the value of one key, or about its absence.
-type keyError struct {
-	key string
-	err error
+// KeyError is an error in the value of one key, or about its absence.
+type KeyError struct {
+	Key string
+	Err error
 }
 
-func (e *keyError) Error() string { return fmt.Sprintf("key %q: %v", e.key, e.err) }
-func (e *keyError) Unwrap() error { return e.err }
+// Error names the key.
+func (e *KeyError) Error() string { return fmt.Sprintf("key %q: %v", e.Key, e.Err) }
+
+// Unwrap returns what is wrong.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// ErrMissing says that a key is not there.
+var ErrMissing = errors.New("missing")
 
 var (
 	errNoObject = errors.New("not a JSON object")
 	errTwice    = errors.New("given twice")
-	errMissing  = errors.New("missing")
 )
 
-// scanner takes one-line JSON objects apart. Its results are valid until the next scan.
-type scanner struct {
-	members []member
+// Scanner takes one-line JSON objects apart. Its results are valid until the next scan.
+type Scanner struct {
+	Members []Member // of the last line, in its order
 	scratch []byte
 	rest    []byte
 }
 
-// scan parses line, which must hold one object and nothing else. Values of shapeOther may nest.
-func (s *scanner) scan(line []byte) error {
-	s.members = s.members[:0]
+// Scan parses line, which must hold one object and nothing else. Values of ShapeOther may nest.
+func (s *Scanner) Scan(line []byte) error {
+	s.Members = s.Members[:0]
 	if cap(s.scratch) < len(line) { // unescaping never lengthens: the slices handed out stay where they are
 		s.scratch = make([]byte, 0, max(2*len(line), 1024))
 	}
@@ -80,17 +86,17 @@ func (s *scanner) scan(line []byte) error {
 		}
 		val, err := s.value()
 		if err != nil {
-			return &keyError{string(key), err}
+			return &KeyError{string(key), err}
 		}
-		for i := range s.members {
-			if bytes.Equal(s.members[i].key, key) {
-				return &keyError{string(key), errTwice}
+		for i := range s.Members {
+			if bytes.Equal(s.Members[i].Key, key) {
+				return &KeyError{string(key), errTwice}
 			}
 		}
-		if len(s.members) == maxKeys {
+		if len(s.Members) == maxKeys {
 			return fmt.Errorf("more than %d keys", maxKeys)
 		}
-		s.members = append(s.members, member{key, val})
+		s.Members = append(s.Members, Member{key, val})
 		if s.take('}') {
 			return s.end()
 		}
@@ -100,17 +106,17 @@ func (s *scanner) scan(line []byte) error {
 	}
 }
 
-// get returns the value of a key.
-func (s *scanner) get(key string) (value, bool) {
-	for i := range s.members {
-		if string(s.members[i].key) == key {
-			return s.members[i].val, true
+// Get returns the value of a key.
+func (s *Scanner) Get(key string) (Value, bool) {
+	for i := range s.Members {
+		if string(s.Members[i].Key) == key {
+			return s.Members[i].Val, true
 		}
 	}
-	return value{}, false
+	return Value{}, false
 }
 
-func (s *scanner) end() error {
+func (s *Scanner) end() error {
 	s.space()
 	if len(s.rest) > 0 {
 		return errors.New("text after the object")
@@ -118,13 +124,13 @@ func (s *scanner) end() error {
 	return nil
 }
 
-func (s *scanner) space() {
+func (s *Scanner) space() {
 	for len(s.rest) > 0 && (s.rest[0] == ' ' || s.rest[0] == '\t' || s.rest[0] == '\r' || s.rest[0] == '\n') {
 		s.rest = s.rest[1:]
 	}
 }
 
-func (s *scanner) take(c byte) bool {
+func (s *Scanner) take(c byte) bool {
 	s.space()
 	if len(s.rest) == 0 || s.rest[0] != c {
 		return false
@@ -133,7 +139,7 @@ func (s *scanner) take(c byte) bool {
 	return true
 }
 
-func (s *scanner) string() ([]byte, error) {
+func (s *Scanner) string() ([]byte, error) {
 	if !s.take('"') {
 		return nil, errors.New("no key where one is due")
 	}
@@ -141,7 +147,7 @@ func (s *scanner) string() ([]byte, error) {
 }
 
 // quoted returns the string whose opening quote was taken.
-func (s *scanner) quoted() ([]byte, error) {
+func (s *Scanner) quoted() ([]byte, error) {
 	plain := true
 	for i, c := range s.rest {
 		switch {
@@ -171,16 +177,16 @@ func escapedAt(text []byte, i int) bool {
 	return n%2 == 1
 }
 
-func (s *scanner) value() (value, error) {
+func (s *Scanner) value() (Value, error) {
 	s.space()
 	if len(s.rest) == 0 {
-		return value{}, errors.New("no value")
+		return Value{}, errors.New("no value")
 	}
 	switch c := s.rest[0]; {
 	case c == '"':
 		s.rest = s.rest[1:]
 		b, err := s.quoted()
-		return value{shapeString, b}, err
+		return Value{ShapeString, b}, err
 	case c == '-' || (c >= '0' && c <= '9'):
 		n := 1
 		for n < len(s.rest) && bytes.IndexByte([]byte("+-.eE0123456789"), s.rest[n]) >= 0 {
@@ -189,9 +195,9 @@ func (s *scanner) value() (value, error) {
 		text := s.rest[:n:n]
 		s.rest = s.rest[n:]
 		if !wholeNumber(text) && !json.Valid(text) {
-			return value{}, fmt.Errorf("%q is no number", text)
+			return Value{}, fmt.Errorf("%q is no number", text)
 		}
-		return value{shapeNumber, text}, nil
+		return Value{ShapeNumber, text}, nil
 	case bytes.HasPrefix(s.rest, []byte("true")), bytes.HasPrefix(s.rest, []byte("false")):
 		n := 4
 		if c == 'f' {
@@ -199,7 +205,7 @@ func (s *scanner) value() (value, error) {
 		}
 		text := s.rest[:n:n]
 		s.rest = s.rest[n:]
-		return value{shapeBool, text}, nil
+		return Value{ShapeBool, text}, nil
 	}
 	return s.other()
 }
@@ -215,13 +221,13 @@ func wholeNumber(text []byte) bool {
 }
 
 // other skips a value that no known key has.
-func (s *scanner) other() (value, error) {
+func (s *Scanner) other() (Value, error) {
 	d := json.NewDecoder(bytes.NewReader(s.rest))
 	var raw json.RawMessage
 	if err := d.Decode(&raw); err != nil {
-		return value{}, errors.New("no JSON value")
+		return Value{}, errors.New("no JSON value")
 	}
 	n := d.InputOffset()
 	s.rest = s.rest[n:]
-	return value{shapeOther, raw}, nil
+	return Value{ShapeOther, raw}, nil
 }

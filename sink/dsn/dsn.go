@@ -1,0 +1,90 @@
+// Package dsn reads delivery status notifications as they come (RFC 3464): multipart/report messages with a part that tells of each
+// recipient, and a part that quotes the message. It only takes them apart; package reconcile judges.
+package dsn
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"net/textproto"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// ErrNoReport says that a message is no delivery status notification.
+var ErrNoReport = errors.New("no multipart/report with a message/delivery-status part (RFC 3464)")
+
+// maxPart bounds what is read of one part of a notification.
+const maxPart = 1 << 20
+
+// Parse reads a notification and returns one reconcile.Notification for each recipient that it tells about. The identities are those
+// that it names: ENVID, the addressee as the sender of the message, X-Storm-Id and Message-ID of what it quotes. An error wraps
+// ErrNoReport, or says why it is no message.
+func Parse(r io.Reader) ([]reconcile.Notification, error) {
+	m, err := mail.ReadMessage(r)
+	if err != nil {
+		return nil, fmt.Errorf("not a message: %w", err)
+	}
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/report" || params["boundary"] == "" {
+		return nil, ErrNoReport
+	}
+	var base reconcile.Notification
+	if to, err := mail.ParseAddress(m.Header.Get("To")); err == nil {
+		base.Sender = to.Address
+	}
+	base.Time, _ = m.Header.Date() // the zero time when there is none
+	var out []reconcile.Notification
+	for parts := multipart.NewReader(m.Body, params["boundary"]); ; {
+		p, err := parts.NextRawPart()
+		if err != nil {
+			break // the end, or a torn one: what was read counts
+		}
+		text, err := io.ReadAll(io.LimitReader(p, maxPart))
+		if err != nil {
+			break
+		}
+		kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type")) // empty when it can't be read
+		switch kind {
+		case "message/delivery-status", "message/global-delivery-status":
+			out = append(out, groups(text, base)...)
+		case "message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers":
+			h := fields(text)
+			base.StormID, base.MessageID = h.Get("X-Storm-Id"), h.Get("Message-Id")
+		}
+	}
+	if len(out) == 0 {
+		return nil, ErrNoReport
+	}
+	for i := range out {
+		out[i].StormID, out[i].MessageID = base.StormID, base.MessageID
+	}
+	return out, nil
+}
+
+// groups reads a message/delivery-status: fields about the message, then a group of fields for each recipient (RFC 3464 section 2.1).
+func groups(text []byte, base reconcile.Notification) (out []reconcile.Notification) {
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	for i, group := range bytes.Split(bytes.TrimSpace(text), []byte("\n\n")) {
+		h := fields(bytes.TrimLeft(group, "\n"))
+		if i == 0 {
+			base.Token = h.Get("Original-Envelope-Id")
+		}
+		if h.Get("Final-Recipient") != "" || h.Get("Action") != "" {
+			out = append(out, reconcile.RecipientFields(h.Get, base))
+		}
+	}
+	return out
+}
+
+// fields reads header fields up to the first empty line, or to the end.
+func fields(text []byte) textproto.MIMEHeader {
+	r := io.MultiReader(bytes.NewReader(text), bytes.NewReader([]byte("\r\n\r\n")))
+	h, _ := textproto.NewReader(bufio.NewReader(r)).ReadMIMEHeader() // what could be read counts
+	return h
+}

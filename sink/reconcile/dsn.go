@@ -1,0 +1,206 @@
+package reconcile
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Notification is what a sender was told of a recipient by a delivery status notification (RFC 3464): one line of dsn.jsonl, or one
+// recipient of an .eml.
+type Notification struct {
+	Token, Sender, StormID, MessageID string
+	Recipient                         string
+	Original                          string // the recipient as the sender gave it (RFC 3464 section 2.3.1); empty: not said
+	Action                            string // failed, delayed, delivered, relayed or expanded (section 2.3.3)
+	Status                            string // enhanced status code such as 5.1.1; empty: not said
+	Time                              time.Time
+	Malformed                         string // what of it could not be read; empty: nothing
+}
+
+const actions = "failed delayed delivered relayed expanded"
+
+const dsnKeys = "keys: recipient action, optional: token sender storm_id message_id original_recipient status time, others are ignored"
+
+// dsnView is what is known of the notifications.
+type dsnView struct {
+	complete bool
+	units    map[int32]*notified
+	byRcpt   index // recipient -> unit, or several; made when a notification names nothing else
+	indexed  bool
+}
+
+// notified is what a unit's sender was told of it.
+type notified struct {
+	failed    int
+	first     int64 // the time of the first notification of failure; 0: not known
+	permanent bool  // a status of 5.x.x other than x.4.7, delivery time expired (RFC 3463 section 3.5)
+}
+
+// KnowNotifications says that all notifications that the sender gave are passed on, even if there are none.
+func (j *Judge) KnowNotifications() { j.dsns.complete = true }
+
+// Notify takes a notification.
+func (j *Judge) Notify(n *Notification) error {
+	if n.Malformed != "" {
+		j.find(KindDSNMalformed, n.Token, n.Recipient, n.Malformed)
+	}
+	if n.Action != "failed" {
+		return nil
+	}
+	i := j.notifiedUnit(n)
+	if i < 0 {
+		j.result.UnknownNotifications++
+		return nil
+	}
+	d := j.dsns.units[i]
+	if d == nil {
+		d = &notified{}
+		j.dsns.units[i] = d
+	}
+	d.failed++
+	if !n.Time.IsZero() && (d.first == 0 || n.Time.UnixNano() < d.first) {
+		d.first = n.Time.UnixNano()
+	}
+	u := j.units.at(i)
+	u.flags |= gaveUp
+	if strings.HasPrefix(n.Status, "5.") && !strings.HasSuffix(n.Status, ".4.7") {
+		d.permanent = true
+	}
+	return nil
+}
+
+// notifiedUnit finds the unit that a notification is about: by its identities, or by a recipient that one unit alone has.
+func (j *Judge) notifiedUnit(n *Notification) int32 {
+	for _, rcpt := range [...]string{n.Original, n.Recipient} {
+		if rcpt == "" {
+			continue
+		}
+		s := sight{envid: []byte(n.Token), sender: []byte(n.Sender), stormID: []byte(n.StormID), messageID: []byte(n.MessageID), recipient: []byte(rcpt)}
+		if f := j.lookup(&s); f.unit >= 0 {
+			return f.unit
+		}
+		if n.Token != "" {
+			if f := j.lookup(&sight{sender: []byte(n.Token), recipient: []byte(rcpt)}); f.unit >= 0 {
+				return f.unit
+			}
+		}
+		if n.Token == "" && n.Sender == "" && n.StormID == "" && n.MessageID == "" {
+			if u := j.onlyUnit(rcpt); u >= 0 {
+				return u
+			}
+		}
+	}
+	return none
+}
+
+// onlyUnit returns the only unit of a recipient.
+func (j *Judge) onlyUnit(recipient string) int32 {
+	d := &j.dsns
+	same := func(rcpt []byte) func(*entry) bool {
+		return func(e *entry) bool { return j.texts.is(e.text, rcpt) }
+	}
+	if !d.indexed {
+		d.indexed = true
+		for i := range int32(j.units.n) { // #nosec G115 -- bounded, see Claim
+			name := j.units.at(i).recipient
+			rcpt := j.texts.get(name)
+			if e := d.byRcpt.find(addressHash(rcpt), same(rcpt)); e != nil {
+				e.value = several
+			} else {
+				d.byRcpt.add(entry{hash: addressHash(rcpt), text: name, value: i})
+			}
+		}
+	}
+	rcpt := appendAddress(nil, []byte(recipient))
+	if e := d.byRcpt.find(addressHash(rcpt), same(rcpt)); e != nil && e.value >= 0 {
+		return e.value
+	}
+	return none
+}
+
+// judgeDSN compares what the sender was told with what the sink told (docs/books.md, Findings).
+func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind, string)) {
+	i := j.unitOf(u.message, j.texts.get(u.recipient))
+	d := j.dsns.units[i]
+	refused := u.refused != 0 || m.mailRefused != 0
+	if d == nil {
+		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear) == 0 && u.yes > 0
+		if fate == Refused && owed && j.dsns.complete && j.queue.complete() && j.queue.dsns == 0 {
+			add(KindDSNMissing, "")
+		}
+		return
+	}
+	if due := max(1, int(u.yes)+int(u.unknown)); d.failed > due {
+		add(KindDSNRepeated, fmt.Sprintf("%d times", d.failed))
+	}
+	if f&acceptedTold != 0 && !refused && f&refusedUnknown == 0 {
+		add(KindDSNForged, "")
+	}
+	if refused && d.first != 0 && d.first < firstOf(u.refused, m.mailRefused)-int64(time.Second) { // notifications have seconds
+		add(KindDSNEarly, "")
+	}
+	if fate == Expired && d.permanent {
+		add(KindExpiredPermanent, "")
+	}
+	if f&refusedUntold != 0 && !refused && f&refusedUnknown == 0 {
+		add(KindDSNAfterUntold, "")
+	}
+}
+
+func firstOf(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// ReadNotifications reads notifications as JSON Lines and passes each to f, whose error ends it. Statuses and recipients may have the
+// comments and types that RFC 3464 allows. Errors are *jsonl.InputErrors that call the file name.
+func ReadNotifications(r io.Reader, name string, f func(*Notification) error) error {
+	in := newInput(r, name, dsnKeys)
+	for {
+		if err := in.next(); err != nil {
+			return ended(err)
+		}
+		var n Notification
+		err := in.notification(&n)
+		if err == nil {
+			err = f(&n)
+		}
+		if err != nil {
+			return in.error(err)
+		}
+	}
+}
+
+func (in *input) notification(n *Notification) (err error) {
+	if err := in.names(&n.Token, &n.Sender, &n.StormID, &n.MessageID); err != nil {
+		return err
+	}
+	if n.Recipient, err = in.text("recipient", true); err != nil {
+		return err
+	}
+	n.Recipient = typedAddress(n.Recipient)
+	if n.Original, err = in.text("original_recipient", false); err != nil {
+		return err
+	}
+	n.Original = typedAddress(n.Original)
+	if n.Action, err = in.text("action", true); err != nil {
+		return err
+	}
+	n.Action = strings.ToLower(uncomment(n.Action))
+	if !slices.Contains(strings.Fields(actions), n.Action) {
+		return keyed("action", fmt.Errorf("unknown action %q (valid: %s)", n.Action, actions))
+	}
+	if n.Status, err = in.text("status", false); err != nil {
+		return err
+	}
+	if n.Status, err = parseStatus(n.Status); err != nil {
+		n.Malformed = err.Error()
+	}
+	n.Time, err = in.instant("time")
+	return err
+}

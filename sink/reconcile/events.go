@@ -1,0 +1,292 @@
+package reconcile
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// Ledger takes the rows of one ledger, in order. Several may be judged together: of several sinks, or the parts of a rotated one.
+type Ledger struct {
+	judge *Judge
+	run   uint32
+	begun bool
+	open  map[connKey]*connection
+	spare []*connection
+
+	stopped bool // the last run had its stop row
+	lossy   bool // a run had durability none
+	missing uint64
+	torn    int64
+}
+
+// Ledger begins another ledger. All claims must have been taken before its first row.
+func (j *Judge) Ledger() *Ledger {
+	l := &Ledger{judge: j, open: j.open}
+	j.ledgers = append(j.ledgers, l)
+	return l
+}
+
+// Torn says that the file ends in so many octets of an unfinished row.
+func (l *Ledger) Torn(octets int64) { l.torn = octets }
+
+// complete reports whether nothing of what happened can be missing (docs/books.md, lost).
+func (l *Ledger) complete() bool {
+	return l.begun && l.stopped && !l.lossy && l.missing == 0 && l.torn == 0
+}
+
+// Row takes the next row of those that count: of an attempt that was amended, the amended one. Nothing of it is kept. Its error is
+// for the signature of an observer: there is none.
+func (l *Ledger) Row(row *event.Row) error {
+	switch row.Kind {
+	case event.KindStart:
+		l.start(&row.Start)
+	case event.KindStop:
+		l.stopped = true
+	case event.KindGap:
+		l.missing += row.Gap.Rows
+	case event.KindMessage:
+		l.message(&row.Message)
+	case event.KindTransaction:
+		l.transaction(&row.Transaction)
+	case event.KindAttempt:
+		l.attempt(&row.Attempt)
+	case event.KindTold:
+		l.except(&row.Told)
+	case event.KindConnection:
+		l.ended(&row.Connection)
+	}
+	return nil
+}
+
+// start begins a run, or goes on with one that another file of a rotated ledger began. What was open in the run before died with the
+// sink: nobody knows what was told there.
+func (l *Ledger) start(s *event.Start) {
+	run, known := l.judge.runNumber(s.Run)
+	if l.begun && run != l.run {
+		l.cut()
+	}
+	if !known {
+		l.judge.result.Runs++
+	}
+	l.run, l.begun, l.stopped = run, true, false
+	if s.Durability == event.None {
+		l.lossy = true
+	}
+}
+
+// cut ends the connections of the run that are open.
+func (l *Ledger) cut() {
+	for key := range l.open {
+		if key.run == l.run {
+			l.close(key, event.ToldUnknown)
+		}
+	}
+}
+
+func (l *Ledger) message(m *event.Message) {
+	c := l.connection(m.Conn)
+	l.advance(c, m.Message, true)
+	c.message, c.known = m.Message, true
+	c.headers, c.hashed, c.body, c.size, c.sevenBit = m.Headers, m.Hashed, m.Body, m.Size, m.SevenBit
+	c.stormBuf, c.idBuf = append(c.stormBuf[:0], m.StormID...), append(c.idBuf[:0], m.MessageID...)
+	c.stormID, c.messageID = c.stormBuf, c.idBuf
+}
+
+func (l *Ledger) transaction(t *event.Transaction) {
+	j := l.judge
+	if c := l.open[connKey{l.run, t.Conn}]; c != nil {
+		l.advance(c, t.Message, false)
+	}
+	end := t.End.UnixNano()
+	if end < j.begin {
+		return
+	}
+	m := j.messageOf(t.Token, t.Sender)
+	if m < 0 {
+		return
+	}
+	msg := j.messages.at(m)
+	msg.lastMail = max(msg.lastMail, t.Time.UnixNano())
+	if t.Code.Class() < 4 || t.Stage != smtp.StageMail {
+		return
+	}
+	handed := handedAt(t.Handed, end)
+	if t.ReplySent && (msg.mailRefusal == 0 || handed < msg.mailRefusal) {
+		msg.mailRefusal, msg.mailCode = handed, uint16(t.Code)
+	}
+	if t.Code.Permanent() {
+		l.await(t.Conn, waiting{what: replyMail, unit: m, message: t.Message, stage: t.Stage, handed: handed}, t.ReplySent, t.Ambiguous)
+	}
+}
+
+func handedAt(handed time.Time, end int64) int64 {
+	if handed.IsZero() {
+		return end
+	}
+	return handed.UnixNano()
+}
+
+func (l *Ledger) attempt(a *event.Attempt) {
+	j := l.judge
+	c := l.open[connKey{l.run, a.Conn}]
+	decided := a.Ending == event.EndReply && a.Stage == smtp.StageMessage
+	if c != nil {
+		l.advance(c, a.Message, decided)
+	}
+	end := a.End.UnixNano()
+	if end < j.begin { // of another run, before the first claim
+		return
+	}
+	j.result.Attempts++
+	if len(a.Recipient) == 0 {
+		j.result.Unattributed++
+		return
+	}
+	content := l.contentsOf(a, c)
+	s := sight{sender: a.Sender, recipient: a.Recipient, orcpt: a.ORCPT, stormID: content.stormID, messageID: content.messageID, hashed: content.hashed, body: content.body}
+	if !bytes.Equal(a.Token, a.Sender) {
+		s.envid = a.Token
+	}
+	f := j.lookup(&s)
+	if f.unit < 0 {
+		l.unclaimed(a, &content, f.message)
+		return
+	}
+	j.units.at(f.unit).flags |= f.flags
+	l.unitAttempt(a, f.unit, &content, end)
+}
+
+// contentsOf returns what is known of the message of an attempt: from its message row, or, in format 1, from the attempt itself.
+func (l *Ledger) contentsOf(a *event.Attempt, c *connection) contents {
+	if c != nil && c.known && c.message == a.Message {
+		return c.contents
+	}
+	return contents{headers: len(a.StormID)+len(a.MessageID) > 0, stormID: a.StormID, messageID: a.MessageID}
+}
+
+// unitAttempt takes an attempt of a unit.
+func (l *Ledger) unitAttempt(a *event.Attempt, i int32, content *contents, end int64) {
+	j := l.judge
+	u := j.units.at(i)
+	handed := handedAt(a.Handed, end)
+	t := try{at: a.Time.UnixNano(), took: microseconds(end - a.Time.UnixNano()), next: none, code: uint16(a.Code), stage: a.Stage}
+	t.sent = a.ReplySent
+	n := j.tries.add(t)
+	if u.lastTry >= 0 {
+		j.tries.at(u.lastTry).next = n
+	} else {
+		u.firstTry = n
+	}
+	u.lastTry = n
+	if a.ReplySent && a.Code.Class() >= 4 && (u.refusal == 0 || handed < u.refusal) {
+		u.refusal, u.refusalCode, u.refusalStage = handed, uint16(a.Code), uint8(a.Stage)
+	}
+	w := waiting{unit: i, message: a.Message, stage: a.Stage, handed: handed, rcpt: addressHash(a.Recipient)}
+	if a.Delivered || a.Stage == smtp.StageMessage && a.Code.Class() == 2 && a.ReplySent {
+		w.what, w.place = replyDelivery, l.deliver(a, i, content, handed)
+		if a.Code.Class() == 2 {
+			l.await(a.Conn, w, a.ReplySent, a.Ambiguous)
+		}
+	}
+	if refuses(a) {
+		w.what = replyRefusal
+		l.await(a.Conn, w, a.ReplySent, a.Ambiguous)
+	}
+}
+
+// refuses reports whether the attempt's reply, if it is told, ends the unit. A 552 to RCPT means too many recipients and counts as 452
+// (RFC 5321 section 4.5.3.1.10).
+func refuses(a *event.Attempt) bool {
+	if !a.Code.Permanent() {
+		return false
+	}
+	switch a.Stage {
+	case smtp.StageRcpt:
+		return a.Code != 552
+	case smtp.StageMail, smtp.StageData, smtp.StageBdat, smtp.StageMessage:
+		return true
+	}
+	return false
+}
+
+// deliver keeps a delivery. One recipient twice in one transaction is one delivery.
+func (l *Ledger) deliver(a *event.Attempt, i int32, content *contents, handed int64) int32 {
+	j := l.judge
+	u := j.units.at(i)
+	d := delivery{
+		key: connKey{l.run, a.Conn}, message: a.Message, mail: a.Time.UnixNano(), handed: handed, next: none,
+		to: addressHash(j.rcptBuf), positive: a.Code.Class() == 2, dropped: !a.Delivered,
+	}
+	if !a.Mail.IsZero() {
+		d.mail = a.Mail.UnixNano()
+	}
+	last := int32(none)
+	for k := u.delivery; k >= 0; k = j.deliveries.at(k).next {
+		if e := j.deliveries.at(k); e.key == d.key && e.message == d.message && e.to == d.to && d.message != 0 {
+			e.dropped = e.dropped && d.dropped
+			return k
+		}
+		last = k
+	}
+	if !d.dropped {
+		d.flags = j.content(u.message, content)
+		u.flags |= d.flags
+		j.result.Deliveries++
+	}
+	k := j.deliveries.add(d)
+	if last < 0 {
+		u.delivery = k
+	} else {
+		j.deliveries.at(last).next = k
+	}
+	return k
+}
+
+// unclaimed takes an attempt that belongs to no unit; m is the message that it is of nevertheless, or none.
+func (l *Ledger) unclaimed(a *event.Attempt, content *contents, m int32) {
+	j := l.judge
+	if len(a.Sender) == 0 && j.sends(a.Recipient) { // a notification on its way home
+		j.result.Returned++
+		return
+	}
+	if m < 0 && len(a.Sender) == 0 && len(a.Token) == 0 && !a.Delivered {
+		j.result.Unattributed++
+		return
+	}
+	j.stray(a, content, m)
+}
+
+// sends reports whether the address is the sender of a claim.
+func (j *Judge) sends(address []byte) bool {
+	j.idBuf = appendID(j.idBuf[:0], address)
+	return j.senders.find(&j.texts, j.idBuf) != nil
+}
+
+// try is an attempt of a unit.
+type try struct {
+	at    int64  // when RCPT was read
+	took  uint32 // microseconds until its fate was known
+	next  int32
+	code  uint16
+	stage smtp.Stage
+	sent  bool
+}
+
+func microseconds(ns int64) uint32 { return uint32(min(max(ns/1000, 0), math.MaxUint32)) } // #nosec G115 -- bounded by min and max
+
+// delivery is a copy of a unit that the sink took, or said that it took.
+type delivery struct {
+	key          connKey
+	message      uint64
+	mail, handed int64  // when its MAIL was read, when its reply was handed over
+	to           uint64 // hash of the recipient
+	next         int32
+	flags        flags
+	told         event.Told
+	positive     bool // the reply was a 2xx
+	dropped      bool // the plan said 2xx and threw it away
+}

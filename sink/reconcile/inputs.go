@@ -1,0 +1,83 @@
+package reconcile
+
+import (
+	"bufio"
+	"io"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+)
+
+// Inputs are the files that Reconcile judges. Those with a nil reader are not there.
+type Inputs struct {
+	Claims    ledger.Input
+	Ledgers   []ledger.Input
+	Queue     ledger.Input // complete and final, even if it is empty
+	DSNs      ledger.Input // JSON Lines: all that the sender gave, even if there are none
+	Incidents ledger.Input
+	Log       ledger.Input
+	// Notifications are more of what the sender gave, as package dsn reads them; with KnowNotifications they are all.
+	Notifications     []Notification
+	KnowNotifications bool
+	// Units, if not nil, gets a JSON line for each unit.
+	Units io.Writer
+}
+
+// Reconcile reads all inputs and judges. A *jsonl.InputError names file, line and key of what is wrong in them.
+func Reconcile(in Inputs, o Options) (*Result, error) {
+	j := New(o)
+	if err := ReadClaims(in.Claims.R, in.Claims.Name, j.Claim); err != nil {
+		return nil, err
+	}
+	for _, file := range in.Ledgers {
+		l := j.Ledger()
+		scanned, err := ledger.Each(file, l.Row)
+		if err != nil {
+			return nil, err
+		}
+		l.Torn(scanned.Torn)
+	}
+	if in.Queue.R != nil {
+		j.Listing(time.Time{}, true)
+		if err := ReadQueue(in.Queue.R, in.Queue.Name, j.Queued); err != nil {
+			return nil, err
+		}
+	}
+	if in.DSNs.R != nil || in.KnowNotifications {
+		j.KnowNotifications()
+	}
+	if in.DSNs.R != nil {
+		if err := ReadNotifications(in.DSNs.R, in.DSNs.Name, j.Notify); err != nil {
+			return nil, err
+		}
+	}
+	for i := range in.Notifications {
+		if err := j.Notify(&in.Notifications[i]); err != nil {
+			return nil, err
+		}
+	}
+	if in.Incidents.R != nil {
+		if err := ReadIncidents(in.Incidents.R, in.Incidents.Name, func(i *Incident) error { j.Incident(i); return nil }); err != nil {
+			return nil, err
+		}
+	}
+	if in.Log.R != nil {
+		if err := ReadLog(in.Log.R, in.Log.Name, j.Log); err != nil {
+			return nil, err
+		}
+	}
+	if in.Units == nil {
+		return j.Finish(nil)
+	}
+	out := bufio.NewWriterSize(in.Units, 1<<16)
+	var line []byte
+	result, err := j.Finish(func(u *Unit) error {
+		line = u.Append(line[:0])
+		_, err := out.Write(line)
+		return err
+	})
+	if err == nil {
+		err = out.Flush()
+	}
+	return result, err
+}

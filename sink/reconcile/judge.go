@@ -1,0 +1,275 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+)
+
+// DefaultIncidentWindow is how long before an incident a reply may have been handed over that the sender forgot by it.
+const DefaultIncidentWindow = 5 * time.Second
+
+// Options says how to judge.
+type Options struct {
+	// IncidentWindow is DefaultIncidentWindow when 0.
+	IncidentWindow time.Duration
+	// MinimalBackoff is how soon after a deferral the sender's policy lets it try again; 0: not known, and not judged.
+	MinimalBackoff time.Duration
+	// FailOn says which findings fail; nil: DefaultFailOn.
+	FailOn FailOn
+	// Stopped says that the run ended before its time, and why, which leaves the verdict undetermined; empty: it did not.
+	Stopped string
+}
+
+// Judge gives each claimed unit its fate. Call Claim for all claims first; then take the rows of each ledger, the listings of the
+// queue, notifications, log and incidents, in any order; then Finish. It is not safe for concurrent use.
+type Judge struct {
+	options  Options
+	texts    texts
+	units    pages[unit]
+	messages pages[message]
+	byUnit   index // (message, recipient or alias) -> unit
+
+	tokens, senders, stormIDs, messageIDs ids
+	bodies                                index // body -> message, or several
+
+	tries      pages[try]
+	deliveries pages[delivery]
+	strays     []stray
+	wrong      map[int32]string // unit -> to whom it was delivered instead
+	copied     map[int32]string // unit -> to which stranger a copy went
+	foreign    map[uint64]struct{}
+
+	ledgers    []*Ledger
+	open       map[connKey]*connection
+	runNumbers map[string]uint32
+	lastNumber uint32
+	runs       map[string]struct{} // ids of the claims' run
+	lastRun    string
+	begin      int64 // the first claim's time; 0: not known
+
+	queue     queueView
+	dsns      dsnView
+	incidents []int64
+
+	found  map[Kind]*Finding
+	result Result
+
+	buf, idBuf, rcptBuf, xtextBuf []byte
+	copyBuf                       []*delivery
+}
+
+// New returns a judge who knows nothing.
+func New(o Options) *Judge {
+	if o.IncidentWindow <= 0 {
+		o.IncidentWindow = DefaultIncidentWindow
+	}
+	if o.FailOn == nil {
+		o.FailOn = DefaultFailOn()
+	}
+	return &Judge{
+		options: o, wrong: map[int32]string{}, copied: map[int32]string{}, foreign: map[uint64]struct{}{}, open: map[connKey]*connection{},
+		runNumbers: map[string]uint32{}, runs: map[string]struct{}{}, found: map[Kind]*Finding{}, dsns: dsnView{units: map[int32]*notified{}},
+	}
+}
+
+// runNumber returns the number of a run; one without an id is a run of its own.
+func (j *Judge) runNumber(id string) (n uint32, known bool) {
+	if n, known = j.runNumbers[id]; known && id != "" {
+		return n, true
+	}
+	j.lastNumber++
+	if id != "" {
+		j.runNumbers[id] = j.lastNumber
+	}
+	return j.lastNumber, false
+}
+
+// Incident takes what was done to the harness at a time. Only the end of the sender makes it forget.
+func (j *Judge) Incident(i *Incident) {
+	j.result.Incidents++
+	if i.Who == "mta" && (i.What == "kill" || i.What == "restart" || i.What == "stop") {
+		j.incidents = append(j.incidents, i.Time.UnixNano())
+	}
+}
+
+// Finish settles what is open and gives each unit its fate, passing it to each, in the order of the claims; each may be nil. The unit
+// is valid during the call only. The judge must not be used after it.
+func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
+	for _, l := range j.ledgers {
+		for key := range j.open {
+			l.close(key, event.ToldUnknown)
+		}
+	}
+	j.tie()
+	j.splits()
+	lacking := j.lacking()
+	out := &j.result
+	out.Lacking = lacking
+	var view Unit
+	for i := range int32(j.units.n) { // #nosec G115 -- bounded, see Claim
+		u := j.units.at(i)
+		fate, f := j.weigh(i, u, len(lacking) == 0)
+		out.Units++
+		out.Fates[fate]++
+		view.reset()
+		j.conclude(i, u, fate, f, &view)
+		if each == nil {
+			continue
+		}
+		j.describe(i, u, fate, &view)
+		if err := each(&view); err != nil {
+			return nil, err
+		}
+	}
+	out.Messages = uint64(j.messages.n) // #nosec G115 -- not negative
+	for _, k := range Kinds() {
+		if f := j.found[k]; f != nil && f.Units > 0 {
+			if len(f.Numbers) == 0 {
+				f.Numbers = nil
+			}
+			out.Findings = append(out.Findings, *f)
+		}
+	}
+	out.Verdict = out.verdict(&j.options)
+	return out, nil
+}
+
+// lacking says what would have to be known to call a unit lost (docs/books.md, lost); nothing when all is known.
+func (j *Judge) lacking() []string {
+	var out []string
+	if len(j.ledgers) == 0 {
+		out = append(out, "no ledger was given")
+	}
+	for _, l := range j.ledgers {
+		j.result.MissingRows += l.missing
+		j.result.TornOctets += l.torn
+		for _, doubt := range [...]struct {
+			is   bool
+			text string
+		}{
+			{!l.begun, "a ledger is empty"}, {l.begun && !l.stopped, "a ledger has no stop row: the sink died or is running still"},
+			{l.lossy, "a ledger was kept with durability none"}, {l.missing > 0, "rows are missing in a ledger"}, {l.torn > 0, "a ledger ends in a torn row"},
+		} {
+			if doubt.is && !slices.Contains(out, doubt.text) {
+				out = append(out, doubt.text)
+			}
+		}
+	}
+	if !j.queue.complete() {
+		out = append(out, "the queue was not seen empty of them twice, 5 s apart (give --queue)")
+	}
+	if !j.dsns.complete {
+		out = append(out, "the notifications were not seen (give --dsn)")
+	}
+	return out
+}
+
+// weigh gathers the evidence of a unit, and applies the rules.
+func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
+	m := j.messages.at(u.message)
+	e := evidence{yes: int(u.yes), unknown: int(u.unknown)}
+	f := u.flags | j.copies(u, &e)
+	_, e.misdelivered = j.wrong[i]
+	e.refused = u.refused != 0 || m.mailRefused != 0
+	e.unsure = f&refusedUnknown != 0
+	e.expired = f&gaveUp != 0
+	e.queued = j.queue.holds(u) || m.flags&dsnQueued != 0
+	e.unclear = m.flags&dsnUnclear != 0
+	e.absent = absent && !j.queue.held(u)
+	f |= j.retries(u, m)
+	return e.fate(), f
+}
+
+// retries looks for attempts that should not have been made (docs/books.md, Findings).
+func (j *Judge) retries(u *unit, m *message) (f flags) {
+	if int(u.yes)+int(u.no)+int(u.unknown) > 1 { // submitted again: its attempts are not all of one queue entry
+		return 0
+	}
+	refused := u.refused
+	if m.mailRefused != 0 && (refused == 0 || m.mailRefused < refused) {
+		refused = m.mailRefused
+	}
+	if refused != 0 && m.lastMail > refused {
+		f |= retriedRefusal
+	}
+	if refused == 0 && j.options.MinimalBackoff == 0 {
+		return f
+	}
+	var end int64
+	for k := u.firstTry; k >= 0; {
+		t := j.tries.at(k)
+		if refused != 0 && t.at > refused {
+			f |= retriedRefusal
+		}
+		if least := int64(j.options.MinimalBackoff); least > 0 && end != 0 && t.at > end && t.at-end < least {
+			f |= retriedSoon
+		}
+		end = 0
+		if t.sent && t.code >= 400 && t.code < 500 || t.code == 552 {
+			end = t.at + int64(t.took)*1000
+		}
+		k = t.next
+	}
+	return f
+}
+
+// splits notes the messages whose recipients were delivered in different transactions.
+func (j *Judge) splits() {
+	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
+		m := j.messages.at(i)
+		if m.first == m.last {
+			continue
+		}
+		var first *delivery
+		split := false
+		for u := m.first; u >= 0 && !split; u = j.units.at(u).next {
+			if k := j.units.at(u).delivery; k >= 0 {
+				d := j.deliveries.at(k)
+				split = first != nil && (d.key != first.key || d.message != first.message)
+				first = d
+			}
+		}
+		for u := m.first; u >= 0 && split; u = j.units.at(u).next {
+			j.units.at(u).flags |= wasSplit
+		}
+	}
+}
+
+// conclude turns fate and flags of a unit into findings.
+func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
+	m := j.messages.at(u.message)
+	add := func(k Kind, note string) {
+		view.findings = append(view.findings, k)
+		fd := j.finding(k)
+		fd.Units++
+		if len(fd.Evidence) < maxEvidence {
+			fd.Evidence = append(fd.Evidence, Evidence{string(j.texts.get(m.token)), string(j.texts.get(u.recipient)), note})
+		}
+	}
+	switch fate {
+	case Lost:
+		add(KindLost, "")
+	case Duplicated:
+		add(KindDuplicated, "")
+	case Misdelivered:
+		add(KindMisdelivered, "delivered to "+j.wrong[i])
+	}
+	if f&strayed != 0 {
+		add(KindMisrouted, "a copy was delivered to "+j.copied[i])
+	}
+	for _, k := range flagKinds {
+		if f&k.flag != 0 {
+			add(k.kind, "")
+		}
+	}
+	delivered := fate <= Delivered
+	if delivered && u.yes == 0 && u.unknown == 0 {
+		add(KindAlthoughRefused, "")
+	}
+	if delivered && j.queue.holds(u) {
+		add(KindQueuedDelivered, "")
+	}
+	j.judgeDSN(u, m, fate, f, add)
+}

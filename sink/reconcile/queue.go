@@ -1,0 +1,152 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// minListings is how far apart the last two listings of a watched queue must be for an absence to count (docs/books.md, lost).
+const minListings = 5 * time.Second
+
+// QueueEntry is one line of a queue's listing: the sender still holds a message for a recipient.
+type QueueEntry struct {
+	Token, Sender, StormID, MessageID string
+	NullSender                        bool // the sender is the empty one
+	Recipient                         string
+	DSN                               bool // a notification to Recipient, who is the sender of what it tells about
+}
+
+// queueView is what is known of the sender's queue. Listings are numbered from 1.
+type queueView struct {
+	n         uint32
+	final     bool // the last listing is complete by itself
+	confirmed bool // the last two are far enough apart
+	last      time.Time
+	dsns      uint64 // notifications in the last listing
+	lines     uint64
+	unknown   uint64
+}
+
+// complete reports whether the absence of a unit from the queue is known.
+func (q *queueView) complete() bool { return q.final || q.confirmed }
+
+// holds reports whether the last listing has the unit.
+func (q *queueView) holds(u *unit) bool { return q.n > 0 && u.listed == q.n }
+
+// held reports whether one of the listings that must lack a lost unit has it.
+func (q *queueView) held(u *unit) bool {
+	return u.listed > 0 && (u.listed == q.n || !q.final && u.listed+1 == q.n)
+}
+
+// Listing begins a listing of the queue. final says that it is complete and was taken at the end, as a file that a user gives; else the
+// queue is watched, and two listings must lack a unit.
+func (j *Judge) Listing(at time.Time, final bool) {
+	q := &j.queue
+	q.confirmed = q.n > 0 && at.Sub(q.last) >= minListings
+	q.n++
+	q.last, q.final = at, final
+	q.dsns, q.lines, q.unknown = 0, 0, 0
+	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
+		j.messages.at(i).flags &^= dsnQueued | dsnUnclear
+	}
+}
+
+// Queued takes a line of the listing that was begun last.
+func (j *Judge) Queued(q *QueueEntry) error {
+	if j.queue.n == 0 {
+		j.Listing(time.Time{}, true)
+	}
+	j.queue.lines++
+	j.rcptBuf = appendAddress(j.rcptBuf[:0], []byte(q.Recipient))
+	if q.DSN || q.NullSender && q.Token == "" && q.StormID == "" && q.MessageID == "" {
+		j.queuedDSN()
+		return nil
+	}
+	f := j.lookup(&sight{envid: []byte(q.Token), sender: []byte(q.Sender), stormID: []byte(q.StormID), messageID: []byte(q.MessageID), recipient: []byte(q.Recipient)})
+	if f.unit < 0 && q.Token != "" { // a token may be a sender
+		f = j.lookup(&sight{sender: []byte(q.Token), recipient: []byte(q.Recipient)})
+	}
+	if f.unit < 0 {
+		j.queue.unknown++
+		return nil
+	}
+	j.units.at(f.unit).listed = j.queue.n
+	return nil
+}
+
+// queuedDSN ties a queued notification to what it tells about by its recipient, who is the sender of that, if he is the sender of one
+// message only. Else nobody knows which of his messages it is about.
+func (j *Judge) queuedDSN() {
+	j.queue.dsns++
+	e := j.senders.find(&j.texts, j.rcptBuf)
+	switch {
+	case e == nil:
+		j.queue.unknown++
+	case e.value >= 0:
+		j.messages.at(e.value).flags |= dsnQueued
+	default:
+		for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
+			if m := j.messages.at(i); j.texts.is(m.sender, j.rcptBuf) {
+				m.flags |= dsnUnclear
+			}
+		}
+	}
+}
+
+const queueKeys = "keys: recipient and one of token sender storm_id message_id, optional: kind (message or dsn), others are ignored"
+
+var errNoID = errors.New("missing, and so are sender, storm_id and message_id (" + queueKeys + ")")
+
+// ReadQueue reads a listing of a queue and passes each line to f, whose error ends it: JSON Lines of ours, the output of Postfix's
+// postqueue -j, of Exim's -bp, of OpenSMTPD's smtpctl show queue, or a listing of Haraka's queue directory; the first line tells which.
+// Errors are *jsonl.InputErrors that call the file name.
+func ReadQueue(r io.Reader, name string, f func(*QueueEntry) error) error {
+	in := newInput(r, name, queueKeys)
+	for {
+		line, err := in.nextLine()
+		if err != nil {
+			return ended(err)
+		}
+		if line[0] != '{' && line[0] != ' ' && line[0] != '\t' || !looksJSON(line) {
+			return in.mtaListing(line, f)
+		}
+		if err := in.queued(line, f); err != nil {
+			return in.error(err)
+		}
+	}
+}
+
+func (in *input) queued(line []byte, f func(*QueueEntry) error) error {
+	if err := in.scan.Scan(line); err != nil {
+		return err
+	}
+	if in.has("queue_id") && in.has("recipients") {
+		return in.postqueue(line, f)
+	}
+	var q QueueEntry
+	if err := in.names(&q.Token, &q.Sender, &q.StormID, &q.MessageID); err != nil {
+		return err
+	}
+	q.NullSender = in.has("sender") && q.Sender == ""
+	var err error
+	if q.Recipient, err = in.text("recipient", true); err != nil {
+		return err
+	}
+	kind, err := in.text("kind", false)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case "", "message":
+	case "dsn":
+		q.DSN = true
+	default:
+		return keyed("kind", fmt.Errorf("unknown value %q (valid: message dsn)", kind))
+	}
+	if q.Token == "" && q.Sender == "" && q.StormID == "" && q.MessageID == "" && !q.NullSender && !q.DSN {
+		return keyed("token", errNoID)
+	}
+	return f(&q)
+}

@@ -1,0 +1,110 @@
+package reconcile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+func looksJSON(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	return len(line) > 0 && line[0] == '{'
+}
+
+// postqueue takes a line of Postfix's postqueue -j (postqueue(1), JSON OBJECT FORMAT): one message with its recipients. The null sender
+// is written as MAILER-DAEMON.
+func (in *input) postqueue(line []byte, f func(*QueueEntry) error) error {
+	var m struct {
+		Sender     string `json:"sender"`
+		Recipients []struct {
+			Address string `json:"address"`
+		} `json:"recipients"`
+	}
+	if err := json.Unmarshal(line, &m); err != nil {
+		return fmt.Errorf("not a line of postqueue -j: %w", err)
+	}
+	q := QueueEntry{Sender: m.Sender}
+	if m.Sender == "" || m.Sender == "MAILER-DAEMON" {
+		q.Sender, q.NullSender = "", true
+	}
+	for _, r := range m.Recipients {
+		q.Recipient = r.Address
+		if err := f(&q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	// eximHead is the first line of a message in exim -bp: age, size, id, <sender>, and perhaps *** frozen ***.
+	eximHead = regexp.MustCompile(`^\s*\d+[smhdw]\s+[0-9.]+[KMG]?\s+[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}\s+<(.*)>(\s.*)?$`)
+	// harakaFile is the name of a file in Haraka's queue: it holds no address, so that a listing of it can't name units.
+	harakaFile = regexp.MustCompile(`(^|/)\d{13}_\d{13}_\d+_\d+_[0-9A-Za-z]+_\d+_`)
+)
+
+var errListing = errors.New("no listing of a queue that is known (valid: JSON Lines, postqueue -j, exim -bp, smtpctl show queue)")
+
+// mtaListing reads a listing that is not JSON, whose first line was read already.
+func (in *input) mtaListing(line []byte, f func(*QueueEntry) error) error {
+	var take func(line string) error
+	switch text := string(line); {
+	case eximHead.MatchString(text):
+		take = in.exim(f)
+	case strings.Count(text, "|") >= 6:
+		take = in.opensmtpd(f)
+	case strings.HasPrefix(strings.TrimSpace(text), "Mail queue is empty"):
+		take = func(string) error { return nil }
+	case harakaFile.MatchString(text):
+		return in.error(errors.New("a file of Haraka's queue names no recipient: give the adapter's listing, which reads the files"))
+	default:
+		return in.error(errListing)
+	}
+	for {
+		if err := take(string(line)); err != nil {
+			return in.error(err)
+		}
+		var err error
+		if line, err = in.nextLine(); err != nil {
+			return ended(err)
+		}
+	}
+}
+
+// exim takes the lines of exim -bp: a line for a message, then one for each recipient; D before an address says that it was delivered.
+func (in *input) exim(f func(*QueueEntry) error) func(string) error {
+	var q QueueEntry
+	return func(line string) error {
+		if head := eximHead.FindStringSubmatch(line); head != nil {
+			q = QueueEntry{Sender: head[1], NullSender: head[1] == ""}
+			return nil
+		}
+		fields := strings.Fields(line)
+		if len(fields) == 2 && fields[0] == "D" {
+			return nil
+		}
+		if len(fields) != 1 {
+			return fmt.Errorf("%q is neither a message nor a recipient of exim -bp", line)
+		}
+		q.Recipient = strings.TrimPrefix(fields[0], "+D")
+		return f(&q)
+	}
+}
+
+// opensmtpd takes a line of smtpctl show queue (smtpctl(8)): evpid|session|mda or mta|flags|sender|recipient as given|recipient|...
+func (in *input) opensmtpd(f func(*QueueEntry) error) func(string) error {
+	return func(line string) error {
+		fields := strings.Split(line, "|")
+		if len(fields) < 7 {
+			return fmt.Errorf("%q has %d fields, which is not a line of smtpctl show queue", line, len(fields))
+		}
+		q := QueueEntry{Sender: fields[4], NullSender: fields[4] == "", Recipient: fields[6], DSN: fields[2] == "bounce"}
+		if q.Recipient == "" {
+			q.Recipient = fields[5]
+		}
+		return f(&q)
+	}
+}
