@@ -10,7 +10,7 @@ import (
 // errTooMuch says that the inputs are larger than the compact forms can name.
 var errTooMuch = errors.New("more than 4 GiB of text or 2,147,483,647 claims: judge the runs apart")
 
-// pages is an array that grows without moving what it holds.
+// pages is an array that grows without copying what it holds, but for the first page: a small judge is small.
 type pages[T any] struct {
 	pages [][]T
 	n     int
@@ -21,7 +21,11 @@ const pageSize = 1 << 14
 // add appends a value and returns its index.
 func (p *pages[T]) add(v T) int32 {
 	if p.n%pageSize == 0 {
-		p.pages = append(p.pages, make([]T, 0, pageSize))
+		size := pageSize
+		if p.n == 0 {
+			size = 4
+		}
+		p.pages = append(p.pages, make([]T, 0, size))
 	}
 	last := &p.pages[p.n/pageSize]
 	*last = append(*last, v)
@@ -29,6 +33,7 @@ func (p *pages[T]) add(v T) int32 {
 	return int32(p.n - 1) // #nosec G115 -- claims are bounded, see Judge.Claim
 }
 
+// at returns the place of a value, which is good until the next add.
 func (p *pages[T]) at(i int32) *T { return &p.pages[i/pageSize][i%pageSize] }
 
 // texts keeps texts in large pieces. A text is named by its position.
@@ -46,7 +51,11 @@ func (t *texts) add(text []byte) (name uint32, ok bool) {
 		if n == math.MaxUint32>>chunkBits {
 			return 0, false
 		}
-		t.chunks = append(t.chunks, make([]byte, 0, 1<<chunkBits))
+		size := 1 << chunkBits
+		if n == 0 {
+			size = 256
+		}
+		t.chunks = append(t.chunks, make([]byte, 0, size))
 		n++
 	}
 	c := &t.chunks[n-1]
@@ -111,7 +120,7 @@ func (x *index) place(hash uint64, i int32) {
 }
 
 func (x *index) grow() {
-	x.slots = make([]int32, max(1024, 2*len(x.slots)))
+	x.slots = make([]int32, max(16, 2*len(x.slots)))
 	for i := range int32(x.entries.n) { // #nosec G115 -- bounded as values are
 		x.place(x.entries.at(i).hash, i)
 	}
