@@ -41,7 +41,7 @@ var closeFaults = []faultCase{
 			c.expect("450 ") // the reset does not destroy it
 			c.expectReset()
 		},
-		rows: []string{"attempt b@recipient.test rcpt 450 reply rule:r rst-after sent", "connection fault rst-after"}},
+		rows: []string{"attempt b@recipient.test rcpt 450 reply rule:r rst-after sent ambiguous", "connection fault rst-after"}},
 	{name: "half-close before the reply", plan: "rules: [{name: r, stage: rcpt, close: half}]",
 		client: func(c *rawClient) {
 			c.command("MAIL FROM:<a@sender.test>", "250 ")
