@@ -8,6 +8,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Text writes the verdict of every run and one table for each that is compared
@@ -39,7 +40,8 @@ func Text(w io.Writer, r Report) error {
 			}
 		}
 	}
-	_, err = io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
+	// Labels and warnings come from files and peers: none of them steers a terminal.
+	_, err = io.WriteString(w, smtp.VisibleLines(strings.TrimRight(b.String(), "\n")+"\n"))
 	return err
 }
 

@@ -57,7 +57,10 @@ type explainer struct {
 	text  bytes.Buffer
 }
 
-func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.text, format, args...) }
+// printf adds text; what a plan's author wrote into a name does not steer the terminal of who reads it.
+func (e *explainer) printf(format string, args ...any) {
+	e.text.WriteString(smtp.VisibleLines(fmt.Sprintf(format, args...)))
+}
 
 func (e *explainer) head(f *File) {
 	name := f.Plan.Name()

@@ -18,6 +18,9 @@ func TestVisible(t *testing.T) {
 			t.Errorf("%q: %s, expected %s", text, got, want)
 		}
 	}
+	if got := VisibleLines("a\x1b\nb\r\n"); got != "a\\x1b\nb\\r\n" {
+		t.Errorf("lines: %q", got)
+	}
 	if n := testing.AllocsPerRun(100, func() { Visible("250 2.1.5 ok") }); n != 0 {
 		t.Errorf("%v allocations for text without anything to hide", n)
 	}
