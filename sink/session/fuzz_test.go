@@ -38,6 +38,15 @@ var fuzzSetups = []string{
 	"--lmtp --max-hold 3s --commit plan: " + `{seed: 6, start: clock, phases: [
 		{name: bad, duration: 2s, rules: [{stage: message, outcomes: [{weight: 2}, {weight: 1, dribble: {octets: 2, every: 100ms}}, {weight: 1, close: fin, delivery: keep}]}]},
 		{name: good, duration: 1h, rules: [{stage: rcpt, delay: 1s}]}]}`,
+	"--tls starttls --auth ann:secret --triggers --max-size -1 --max-hold 3s plan: " + `{seed: 7, rules: [
+		{stage: ehlo, outcomes: [{reply: {code: 250, text: [a, ENHANCEDSTATUSCODES]}, split: {packets: 3}}, {reply: {code: 250, text: a}}, {capabilities: [SIZE]}, {malformed: missing-crlf, capabilities: [ENHANCEDSTATUSCODES]}]},
+		{stage: mail, match: {sequence: bad}, outcomes: [{reply: 250, delay: 1s}, {delay: 1s}, {close: half}, {reply: 250, malformed: wrong-code}]},
+		{stage: rcpt, match: {sequence: bad}, outcomes: [{reply: 250}, {reply: 450}]},
+		{stage: data, match: {sequence: bad}, outcomes: [{reply: 352, delay: 1s}, {reply: 250}]},
+		{stage: bdat, match: {sequence: bad}, reply: 250, delay: 1s}, {stage: starttls, match: {sequence: bad}, reply: 250},
+		{stage: auth, match: {sequence: bad}, outcomes: [{reply: 334}, {reply: 235}]}, {stage: noop, match: {sequence: bad}, silence: true},
+		{stage: data, outcomes: [{reply: 352}, {reply: 399}, {reply: 250}]},
+		{stage: message, match: {header: {x-a: ["b", "*c d*"], subject: "*"}}, reply: 554}]}`,
 }
 
 // fuzzSetup returns one of fuzzSetups: flags, and after "plan: " a plan without its version.
@@ -66,6 +75,10 @@ var fuzzSeeds = []string{
 	"MAIL\r\nRCPT\r\nDATA x\r\nBDAT\r\nSEND FROM:<>\r\nTURN\r\nETRN x\r\nEXPN\r\nHELP\r\nBDAT 200\r\n",
 	"EHLO c\r\nAUTH LOGIN\r\nYW5u\r\nc2VjcmV0\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<450+x@s.example>\r\nRCPT TO:<delay-1s+b@s.example>\r\nDATA\r\n" +
 		"X-Storm-Delay: 1s\r\nMessage-ID: <x>\r\nX-Storm-Reply: 451\r\n\r\nbody\r\n.\r\nSTARTTLS\r\nNOOP\r\n",
+	"MAIL FROM:<a@c.example>\r\nRCPT TO:<b>\r\nMAIL FROM:<c>\r\nDATA\r\nQUIT\r\n.\r\nRCPT TO:<d>\r\nDATA\r\nEHLO c\r\nSTARTTLS\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b>\r\n" +
+		"DATA\r\nX-A:\r\n c\r\n\td\r\nSubject: x\r\nX-Storm-Reply:\t550-5.1.1\r\n x\r\n\r\n.\r\nBDAT 4\r\nabcdDATA\r\nAUTH PLAIN\r\nQUIT now\r\n",
+	"EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nBDAT 4\r\nabcdBDAT 9223372036854775806 LAST\r\nQUIT\r\n",
+	"GET / HTTP/1.1\r\n\r\nNOOP\r\n", "NOOP\r\n\x16\x03\x01", "SUBSCRIBE x SIP/2.0\nNOOP\r\n", "EHLO c\r\nNOOP\nQUIT .\r\nHTTP/1",
 	"EHLO c\r\n" + strings.Repeat("RSET\r\n", 300) + "MAIL FROM:<a@c.example>\r\n" + strings.Repeat("RCPT TO:<b@s.example>\r\n", 40),
 }
 
