@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -109,7 +110,7 @@ func (l *Listener) validate() error {
 	case "tcp", "tcp4", "tcp6":
 		_, port, err := net.SplitHostPort(l.Address)
 		if err != nil {
-			return fmt.Errorf("invalid listener %q (want [name=]host:port or [name=]unix:/path)", l.Address)
+			return fmt.Errorf("invalid listener %q (want [name=]host:port or [name=]unix:/path%s)", l.Address, meant(l.Address))
 		}
 		if _, err := net.LookupPort("tcp", port); err != nil {
 			return fmt.Errorf("invalid listener %q: port %q is not a number from 0 to 65535 or the name of a service", l.Address, port)
@@ -122,6 +123,17 @@ func (l *Listener) validate() error {
 		return fmt.Errorf("unknown network %q of listener %q (valid: tcp tcp4 tcp6 unix)", l.Network, l.Address)
 	}
 	return nil
+}
+
+// meant proposes the listener that a text without a port, or without a host, was probably meant to be.
+func meant(address string) string {
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		return ", such as 127.0.0.1:" + address
+	}
+	if strings.HasPrefix(address, "/") {
+		return ", such as unix:" + address
+	}
+	return ", such as 127.0.0.1:2525"
 }
 
 // Config is all that a Server is told at its start. Only Listeners must be set, unless the plan has some.

@@ -167,7 +167,7 @@ func (c *flagCompiler) check(flag string, rule *RuleSpec) error {
 func cutStage(text string) (s smtp.Stage, right string, err error) {
 	name, right, ok := strings.Cut(text, "=")
 	if !ok {
-		return 0, "", fmt.Errorf("no = (want STAGE=...)")
+		return 0, "", fmt.Errorf("a stage is missing (want STAGE=..., such as rcpt=...)")
 	}
 	s, err = smtp.ParseStage(strings.TrimSpace(name))
 	return s, strings.TrimSpace(right), err

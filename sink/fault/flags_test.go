@@ -72,7 +72,7 @@ func TestCompileFlagsErrors(t *testing.T) {
 		{Flags{Weights: []string{"450:1"}}, `--weight "450:1": there is no --mode`},
 		{Flags{Mode: "bounce", At: []string{"rcpt"}, Replies: []string{"rcpt=550"}}, `--reply "rcpt=550": stage rcpt already has --mode bounce (want one of them)`},
 		{Flags{Replies: []string{"rcpt=550", "rcpt=450"}}, `--reply "rcpt=450": stage rcpt already has --reply "rcpt=550"`},
-		{Flags{Replies: []string{"rcpt"}}, `--reply "rcpt": no = (want STAGE=...)`},
+		{Flags{Replies: []string{"rcpt"}}, `--reply "rcpt": a stage is missing (want STAGE=..., such as rcpt=...)`},
 		{Flags{Replies: []string{"lunch=450"}}, `--reply "lunch=450": unknown stage "lunch" (valid: connect`},
 		{Flags{Replies: []string{"rcpt="}}, `--reply "rcpt=": invalid reply "" (want a code from 200 to 599`},
 		{Flags{Replies: []string{"rcpt=600"}}, `--reply "rcpt=600": invalid reply "600"`},

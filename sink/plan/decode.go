@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,7 +31,7 @@ func decode(name string, data []byte) (spec fault.PlanSpec, root *yaml.Node, err
 	d := &decoder{file: name}
 	var document yaml.Node
 	if err := yaml.Load(data, &document, yaml.WithUniqueKeys(false)); err != nil {
-		return spec, nil, d.syntaxError(err)
+		return spec, nil, d.syntaxError(err, data)
 	}
 	root = &document
 	if document.Kind == yaml.DocumentNode && len(document.Content) == 1 {
@@ -59,22 +60,54 @@ func decode(name string, data []byte) (spec fault.PlanSpec, root *yaml.Node, err
 		{"phases", func(n *yaml.Node, path string) error { return d.phases(n, path, &spec.Phases) }},
 	})
 	if err == nil && version == 0 {
-		err = d.errorf(root, "version", "missing (want version: %d)", Version)
+		err = d.errorf(root, "version", "missing: the plan must say which format it has (add the line \"version: %d\")", Version)
 	}
 	return spec, root, err
 }
 
 // syntaxError gives the library's error our form.
-func (d *decoder) syntaxError(err error) error {
+func (d *decoder) syntaxError(err error, data []byte) error {
 	var load *yaml.LoadError
+	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		return &Error{File: d.file, Err: fmt.Errorf("the plan is empty (want at least the line \"version: %d\")", Version)}
+	case strings.Contains(err.Error(), "no documents in stream"):
+		return &Error{File: d.file, Err: fmt.Errorf("the plan holds nothing but comments (want at least the line \"version: %d\")", Version)}
+	case strings.Contains(err.Error(), "expected single document"):
+		return &Error{File: d.file, Err: errors.New("there is more than one document (want one, without a line --- before a second)")}
+	}
 	if errors.As(err, &load) {
 		what := load.Message
 		if load.ContextMsg != "" {
 			what = load.ContextMsg + ": " + what
 		}
+		if hint := syntaxHint(what, load.Mark.Line, data); hint != "" {
+			what = hint
+		}
 		return &Error{File: d.file, Line: load.Mark.Line, Column: max(load.Mark.Column, 1), Err: errors.New(what)}
 	}
 	return &Error{File: d.file, Err: err}
+}
+
+// syntaxHint says in a person's words what the library means, for the mistakes that people make; empty for others.
+func syntaxHint(what string, line int, data []byte) string {
+	lines := strings.Split(string(data), "\n")
+	text := ""
+	if line >= 1 && line <= len(lines) {
+		text = lines[line-1]
+	}
+	indent := text[:len(text)-len(strings.TrimLeft(text, " \t"))]
+	switch {
+	case strings.Contains(indent, "\t"):
+		return "a tab in the indentation (YAML indents by blanks only)"
+	case strings.Contains(what, "did not find expected '-' indicator"), strings.Contains(what, "did not find expected key"):
+		return "the indentation does not fit the lines above (entries of a list, and keys that belong together, begin in the same column): " + what
+	case strings.Contains(what, "found unexpected end of stream"):
+		return "a quote or bracket that was opened is not closed: " + what
+	case strings.Contains(what, "mapping values are not allowed"):
+		return "a \": \" where none may be (is the line above unfinished, or a quote missing around a text that holds one?): " + what
+	}
+	return ""
 }
 
 func (d *decoder) errorf(n *yaml.Node, path, format string, args ...any) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -70,7 +72,7 @@ func readReport(paths []string) (report.Report, error) {
 	for _, path := range paths {
 		record, err := result.Read(path)
 		if err != nil {
-			return r, usageErrorf("record %v", err)
+			return r, usageErrorf("%s", unreadable(path, err))
 		}
 		switch {
 		case record.Label == "":
@@ -85,6 +87,19 @@ func readReport(paths []string) (report.Report, error) {
 }
 
 // render prints a report and writes its page, if that has a path.
+// unreadable says what is wrong with a record, and where one comes from.
+func unreadable(path string, err error) string {
+	var p *os.PathError
+	var schema *result.SchemaError
+	switch {
+	case errors.As(err, &p):
+		return fmt.Sprintf("record %s can't be read: %v (smtpbench run and join, and k6 run -o smtpstorm=FILE, write records)", path, p.Err)
+	case errors.As(err, &schema):
+		return "record " + err.Error()
+	}
+	return fmt.Sprintf("record %v (want a record of smtpbench run or join, or of k6 run -o smtpstorm=FILE)", err)
+}
+
 func render(stdout io.Writer, r report.Report, page *output.File, asJSON bool) error {
 	if page.Path != "" {
 		if err := written(page.Write(func(w io.Writer) error { return report.HTML(w, r) })); err != nil {

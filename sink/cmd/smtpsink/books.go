@@ -21,18 +21,21 @@ type books struct {
 
 func (b *books) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&b.file, "ledger", "", "`file` to append a row to for each connection, transaction and recipient; what it holds already is gone on with")
-	f.StringVar(&b.durability, "durability", event.Batch.String(), "what a crash may cost: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
+	f.StringVar(&b.durability, "durability", event.Batch.String(), "what a crash may cost, as `none|batch|ack`: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
 	f.DurationVar(&b.timeout, "ledger-timeout", session.DefaultMaxCommit, "with durability ack: how long a client may have to wait for the disk before it is told 451 4.3.0")
 }
 
 // configure adds to the server's configuration.
-func (b *books) configure(cfg *sink.Config, given bool, say func(format string, args ...any)) error {
+func (b *books) configure(cfg *sink.Config, given, timeoutGiven bool, say func(format string, args ...any)) error {
 	durability, err := event.ParseDurability(b.durability)
 	switch {
 	case err != nil:
 		return fmt.Errorf("--durability: %w", err)
 	case b.file == "" && given:
 		return errors.New("--durability: there is no --ledger that it could apply to")
+	}
+	if timeoutGiven && durability != event.Ack {
+		return errors.New("--ledger-timeout: it goes with --durability ack only, which makes clients wait for the disk")
 	}
 	if b.timeout <= 0 {
 		return fmt.Errorf("--ledger-timeout: invalid duration %v (want more than 0)", b.timeout)

@@ -26,6 +26,8 @@ type options struct {
 	books         books
 	security      security
 	durable       bool // --durability was given
+	timeoutGiven  bool // --ledger-timeout was given
+	intervalGiven bool // --stats-interval was given
 	maxHold       time.Duration
 	noTriggers    bool
 	flags         fault.Flags
@@ -47,7 +49,7 @@ type options struct {
 func (o *options) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&o.listen, "listen", "l", []string{"127.0.0.1:2525"}, "where to listen: `[name=]host:port`, or [name=]unix:/path; repeatable; a plan's listeners are added, and those of the same name moved")
-	f.StringVar(&o.flags.Mode, "mode", "", "what to say: accept, bounce, offline, unavailable or random; see smtpsink catalogue")
+	f.StringVar(&o.flags.Mode, "mode", "", "what to say, a `mode`: accept, bounce, offline, unavailable or random; see smtpsink catalogue")
 	f.StringArrayVar(&o.flags.At, "at", nil, "`stage` at which the mode speaks; repeatable (default message)")
 	f.StringArrayVar(&o.flags.Weights, "weight", nil, "weight of one of the mode's codes, as `code:weight`, such as 450:9; repeatable (default 1 each)")
 	f.Float64Var(&o.flags.RandomAccept, "random-accept", 0, "odds to accept in mode random, between 0 and 1 (default 0.5)")
@@ -55,12 +57,12 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.flags.Delays, "delay", nil, "how late to say it, as `stage=delay`, such as data=50ms or 'data=uniform(5ms,50ms)'; repeatable")
 	f.Uint64Var(&o.flags.Seed, "seed", 0, "seed of all draws, a whole `number` from 0; it replaces the plan's (default: the plan's, or 0)")
 	f.StringVar(&o.plan, "plan", "", "plan `file` (YAML), or the name of a built-in one (see smtpsink plans), instead of --mode, --reply and --delay; SIGHUP reads it again")
-	f.StringVar(&o.driver, "driver", "auto", "what carries connections: epoll (Linux), net, or auto")
+	f.StringVar(&o.driver, "driver", "auto", "what carries connections, as `auto|epoll|net`: epoll is for Linux")
 	f.IntVar(&o.loops, "loops", 1, "number of event loops; 0 means one per CPU")
-	f.StringVar(&o.hostname, "hostname", "", "name in the greeting (default localhost)")
-	f.StringVar(&o.maxSize, "max-size", "50MiB", "largest message, as SIZE announces it: octets, KiB, MiB, GiB, or none")
+	f.StringVar(&o.hostname, "hostname", "", "`name` in the greeting (default localhost)")
+	f.StringVar(&o.maxSize, "max-size", "50MiB", "largest message, as SIZE announces it: a `size` in octets, KiB, MiB or GiB, or none")
 	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction")
-	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: reject or accept")
+	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: `reject|accept`")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", session.DefaultIdleTimeout, "how long a client may be silent")
 	f.DurationVar(&o.maxHold, "max-hold", session.DefaultMaxHold, "how long a fault may hold a connection, such as by silence")
 	f.BoolVar(&o.noTriggers, "no-triggers", false, "ignore addresses and headers that ask for replies, such as 550-5.1.1+x@example.org and X-Storm-Reply")
@@ -116,10 +118,12 @@ func (o *options) config() (sink.Config, error) {
 		return cfg, fmt.Errorf("--max-hold: invalid duration %v (want more than 0)", o.maxHold)
 	case o.drainTimeout < 0:
 		return cfg, fmt.Errorf("--drain-timeout: invalid duration %v (want 0 or more)", o.drainTimeout)
+	case o.intervalGiven && o.quiet:
+		return cfg, fmt.Errorf("--stats-interval: not together with --quiet, which prints no progress line")
 	case o.interval < 0:
 		return cfg, fmt.Errorf("--stats-interval: invalid duration %v (want 0 or more)", o.interval)
 	}
-	if err := o.books.configure(&cfg, o.durable, o.complain); err != nil {
+	if err := o.books.configure(&cfg, o.durable, o.timeoutGiven, o.complain); err != nil {
 		return cfg, err
 	}
 	return cfg, o.security.configure(&cfg)

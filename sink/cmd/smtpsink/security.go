@@ -28,7 +28,7 @@ type security struct {
 
 func (s *security) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.lmtp, "lmtp", nil, "speak LMTP on this `listener`, by its name or address; repeatable")
-	f.StringVar(&s.tls, "tls", "auto", "offer STARTTLS: always, never, or auto: if a certificate is given, or the plan is about TLS")
+	f.StringVar(&s.tls, "tls", "auto", "offer STARTTLS, as `always|never|auto`: auto does if a certificate is given, or the plan is about TLS")
 	f.StringArrayVar(&s.implicit, "tls-implicit", nil, "TLS from the first octet on at this `listener`, by its name or address; repeatable")
 	f.BoolVar(&s.require, "tls-required", false, "refuse mail until there is TLS (530)")
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate and its chain (PEM); without it one is made at the start")
@@ -55,6 +55,10 @@ func (s *security) configure(cfg *sink.Config) error {
 		return errors.New("--tls-ca: not together with --tls-cert, whose authority the sink doesn't know")
 	case s.require && cfg.TLS.Offer == sink.TLSOfferNever:
 		return errors.New("--tls-required: not together with --tls never")
+	case cfg.TLS.Offer == sink.TLSOfferNever && len(s.implicit) == 0 && s.cert != "":
+		return errors.New("--tls-cert: not together with --tls never, unless a listener has --tls-implicit: nobody would see it")
+	case cfg.TLS.Offer == sink.TLSOfferNever && len(s.implicit) == 0 && s.authority != "":
+		return errors.New("--tls-ca: not together with --tls never, unless a listener has --tls-implicit: nobody could make use of it")
 	case s.cert != "":
 		if cfg.TLS.Certificate, err = sink.LoadCertificate(s.cert, s.key); err != nil {
 			return fmt.Errorf("--tls-cert: %w", err)

@@ -26,7 +26,7 @@ func serve(o *options) error {
 	}
 	server, err := sink.New(cfg)
 	if err != nil {
-		return &usageError{err}
+		return &usageError{o.named(err)}
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -37,7 +37,7 @@ func serve(o *options) error {
 	hangups := notifyHangups()
 	defer signal.Stop(hangups)
 	if err := server.Start(); err != nil {
-		return &usageError{err}
+		return &usageError{o.named(err)}
 	}
 	if err := o.security.writeAuthority(server); err != nil {
 		_ = server.Close() // nothing was said yet
@@ -93,6 +93,15 @@ func (o *options) verdict(ended error) error {
 		}
 	}
 	return errors.New(strings.Join(words, "; "))
+}
+
+// named words an error of the sink for a person at a command line: the flag that is at fault, where it is known.
+func (o *options) named(err error) error {
+	said := strings.TrimPrefix(err.Error(), "sink: ")
+	if rest, ok := strings.CutPrefix(said, "ledger: open "+o.books.file+": "); ok {
+		return fmt.Errorf("--ledger %s: %s", o.books.file, rest)
+	}
+	return errors.New(said)
 }
 
 // notifyHangups tells of SIGHUP, where there is such a signal.
