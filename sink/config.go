@@ -15,6 +15,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
 // DriverKind says what carries the connections.
@@ -172,8 +173,9 @@ type Config struct {
 	// NoTriggers leaves addresses and headers that ask for something (fault.AddressTrigger, fault.HeaderSwitch) without effect.
 	NoTriggers bool
 
-	// MaxCounters caps the entries of each table of attempt counters, token buckets and greylists; 0 means state.DefaultMaxEntries.
-	MaxCounters int
+	// StateMemory bounds the memory of attempt counters, token buckets and greylists together, in octets; 0 means DefaultStateMemory.
+	// Each takes StateEntry octets. When it is full the ones that were not used for the longest time are forgotten, and counted.
+	StateMemory int64
 
 	// Now is the clock; nil means time.Now. It must keep pace with real time.
 	Now func() time.Time
@@ -293,6 +295,12 @@ func (c *Config) hostname() string {
 	}
 	return c.Hostname
 }
+
+// The memory of attempt counters, token buckets and greylists, in octets.
+const (
+	DefaultStateMemory = state.DefaultMemory // what Config.StateMemory is by default
+	StateEntry         = state.EntryOctets   // what each of them takes
+)
 
 // DefaultWriteTimeout is what Config.WriteTimeout is by default.
 const DefaultWriteTimeout = 10 * time.Second

@@ -99,8 +99,10 @@ func (s *Stats) saturation() (lines []string) {
 	}
 	add(s.ListenOverflows > 0, "%d connections met a full accept queue on this system", s.ListenOverflows)
 	add(s.Net.AcceptPauses > 0, "accepting stopped %d times for want of descriptors or memory", s.Net.AcceptPauses)
-	add(s.Counters.Evictions > 0, "%d attempt counters were forgotten: a replay of this load may draw otherwise", s.Counters.Evictions)
-	add(s.Limits.Evictions > 0, "%d token buckets or greylisted triples were forgotten: limits were not what they should be", s.Limits.Evictions)
+	add(s.Counters.Evictions > 0, "%d attempt counters were forgotten, the oldest first, since there is room for %d of all kinds (--state-memory): "+
+		"what was a second attempt may have counted as a first, and a replay may draw otherwise", s.Counters.Evictions, s.StateCapacity)
+	add(s.Limits.Evictions > 0, "%d token buckets or greylisted triples were forgotten, the oldest first, since there is room for %d of all kinds "+
+		"(--state-memory): limits were not what they should be", s.Limits.Evictions, s.StateCapacity)
 	add(s.ReopenFailures > 0, "a listener could not be opened again %d times after a fault", s.ReopenFailures)
 	add(s.Ledger != nil && s.Ledger.Lost > 0, "rows are missing in the ledger")
 	return lines

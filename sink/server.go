@@ -35,6 +35,7 @@ type Server struct {
 	kind         DriverKind
 	now          func() time.Time
 	force        atomic.Pointer[force]
+	store        *state.Store // of attempts and limits
 	attempts     *state.Attempts
 	limits       *state.Limits
 	metrics      *metrics.Set
@@ -89,10 +90,11 @@ func New(cfg Config) (*Server, error) {
 	cfg.Loops = max(cfg.Loops, 1)
 	s := &Server{
 		cfg: cfg, kind: kind, now: cfg.Now,
-		attempts: state.NewAttempts(cfg.MaxCounters), limits: state.NewLimits(cfg.MaxCounters),
+		store:   state.NewStore(cfg.StateMemory),
 		metrics: metrics.NewSet(cfg.Loops),
 		changed: make(chan struct{}, 1),
 	}
+	s.attempts, s.limits = state.NewAttempts(s.store), state.NewLimits(s.store)
 	if s.certificates, err = newCertificates(cfg.Hostname, cfg.TLS.Certificate, cfg.Now); err != nil {
 		return nil, fmt.Errorf("sink: cannot make a certificate: %w", err)
 	}

@@ -27,6 +27,7 @@ type Stats struct {
 	BytesOut       uint64              `json:"bytes_out"`
 	Counters       state.Stats         `json:"attempt_counters,omitzero"`
 	Limits         state.LimitStats    `json:"limit_counters,omitzero"`
+	StateCapacity  uint64              `json:"state_capacity,omitempty"`  // how many counters, buckets and greylisted triples there is room for
 	Phase          string              `json:"phase,omitempty"`           // of the storm, now
 	ReopenFailures uint64              `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
 	Ledger         *ledger.WriterStats `json:"ledger,omitempty"`
@@ -67,7 +68,7 @@ func (s *Server) Stats() *Stats {
 	d, series, start, end, account, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.overflowed
 	s.mu.Unlock()
 	out := &Stats{
-		Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Limits: s.limits.Stats(), Started: start,
+		Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Limits: s.limits.Stats(), StateCapacity: s.store.Capacity(), Started: start,
 		Phase: s.Phase(), ReopenFailures: s.reopenFailures.Load(),
 	}
 	if force := s.force.Load(); force.plan != nil {

@@ -30,6 +30,7 @@ func Explain(w io.Writer, f *File) error {
 	e.period(map[bool]string{true: "always", false: "outside of these phases"}[len(f.Plan.Phases()) == 0], nil)
 	e.assumptions()
 	e.list("replay", e.replay(), "the same mail meets the same outcomes again, however many connections it comes over")
+	e.list("memory", keeps(f.Plan), "it needs none")
 	e.list("warnings", e.warnings(), "none")
 	_, err := io.WriteString(w, fold(e.text.String()))
 	return err

@@ -14,6 +14,7 @@ type Outlook struct {
 	Periods  []Period `json:"periods"`  // the phases, and the time outside of them
 	Replay   []string `json:"replay"`   // what breaks it, a line each
 	Warnings []string `json:"warnings"` // what looks like a mistake, a line each
+	Keeps    []string `json:"keeps"`    // what the sink has to remember, a line each: its memory is bounded
 }
 
 // Period is a phase, or the time outside of phases.
@@ -45,7 +46,7 @@ func NewOutlook(f *File) *Outlook {
 	e := explainer{plan: f.Plan, atlas: newAtlas(f.Plan)}
 	o := &Outlook{
 		Plan: f.Plan.Name(), File: f.Name, SHA256: f.SHA256, Seed: f.Plan.Seed(),
-		Replay: append([]string{}, e.replay()...), Warnings: append([]string{}, e.warnings()...),
+		Replay: append([]string{}, e.replay()...), Warnings: append([]string{}, e.warnings()...), Keeps: append([]string{}, keeps(f.Plan)...),
 	}
 	for _, phase := range f.Plan.Phases() {
 		o.Periods = append(o.Periods, Period{Phase: phase.Name, Duration: phase.Duration.Seconds(), Times: phase.Times, Mail: fates(e.atlas, phase)})

@@ -141,8 +141,8 @@ func chaos(t *rapid.T) {
 	c.Commit, c.CaptureHeaders = rapid.Bool().Draw(t, "commit"), rapid.Bool().Draw(t, "capture")
 	p.Plan = drawPlan(t, broken)
 	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}, failed: map[string]bool{}}
-	limits := &moreLimits{Limits: state.NewLimits(0)}
-	env := session.Env{Attempts: state.NewAttempts(0), Limits: limits, Recorder: book}
+	limits := &moreLimits{Limits: state.NewLimits(nil)}
+	env := session.Env{Attempts: state.NewAttempts(nil), Limits: limits, Recorder: book}
 	if rapid.Bool().Draw(t, "scratch") {
 		env.Scratch = new(session.Scratch)
 	}

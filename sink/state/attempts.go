@@ -7,31 +7,24 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// DefaultMaxEntries is the cap of each of the three tables when none is given. An entry takes about 80 octets: a full table
-// takes about 80 MiB, and grows to that only when it meets as many distinct keys.
-const DefaultMaxEntries = 1 << 20
-
 // Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair. All methods
-// are safe for concurrent use; none keeps a slice that it was given; none allocates once its table has grown to its load.
-type Attempts struct {
-	connections, mails, recipients *table[uint64]
-}
+// are safe for concurrent use; none keeps a slice that it was given; none allocates once its store has grown to its load.
+type Attempts struct{ store *Store }
 
-// NewAttempts returns empty counters. maxEntries caps the distinct keys of each table; 0 means DefaultMaxEntries. Beyond the cap
-// the keys that were not used lately are forgotten, and start again at 1 when they come back.
-func NewAttempts(maxEntries int) *Attempts {
-	return &Attempts{
-		connections: newTable[uint64](maxEntries),
-		mails:       newTable[uint64](maxEntries),
-		recipients:  newTable[uint64](maxEntries),
+// NewAttempts returns empty counters that lie in a store; nil means one of their own. When the store is full the keys that were not
+// used for the longest time are forgotten, and start again at 1 when they come back.
+func NewAttempts(store *Store) *Attempts {
+	if store == nil {
+		store = NewStore(0)
 	}
+	return &Attempts{store: store}
 }
 
 // Connection returns the ordinal, from 1, of a connection that the client opens now. The zero Addr (a unix socket) is a client
 // like any other.
 func (a *Attempts) Connection(client netip.Addr) uint64 {
 	octets := clientOctets(client)
-	return next(a.connections, fingerprintOf(octets[:], nil))
+	return a.store.next(kindConnection, fingerprintOf(octets[:], nil))
 }
 
 // clientOctets returns what tells a client from others: 192.0.2.1 and ::ffff:192.0.2.1 are one, a unix socket is one of its own.
@@ -45,30 +38,29 @@ func clientOctets(client netip.Addr) (octets [17]byte) {
 
 // Mail returns the ordinal, from 1, of a MAIL command of the sender. The null sender is the empty slice.
 func (a *Attempts) Mail(sender []byte) uint64 {
-	return next(a.mails, fingerprintOf(sender, nil))
+	return a.store.next(kindMail, fingerprintOf(sender, nil))
 }
 
 // Recipient returns the ordinal, from 1, of a RCPT command for the recipient in a transaction of the sender.
 func (a *Attempts) Recipient(sender, recipient []byte) uint64 {
-	return next(a.recipients, fingerprintOf(sender, recipient))
+	return a.store.next(kindRecipient, fingerprintOf(sender, recipient))
 }
 
-// Stats says how full the tables are. Evictions other than 0 mean that ordinals started again, and so that a replay of the same
+// Stats says what is counted. Evictions other than 0 mean that ordinals started again, and so that a replay of the same
 // load may draw otherwise.
 type Stats struct {
 	Connections uint64 `json:"connections,omitempty"` // distinct clients now
 	Mails       uint64 `json:"mails,omitempty"`       // distinct senders now
 	Recipients  uint64 `json:"recipients,omitempty"`  // distinct (sender, recipient) pairs now
-	Evictions   uint64 `json:"evictions,omitempty"`   // keys forgotten because a table was full, since the start
+	Evictions   uint64 `json:"evictions,omitempty"`   // keys forgotten because the store was full, since the start
 }
 
 // Stats returns the figures without stopping anyone: they may be apart by the calls that are under way.
 func (a *Attempts) Stats() Stats {
+	t := a.store
 	return Stats{
-		Connections: a.connections.entries.Load(),
-		Mails:       a.mails.entries.Load(),
-		Recipients:  a.recipients.entries.Load(),
-		Evictions:   a.connections.evictions.Load() + a.mails.evictions.Load() + a.recipients.evictions.Load(),
+		Connections: t.count(kindConnection), Mails: t.count(kindMail), Recipients: t.count(kindRecipient),
+		Evictions: t.evictions[kindConnection].Load() + t.evictions[kindMail].Load() + t.evictions[kindRecipient].Load(),
 	}
 }
 

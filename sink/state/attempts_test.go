@@ -10,7 +10,7 @@ import (
 )
 
 func TestOrdinalsCountFromOnePerKey(t *testing.T) {
-	a := NewAttempts(0)
+	a := NewAttempts(nil)
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	steps := []struct {
 		name string
@@ -45,7 +45,7 @@ func TestOrdinalsCountFromOnePerKey(t *testing.T) {
 
 func TestCapEvictsAndCounts(t *testing.T) {
 	const limit = 10 * shardCount
-	a := NewAttempts(limit)
+	a := NewAttempts(NewStore(limit * EntryOctets))
 	for i := range 20 * limit {
 		a.Mail(fmt.Appendf(nil, "sender-%d@example.org", i))
 	}
@@ -56,15 +56,15 @@ func TestCapEvictsAndCounts(t *testing.T) {
 	if got.Evictions != 19*limit {
 		t.Errorf("%d evictions, want %d", got.Evictions, 19*limit)
 	}
-	for i := range a.mails.shards {
-		if s := &a.mails.shards[i]; len(s.index) != len(s.slots) {
+	for i := range a.store.shards {
+		if s := &a.store.shards[i]; len(s.index) != len(s.slots) {
 			t.Fatalf("shard %d: %d keys in the index, %d slots", i, len(s.index), len(s.slots))
 		}
 	}
 }
 
 func TestKeyInUseSurvivesAStreamOfNewKeys(t *testing.T) {
-	a := NewAttempts(4 * shardCount)
+	a := NewAttempts(NewStore(4 * shardCount * EntryOctets))
 	for i := range 10_000 {
 		if got := a.Mail([]byte("busy@example.org")); got != uint64(i+1) {
 			t.Fatalf("MAIL %d of a busy sender has ordinal %d: it was evicted", i+1, got)
@@ -75,7 +75,7 @@ func TestKeyInUseSurvivesAStreamOfNewKeys(t *testing.T) {
 
 func TestConcurrentOrdinalsAreDistinct(t *testing.T) {
 	const workers, each = 8, 2_000
-	a := NewAttempts(0)
+	a := NewAttempts(nil)
 	seen := make([][]uint64, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -104,7 +104,7 @@ func TestConcurrentOrdinalsAreDistinct(t *testing.T) {
 // Below the cap the counters are exactly a map from keys to counts.
 func TestCountersAgreeWithAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a, model := NewAttempts(0), map[[2]string]uint64{}
+		a, model := NewAttempts(nil), map[[2]string]uint64{}
 		address := rapid.SampledFrom([]string{"", "a", "b", "ab", "a@x", "b@x", "\x00", "a\x00"})
 		for range rapid.IntRange(1, 100).Draw(t, "calls") {
 			key := [2]string{address.Draw(t, "sender"), address.Draw(t, "recipient")}
@@ -117,7 +117,7 @@ func TestCountersAgreeWithAMap(t *testing.T) {
 }
 
 func TestOrdinalsDoNotAllocate(t *testing.T) {
-	a := NewAttempts(shardCount)
+	a := NewAttempts(NewStore(shardCount * EntryOctets))
 	client := netip.MustParseAddr("2001:db8::1")
 	sender, recipient := []byte("sender@example.org"), []byte("recipient@example.com")
 	if n := testing.AllocsPerRun(1000, func() {
@@ -130,7 +130,7 @@ func TestOrdinalsDoNotAllocate(t *testing.T) {
 }
 
 func BenchmarkRecipient(b *testing.B) {
-	a := NewAttempts(0)
+	a := NewAttempts(nil)
 	sender, recipient := []byte("sender@example.org"), []byte("recipient-000000@example.com")
 	b.ReportAllocs()
 	for i := range b.N {

@@ -14,24 +14,14 @@ import (
 )
 
 // Limits keeps what the limits of a plan count across connections: token buckets, open connections and greylists. All methods are
-// safe for concurrent use; none keeps a slice that it was given, and none allocates once its tables have grown to their load.
+// safe for concurrent use; none keeps a slice that it was given, and none allocates once its store has grown to its load.
 //
 // Nothing here names a plan: a bucket is known by the name and parameters of its limit, a count of connections by its limit's name
 // and scope, and a greylist by its limit's name. So a swap of plans keeps what is still meant, and two limits never share a count.
 type Limits struct {
-	buckets *table[bucket]
-	grey    *table[sightings]
-	open    [shardCount]openShard
+	store *Store
+	open  [shardCount]openShard
 }
-
-// bucket is a token bucket; its zero value is a full one that was never asked.
-type bucket struct {
-	tokens float64
-	at     int64 // of tokens: Unix time in nanoseconds
-}
-
-// sightings are the first and the last RCPT of a triple, in Unix nanoseconds.
-type sightings struct{ first, last int64 }
 
 // openShard counts open connections. It needs no cap: an entry goes when its last connection has gone.
 type openShard struct {
@@ -40,10 +30,13 @@ type openShard struct {
 	_      [48]byte
 }
 
-// NewLimits returns empty counts. maxEntries caps the buckets and the triples of greylists, each; 0 means DefaultMaxEntries. Beyond the
-// cap those that were not used lately are forgotten: a bucket is full when it comes back, and a triple is new.
-func NewLimits(maxEntries int) *Limits {
-	l := &Limits{buckets: newTable[bucket](maxEntries), grey: newTable[sightings](maxEntries)}
+// NewLimits returns empty counts, whose buckets and triples lie in a store; nil means one of their own. When the store is full those that
+// were not used for the longest time are forgotten: a bucket is full when it comes back, and a triple is new.
+func NewLimits(store *Store) *Limits {
+	if store == nil {
+		store = NewStore(0)
+	}
+	l := &Limits{store: store}
 	for i := range l.open {
 		l.open[i].counts = make(map[fingerprint]int64)
 	}
@@ -94,21 +87,21 @@ func (l *Limits) Sighted(at time.Time, greylist *fault.Limit, client netip.Addr,
 	l.sight(at.UnixNano(), greylist, client, sender, recipient)
 }
 
-// LimitStats says how full the tables are. Evictions other than 0 mean that limits were more generous, or greylists stricter, than
+// LimitStats says what is counted. Evictions other than 0 mean that limits were more generous, or greylists stricter, than
 // planned.
 type LimitStats struct {
 	Buckets   uint64 `json:"buckets,omitempty"`   // token buckets now
 	Open      uint64 `json:"open,omitempty"`      // clients (or limits for all) with open connections that a limit counts
 	Greylist  uint64 `json:"greylist,omitempty"`  // triples now
-	Evictions uint64 `json:"evictions,omitempty"` // forgotten because a table was full, since the start
+	Evictions uint64 `json:"evictions,omitempty"` // forgotten because the store was full, since the start
 }
 
 // Stats returns the figures without stopping anyone for long: they may be apart by the calls that are under way.
 func (l *Limits) Stats() LimitStats {
 	s := LimitStats{
-		Buckets:   l.buckets.entries.Load(),
-		Greylist:  l.grey.entries.Load(),
-		Evictions: l.buckets.evictions.Load() + l.grey.evictions.Load(),
+		Buckets:   l.store.count(kindBucket),
+		Greylist:  l.store.count(kindGreylist),
+		Evictions: l.store.evictions[kindBucket].Load() + l.store.evictions[kindGreylist].Load(),
 	}
 	for i := range l.open {
 		shard := &l.open[i]
@@ -122,20 +115,23 @@ func (l *Limits) Stats() LimitStats {
 // roundoff forgives what the sums of a bucket lose: a token that is due is there.
 const roundoff = 1e-9
 
+// takeToken takes a token of a bucket, whose value is the tokens in it, and when that was so in Unix nanoseconds.
 func (l *Limits) takeToken(now int64, limit *fault.Limit, o *fault.Occurrence) bool {
-	b, fresh, shard := l.buckets.acquire(bucketKey(limit, o))
+	b, fresh, shard := l.store.acquire(kindBucket, bucketKey(limit, o))
 	defer shard.mu.Unlock()
+	tokens, at := math.Float64frombits(b.a), int64(b.b) // #nosec G115 -- as it was put there
 	if fresh {
-		*b = bucket{tokens: limit.Burst, at: now}
-	} else if now > b.at {
-		b.tokens = min(limit.Burst, b.tokens+limit.Rate*time.Duration(now-b.at).Seconds())
-		b.at = now
+		tokens, at = limit.Burst, now
+	} else if now > at {
+		tokens = min(limit.Burst, tokens+limit.Rate*time.Duration(now-at).Seconds())
+		at = now
 	}
-	if b.tokens < 1-roundoff {
-		return false
+	granted := tokens >= 1-roundoff
+	if granted {
+		tokens = max(0, tokens-1)
 	}
-	b.tokens = max(0, b.tokens-1)
-	return true
+	*b = value{math.Float64bits(tokens), uint64(at)} // #nosec G115 -- two's complement comes back as it was
+	return granted
 }
 
 func (l *Limits) enter(limit *fault.Limit, client netip.Addr) bool {
@@ -153,24 +149,24 @@ func (l *Limits) enter(limit *fault.Limit, client netip.Addr) bool {
 
 // sight notes a RCPT of a triple. The window runs from the first sight until the delay is over, and from the last one after that:
 // no flag says that a triple was let through, so that what a ledger holds is enough to go on.
+// Its value is the first and the last sight, in Unix nanoseconds.
 func (l *Limits) sight(now int64, limit *fault.Limit, client netip.Addr, sender, recipient []byte) bool {
-	s, fresh, shard := l.grey.acquire(greyKey(limit.Name, client, sender, recipient))
+	s, fresh, shard := l.store.acquire(kindGreylist, greyKey(limit.Name, client, sender, recipient))
 	defer shard.mu.Unlock()
+	first, last := int64(s.a), int64(s.b) // #nosec G115 -- as they were put there
+	if !fresh {
+		now = max(now, last)
+		from := first
+		if time.Duration(last-first) >= limit.Delay {
+			from = last
+		}
+		fresh = time.Duration(now-from) > limit.Window
+	}
 	if fresh {
-		*s = sightings{first: now, last: now}
-		return false
+		first = now
 	}
-	now = max(now, s.last)
-	from := s.first
-	if time.Duration(s.last-s.first) >= limit.Delay {
-		from = s.last
-	}
-	if time.Duration(now-from) > limit.Window {
-		*s = sightings{first: now, last: now}
-		return false
-	}
-	s.last = now
-	return time.Duration(now-s.first) >= limit.Delay
+	*s = value{uint64(first), uint64(now)} // #nosec G115 -- two's complement comes back as it was
+	return !fresh && time.Duration(now-first) >= limit.Delay
 }
 
 // bucketKey names a bucket: the limit's name and all that shapes the bucket, and whose it is.

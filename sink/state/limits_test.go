@@ -49,7 +49,7 @@ func play(t *testing.T, l *Limits, limit *fault.Limit, steps []step) {
 func TestTokenBucket(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "pace", Kind: fault.LimitRate, Rate: 2, Burst: 3})
 	one, other := from("192.0.2.1"), from("192.0.2.2")
-	play(t, NewLimits(0), limit, []step{
+	play(t, NewLimits(nil), limit, []step{
 		{0, one, true}, {0, one, true}, {0, one, true}, // the burst
 		{0, one, false},
 		{0, other, true},                               // a bucket of its own
@@ -68,7 +68,7 @@ func TestTokenBucket(t *testing.T) {
 
 func TestSlowBucketGivesEachTokenWhenItIsDue(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "pace", Kind: fault.LimitRate, Rate: 1.0 / 3, Burst: 1})
-	l, o := NewLimits(0), from("192.0.2.1")
+	l, o := NewLimits(nil), from("192.0.2.1")
 	for i := range 1000 {
 		at := midnight.Add(time.Duration(i) * 3 * time.Second)
 		if !l.Admit(at, limit, o) {
@@ -93,7 +93,7 @@ func TestBucketScopes(t *testing.T) {
 	} {
 		t.Run(test.scope.String(), func(t *testing.T) {
 			limit := limitOf(t, fault.LimitSpec{Name: "pace", Kind: fault.LimitRate, Scope: test.scope, Rate: 1, Burst: 1})
-			play(t, NewLimits(0), limit, test.steps)
+			play(t, NewLimits(nil), limit, test.steps)
 		})
 	}
 }
@@ -101,7 +101,7 @@ func TestBucketScopes(t *testing.T) {
 // A plan that replaces another goes on with the buckets that are the same in both, and with no other.
 func TestSwapKeepsBucketsOfTheSameNameAndParameters(t *testing.T) {
 	spec := fault.LimitSpec{Name: "pace", Kind: fault.LimitRate, Rate: 1, Burst: 2}
-	l, o := NewLimits(0), from("192.0.2.1")
+	l, o := NewLimits(nil), from("192.0.2.1")
 	play(t, l, limitOf(t, spec), []step{{0, o, true}, {0, o, true}, {0, o, false}})
 	play(t, l, limitOf(t, spec), []step{{0, o, false}})
 	for _, change := range []func(*fault.LimitSpec){
@@ -121,7 +121,7 @@ func TestSwapKeepsBucketsOfTheSameNameAndParameters(t *testing.T) {
 func TestConcurrency(t *testing.T) {
 	perClient := limitOf(t, fault.LimitSpec{Name: "crowd", Kind: fault.LimitConcurrency, Max: 2})
 	inAll := limitOf(t, fault.LimitSpec{Name: "all", Kind: fault.LimitConcurrency, Scope: fault.ScopeAll, Max: 3})
-	l, one, other := NewLimits(0), from("192.0.2.1"), from("192.0.2.2")
+	l, one, other := NewLimits(nil), from("192.0.2.1"), from("192.0.2.2")
 	play(t, l, perClient, []step{{0, one, true}, {0, one, true}, {0, one, false}, {0, other, true}})
 	play(t, l, inAll, []step{{0, one, true}, {0, one, true}, {0, other, true}, {0, other, false}})
 	if got := l.Stats().Open; got != 3 {
@@ -148,7 +148,7 @@ func TestConcurrency(t *testing.T) {
 
 func TestConcurrentGrantsNeverExceedTheMaximum(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "crowd", Kind: fault.LimitConcurrency, Max: 100})
-	l, o := NewLimits(0), from("192.0.2.1")
+	l, o := NewLimits(nil), from("192.0.2.1")
 	granted := make([]int, 8)
 	var wg sync.WaitGroup
 	for w := range granted {
@@ -174,7 +174,7 @@ func TestGreylist(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "grey", Kind: fault.LimitGreylist, Delay: 5 * time.Minute, Window: time.Hour})
 	minute := time.Minute
 	one := from("192.0.2.1")
-	play(t, NewLimits(0), limit, []step{
+	play(t, NewLimits(nil), limit, []step{
 		{0, one, false},
 		{4 * minute, one, false},               // too early
 		{4 * minute, from("192.0.3.1"), false}, // another network begins anew
@@ -187,14 +187,14 @@ func TestGreylist(t *testing.T) {
 		{185 * minute, one, false}, // and is over
 		{190 * minute, one, true},
 	})
-	play(t, NewLimits(0), limit, []step{
+	play(t, NewLimits(nil), limit, []step{
 		{0, one, false},
 		{61 * minute, one, false}, // a retry that late is a first one
 		{62 * minute, one, false},
 		{66 * minute, one, true},
 	})
 	v6 := func(host string) *fault.Occurrence { return from("2001:db8:0:1::" + host) }
-	play(t, NewLimits(0), limit, []step{{0, v6("1"), false}, {5 * minute, v6("2"), true}, {5 * minute, from("2001:db8:0:2::1"), false}})
+	play(t, NewLimits(nil), limit, []step{{0, v6("1"), false}, {5 * minute, v6("2"), true}, {5 * minute, from("2001:db8:0:2::1"), false}})
 }
 
 // Two greylists of one plan share no sightings; one that a swap brings again under its name goes on, whatever its parameters.
@@ -205,7 +205,7 @@ func TestGreylistsAreKnownByName(t *testing.T) {
 	greyer := limitOf(t, spec)
 	spec.Name = "grey"
 	quicker := limitOf(t, spec)
-	l, o := NewLimits(0), from("192.0.2.1")
+	l, o := NewLimits(nil), from("192.0.2.1")
 	play(t, l, grey, []step{{0, o, false}})
 	play(t, l, greyer, []step{{10 * time.Minute, o, false}, {11 * time.Minute, o, true}})
 	play(t, l, quicker, []step{{12 * time.Minute, o, true}})
@@ -215,10 +215,10 @@ func TestGreylistsAreKnownByName(t *testing.T) {
 func TestGreylistFromALedger(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "grey", Kind: fault.LimitGreylist, Delay: 5 * time.Minute, Window: time.Hour})
 	o := from("192.0.2.1")
-	l := NewLimits(0)
+	l := NewLimits(nil)
 	l.Sighted(midnight, limit, o.Client, o.Sender, o.Recipient)
 	play(t, l, limit, []step{{4 * time.Minute, o, false}, {5 * time.Minute, o, true}})
-	l = NewLimits(0)
+	l = NewLimits(nil)
 	l.Sighted(midnight, limit, o.Client, o.Sender, o.Recipient)
 	l.Sighted(midnight.Add(2*time.Hour), limit, o.Client, o.Sender, o.Recipient)
 	play(t, l, limit, []step{{2*time.Hour + time.Minute, o, false}, {2*time.Hour + 5*time.Minute, o, true}})
@@ -226,7 +226,7 @@ func TestGreylistFromALedger(t *testing.T) {
 
 func TestLimitsAreCapped(t *testing.T) {
 	const most = 10 * shardCount
-	l := NewLimits(most)
+	l := NewLimits(NewStore(most * EntryOctets))
 	pace := limitOf(t, fault.LimitSpec{Name: "pace", Kind: fault.LimitRate, Scope: fault.ScopeRecipientDomain, Rate: 1})
 	grey := limitOf(t, fault.LimitSpec{Name: "grey", Kind: fault.LimitGreylist, Delay: time.Minute, Window: time.Hour})
 	for i := range 20 * most {
@@ -234,13 +234,13 @@ func TestLimitsAreCapped(t *testing.T) {
 		l.Admit(midnight, pace, o)
 		l.Admit(midnight, grey, o)
 	}
-	if got, want := l.Stats(), (LimitStats{Buckets: most, Greylist: most, Evictions: 2 * 19 * most}); got != want {
-		t.Errorf("Stats() = %+v, want %+v", got, want)
+	if got := l.Stats(); got.Buckets+got.Greylist != most || got.Evictions != 2*20*most-most {
+		t.Errorf("Stats() = %+v, want %d buckets and triples, and the others evicted", got, most)
 	}
 }
 
 func TestLimitsDoNotAllocate(t *testing.T) {
-	l, o := NewLimits(0), to("recipient@recipient.test")
+	l, o := NewLimits(nil), to("recipient@recipient.test")
 	limits := []*fault.Limit{
 		limitOf(t, fault.LimitSpec{Name: "client", Kind: fault.LimitRate, Rate: 1}),
 		limitOf(t, fault.LimitSpec{Name: "domain", Kind: fault.LimitRate, Scope: fault.ScopeRecipientDomain, Rate: 1}),

@@ -5,80 +5,141 @@ import (
 	"sync/atomic"
 )
 
+// EntryOctets is what an entry is reckoned to take, whatever its kind: the measured worst case, with the room that growing tables have
+// to spare.
+const EntryOctets = 128
+
+// DefaultMemory is the memory of a Store when none is given, in octets: room for two million entries.
+const DefaultMemory = 256 << 20
+
+// kind is what an entry counts.
+type kind uint8
+
+const (
+	kindConnection kind = iota // connections of a client
+	kindMail                   // MAIL commands of a sender
+	kindRecipient              // RCPT commands of a pair
+	kindBucket                 // a token bucket
+	kindGreylist               // a triple of a greylist
+	numKinds
+)
+
 // fingerprint identifies a key by 128 bits of hash, so that an entry has a fixed size whatever the length of its address and a
 // lookup never copies the key. Among ten million keys two share a fingerprint with a probability of about 10^-25.
 type fingerprint struct{ hi, lo uint64 }
 
-// slot is one entry. The map finds it by fingerprint; the slice gives the clock hand an order to walk in.
-type slot[V any] struct {
-	key   fingerprint
-	value V
-	used  bool // touched since the clock hand came by last
+// value is what is kept of a key: its meaning is the kind's.
+type value struct{ a, b uint64 }
+
+// slot is one entry. The map finds it by fingerprint; older and newer put the entries of a shard in the order of their last use.
+type slot struct {
+	key          fingerprint
+	value        value
+	older, newer int32 // slots; -1: none
+	kind         kind
 }
 
-// shard is one lock's part of a table. It is padded to its own cache lines: neighbouring locks are taken by different loops.
-type shard[V any] struct {
-	mu    sync.Mutex
-	index map[fingerprint]uint32
-	slots []slot[V]
-	hand  int
-	_     [72]byte
+// shard is one lock's part of a store. It is padded to its own cache lines: neighbouring locks are taken by different loops.
+type shard struct {
+	mu             sync.Mutex
+	index          map[fingerprint]int32
+	slots          []slot
+	oldest, newest int32
+	_              [72]byte
 }
 
 const shardCount = 64
 
-// table is a capped table of values that start at their zero. When a shard is full, a new key takes the place of one that was
-// not used lately (the clock algorithm: second chance in arrival order).
-type table[V any] struct {
-	shards    [shardCount]shard[V]
+// Store is the memory that Attempts and Limits share: entries of all kinds, as many as fit. When a shard is full, a new key takes the
+// place of the entry that was not used for the longest time. It is safe for concurrent use.
+type Store struct {
+	shards    [shardCount]shard
 	perShard  int
-	entries   atomic.Uint64
-	evictions atomic.Uint64
+	entries   [numKinds]atomic.Int64
+	evictions [numKinds]atomic.Uint64
 }
 
-func newTable[V any](maxEntries int) *table[V] {
-	if maxEntries <= 0 {
-		maxEntries = DefaultMaxEntries
+// NewStore returns an empty store that takes so many octets of memory at most, once it is full; 0 means DefaultMemory. It holds
+// at least 64 entries.
+func NewStore(memory int64) *Store {
+	if memory <= 0 {
+		memory = DefaultMemory
 	}
-	t := &table[V]{perShard: max(1, maxEntries/shardCount)}
+	t := &Store{perShard: int(min(max(1, memory/EntryOctets/shardCount), 1<<30))}
 	for i := range t.shards {
-		t.shards[i].index = make(map[fingerprint]uint32)
+		t.shards[i].index = make(map[fingerprint]int32)
+		t.shards[i].oldest, t.shards[i].newest = -1, -1
 	}
 	return t
 }
 
+// Capacity returns how many entries there is room for.
+func (t *Store) Capacity() uint64 { return uint64(t.perShard) * shardCount } // #nosec G115 -- positive
+
 // acquire returns the key's value, and its shard locked: the caller unlocks it. fresh says that the key is new, or was evicted.
-func (t *table[V]) acquire(key fingerprint) (v *V, fresh bool, s *shard[V]) {
+func (t *Store) acquire(k kind, key fingerprint) (v *value, fresh bool, s *shard) {
+	key.lo ^= uint64(k) // the same words of two kinds are two keys
 	s = &t.shards[key.hi%shardCount]
 	s.mu.Lock()
-	if i, ok := s.index[key]; ok {
-		s.slots[i].used = true
+	i, known := s.index[key]
+	switch {
+	case known:
+		if s.newest != i {
+			s.unlink(i)
+			s.link(i)
+		}
 		return &s.slots[i].value, false, s
+	case len(s.slots) < t.perShard:
+		i = int32(len(s.slots)) // #nosec G115 -- below perShard
+		s.slots = append(s.slots, slot{})
+	default:
+		i = s.oldest
+		s.unlink(i)
+		old := &s.slots[i]
+		delete(s.index, old.key)
+		t.entries[old.kind].Add(-1)
+		t.evictions[old.kind].Add(1)
 	}
-	if len(s.slots) < t.perShard {
-		s.index[key] = uint32(len(s.slots)) // #nosec G115 -- 2^32 slots of a shard would not fit in memory
-		s.slots = append(s.slots, slot[V]{key: key})
-		t.entries.Add(1)
-		return &s.slots[len(s.slots)-1].value, true, s
+	s.slots[i] = slot{key: key, kind: k}
+	s.index[key] = i
+	s.link(i)
+	t.entries[k].Add(1)
+	return &s.slots[i].value, true, s
+}
+
+// link makes a slot the newest.
+func (s *shard) link(i int32) {
+	x := &s.slots[i]
+	x.older, x.newer = s.newest, -1
+	if s.newest >= 0 {
+		s.slots[s.newest].newer = i
+	} else {
+		s.oldest = i
 	}
-	for s.slots[s.hand].used {
-		s.slots[s.hand].used = false
-		s.hand = (s.hand + 1) % len(s.slots)
+	s.newest = i
+}
+
+func (s *shard) unlink(i int32) {
+	x := &s.slots[i]
+	if x.older >= 0 {
+		s.slots[x.older].newer = x.newer
+	} else {
+		s.oldest = x.newer
 	}
-	taken := &s.slots[s.hand]
-	delete(s.index, taken.key)
-	*taken = slot[V]{key: key}
-	s.index[key] = uint32(s.hand) // #nosec G115 -- an index of slots, as above
-	s.hand = (s.hand + 1) % len(s.slots)
-	t.evictions.Add(1)
-	return &taken.value, true, s
+	if x.newer >= 0 {
+		s.slots[x.newer].older = x.older
+	} else {
+		s.newest = x.older
+	}
 }
 
 // next adds one to the key's counter and returns it: 1 for a key that is new or was evicted.
-func next(t *table[uint64], key fingerprint) uint64 {
-	n, _, s := t.acquire(key)
-	*n++
-	ordinal := *n
+func (t *Store) next(k kind, key fingerprint) uint64 {
+	n, _, s := t.acquire(k, key)
+	n.a++
+	ordinal := n.a
 	s.mu.Unlock()
 	return ordinal
 }
+
+func (t *Store) count(k kind) uint64 { return uint64(max(t.entries[k].Load(), 0)) } // #nosec G115 -- not negative

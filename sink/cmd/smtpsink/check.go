@@ -8,6 +8,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/scripts"
+	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 )
 
@@ -35,7 +36,14 @@ accepted, deferred or bounced, each rule that breaks replay, and what looks like
 			if err != nil {
 				return &usageError{err}
 			}
-			return render(stdout, asJSON, plan.NewOutlook(file), func(w io.Writer) error { return plan.Explain(w, file) })
+			return render(stdout, asJSON, plan.NewOutlook(file), func(w io.Writer) error {
+				if err := plan.Explain(w, file); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(w, "\nwhat is remembered takes %d octets each: --state-memory, %s by default, is room for %d; the oldest go first\n",
+					sink.StateEntry, defaultStateMemory, sink.DefaultStateMemory/sink.StateEntry)
+				return err
+			})
 		},
 	}
 	for _, p := range scripts.Plans() {

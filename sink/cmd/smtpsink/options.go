@@ -39,6 +39,7 @@ type options struct {
 	hostname      string
 	maxSize       string
 	maxRecipients int
+	stateMemory   string
 	bareLF        string
 	idleTimeout   time.Duration
 	drainTimeout  time.Duration
@@ -61,7 +62,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.loops, "loops", 1, "number of event loops; 0 means one per CPU")
 	f.StringVar(&o.hostname, "hostname", "", "`name` in the greeting (default localhost)")
 	f.StringVar(&o.maxSize, "max-size", "50MiB", "largest message, as SIZE announces it: a `size` in octets, KiB, MiB or GiB, or none")
-	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction")
+	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction; its envelope takes 64 MiB at most whatever this says")
+	f.StringVar(&o.stateMemory, "state-memory", defaultStateMemory, "memory of attempt counters, token buckets and greylists together, a `size` in octets, KiB, MiB or GiB: 8192 of them per MiB; beyond it the oldest are forgotten, and the self-check says so")
 	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: `reject|accept`")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", session.DefaultIdleTimeout, "how long a client may be silent")
 	f.DurationVar(&o.maxHold, "max-hold", session.DefaultMaxHold, "how long a fault may hold a connection, such as by silence")
@@ -100,6 +102,12 @@ func (o *options) config() (sink.Config, error) {
 	}
 	if cfg.MaxSize, err = parseSize(o.maxSize); err != nil {
 		return cfg, fmt.Errorf("--max-size: %w", err)
+	}
+	if cfg.StateMemory, err = parseSize(o.stateMemory); err == nil && cfg.StateMemory < minStateMemory {
+		err = fmt.Errorf("%q is too little (want 1MiB or more)", o.stateMemory)
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("--state-memory: %w", err)
 	}
 	if err := checkHostname(o.hostname); err != nil {
 		return cfg, fmt.Errorf("--hostname: %w", err)
@@ -173,6 +181,12 @@ func (o *options) planSpec() (spec fault.PlanSpec, hash string, err error) {
 	}
 	return file.Spec, file.SHA256, nil
 }
+
+// The memory that --state-memory names: by default, which is sink.DefaultStateMemory, and the least, in octets.
+const (
+	defaultStateMemory = "256MiB"
+	minStateMemory     = 1 << 20
+)
 
 // parseSize parses a number of octets; -1 stands for none.
 func parseSize(text string) (int64, error) {

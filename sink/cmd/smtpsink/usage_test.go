@@ -106,6 +106,8 @@ func TestBadInput(t *testing.T) {
 		{"number of loops", []string{"--loops", "-2"}, []string{"--loops", "-2"}},
 		{"unknown bare LF policy", []string{"--bare-lf", "ignore"}, []string{"--bare-lf", `"ignore"`, "reject accept"}},
 		{"size", []string{"--max-size", "big"}, []string{"--max-size", `"big"`, "50MiB"}},
+		{"state memory", []string{"--state-memory", "none"}, []string{"--state-memory", `"none"`, "1MiB"}},
+		{"little state memory", []string{"--state-memory", "1KiB"}, []string{"--state-memory", `"1KiB"`, "1MiB"}},
 		{"recipients", []string{"--max-recipients", "0"}, []string{"--max-recipients", "0"}},
 		{"idle timeout", []string{"--idle-timeout", "0"}, []string{"--idle-timeout"}},
 		{"duration without a unit", []string{"--drain-timeout", "5"}, []string{"--drain-timeout", "5"}},

@@ -1,0 +1,36 @@
+package plan
+
+import (
+	"strconv"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+)
+
+// keeps returns what a sink has to remember for the plan, an entry for each of these: its memory is bounded, and what is beyond it
+// forgotten.
+func keeps(p *fault.Plan) (lines []string) {
+	needs := p.Needs()
+	for _, c := range []struct {
+		needed bool
+		what   string
+	}{
+		{needs.Connections, "how often each client has connected"},
+		{needs.Mails, "how often each sender has said MAIL"},
+		{needs.Recipients, "how often each (sender, recipient) pair has met RCPT"},
+	} {
+		if c.needed {
+			lines = append(lines, c.what)
+		}
+	}
+	for _, l := range p.AllLimits() {
+		switch {
+		case l.Kind == fault.LimitGreylist:
+			lines = append(lines, "limit "+strconv.Quote(l.Name)+": each (client network, sender, recipient) triple")
+		case l.Kind == fault.LimitRate && l.Scope == fault.ScopeClient:
+			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a token bucket for each client")
+		case l.Kind == fault.LimitRate && l.Scope == fault.ScopeRecipientDomain:
+			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a token bucket for each recipient domain")
+		}
+	}
+	return lines
+}
