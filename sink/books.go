@@ -27,6 +27,9 @@ type LedgerConfig struct {
 	// Failing, if not nil, is told when the file begins to fail, on another goroutine. The sink goes on without its rows, but with
 	// durability Ack: then it answers 451 4.3.0 instead of 2xx after a body.
 	Failing func(error)
+	// Progress, if not nil, is told now and then how many octets of a large ledger Start has read, of how many. A ledger is read only where
+	// the plan counts attempts, draws by them, or has a greylist.
+	Progress func(read, size int64)
 	// File stands in for the file at Path, in tests of what fails. It is taken for an empty one.
 	File ledger.File
 }
@@ -53,8 +56,11 @@ func (s *Server) openLedger() error {
 	if cfg.File != nil {
 		a.writer, err = ledger.NewWriter(ledger.WriterConfig{File: cfg.File, Start: header, Failing: cfg.Failing})
 	} else {
-		restorer := &ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan)}
-		a.writer, a.recovery, err = ledger.Open(cfg.Path, ledger.OpenConfig{Start: header, Failing: cfg.Failing, Replay: restorer.Row})
+		open := ledger.OpenConfig{Start: header, Failing: cfg.Failing, Progress: cfg.Progress, Skim: !remembers(f.plan)}
+		if !open.Skim {
+			open.Replay = (&ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan)}).Row
+		}
+		a.writer, a.recovery, err = ledger.Open(cfg.Path, open)
 	}
 	if err != nil {
 		return err
@@ -66,6 +72,16 @@ func (s *Server) openLedger() error {
 	}
 	s.ledger = a
 	return nil
+}
+
+// remembers reports whether a plan asks for anything that a ledger tells.
+func remembers(plan *fault.Plan) bool {
+	if plan == nil {
+		return false
+	}
+	needs := plan.Needs()
+	return needs.Connections || needs.Mails || needs.Recipients ||
+		slices.ContainsFunc(plan.AllLimits(), func(l *fault.Limit) bool { return l.Kind == fault.LimitGreylist })
 }
 
 // sighted returns what takes the RCPT commands of a ledger into the greylists of the plan: into each that was asked.

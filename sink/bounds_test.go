@@ -2,11 +2,13 @@ package sink_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 )
 
 // Whatever a client sends, it makes the ledger write no more than 128 KiB, and 128 octets for each octet that it has sent.
@@ -72,5 +74,45 @@ func TestLedgerKeepsOrdinaryValues(t *testing.T) {
 	text := file.text.String()
 	if whole := strings.Count(text, id+"@src.example>"); whole != 1000 || strings.Contains(text, `"cut"`) {
 		t.Errorf("%d of 1000 rows have the Message-ID, cut: %v", whole, strings.Contains(text, `"cut"`))
+	}
+}
+
+// A ledger is read at the start only for a plan that asks what is in it: one with a corrupt row shows which was read.
+func TestLedgerIsReadOnlyWhereThePlanAsksForIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		plan string
+		read bool
+	}{
+		"no plan":          {"", false},
+		"calm":             {"rules: [{stage: rcpt, reply: 450}]\n", false},
+		"size limit":       {"limits: [{name: l, kind: size, max: 1000}]\n", false},
+		"first attempts":   {"rules: [{stage: rcpt, match: {attempt: 1}, reply: 450}]\n", true},
+		"draws":            {"rules: [{stage: rcpt, outcomes: [{weight: 1}, {weight: 1, reply: 450}]}]\n", true},
+		"draws at message": {"rules: [{stage: message, outcomes: [{weight: 1}, {weight: 1, reply: 450}]}]\n", true},
+		"greylist":         {"limits: [{name: g, kind: greylist, delay: 1m, window: 1h}]\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir() + "/ledger.jsonl"
+			start := string(ledger.AppendStart(nil, &event.Start{Durability: event.Batch}))
+			if err := os.WriteFile(path, []byte(start+"{\"kind\":\n"+start[:20]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cfg := sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, Ledger: sink.LedgerConfig{Path: path, Durability: event.Batch}}
+			if c.plan != "" {
+				cfg.Plan = parsePlan(t, c.plan).Plan
+			}
+			server, err := sink.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = server.Start()
+			defer server.Close()
+			if c.read != (err != nil) || err != nil && !strings.Contains(err.Error(), "ledger.jsonl:2: ") {
+				t.Fatalf("Start() says %v; want the row of line 2 to be read: %v", err, c.read)
+			}
+			if found, ok := server.Recovered(); ok != !c.read || ok && found.Torn != 20 {
+				t.Errorf("found %+v, %v; want the 20 octets of a torn row", found, ok)
+			}
+		})
 	}
 }

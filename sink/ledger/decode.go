@@ -48,8 +48,16 @@ func (d *decoder) decode(line []byte, row *event.Row) error {
 	reset(row, kind)
 	fields := rowFields[kind]
 	var seen uint64
+	next := 0 // rows have their keys in this order
 	for _, m := range d.scan.Members {
-		i := fieldIndex(fields, m.Key)
+		for next < len(fields) && !fields[next].required && fields[next].key != string(m.Key) {
+			next++
+		}
+		i := next
+		if i >= len(fields) || fields[i].key != string(m.Key) {
+			i = fieldIndex(fields, m.Key)
+		}
+		next = i + 1
 		if i < 0 {
 			continue // "kind", or of a later version
 		}

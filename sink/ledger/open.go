@@ -20,19 +20,32 @@ type OpenConfig struct {
 	// Replay, if not nil, is given every row of an existing ledger, in order and without those that were amended, before anything is
 	// written. The row and its slices are valid during the call only. An error ends Open.
 	Replay func(*event.Row) error
+	// Skim, without Replay, looks at the beginning and the end of the file only: nobody needs its rows. A corrupt row in between is not
+	// found, and Recovery does not tell how many there are.
+	Skim bool
+	// Progress, if not nil, is called now and then while the rows are read, with octets; never for a file of less than ProgressEvery.
+	Progress func(read, size int64)
 }
+
+// ProgressEvery is how many octets are read between two calls of OpenConfig.Progress.
+const ProgressEvery = 64 << 20
 
 // Recovery says what Open found in the file.
 type Recovery struct {
 	Rows uint64 // whole rows
 	Runs uint64 // header rows among them
 	Torn int64  // octets of a torn last row, which were cut off
+	// Skimmed says that the rows were not read: Rows and Runs are 0.
+	Skimmed bool
 }
 
 // Warning returns one line when a torn row was cut off, else the empty string.
 func (r Recovery) Warning() string {
 	if r.Torn == 0 {
 		return ""
+	}
+	if r.Skimmed {
+		return fmt.Sprintf("the last row was torn: %d octets at the end were cut off", r.Torn)
 	}
 	return fmt.Sprintf("the last row was torn: %d octets after row %d were cut off", r.Torn, r.Rows)
 }
@@ -66,7 +79,17 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 	if err := lock(f); err != nil {
 		return nil, Recovery{}, fmt.Errorf("ledger %s: another process writes to it: %w", path, err)
 	}
-	size, found, err := recoverRows(f, path, cfg.Replay)
+	var size int64
+	var found Recovery
+	if cfg.Skim && cfg.Replay == nil {
+		size, found, err = skimRows(f, path, info.Size())
+	} else {
+		var r io.Reader = f
+		if cfg.Progress != nil {
+			r = &progressReader{r: f, size: info.Size(), tell: cfg.Progress}
+		}
+		size, found, err = recoverRows(r, path, cfg.Replay)
+	}
 	if err != nil {
 		return nil, found, err
 	}
@@ -79,7 +102,7 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 	if err != nil {
 		return nil, found, fmt.Errorf("ledger %s: %w", path, err)
 	}
-	if found.Rows == 0 && cfg.Start.Durability != event.None {
+	if size == 0 && cfg.Start.Durability != event.None {
 		syncFolder(filepath.Dir(path))
 	}
 	return w, found, nil

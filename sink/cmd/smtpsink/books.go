@@ -42,6 +42,8 @@ func (b *books) configure(cfg *sink.Config, given, timeoutGiven bool, say func(f
 	}
 	cfg.Ledger = sink.LedgerConfig{Path: b.file, Durability: durability, Timeout: b.timeout, Failing: func(err error) {
 		say("the ledger fails, and rows are lost: %v", err)
+	}, Progress: func(read, size int64) {
+		say("reading the ledger, since the plan counts attempts or greylists: %d of %d MiB", read>>20, size>>20)
 	}}
 	return nil
 }
