@@ -40,7 +40,7 @@ accepted, deferred or bounced, each rule that breaks replay, and what looks like
 				if err := plan.Explain(w, file); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(w, "\nwhat is remembered takes %d octets each: --state-memory, %s by default, is room for %d; the oldest go first\n",
+				_, err := fmt.Fprintf(w, "\nwhat is remembered takes %d octets each: --state-memory (%s) has room for\n%d of them, and the oldest go first\n",
 					sink.StateEntry, defaultStateMemory, sink.DefaultStateMemory/sink.StateEntry)
 				return err
 			})
