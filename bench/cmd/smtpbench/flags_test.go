@@ -52,7 +52,7 @@ var flagTable = map[string][]flagRow{
 	"mta":               {{"--mta postfix --mta none", [3]string{"k6: run", "k6: run", no + "--mta none and --target"}}, {"--mta auto", [3]string{"k6: run", no + "--mta auto", no + "--mta auto"}}},
 	"target":            {{"--target 127.0.0.1:9", [3]string{no + "--mta none and --target", no + "--sink-listen", "SMTP_PORT=9"}}},
 	"sink-listen":       {{"--sink-listen 127.0.0.1:0", [3]string{no + "--target", no + "--target", "k6: run"}}},
-	"i-own-this-target": {{"--i-own-this-target", [3]string{no + "--target", "k6: run", "k6: run"}}},
+	"i-own-this-target": {{"--i-own-this-target", [3]string{no + "--target", "k6: run", "k6: run"}}, seen("", "K6_BLACKLIST_IPS=128.0.0.0/1,")},
 	"cutoff":            {{"--cutoff 3", [3]string{no + "--cutoff", no + "--cutoff", "k6: run"}}, seen("--cutoff 0", no+"--cutoff")},
 	"dashboard":         {seen("--dashboard --dashboard-listen 127.0.0.1:0", "K6_WEB_DASHBOARD=true")},
 	"dashboard-listen":  {seen("--dashboard-listen 127.0.0.1:0", no+"--dashboard"), seen("--dashboard --dashboard-listen nowhere", no+"--dashboard-listen")},
