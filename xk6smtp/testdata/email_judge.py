@@ -6,9 +6,15 @@ import base64
 import email
 import email.policy
 import email.utils
+import inspect
 import json
 import sys
 from email.header import decode_header, make_header
+
+
+# The answer to CVE-2023-27043 has getaddresses refuse what it may misread, a quoted local part with a bracket among it. Where it came (also to
+# older Pythons, by distributions) it can be switched off: the addresses themselves are judged by the newer interface.
+lenient = {"strict": False} if "strict" in inspect.signature(email.utils.getaddresses).parameters else {}
 
 
 def addresses(message, plain, name):
@@ -18,7 +24,7 @@ def addresses(message, plain, name):
     specs = [a.addr_spec for a in value.addresses]
     # The older interface decodes names: the newer one keeps the blanks between encoded words, which RFC 2047 section 6.2 has ignored.
     unfolded = plain[name].replace("\r", "").replace("\n", "")
-    names = [str(make_header(decode_header(n))) for n, _ in email.utils.getaddresses([unfolded])]
+    names = [str(make_header(decode_header(n))) for n, _ in email.utils.getaddresses([unfolded], **lenient)]
     return [[n, s] for n, s in zip(names, specs, strict=True)]
 
 
