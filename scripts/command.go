@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // NewCommand returns a command that lists files, prints one by its name, or writes them into a directory. what says what they are, such as plan;

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // progress writes to the console: permanent lines, and a live line that a terminal overwrites and that others see once in a while.

@@ -6,7 +6,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // WriteReplies writes what each leg planned, injected and observed, per stage and code.

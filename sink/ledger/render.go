@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // table collects aligned lines; an empty one parts tables.

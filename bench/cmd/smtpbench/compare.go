@@ -13,9 +13,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
-	"github.com/smtpstorm/xk6-smtp/internal/output"
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // bootstrapSeed makes intervals reproducible: the same records give the same figures.
@@ -100,7 +100,7 @@ func unreadable(path string, err error) string {
 	return fmt.Sprintf("record %v (want a record of smtpbench run or join, or of k6 run -o smtpstorm=FILE)", err)
 }
 
-func render(stdout io.Writer, r report.Report, page *output.File, asJSON bool) error {
+func render(stdout io.Writer, r report.Report, page *outfile.File, asJSON bool) error {
 	if page.Path != "" {
 		if err := written(page.Write(func(w io.Writer) error { return report.HTML(w, r) })); err != nil {
 			return err

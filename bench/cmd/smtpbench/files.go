@@ -5,17 +5,17 @@ import (
 	"path/filepath"
 
 	"github.com/smtpstorm/xk6-smtp/bench/report"
-	"github.com/smtpstorm/xk6-smtp/internal/output"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 )
 
 // pageFile is the page that a flag --html names; inputs are the files that were read.
-func pageFile(path string, inputs []string) *output.File {
-	return &output.File{Path: path, Kind: "a report of smtpbench", Marks: []string{report.PageMark}, Inputs: inputs}
+func pageFile(path string, inputs []string) *outfile.File {
+	return &outfile.File{Path: path, Kind: "a report of smtpbench", Marks: []string{report.PageMark}, Inputs: inputs}
 }
 
 // recordFile is the record that a flag --out names.
-func recordFile(path string, inputs []string) *output.File {
-	return &output.File{Path: path, Kind: "a run record", Marks: []string{`"schema"`, `smtpstorm/run/`}, Inputs: inputs}
+func recordFile(path string, inputs []string) *outfile.File {
+	return &outfile.File{Path: path, Kind: "a run record", Marks: []string{`"schema"`, `smtpstorm/run/`}, Inputs: inputs}
 }
 
 // checkOutputs refuses, before anything is written, files that can't be: out and html may be empty.
@@ -38,7 +38,7 @@ func checkOutputs(out, html string, inputs []string) error {
 
 // written makes a file that could not be written bad input.
 func written(err error) error {
-	var wrong *output.Error
+	var wrong *outfile.Error
 	if errors.As(err, &wrong) {
 		return &usageError{err}
 	}

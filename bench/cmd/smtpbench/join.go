@@ -15,9 +15,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
-	"github.com/smtpstorm/xk6-smtp/internal/output"
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 func newJoinCommand(stdout *os.File) *cobra.Command {
@@ -68,7 +68,7 @@ become one distribution, and the sink must have served them and nobody else. A s
 }
 
 // presentJoined writes and prints a joined run. A difference that nothing explains is a failure.
-func presentJoined(stdout io.Writer, leg *run.Leg, out, page *output.File, asJSON bool) error {
+func presentJoined(stdout io.Writer, leg *run.Leg, out, page *outfile.File, asJSON bool) error {
 	if out.Path != "" {
 		if err := written(out.Write(leg.Record.Encode)); err != nil {
 			return err

@@ -13,10 +13,10 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
-	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // The exit statuses.

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/scripts"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 

@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // catalogue is what the sink can say, as JSON.

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 )
 

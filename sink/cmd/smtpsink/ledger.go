@@ -10,12 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smtpstorm/xk6-smtp/internal/cli"
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 func newLedgerCommand(stdout io.Writer) *cobra.Command {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/smtpstorm/xk6-smtp/internal/output"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 )
 
@@ -133,8 +133,8 @@ func (s *security) accounts() (sasl.Accounts, error) {
 }
 
 // authorityFile is where what clients have to trust goes, if the user wants it.
-func (s *security) authorityFile() *output.File {
-	return &output.File{Path: s.authority, Kind: "a certificate", Marks: []string{"-----BEGIN CERTIFICATE-----"}}
+func (s *security) authorityFile() *outfile.File {
+	return &outfile.File{Path: s.authority, Kind: "a certificate", Marks: []string{"-----BEGIN CERTIFICATE-----"}}
 }
 
 // checkAuthority looks whether the authority could be written, and writes nothing: the file may be that of a sink that runs.

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // serve runs the server until a signal ends it.

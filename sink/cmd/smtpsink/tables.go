@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/smtpstorm/xk6-smtp/internal/text"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // counterTable renders the final counters for people.

@@ -1,8 +1,8 @@
-// Package output writes the files that a user names on a command line: all of a file or nothing of it, and never in the place of
+// Package outfile writes the files that a user names on a command line: all of a file or nothing of it, and never in the place of
 // something else than what the program writes there.
 //
 // It knows nothing of what the files hold: who calls it says how to recognise one.
-package output
+package outfile
 
 import (
 	"bytes"

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/smtpstorm/xk6-smtp/internal/text"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // Exit is an exit status of a command.
