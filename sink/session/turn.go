@@ -5,14 +5,14 @@ import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 // turnWork bounds what a session does in one call, in units of about a plain command's work: one that has done so much waits until its
 // driver has written the output, and has looked at the other connections. So what one client pipelines costs the others little,
 // whatever it is.
-const turnWork = 64
+const turnWork = 128
 
 // The work of what takes more than a plain command.
 const (
-	helloWork    = 4  // a reply of a dozen lines
-	authWork     = 16 // hashing
-	rowsPerWork  = 4  // rows of a ledger
-	rulesPerWork = 16 // rules that are asked whether they match
+	helloWork    = 8  // a reply of a dozen lines
+	authWork     = 32 // hashing
+	rowsPerWork  = 16 // rows of a ledger
+	rulesPerWork = 8  // rules that are asked whether they match
 	headerWork   = 4 << 10
 )
 
