@@ -347,7 +347,7 @@ func TestBadConfig(t *testing.T) {
 		{sink.Config{}, "sink: no listener: name at least one address to listen on"},
 		{sink.Config{Listeners: []sink.Listener{local, local}}, `sink: two listeners have the name "127.0.0.1:0": name them apart (name=address)`},
 		{sink.Config{Listeners: []sink.Listener{{Network: "udp", Address: ":0"}}}, `sink: unknown network "udp" of listener ":0" (valid: tcp tcp4 tcp6 unix)`},
-		{sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1"}}}, `sink: invalid listener "127.0.0.1" (want [name=]host:port or [name=]unix:/path)`},
+		{sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1"}}}, `sink: invalid listener "127.0.0.1" (want [name=]host:port or [name=]unix:/path, such as 127.0.0.1:2525)`},
 		{sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:70000"}}}, `sink: invalid listener "127.0.0.1:70000": port "70000" is not a number from 0 to 65535 or the name of a service`},
 		{sink.Config{Listeners: []sink.Listener{local}, Loops: -1}, "sink: invalid number of loops -1 (want 0 to 1024)"},
 		{sink.Config{Listeners: []sink.Listener{local}, MaxRecipients: -1}, "sink: invalid number of recipients -1 (want 1 or more)"},
