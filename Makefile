@@ -89,6 +89,7 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	    echo "== $$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 	  done; \
 	done
+	@echo "== a million histories, judged twice"; SMTPSTORM_HISTORIES=1000000 $(GO) test -run '^TestModelAgrees$$' -timeout 30m ./sink/reconcile
 
 xk6: go-version ## build bin/k6-xk6 the user's way, with xk6
 	$(TOOL) xk6 build --k6-version v2.2.0 --with github.com/smtpstorm/xk6-smtp=. --output bin/k6-xk6

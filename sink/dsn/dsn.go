@@ -43,12 +43,9 @@ func Parse(r io.Reader) ([]reconcile.Notification, error) {
 	for parts := multipart.NewReader(m.Body, params["boundary"]); ; {
 		p, err := parts.NextRawPart()
 		if err != nil {
-			break // the end, or a torn one: what was read counts
-		}
-		text, err := io.ReadAll(io.LimitReader(p, maxPart))
-		if err != nil {
 			break
 		}
+		text, _ := io.ReadAll(io.LimitReader(p, maxPart))               // of a torn one, what was read counts
 		kind, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type")) // empty when it can't be read
 		switch kind {
 		case "message/delivery-status", "message/global-delivery-status":

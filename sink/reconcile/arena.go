@@ -76,9 +76,17 @@ func (t *texts) is(name uint32, text []byte) bool { return bytes.Equal(t.get(nam
 
 // index is a hash table from 64-bit hashes to values. Hashes may collide: who looks verifies each entry.
 type index struct {
-	slots   []int32 // 0: empty, else entry + 1
+	slots   []slot
 	entries pages[entry]
 }
+
+// slot names an entry. With a piece of its hash beside it hardly ever another entry is looked at.
+type slot struct {
+	tag   uint32
+	entry int32 // + 1; 0: empty
+}
+
+func tag(hash uint64) uint32 { return uint32(hash >> 32) } // #nosec G115 -- the high half
 
 type entry struct {
 	hash  uint64
@@ -94,10 +102,13 @@ func (x *index) find(hash uint64, same func(*entry) bool) *entry {
 	mask := uint64(len(x.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		s := x.slots[i]
-		if s == 0 {
+		if s.entry == 0 {
 			return nil
 		}
-		if e := x.entries.at(s - 1); e.hash == hash && same(e) {
+		if s.tag != tag(hash) {
+			continue
+		}
+		if e := x.entries.at(s.entry - 1); e.hash == hash && same(e) {
 			return e
 		}
 	}
@@ -113,14 +124,14 @@ func (x *index) add(e entry) {
 func (x *index) place(hash uint64, i int32) {
 	mask := uint64(len(x.slots) - 1)
 	at := hash & mask
-	for x.slots[at] != 0 {
+	for x.slots[at].entry != 0 {
 		at = (at + 1) & mask
 	}
-	x.slots[at] = i + 1
+	x.slots[at] = slot{tag(hash), i + 1}
 }
 
 func (x *index) grow() {
-	x.slots = make([]int32, max(16, 2*len(x.slots)))
+	x.slots = make([]slot, max(16, 2*len(x.slots)))
 	for i := range int32(x.entries.n) { // #nosec G115 -- bounded as values are
 		x.place(x.entries.at(i).hash, i)
 	}

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"bytes"
-	"math"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -173,9 +172,7 @@ func (l *Ledger) unitAttempt(a *event.Attempt, i int32, content *contents, end i
 	j := l.judge
 	u := j.units.at(i)
 	handed := handedAt(a.Handed, end)
-	t := try{at: a.Time.UnixNano(), took: microseconds(end - a.Time.UnixNano()), next: none, code: uint16(a.Code), stage: a.Stage}
-	t.sent = a.ReplySent
-	n := j.tries.add(t)
+	n := j.tries.add(try{at: a.Time.UnixNano(), next: none, reply: packReply(a.End.Sub(a.Time), a.Code, a.ReplySent)})
 	if u.lastTry >= 0 {
 		j.tries.at(u.lastTry).next = n
 	} else {
@@ -266,17 +263,37 @@ func (j *Judge) sends(address []byte) bool {
 	return j.senders.find(&j.texts, j.idBuf) != nil
 }
 
-// try is an attempt of a unit.
+// try is an attempt of a unit. There are most of these, so they are packed.
 type try struct {
-	at    int64  // when RCPT was read
-	took  uint32 // microseconds until its fate was known
+	at    int64 // when RCPT was read
 	next  int32
-	code  uint16
-	stage smtp.Stage
-	sent  bool
+	reply uint32 // milliseconds until its fate was known, reply code, whether it was sent
 }
 
-func microseconds(ns int64) uint32 { return uint32(min(max(ns/1000, 0), math.MaxUint32)) } // #nosec G115 -- bounded by min and max
+const (
+	codeBits = 10
+	mostTook = 1<<(31-codeBits) - 1 // 35 minutes
+)
+
+func packReply(took time.Duration, code smtp.Code, sent bool) uint32 {
+	ms := min(max(took.Milliseconds(), 0), mostTook)
+	packed := uint32(ms)<<(codeBits+1) | uint32(code&(1<<codeBits-1))<<1 // #nosec G115 -- ms has 21 bits
+	if sent {
+		packed |= 1
+	}
+	return packed
+}
+
+// ended returns when the attempt's fate was known.
+func (t *try) ended() int64 {
+	return t.at + int64(time.Duration(t.reply>>(codeBits+1))*time.Millisecond)
+}
+
+// deferred reports whether a reply of 4yz, or what counts as one, was sent.
+func (t *try) deferred() bool {
+	code := t.reply >> 1 & (1<<codeBits - 1)
+	return t.reply&1 == 1 && (code >= 400 && code < 500 || code == 552)
+}
 
 // delivery is a copy of a unit that the sink took, or said that it took.
 type delivery struct {

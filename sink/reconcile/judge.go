@@ -207,8 +207,8 @@ func (j *Judge) retries(u *unit, m *message) (f flags) {
 			f |= retriedSoon
 		}
 		end = 0
-		if t.sent && t.code >= 400 && t.code < 500 || t.code == 552 {
-			end = t.at + int64(t.took)*1000
+		if t.deferred() {
+			end = t.ended()
 		}
 		k = t.next
 	}

@@ -3,7 +3,9 @@ package reconcile
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -242,10 +244,14 @@ func checkModel(t testing.TB, seed uint64) {
 	}
 }
 
-// TestModelAgrees judges thousands of random histories twice.
+// TestModelAgrees judges thousands of random histories twice; make fuzz has it judge a million (SMTPSTORM_HISTORIES).
 func TestModelAgrees(t *testing.T) {
+	histories := uint64(5_000)
+	if n, err := strconv.ParseUint(os.Getenv("SMTPSTORM_HISTORIES"), 10, 64); err == nil {
+		histories = n
+	}
 	seen := map[Fate]bool{}
-	for seed := range uint64(5_000) {
+	for seed := range histories {
 		checkModel(t, seed)
 		if seed < 2000 {
 			r := rand.New(rand.NewPCG(seed, 11)) // #nosec G404 -- a test's draws
@@ -262,7 +268,7 @@ func TestModelAgrees(t *testing.T) {
 	}
 }
 
-// FuzzModel judges a hundred histories a time: a million in half a minute.
+// FuzzModel looks for histories by what they reach in the judge, a hundred at a time.
 func FuzzModel(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) {

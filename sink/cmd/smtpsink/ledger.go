@@ -10,10 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
-	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
@@ -54,18 +55,17 @@ func newSummarizeCommand(stdout io.Writer) *cobra.Command {
 	return cmd
 }
 
-// bookFiles are the files that reconcile judges a ledger with.
-type bookFiles struct {
-	sent, queue, incidents, log, units string
-	dsn                                []string
-	ledgers                            []string
-	failOn                             string
-	options                            reconcile.Options
-	asJSON                             bool
+// judging is what reconcile is told.
+type judging struct {
+	files   bookfiles.Files
+	units   string
+	failOn  string
+	options reconcile.Options
+	asJSON  bool
 }
 
 func newReconcileCommand(stdout io.Writer) *cobra.Command {
-	var b bookFiles
+	var b judging
 	cmd := &cobra.Command{
 		Use:   "reconcile FILE... --sent FILE [--queue FILE] [--dsn FILE] [--incidents FILE]",
 		Short: "say what became of every recipient of every message that a sender claims to have sent",
@@ -82,21 +82,21 @@ Give --queue and --dsn even if the files are empty: without them nobody can tell
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			if b.sent == "" {
+			if b.files.Claims == "" {
 				return &usageError{errors.New("reconcile: --sent FILE is missing: without it nobody knows what should have arrived")}
 			}
-			b.ledgers = args
+			b.files.Ledgers = args
 			return b.reconcile(stdout)
 		},
 	}
 	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the books are sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
 		cli.Exit{Status: exitUsage, Meaning: "an input is missing or bad"}, cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "units are undetermined: not enough is known"})
 	flags := cmd.Flags()
-	flags.StringVar(&b.sent, "sent", "", "`file` of what was sent: one {\"token\", \"recipient\", ...} a line")
-	flags.StringVar(&b.queue, "queue", "", "`file` of what the sender's queue holds at the end, taken as complete: one {\"recipient\", \"token\" or \"sender\"} a line, postqueue -j, exim -bp or smtpctl show queue")
-	flags.StringArrayVar(&b.dsn, "dsn", nil, "`file` of all notifications that the sender gave: one {\"recipient\", \"action\", ...} a line, or one notification as it came (.eml); may be repeated")
-	flags.StringVar(&b.incidents, "incidents", "", "`file` of what was done to the sender: one {\"time\", \"what\", \"who\"} a line")
-	flags.StringVar(&b.log, "mta-log", "", "`file` of the MTA's own log as events: one {\"time\", \"queue_id\", \"event\", ...} a line")
+	flags.StringVar(&b.files.Claims, "sent", "", "`file` of what was sent: one {\"token\", \"recipient\", ...} a line")
+	flags.StringVar(&b.files.Queue, "queue", "", "`file` of what the sender's queue holds at the end, taken as complete: one {\"recipient\", \"token\" or \"sender\"} a line, postqueue -j, exim -bp or smtpctl show queue")
+	flags.StringArrayVar(&b.files.DSNs, "dsn", nil, "`file` of all notifications that the sender gave: one {\"recipient\", \"action\", ...} a line, or one notification as it came (.eml); may be repeated")
+	flags.StringVar(&b.files.Incidents, "incidents", "", "`file` of what was done to the sender: one {\"time\", \"what\", \"who\"} a line")
+	flags.StringVar(&b.files.Log, "mta-log", "", "`file` of the MTA's own log as events: one {\"time\", \"queue_id\", \"event\", ...} a line")
 	flags.StringVar(&b.units, "units", "", "`file` to write a line to for each (message, recipient), with its fate")
 	flags.DurationVar(&b.options.IncidentWindow, "incident-window", reconcile.DefaultIncidentWindow, "how long before an incident a reply may have been sent that the sender forgot by it")
 	flags.DurationVar(&b.options.MinimalBackoff, "minimal-backoff", 0, "how soon after a deferral the sender's policy lets it try again; 0: not judged")
@@ -105,21 +105,14 @@ Give --queue and --dsn even if the files are empty: without them nobody can tell
 	return cmd
 }
 
-func (b *bookFiles) reconcile(stdout io.Writer) error {
-	failOn, err := reconcile.ParseFailOn(b.failOn)
-	if err != nil {
-		return &usageError{fmt.Errorf("--fail-on: %w", err)}
+func (b *judging) reconcile(stdout io.Writer) (err error) {
+	if b.options.FailOn, err = reconcile.ParseFailOn(b.failOn); err != nil {
+		return usageErrorf("--fail-on: %v", err)
 	}
-	b.options.FailOn = failOn
 	if b.options.IncidentWindow < 0 || b.options.MinimalBackoff < 0 {
-		return &usageError{errors.New("--incident-window and --minimal-backoff: want 0 or more")}
+		return usageErrorf("--incident-window and --minimal-backoff: want 0 or more")
 	}
-	in, closeAll, err := b.open()
-	defer closeAll()
-	if err != nil {
-		return err
-	}
-	result, err := reconcile.Reconcile(in, b.options)
+	result, err := b.judge()
 	if err != nil {
 		return badInput(err)
 	}
@@ -132,68 +125,21 @@ func (b *bookFiles) reconcile(stdout io.Writer) error {
 	return nil
 }
 
-// open opens all files. Those that it opened are closed by the function that it returns, also when there is an error.
-func (b *bookFiles) open() (in reconcile.Inputs, closeAll func(), err error) {
-	var opened []io.Closer
-	closeAll = func() {
-		for _, f := range opened {
-			_ = f.Close() // they were read; the one that was written has been flushed
-		}
+// judge judges, and writes the units where they are wanted.
+func (b *judging) judge() (*reconcile.Result, error) {
+	if b.units == "" {
+		return b.files.Judge(nil, b.options)
 	}
-	input := func(name string) (ledger.Input, error) {
-		if name == "" {
-			return ledger.Input{}, nil
-		}
-		f, err := open(name)
-		if err != nil {
-			return ledger.Input{}, err
-		}
-		opened = append(opened, f)
-		return ledger.Input{Name: name, R: f}, nil
+	var result *reconcile.Result
+	out := outfile.File{Path: b.units, Kind: "a file of units", Marks: []string{`"fate":"`}, Inputs: b.files.Names()}
+	if err := out.Check(); err != nil {
+		return nil, &usageError{err}
 	}
-	for _, f := range []struct {
-		name string
-		to   *ledger.Input
-	}{{b.sent, &in.Claims}, {b.queue, &in.Queue}, {b.incidents, &in.Incidents}, {b.log, &in.Log}} {
-		if *f.to, err = input(f.name); err != nil {
-			return in, closeAll, err
-		}
-	}
-	for _, name := range b.ledgers {
-		f, err := input(name)
-		if err != nil {
-			return in, closeAll, err
-		}
-		in.Ledgers = append(in.Ledgers, f)
-	}
-	for _, name := range b.dsn {
-		in.KnowNotifications = true
-		f, err := input(name)
-		if err != nil {
-			return in, closeAll, err
-		}
-		if !strings.HasSuffix(name, ".eml") {
-			if in.DSNs.R != nil {
-				return in, closeAll, &usageError{fmt.Errorf("--dsn %s: a second file of JSON Lines (want one, and any number of .eml)", name)}
-			}
-			in.DSNs = f
-			continue
-		}
-		parsed, err := dsn.Parse(f.R)
-		if err != nil {
-			return in, closeAll, &usageError{fmt.Errorf("%s: %w", name, err)}
-		}
-		in.Notifications = append(in.Notifications, parsed...)
-	}
-	if b.units != "" {
-		f, err := os.Create(b.units) // #nosec G304 -- the file that the user names on the command line
-		if err != nil {
-			return in, closeAll, &usageError{err}
-		}
-		opened = append(opened, f)
-		in.Units = f
-	}
-	return in, closeAll, nil
+	err := out.Write(func(w io.Writer) (err error) {
+		result, err = b.files.Judge(w, b.options)
+		return err
+	})
+	return result, err
 }
 
 // verdictError carries a verdict that is not sound.
