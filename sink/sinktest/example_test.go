@@ -3,7 +3,6 @@ package sinktest_test
 import (
 	"fmt"
 	"net/smtp"
-	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -20,9 +19,11 @@ func sendWithRetry(server, from, to string) (tries int, err error) {
 
 // A test of code that sends mail: the sink defers each recipient's first attempt, as greylisting does, and says what it received.
 func Example() {
-	test := func(t *testing.T) {
-		var received sinktest.Received
-		server := sinktest.Start(t, sinktest.Record(&received), sinktest.WithPlan(`
+	t, end := exampleTest() // in a test file: func TestRetry(t *testing.T), which needs no end
+	defer end()
+
+	var received sinktest.Received
+	server := sinktest.Start(t, sinktest.Record(&received), sinktest.WithPlan(`
 version: 1
 rules:
   - name: not at first
@@ -30,17 +31,14 @@ rules:
     match: {attempt: 1}
     reply: 450/4.2.0
 `))
-		tries, err := sendWithRetry(server.Addr("").String(), "a@example.org", "b@example.net")
-		if err != nil || tries != 2 {
-			t.Errorf("%d tries, %v; want 2", tries, err)
-		}
-		received.WaitDelivered(t, 1)
-		for _, a := range received.Attempts() {
-			fmt.Printf("%s -> %s: %d at %v, delivered: %v, by %q\n", a.Sender, a.Recipient, a.Code, a.Stage, a.Delivered, a.By)
-		}
+	tries, err := sendWithRetry(server.Addr("").String(), "a@example.org", "b@example.net")
+	if err != nil || tries != 2 {
+		t.Errorf("%d tries, %v; want 2", tries, err)
 	}
-	// In a test file, the function above is TestRetry(t *testing.T).
-	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "TestRetry", F: test}})
+	received.WaitDelivered(t, 1)
+	for _, a := range received.Attempts() {
+		fmt.Printf("%s -> %s: %d at %v, delivered: %v, by %q\n", a.Sender, a.Recipient, a.Code, a.Stage, a.Delivered, a.By)
+	}
 	// Output:
 	// a@example.org -> b@example.net: 450 at rcpt, delivered: false, by "not at first"
 	// a@example.org -> b@example.net: 250 at message, delivered: true, by ""

@@ -76,8 +76,8 @@ func rulesTable(s *sink.Stats) *text.Table {
 }
 
 func phasesTable(s *sink.Stats) *text.Table {
-	if len(s.Phases) == 0 {
-		return nil
+	if !slices.ContainsFunc(s.Phases, func(p metrics.PhaseCount) bool { return len(p.Replies) > 0 }) {
+		return nil // the storm has not begun
 	}
 	t := headed([]int{4}, "phase", "stage", "code", "cause", "count")
 	for _, p := range s.Phases {
