@@ -13,11 +13,6 @@ type history struct {
 	time int
 }
 
-func newHistory() *history {
-	h := &history{}
-	return h.run()
-}
-
 func (h *history) add(r event.Row) *history {
 	h.buf = Append(h.buf, &r)
 	return h
@@ -50,9 +45,3 @@ func (h *history) mailRefused(conn, n uint64, token string, code smtp.Code) *his
 		Conn: conn, Listener: "l", Time: at(h.time), End: at(h.time), Message: n, Sender: []byte(token), Token: []byte(token), Ending: event.EndReply, Stage: smtp.StageMail, Code: code, ReplySent: true,
 	}})
 }
-
-func unsent(a *event.Attempt)      { a.Ending, a.ReplySent = event.EndLost, false }
-func ambiguous(a *event.Attempt)   { a.Ambiguous = true }
-func undelivered(a *event.Attempt) { a.Delivered = false }
-func kept(a *event.Attempt)        { a.Delivered = true }
-func atRcpt(a *event.Attempt)      { a.Stage, a.Delivered = smtp.StageRcpt, false }

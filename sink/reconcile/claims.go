@@ -60,9 +60,8 @@ type unit struct {
 	recipient        uint32
 	firstTry         int32 // of attempts, or none
 	lastTry          int32
-	delivery         int32 // the first of its deliveries, or none
+	delivery         int32 // the last of its deliveries, or none
 	yes, no, unknown uint16
-	notified         uint16 // notifications of failure
 	flags            flags
 	refused          int64 // when the first told 5xx was handed over; 0: none
 	refusal          int64 // the first reply of 4yz or 5yz; 0: none

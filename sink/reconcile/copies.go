@@ -1,16 +1,19 @@
 package reconcile
 
-import "github.com/smtpstorm/xk6-smtp/sink/event"
+import (
+	"cmp"
+	"slices"
+	"sort"
 
-// maxCopies bounds the copies of one unit that are compared with each other; of a unit that was delivered more often the first count.
-const maxCopies = 1000
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+)
 
 // copies weighs the deliveries of a unit against each other (docs/books.md, Fates): a delivery is unexcused when, before its MAIL was
 // read, as many deliveries of the unit as were due had been told, their replies handed over. Deliveries to different addresses of a
 // list that a claim names are not copies of each other.
 func (j *Judge) copies(u *unit, e *evidence) (f flags) {
 	j.copyBuf = j.copyBuf[:0]
-	for k := u.delivery; k >= 0 && len(j.copyBuf) < maxCopies; k = j.deliveries.at(k).next {
+	for k := u.delivery; k >= 0; k = j.deliveries.at(k).next {
 		d := j.deliveries.at(k)
 		j.copyBuf = append(j.copyBuf, d)
 		if d.dropped {
@@ -29,52 +32,55 @@ func (j *Judge) copies(u *unit, e *evidence) (f flags) {
 		e.copies = len(j.copyBuf)
 		return f
 	}
+	slices.SortFunc(j.copyBuf, func(a, b *delivery) int { return cmp.Or(cmp.Compare(a.to, b.to), cmp.Compare(a.mail, b.mail)) })
 	most := max(1, e.yes+e.unknown)
-	for i, d := range j.copyBuf {
-		same, told := 0, 0
-		for k, o := range j.copyBuf {
-			if o.to != d.to {
-				continue
-			}
-			same++
-			if k == i {
-				continue
-			}
-			if o.positive && o.told == event.ToldYes && o.handed < d.mail {
-				if j.excused(o) {
-					f |= incidentExcused
-				} else {
-					told++
-				}
-			}
-			if o.mail <= d.handed && d.mail <= o.handed {
-				f |= overlappedCopies
-			}
+	for rest := j.copyBuf; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].to == rest[0].to {
+			n++
 		}
-		e.copies = max(e.copies, same)
-		if told >= most {
-			e.unexcused = true
+		e.copies = max(e.copies, n)
+		if n > most {
+			f |= j.group(rest[:n], most, e)
+		}
+		rest = rest[n:]
+	}
+	return f
+}
+
+// group weighs the copies to one recipient, of which there are more than most, in the order of their MAIL. What was told before any
+// of them was told before the last.
+func (j *Judge) group(g []*delivery, most int, e *evidence) (f flags) {
+	last := g[len(g)-1].mail
+	told := 0
+	var under int64 // until when a copy before was under way
+	for i, d := range g {
+		if i > 0 && d.mail <= under {
+			f |= overlappedCopies
+		}
+		under = max(under, d.handed)
+		if d.told != event.ToldYes || !d.positive || max(d.handed, d.mail) >= last {
+			continue
+		}
+		if j.excused(d, g) {
+			f |= incidentExcused
+		} else {
+			told++
 		}
 	}
-	if e.copies <= most {
-		f &^= overlappedCopies | incidentExcused
+	if told >= most {
+		e.unexcused = true
 	}
 	return f
 }
 
 // excused reports whether an incident made the sender forget a delivery that it had been told of: at most the window after the reply
-// was handed over, and before the next copy began.
-func (j *Judge) excused(told *delivery) bool {
-	next := int64(0)
-	for _, d := range j.copyBuf {
-		if d != told && d.to == told.to && d.mail > told.handed && (next == 0 || d.mail < next) {
-			next = d.mail
-		}
+// was handed over, and before the next copy began. g is in the order of MAIL, incidents are in that of time.
+func (j *Judge) excused(told *delivery, g []*delivery) bool {
+	i := sort.Search(len(j.incidents), func(i int) bool { return j.incidents[i] >= told.handed })
+	if i == len(j.incidents) || j.incidents[i] > told.handed+int64(j.options.IncidentWindow) {
+		return false
 	}
-	for _, at := range j.incidents {
-		if at >= told.handed && at <= told.handed+int64(j.options.IncidentWindow) && next >= at {
-			return true
-		}
-	}
-	return false
+	next := sort.Search(len(g), func(k int) bool { return g[k].mail > told.handed })
+	return next < len(g) && g[next].mail >= j.incidents[i]
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -18,6 +19,7 @@ type Ledger struct {
 
 	stopped bool // the last run had its stop row
 	lossy   bool // a run had durability none
+	cutRows bool // an attempt can't be known, because the row has a piece of its identities only
 	missing uint64
 	torn    int64
 }
@@ -31,11 +33,6 @@ func (j *Judge) Ledger() *Ledger {
 
 // Torn says that the file ends in so many octets of an unfinished row.
 func (l *Ledger) Torn(octets int64) { l.torn = octets }
-
-// complete reports whether nothing of what happened can be missing (docs/books.md, lost).
-func (l *Ledger) complete() bool {
-	return l.begun && l.stopped && !l.lossy && l.missing == 0 && l.torn == 0
-}
 
 // Row takes the next row of those that count: of an attempt that was amended, the amended one. Nothing of it is kept. Its error is
 // for the signature of an observer: there is none.
@@ -152,11 +149,22 @@ func (l *Ledger) attempt(a *event.Attempt) {
 	}
 	f := j.lookup(&s)
 	if f.unit < 0 {
+		l.cutRows = l.cutRows || cutIdentity(a.Cut)
 		l.unclaimed(a, &content, f.message)
 		return
 	}
 	j.units.at(f.unit).flags |= f.flags
 	l.unitAttempt(a, f.unit, &content, end)
+}
+
+// cutIdentity reports whether one of the keys whose values were cut is of the envelope.
+func cutIdentity(cut string) bool {
+	for key := range strings.FieldsSeq(cut) {
+		if key == "sender" || key == "token" || key == "recipient" {
+			return true
+		}
+	}
+	return false
 }
 
 // contentsOf returns what is known of the message of an attempt: from its message row, or, in format 1, from the attempt itself.
@@ -215,33 +223,36 @@ func (l *Ledger) deliver(a *event.Attempt, i int32, content *contents, handed in
 	j := l.judge
 	u := j.units.at(i)
 	d := delivery{
-		key: connKey{l.run, a.Conn}, message: a.Message, mail: a.Time.UnixNano(), handed: handed, next: none,
+		key: connKey{l.run, a.Conn}, message: a.Message, mail: a.Time.UnixNano(), handed: handed,
 		to: addressHash(j.rcptBuf), positive: a.Code.Class() == 2, dropped: !a.Delivered,
 	}
 	if !a.Mail.IsZero() {
 		d.mail = a.Mail.UnixNano()
 	}
-	last := int32(none)
-	for k := u.delivery; k >= 0; k = j.deliveries.at(k).next {
-		if e := j.deliveries.at(k); e.key == d.key && e.message == d.message && e.to == d.to && d.message != 0 {
+	k := u.delivery
+	for range mostTwins { // one of the same transaction is among the last
+		if k < 0 {
+			break
+		}
+		e := j.deliveries.at(k)
+		if e.key == d.key && e.message == d.message && e.to == d.to && d.message != 0 {
 			e.dropped = e.dropped && d.dropped
 			return k
 		}
-		last = k
+		k = e.next
 	}
 	if !d.dropped {
 		d.flags = j.content(u.message, content)
 		u.flags |= d.flags
 		j.result.Deliveries++
 	}
-	k := j.deliveries.add(d)
-	if last < 0 {
-		u.delivery = k
-	} else {
-		j.deliveries.at(last).next = k
-	}
-	return k
+	d.next = u.delivery
+	u.delivery = j.deliveries.add(d)
+	return u.delivery
 }
+
+// mostTwins is how many deliveries of a unit are looked at for one of the same transaction.
+const mostTwins = 64
 
 // unclaimed takes an attempt that belongs to no unit; m is the message that it is of nevertheless, or none.
 func (l *Ledger) unclaimed(a *event.Attempt, content *contents, m int32) {

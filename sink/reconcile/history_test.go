@@ -100,9 +100,6 @@ func atRcpt(a *event.Attempt)      { a.Stage, a.Delivered = smtp.StageRcpt, fals
 func withEnvID(id string) func(*event.Attempt) {
 	return func(a *event.Attempt) { a.Token = []byte(id) }
 }
-func withSender(s string) func(*event.Attempt) {
-	return func(a *event.Attempt) { a.Sender, a.Token = []byte(s), []byte(s) }
-}
 func during(mail, handed float64) func(*event.Attempt) {
 	return func(a *event.Attempt) { a.Mail, a.Time, a.End = at(mail), at(mail), at(handed) }
 }

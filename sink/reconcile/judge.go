@@ -90,7 +90,9 @@ func (j *Judge) runNumber(id string) (n uint32, known bool) {
 func (j *Judge) Incident(i *Incident) {
 	j.result.Incidents++
 	if i.Who == "mta" && (i.What == "kill" || i.What == "restart" || i.What == "stop") {
-		j.incidents = append(j.incidents, i.Time.UnixNano())
+		at := i.Time.UnixNano()
+		k, _ := slices.BinarySearch(j.incidents, at)
+		j.incidents = slices.Insert(j.incidents, k, at)
 	}
 }
 
@@ -118,7 +120,7 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 		if each == nil {
 			continue
 		}
-		j.describe(i, u, fate, &view)
+		j.describe(u, fate, &view)
 		if err := each(&view); err != nil {
 			return nil, err
 		}
@@ -150,7 +152,7 @@ func (j *Judge) lacking() []string {
 			text string
 		}{
 			{!l.begun, "a ledger is empty"}, {l.begun && !l.stopped, "a ledger has no stop row: the sink died or is running still"},
-			{l.lossy, "a ledger was kept with durability none"}, {l.missing > 0, "rows are missing in a ledger"}, {l.torn > 0, "a ledger ends in a torn row"},
+			{l.cutRows, "rows whose sender, token or recipient was cut: whose they are is not known"}, {l.lossy, "a ledger was kept with durability none"}, {l.missing > 0, "rows are missing in a ledger"}, {l.torn > 0, "a ledger ends in a torn row"},
 		} {
 			if doubt.is && !slices.Contains(out, doubt.text) {
 				out = append(out, doubt.text)
@@ -226,7 +228,7 @@ func (j *Judge) splits() {
 		split := false
 		for u := m.first; u >= 0 && !split; u = j.units.at(u).next {
 			if k := j.units.at(u).delivery; k >= 0 {
-				d := j.deliveries.at(k)
+				d := j.firstDelivery(k)
 				split = first != nil && (d.key != first.key || d.message != first.message)
 				first = d
 			}
@@ -234,6 +236,17 @@ func (j *Judge) splits() {
 		for u := m.first; u >= 0 && split; u = j.units.at(u).next {
 			j.units.at(u).flags |= wasSplit
 		}
+	}
+}
+
+// firstDelivery returns the first of the deliveries of which k is the last.
+func (j *Judge) firstDelivery(k int32) *delivery {
+	for {
+		d := j.deliveries.at(k)
+		if d.next < 0 {
+			return d
+		}
+		k = d.next
 	}
 }
 

@@ -392,6 +392,67 @@ func TestListings(t *testing.T) {
 	}
 }
 
+// The provisional fate is the judge's on what is known so far.
+func TestProvisional(t *testing.T) {
+	b := newBooks().attempt(1, 1, tok, rcpt, 451, atRcpt).attempt(1, 2, tok, rcpt, 250).attempt(2, 1, tok, rcpt, 250).close(1, yes)
+	b.attempt(3, 1, tok, rcpt, 250)
+	j := New(Options{})
+	if err := j.Claim(&Claim{Token: tok, Recipient: rcpt}); err != nil {
+		t.Fatal(err)
+	}
+	l := j.Ledger()
+	var got []string
+	look := func() {
+		if !j.Provisional("<"+tok+">", func(u *Unit) {
+			got = append(got, fmt.Sprintf("%v %d/%d", u.Fate, len(u.Deliveries), len(u.Attempts)))
+		}) {
+			t.Error("the token is not known")
+		}
+	}
+	for i := range b.rows {
+		_ = l.Row(&b.rows[i])
+		look()
+	}
+	want := "[undetermined 0/0 undetermined 0/1 delivered 1/2 duplicated-ambiguous 2/3 duplicated 2/3 duplicated 3/4]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("got  %v\nwant %s", got, want)
+	}
+	if j.Provisional("another", func(*Unit) { t.Error("a unit of nobody") }) {
+		t.Error("an unknown token is known")
+	}
+}
+
+func TestRowsThatWereCutLeaveDoubt(t *testing.T) {
+	b := newBooks().claim(tok, rcpt).attempt(1, 1, "s+1", rcpt, 250, func(a *event.Attempt) { a.Cut = "phase sender token" }).close(1, yes)
+	if got, _ := b.judge(t); said(got) != "1 undetermined, information foreign-of-another-run 1, exit 3" {
+		t.Errorf("got %s", said(got))
+	}
+}
+
+// One address that gets all mail is one unit, however often; the judge must neither lose count nor take for ever.
+func TestOneUnitForAllMail(t *testing.T) {
+	const n = 50_000
+	b := newBooks()
+	for i := range uint64(n) {
+		b.claim(tok, rcpt).attempt(i/10, i%10+1, tok, rcpt, 250)
+		if i%10 == 9 {
+			b.close(i/10, yes)
+		}
+	}
+	b.incident = []Incident{{at(10), "kill", "mta"}}
+	if got, _ := b.judge(t); said(got) != "1 delivered, exit 0" {
+		t.Errorf("got %s", said(got))
+	}
+	b.attempt(n, 1, tok, rcpt, 250).close(n, yes)
+	if got, _ := b.judge(t); said(got) != "1 duplicated-ambiguous, information explained-by-incident 1, exit 0" {
+		t.Errorf("got %s", said(got))
+	}
+	b.incident = nil
+	if got, _ := b.judge(t); said(got) != "1 duplicated, fault duplicated 1, exit 1" {
+		t.Errorf("got %s", said(got))
+	}
+}
+
 func TestFirstRefusalAndTimes(t *testing.T) {
 	b := newBooks().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes).attempt(2, 1, tok, rcpt, 250).close(2, yes)
 	_, units := b.judge(t)

@@ -27,6 +27,7 @@ type queueView struct {
 	dsns      uint64 // notifications in the last listing
 	lines     uint64
 	unknown   uint64
+	unclear   map[uint32]struct{} // shared senders to whom a notification is queued
 }
 
 // complete reports whether the absence of a unit from the queue is known.
@@ -47,7 +48,7 @@ func (j *Judge) Listing(at time.Time, final bool) {
 	q.confirmed = q.n > 0 && at.Sub(q.last) >= minListings
 	q.n++
 	q.last, q.final = at, final
-	q.dsns, q.lines, q.unknown = 0, 0, 0
+	q.dsns, q.lines, q.unknown, q.unclear = 0, 0, 0, map[uint32]struct{}{}
 	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
 		j.messages.at(i).flags &^= dsnQueued | dsnUnclear
 	}
@@ -87,6 +88,10 @@ func (j *Judge) queuedDSN() {
 	case e.value >= 0:
 		j.messages.at(e.value).flags |= dsnQueued
 	default:
+		if _, seen := j.queue.unclear[e.text]; seen {
+			return
+		}
+		j.queue.unclear[e.text] = struct{}{}
 		for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
 			if m := j.messages.at(i); j.texts.is(m.sender, j.rcptBuf) {
 				m.flags |= dsnUnclear

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,7 +44,7 @@ func (u *Unit) reset() {
 }
 
 // describe fills in the rest of a unit's line.
-func (j *Judge) describe(_ int32, u *unit, fate Fate, view *Unit) {
+func (j *Judge) describe(u *unit, fate Fate, view *Unit) {
 	m := j.messages.at(u.message)
 	view.Token, view.Recipient, view.Fate = j.texts.get(m.token), j.texts.get(u.recipient), fate
 	view.QueuedAtEnd = j.queue.holds(u)
@@ -54,6 +55,7 @@ func (j *Judge) describe(_ int32, u *unit, fate Fate, view *Unit) {
 		d := j.deliveries.at(k)
 		view.Deliveries = append(view.Deliveries, Delivery{time.Unix(0, d.handed).UTC(), d.told, d.dropped})
 	}
+	slices.Reverse(view.Deliveries)
 	switch {
 	case u.refusal != 0 && (m.mailRefusal == 0 || u.refusal <= m.mailRefusal):
 		view.FirstRefusal = Refusal{time.Unix(0, u.refusal).UTC(), smtp.Stage(u.refusalStage), smtp.Code(u.refusalCode)}
