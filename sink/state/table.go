@@ -74,7 +74,7 @@ func NewStore(memory int64) *Store {
 }
 
 // Capacity returns how many entries there is room for.
-func (t *Store) Capacity() uint64 { return uint64(t.perShard) * shardCount } // #nosec G115 -- positive
+func (t *Store) Capacity() uint64 { return uint64(t.perShard) * shardCount } // #nosec G115 -- New makes perShard at least 1, and it counts entries of one map
 
 // acquire returns the key's value, and its shard locked: the caller unlocks it. fresh says that the key is new, or was evicted.
 func (t *Store) acquire(k kind, key fingerprint) (v *value, fresh bool, s *shard) {
