@@ -51,11 +51,26 @@ func TestQueueListings(t *testing.T) {
 	if err := ReadQueue(strings.NewReader("Mail queue is empty\n"), "q", nil); err != nil {
 		t.Error(err)
 	}
-	for _, text := range []string{"hello\n", `{"recipient":"r"}`, `{"sender":"a"}`, `{"sender":"a","recipient":"r","kind":"bounce"}`, "1769854830123_1769854890123_1_42_abc_7_host\n", " 2m  1.2K 1vLxYz-0000Ab-Cd <a@x>\n what is this\n"} {
+	for _, text := range []string{"hello\n", `{"recipient":"r"}`, `{"sender":"a"}`, `{"sender":"a","recipient":"r","kind":"bounce"}`, "1769854830123_1769854890123_1_42_abc_7_host\nhello\n", " 2m  1.2K 1vLxYz-0000Ab-Cd <a@x>\n what is this\n"} {
 		var input *jsonl.InputError
 		if err := ReadQueue(strings.NewReader(text), "q", func(*QueueEntry) error { return nil }); !errors.As(err, &input) || input.Line == 0 {
 			t.Errorf("%q: %v, want an error that names the line", text, err)
 		}
+	}
+}
+
+// A listing of Haraka's directory says how many messages there are, and not which: nothing is called lost then.
+func TestUnnamedListing(t *testing.T) {
+	b := newBooks().claim(tok, rcpt).claim(tok, "r2@a.example").attempt(1, 1, tok, rcpt, 250).close(1, yes)
+	err := ReadQueue(strings.NewReader("/var/haraka/queue/1769854830123_1769854890123_1_42_abcDEF_7_host.example\n"), "q", func(q *QueueEntry) error {
+		b.queue = append(b.queue, *q)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := b.judge(t); said(got) != "1 delivered, 1 undetermined, exit 3" || !strings.Contains(strings.Join(got.Lacking, " "), "whose the 1 messages are") {
+		t.Errorf("got %s, lacking %v", said(got), got.Lacking)
 	}
 }
 

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -159,7 +160,10 @@ func (j *Judge) lacking() []string {
 			}
 		}
 	}
-	if !j.queue.complete() {
+	switch q := &j.queue; {
+	case q.unnamed > 0:
+		out = append(out, fmt.Sprintf("whose the %d messages are that the queue's listing doesn't name", q.unnamed))
+	case !q.complete():
 		out = append(out, "the queue was not seen empty of them twice, 5 s apart (give --queue)")
 	}
 	if !j.dsns.complete {

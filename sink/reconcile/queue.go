@@ -16,6 +16,7 @@ type QueueEntry struct {
 	NullSender                        bool // the sender is the empty one
 	Recipient                         string
 	DSN                               bool // a notification to Recipient, who is the sender of what it tells about
+	Unnamed                           bool // the listing says that a message is there, and not which
 }
 
 // queueView is what is known of the sender's queue. Listings are numbered from 1.
@@ -25,13 +26,14 @@ type queueView struct {
 	confirmed bool // the last two are far enough apart
 	last      time.Time
 	dsns      uint64 // notifications in the last listing
+	unnamed   uint64 // messages in the last listing of which nobody knows whose they are
 	lines     uint64
 	unknown   uint64
 	unclear   map[uint32]struct{} // shared senders to whom a notification is queued
 }
 
 // complete reports whether the absence of a unit from the queue is known.
-func (q *queueView) complete() bool { return q.final || q.confirmed }
+func (q *queueView) complete() bool { return (q.final || q.confirmed) && q.unnamed == 0 }
 
 // holds reports whether the last listing has the unit.
 func (q *queueView) holds(u *unit) bool { return q.n > 0 && u.listed == q.n }
@@ -48,7 +50,7 @@ func (j *Judge) Listing(at time.Time, final bool) {
 	q.confirmed = q.n > 0 && at.Sub(q.last) >= minListings
 	q.n++
 	q.last, q.final = at, final
-	q.dsns, q.lines, q.unknown, q.unclear = 0, 0, 0, map[uint32]struct{}{}
+	q.dsns, q.unnamed, q.lines, q.unknown, q.unclear = 0, 0, 0, 0, map[uint32]struct{}{}
 	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
 		j.messages.at(i).flags &^= dsnQueued | dsnUnclear
 	}
@@ -60,6 +62,10 @@ func (j *Judge) Queued(q *QueueEntry) error {
 		j.Listing(time.Time{}, true)
 	}
 	j.queue.lines++
+	if q.Unnamed {
+		j.queue.unnamed++
+		return nil
+	}
 	j.rcptBuf = appendAddress(j.rcptBuf[:0], []byte(q.Recipient))
 	if q.DSN || q.NullSender && q.Token == "" && q.StormID == "" && q.MessageID == "" {
 		j.queuedDSN()

@@ -42,11 +42,12 @@ func (in *input) postqueue(line []byte, f func(*QueueEntry) error) error {
 var (
 	// eximHead is the first line of a message in exim -bp: age, size, id, <sender>, and perhaps *** frozen ***.
 	eximHead = regexp.MustCompile(`^\s*\d+[smhdw]\s+[0-9.]+[KMG]?\s+[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}\s+<(.*)>(\s.*)?$`)
-	// harakaFile is the name of a file in Haraka's queue: it holds no address, so that a listing of it can't name units.
+	// harakaFile is the name of a file in Haraka's queue, which says that a message is there and not which: times of arrival and of the
+	// next attempt, attempts, process, a random piece, a counter, the host.
 	harakaFile = regexp.MustCompile(`(^|/)\d{13}_\d{13}_\d+_\d+_[0-9A-Za-z]+_\d+_`)
 )
 
-var errListing = errors.New("no listing of a queue that is known (valid: JSON Lines, postqueue -j, exim -bp, smtpctl show queue)")
+var errListing = errors.New("no listing of a queue that is known (valid: JSON Lines, postqueue -j, exim -bp, smtpctl show queue, the names of Haraka's files)")
 
 // mtaListing reads a listing that is not JSON, whose first line was read already.
 func (in *input) mtaListing(line []byte, f func(*QueueEntry) error) error {
@@ -59,7 +60,7 @@ func (in *input) mtaListing(line []byte, f func(*QueueEntry) error) error {
 	case strings.HasPrefix(strings.TrimSpace(text), "Mail queue is empty"):
 		take = func(string) error { return nil }
 	case harakaFile.MatchString(text):
-		return in.error(errors.New("a file of Haraka's queue names no recipient: give the adapter's listing, which reads the files"))
+		take = haraka(f)
 	default:
 		return in.error(errListing)
 	}
@@ -91,6 +92,16 @@ func (in *input) exim(f func(*QueueEntry) error) func(string) error {
 		}
 		q.Recipient = strings.TrimPrefix(fields[0], "+D")
 		return f(&q)
+	}
+}
+
+// haraka takes a name of a file in Haraka's queue directory.
+func haraka(f func(*QueueEntry) error) func(string) error {
+	return func(line string) error {
+		if !harakaFile.MatchString(line) {
+			return fmt.Errorf("%q is no file of Haraka's queue", line)
+		}
+		return f(&QueueEntry{Unnamed: true})
 	}
 }
 
