@@ -27,7 +27,7 @@ var (
 	errQuote    = errors.New("a quoted string does not end where it must")
 	errBrackets = errors.New("its angle brackets are not closed, or something stands behind them")
 	errName     = errors.New("its display name needs quotes")
-	errNoGap    = errors.New("a field stands where it can't be filled in")
+	errNoGap    = errors.New("a field stands where it can't be filled in: in a group or a comment, or in an encoded word that is not Q")
 	errEmpty    = errors.New("it is empty")
 	errTooLong  = errors.New("it is too long")
 )

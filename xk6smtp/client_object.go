@@ -228,8 +228,11 @@ func (c *smtpClient) connection(op *operation) *client.Conn {
 	case c.iteration != nil && c.iteration != op.ctx:
 		c.dropLocked()
 	case (op.byHand || conn.Ungreeted()) && conn.Loose() && conn.Open(): // what waits to be read is the script's, or the greeting
+	case op.byHand && op.dialOnly && conn.Open(): // the script reads what there is, also the last words of a server that has closed
 	case !conn.Usable():
 		c.dropLocked()
+	default:
+		conn.Settle()
 	}
 	return c.conn
 }

@@ -246,8 +246,9 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 			var header []byte
 			if isMessage {
 				fresh := c.module.root.tokens.next()
-				token = built.token(body, fresh)
-				header = built.appendHeader(nil, built.idDomain, fresh, new(dateLine).at(time.Now()))
+				var isFresh bool
+				token, isFresh = built.token(body, fresh)
+				header = built.appendHeader(nil, built.idDomain, fresh, isFresh, new(dateLine).at(time.Now()))
 			}
 			return c.runTransfer(op, smtp.StageData, token, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Data(op.ctx, header, body)

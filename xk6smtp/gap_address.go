@@ -38,10 +38,19 @@ func cutAddress(s string, markers []string) (*gapAddress, error) {
 	default:
 		g.whole, g.alone = text, true
 	}
-	if !g.open() {
+	if g.count() != len(text.parts)-1 || holdsWord(a.name, words) {
 		return nil, errNoGap
 	}
 	return g, nil
+}
+
+// count is the number of gaps.
+func (g *gapAddress) count() int {
+	n := 0
+	for _, part := range []gaps{g.name, g.local, g.domain, g.whole} {
+		n += max(len(part.parts)-1, 0)
+	}
+	return n
 }
 
 // open reports whether there is any gap.

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"mime"
 	"net/mail"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -81,10 +83,11 @@ func appendAddresses(dst []byte, name string, list []address) []byte {
 
 // phrase is a display name as it stands in a field: in quotes, or encoded.
 func phrase(text, field string) string {
-	if isHeaderText(text) {
+	// What looks like an encoded word is decoded within quotes, too, by many readers: it is encoded itself.
+	if isHeaderText(text) && !strings.Contains(text, "=?") {
 		return `"` + quoteEscapes.Replace(text) + `"`
 	}
-	return encodeText(text, field)
+	return encodeWords(text, field)
 }
 
 // encodeText returns text in encoded words (RFC 2047) if it can't stand in a line as it is. Package mime does the same, but leaves ASCII
@@ -94,6 +97,11 @@ func encodeText(text, field string) string {
 	if isHeaderText(text) {
 		return text
 	}
+	return encodeWords(text, field)
+}
+
+// encodeWords returns text in encoded words.
+func encodeWords(text, field string) string {
 	const overhead = len("=?utf-8?q??=")
 	kind, length := byte('q'), qLength
 	if qLength(text) > (len(text)+2)/3*6 { // so much longer that nobody gains by being able to read it
@@ -202,8 +210,9 @@ func addressField(name string, list ...*gapAddress) *headerField {
 func cutHeaderField(name, value string, markers []string) (*headerField, error) {
 	h := &headerField{name: name}
 	if !isStructured(name) {
-		h.text = cutText(value, markers)
-		return h, nil
+		text, err := cutText(value, markers)
+		h.text = text
+		return h, err
 	}
 	text := cutGaps(value, markers)
 	words := standIns(len(markers), value)
@@ -218,8 +227,11 @@ func cutHeaderField(name, value string, markers []string) (*headerField, error) 
 		}
 		a, err := cutAddress(item, words)
 		if err != nil {
-			// Groups: what net/mail understands stays as it is.
+			// Groups: what net/mail understands stays as it is. Nothing would keep a field's value in its place there.
 			if _, mailErr := mail.ParseAddressList(joined); mailErr == nil && isHeaderText(joined) {
+				if text.open() {
+					return nil, errNoGap
+				}
 				h.list, h.text = nil, text
 				return h, nil
 			}
@@ -232,18 +244,39 @@ func cutHeaderField(name, value string, markers []string) (*headerField, error) 
 }
 
 // cutText cuts an unstructured value. A gap within an encoded word is no part of its alphabet (RFC 2047 section 2): such words are decoded,
-// and encoded again when the gap is filled.
-func cutText(value string, markers []string) gaps {
+// and encoded again when the gap is filled. In base64, and in a character set that is not known here, nothing can stand in for the gap.
+func cutText(value string, markers []string) (gaps, error) {
 	text := cutGaps(value, markers)
 	if !text.open() || !strings.Contains(value, "=?") {
-		return text
+		return text, nil
 	}
 	words := standIns(len(markers), value)
-	decoded, err := new(mime.WordDecoder).DecodeHeader(text.join(func(field int) string { return words[field] }))
+	joined := text.join(func(field int) string { return words[field] })
+	decoded, err := new(mime.WordDecoder).DecodeHeader(joined)
 	if err != nil {
-		return text
+		decoded = joined
 	}
-	return cutGaps(decoded, words)
+	cut := cutGaps(decoded, words)
+	if len(cut.parts) != len(text.parts) || holdsWord(decoded, words) {
+		return text, errNoGap
+	}
+	if err != nil {
+		return text, nil
+	}
+	return cut, nil
+}
+
+// encodedWord is what RFC 2047 section 2 calls so.
+var encodedWord = regexp.MustCompile(`=\?[^?\s]+\?[^?\s]\?[^?\s]*\?=`)
+
+// holdsWord reports that one of the words stands within an encoded word of text.
+func holdsWord(text string, words []string) bool {
+	for _, encoded := range encodedWord.FindAllString(text, -1) {
+		if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(encoded, word) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *headerField) open() bool {

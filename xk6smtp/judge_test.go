@@ -80,7 +80,7 @@ func (m *message) filledWith(own []pair) (wire string, e envelope, err error) {
 		body = &client.Body{}
 		m.template.fill(body, values)
 	}
-	return string(m.appendHeader(nil, e.idDomain, "run-1", new(dateLine).at(epoch))) + string(body.Plain()), e, nil
+	return string(m.appendHeader(nil, e.idDomain, "run-1", !m.hasStormID, new(dateLine).at(epoch))) + string(body.Plain()), e, nil
 }
 
 // wellFormed holds a message to RFC 5322: lines of at most 998 octets with CRLF and no bare one, a header without empty lines, and in it

@@ -134,7 +134,11 @@ func (m *message) header(o *messageOptions, header []*headerField) ([]*headerFie
 		return nil, &optionError{messageOwner, "subject", "must not hold line breaks or control characters"}
 	}
 	if o.subject != "" {
-		header = append(header, &headerField{name: "Subject", text: cutText(o.subject, markers)})
+		text, err := cutText(o.subject, markers)
+		if err != nil {
+			return nil, &optionError{messageOwner, "subject", fmt.Sprintf("can't be %q: %v", o.subject, err)}
+		}
+		header = append(header, &headerField{name: "Subject", text: text})
 	}
 	for _, h := range o.headers {
 		switch strings.ToLower(h.name) {
@@ -157,7 +161,11 @@ func (m *message) header(o *messageOptions, header []*headerField) ([]*headerFie
 			err = field.check(nil)
 		}
 		if err != nil {
-			return nil, &optionError{messageOwner, "headers." + h.name, fmt.Sprintf("wants mail addresses, not %q: %v", h.value, err)}
+			wants := "wants mail addresses, not"
+			if !isStructured(h.name) {
+				wants = "can't be"
+			}
+			return nil, &optionError{messageOwner, "headers." + h.name, fmt.Sprintf("%s %q: %v", wants, h.value, err)}
 		}
 		header = append(header, field)
 	}
@@ -373,7 +381,8 @@ func (m *message) fill(o *messageOptions, header []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	own := m.appendHeader(nil, idDomain(m.sender.fixed.mailbox), strings.Repeat("x", tokenLength), new(dateLine).at(time.Time{}))
+	fresh := ownStormID(client.NewBody(header)) == ""
+	own := m.appendHeader(nil, idDomain(m.sender.fixed.mailbox), strings.Repeat("x", tokenLength), fresh, new(dateLine).at(time.Time{}))
 	fixed := client.NewBody(slices.Concat(header, parts)).Size() + len(own) - fillLine
 	if o.size <= fixed {
 		return "", &optionError{messageOwner, "size", fmt.Sprintf("wants at least %d for this message, not %d", fixed+1, o.size)}
@@ -390,8 +399,9 @@ func filler(n int) string {
 	return string(fill)
 }
 
-// token returns what a sending of body is known by: the message's own X-Storm-Id if it has one, and fresh otherwise.
-func (m *message) token(body *client.Body, fresh string) string {
+// token returns what a sending of body is known by: the message's own X-Storm-Id if it has one, and fresh otherwise, which appendHeader must write
+// then: an own one that is empty is none.
+func (m *message) token(body *client.Body, fresh string) (token string, isFresh bool) {
 	own := ""
 	switch {
 	case !m.hasStormID:
@@ -401,9 +411,9 @@ func (m *message) token(body *client.Body, fresh string) string {
 		own = ownStormID(body)
 	}
 	if own == "" {
-		return fresh
+		return fresh, true
 	}
-	return own
+	return own, false
 }
 
 // ownStormID is the value of a body's X-Storm-Id, empty without one.
@@ -416,8 +426,8 @@ func ownStormID(body *client.Body) string {
 }
 
 // appendHeader appends the lines that belong to one sending: Date and Message-ID unless the message has its own (RFC 5322
-// section 3.6 wants both), and the token, which the body has itself if it is not fresh.
-func (m *message) appendHeader(dst []byte, idDomain, token string, date []byte) []byte {
+// section 3.6 wants both), and the token, if it is fresh. It comes before a field of that name that is empty.
+func (m *message) appendHeader(dst []byte, idDomain, token string, isFresh bool, date []byte) []byte {
 	if !m.date {
 		dst = append(dst, date...)
 	}
@@ -428,7 +438,7 @@ func (m *message) appendHeader(dst []byte, idDomain, token string, date []byte) 
 		dst = append(dst, idDomain...)
 		dst = append(dst, ">\r\n"...)
 	}
-	if !m.hasStormID {
+	if isFresh {
 		dst = append(dst, tokenHeader+": "...)
 		dst = append(dst, token...)
 		dst = append(dst, '\r', '\n')

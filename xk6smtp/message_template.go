@@ -182,7 +182,11 @@ func cutRawField(field string, markers []string) *headerField {
 	}
 	h, err := cutHeaderField(name, strings.TrimPrefix(unfolded, " "), markers)
 	if err != nil { // no addresses, whatever its name says
-		h = &headerField{name: name, text: cutText(strings.TrimPrefix(unfolded, " "), markers)}
+		text, err := cutText(strings.TrimPrefix(unfolded, " "), markers)
+		if err != nil {
+			return nil
+		}
+		h = &headerField{name: name, text: text}
 	}
 	if len(h.list) == 0 && !strings.Contains(value, "=?") {
 		asIs := cutGaps(field, markers)

@@ -26,7 +26,7 @@ var epoch = time.Unix(1700000000, 0).UTC()
 // sent is the message as a server gets it, dots undone.
 func (m *message) sent(t testing.TB, token string) string {
 	t.Helper()
-	wire := append(m.appendHeader(nil, m.idDomain, token, new(dateLine).at(epoch)), m.body.Wire()...)
+	wire := append(m.appendHeader(nil, m.idDomain, token, !m.hasStormID, new(dateLine).at(epoch)), m.body.Wire()...)
 	text, ok := strings.CutSuffix(string(wire), ".\r\n")
 	if !ok {
 		t.Fatalf("no final dot in %q", wire)
@@ -127,7 +127,7 @@ func TestSizeIsExact(t *testing.T) {
 			}
 			t.Fatal(err)
 		}
-		if got := len(m.appendHeader(nil, m.idDomain, tokens.next(), new(dateLine).at(time.Now().UTC()))) + m.body.Size(); got != o.size {
+		if got := len(m.appendHeader(nil, m.idDomain, tokens.next(), !m.hasStormID, new(dateLine).at(time.Now().UTC()))) + m.body.Size(); got != o.size {
 			t.Fatalf("%d octets, expected %d", got, o.size)
 		}
 	})

@@ -105,7 +105,7 @@ func (m *module) errorValue(err error) *sobek.Object {
 	rt := m.vu.Runtime()
 	var wrong *optionError
 	if errors.As(err, &wrong) {
-		return rt.NewTypeError(err.Error())
+		return rt.NewTypeError("%s", err.Error()) // its first argument is a format
 	}
 	return m.newError(err.Error())
 }

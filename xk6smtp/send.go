@@ -67,13 +67,13 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) outcome 
 func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values []string, wire client.Message, options *sendOptions) answer {
 	fresh := c.module.root.tokens.next()
 	now := time.Now()
-	c.header = m.appendHeader(c.header[:0], idDomain, fresh, c.date.at(now))
-	wire.Header = c.header
 	if values != nil {
 		wire.Body = &c.filled
 		wire.UTF8 = m.template.fill(wire.Body, values)
 	}
-	token := m.token(wire.Body, fresh)
+	token, isFresh := m.token(wire.Body, fresh)
+	c.header = m.appendHeader(c.header[:0], idDomain, fresh, isFresh, c.date.at(now))
+	wire.Header = c.header
 	c.module.root.sinks.noteSent(token, now, wire.From, wire.To)
 	expected := options.expected
 	if expected == nil {

@@ -17,7 +17,8 @@ func HarmlessVariables() []string { return slices.Clone(harmless) }
 const dropped = "***"
 
 // PublicCommandLine returns a command line as a record may show it: of the environment variables that it sets (-e NAME=VALUE, -eNAME=VALUE, --env NAME=VALUE,
-// --env=NAME=VALUE) the names, and the values of the harmless ones alone; of secret sources and passwords nothing but their kind; and URLs without their user
+// --env=NAME=VALUE) the names, and the values of the harmless ones alone; of secret sources, passwords and destinations of output
+// that are no files nothing but their kind; and URLs without their user
 // information.
 func PublicCommandLine(args []string) []string {
 	line := make([]string, len(args))
@@ -51,6 +52,22 @@ var secretFlags = map[string]func(string) string{
 	"--secret-source": kindOnly("="),
 	"--auth-user":     kindOnly(":"),
 	"--token":         func(string) string { return dropped },
+	"--out":           destination,
+	"--log-output":    destination,
+	"--traces-output": destination,
+}
+
+// files are the destinations whose argument is the name of a file, a switch or a set of figures that holds no secret.
+var files = strings.Fields("csv dashboard experimental-csv file json smtpstorm web-dashboard")
+
+// destination shows where output goes, as KIND or KIND=ARGUMENT. Arguments of other kinds may have passwords and tokens in them: header.Authorization=...,
+// ?token=...
+func destination(text string) string {
+	kind, _, ok := strings.Cut(text, "=")
+	if !ok || slices.Contains(files, kind) || strings.ContainsAny(kind, "/.") { // the last is smtpbench's: a path
+		return text
+	}
+	return kind + "=" + dropped
 }
 
 // assignment shows NAME=VALUE.
@@ -76,7 +93,10 @@ func kindOnly(separator string) func(string) string {
 // switches are the flags of k6 of one letter that take no value: they may stand in front of another one in one argument.
 const switches = "hflpqvw"
 
-// shortFlags shows an argument that may be flags of one letter, -e among them; hide is for the next argument.
+// shortSecrets are the flags of one letter whose value may be a secret.
+var shortSecrets = map[byte]func(string) string{'e': assignment, 'o': destination}
+
+// shortFlags shows an argument that may be flags of one letter, -e and -o among them; hide is for the next argument.
 func shortFlags(arg string) (shown string, hide func(string) string) {
 	if len(arg) < 2 || arg[0] != '-' {
 		return arg, nil
@@ -84,13 +104,13 @@ func shortFlags(arg string) (shown string, hide func(string) string) {
 	for i := 1; i < len(arg); i++ {
 		switch {
 		case strings.IndexByte(switches, arg[i]) >= 0:
-		case arg[i] != 'e':
+		case shortSecrets[arg[i]] == nil:
 			return arg, nil
 		case i+1 == len(arg):
-			return arg, assignment
+			return arg, shortSecrets[arg[i]]
 		default:
 			value := strings.TrimPrefix(arg[i+1:], "=")
-			return arg[:len(arg)-len(value)] + assignment(value), nil
+			return arg[:len(arg)-len(value)] + shortSecrets[arg[i]](value), nil
 		}
 	}
 	return arg, nil

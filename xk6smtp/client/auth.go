@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
 	gosasl "github.com/emersion/go-sasl"
-	"github.com/xdg-go/scram"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -51,7 +49,7 @@ const maxChallenges = 8
 type Credentials struct {
 	mechanism      string // empty: the best that the server offers
 	user, password string
-	scram          *scram.Client // keeps derived keys, which cost thousands of hashes; nil if SASLprep forbids the password
+	scram          *scramKeys // nil if SASLprep forbids the password
 }
 
 // NewCredentials prepares credentials. mechanism is one of Mechanisms, or empty for the best of all but XOAUTH2 that the server
@@ -70,7 +68,7 @@ func NewCredentials(mechanism, user, password string) (*Credentials, error) {
 	}
 	if c.mechanism == "" || c.mechanism == ScramSHA256 {
 		var err error
-		if c.scram, err = scram.SHA256.NewClient(user, password, ""); err != nil && c.mechanism != "" {
+		if c.scram, err = newScramKeys(user, password); err != nil && c.mechanism != "" {
 			return nil, fmt.Errorf("%s: %w", ScramSHA256, err)
 		}
 	}
@@ -112,7 +110,8 @@ func (c *Credentials) start(mechanism string) (x exchange, err error) {
 	x.next = func([]byte) ([]byte, error) { return nil, ErrChallenge }
 	switch mechanism {
 	case Plain:
-		x.send = true
+		// The mechanism has no challenge: whatever the first one says, it asks for the response.
+		x.send, x.prompts = true, true
 		_, x.initial, err = gosasl.NewPlainClient("", c.user, c.password).Start()
 	case Login:
 		// The challenges are words of no fixed spelling, and servers send them in base64, without its padding, or as they are; their order
@@ -148,7 +147,7 @@ func (c *Credentials) start(mechanism string) (x exchange, err error) {
 			return []byte{}, nil
 		}
 	case ScramSHA256:
-		conversation := c.scram.NewConversation()
+		conversation := c.scram.conversation()
 		first, err := conversation.Step("")
 		if err != nil {
 			return x, err
@@ -158,6 +157,7 @@ func (c *Credentials) start(mechanism string) (x exchange, err error) {
 			if conversation.Done() {
 				return nil, ErrChallenge
 			}
+			c.scram.note(challenge)
 			response, err := conversation.Step(string(challenge))
 			return []byte(response), err
 		}
@@ -188,10 +188,11 @@ func (c *Conn) authenticate(credentials *Credentials) (Reply, *Error) {
 		case cause != nil:
 		case n >= maxChallenges:
 			cause = ErrChallenge
-		case n == 0 && x.send && len(challenge) == 0:
+		case n == 0 && x.send && (len(challenge) == 0 || x.prompts):
 			response = x.initial // the server took no notice of it, as if it had not been there (RFC 4954 section 4)
 		default:
-			response, err, cause = c.respond(&x, challenge)
+			response, cause = c.respond(&x, challenge)
+			_ = errors.As(cause, &err)
 		}
 		if err != nil {
 			break
@@ -238,40 +239,19 @@ func (x *exchange) decode(text string) ([]byte, error) {
 	return challenge, err
 }
 
-const (
-	// maxIterations is the most rounds of hashing that a server may ask for: more than anybody recommends (RFC 7677 has 4096, OWASP
-	// 600,000), and less than a second on anything that runs k6.
-	maxIterations = 1_000_000
-	// fewIterations are over before anything could interrupt them.
-	fewIterations = 20_000
-)
-
-// scramIterations is the count in a SCRAM server's first message (RFC 5802 section 5.1), 0 if there is none.
-func scramIterations(challenge []byte) int {
-	for attribute := range strings.SplitSeq(string(challenge), ",") {
-		if digits, ok := strings.CutPrefix(attribute, "i="); ok {
-			if n, err := strconv.ParseUint(digits, 10, 31); err == nil {
-				return int(n) // #nosec G115 -- ParseUint bounds it by 31 bits
-			}
-			return maxIterations + 1 // too long for a number, or none: not worth a try
-		}
-	}
-	return 0
-}
-
 // respond answers a challenge. How long that takes is the server's choice, and so it ends with the operation's context, the phase's limit
-// and Close; what was being hashed then is left behind, and soon over. cause says that there is no answer, broken that the wait is over.
-func (c *Conn) respond(x *exchange, challenge []byte) (response []byte, broken *Error, cause error) {
+// and Close; what was being hashed then is left behind, and soon over. An *Error says that
+// the wait is over, any other error that there is no answer.
+func (c *Conn) respond(x *exchange, challenge []byte) ([]byte, error) {
 	n := 0
 	if x.iterations != nil {
 		n = x.iterations(challenge)
 	}
 	switch {
 	case n > maxIterations:
-		return nil, nil, fmt.Errorf("the server wants more than %d rounds of hashing", maxIterations)
+		return nil, fmt.Errorf("the server wants more than %d rounds of hashing", maxIterations)
 	case n <= fewIterations:
-		response, cause = x.next(challenge)
-		return response, nil, cause
+		return x.next(challenge)
 	}
 	type answer struct {
 		response []byte
@@ -290,12 +270,12 @@ func (c *Conn) respond(x *exchange, challenge []byte) (response []byte, broken *
 	}
 	select {
 	case a := <-answered:
-		return a.response, nil, a.cause
+		return a.response, a.cause
 	case <-overdue:
-		return nil, c.broke(smtp.StageAuth, ErrTimeout), nil
+		return nil, c.broke(smtp.StageAuth, ErrTimeout)
 	case <-c.ctx.Done():
-		return nil, c.broke(smtp.StageAuth, fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx))), nil
+		return nil, c.broke(smtp.StageAuth, fmt.Errorf("%w: %w", ErrAborted, context.Cause(c.ctx)))
 	case <-c.gone:
-		return nil, c.broke(smtp.StageAuth, net.ErrClosed), nil // Conn.cause names it
+		return nil, c.broke(smtp.StageAuth, net.ErrClosed) // Conn.cause names it
 	}
 }

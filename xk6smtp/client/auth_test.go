@@ -78,6 +78,8 @@ func TestAuthWithUnusualChallenges(t *testing.T) {
 		{"LOGIN that goes on", "LOGIN", "C: AUTH LOGIN\nS: 334 a\nC: " + user + "\nS: 334 b\nC: " + password + "\nS: 334 c\nC: *\nS: 501 5.7.0 ended\n", "auth: unexpected challenge"},
 		{"PLAIN asked again", "PLAIN", "C: AUTH PLAIN " + plain + "\nS: 334 \nC: " + plain + "\nS: 235 2.7.0 ok\n", accepted},
 		{"PLAIN asked again, without a space", "PLAIN", "C: AUTH PLAIN " + plain + "\nS= \"334\\r\\n\"\nC: " + plain + "\nS: 235 2.7.0 ok\n", accepted},
+		{"PLAIN asked again, in plain text", "PLAIN", "C: AUTH PLAIN " + plain + "\nS: 334 Go ahead\nC: " + plain + "\nS: 235 2.7.0 ok\n", accepted},
+		{"PLAIN asked again, by an equals sign", "PLAIN", "C: AUTH PLAIN " + plain + "\nS: 334 =\nC: " + plain + "\nS: 235 2.7.0 ok\n", accepted},
 		{"PLAIN asked for ever", "PLAIN", "C: AUTH PLAIN " + plain + "\nS: 334 \nC: " + plain + "\nS: 334 \nC: *\nS: 501 5.7.0 ended\n", "auth: unexpected challenge"},
 		{"XOAUTH2 asked again", "XOAUTH2", "C~ AUTH XOAUTH2 \nS: 334 \nC~ dXNlcj1hbm4BYXV0aD1C\nS: 235 2.7.0 ok\n", accepted},
 		{"CRAM-MD5 without padding", "CRAM-MD5", "C: AUTH CRAM-MD5\nS: 334 PDFAbXguPg\nC: YW5uIDJmY2E1NzFhOTIwZDczYzZhNmY1OWE2NWU1MDQ3Y2Fl\nS: 235 2.7.0 ok\n", accepted},
@@ -150,7 +152,9 @@ func TestScramIsInterrupted(t *testing.T) {
 				go func() {
 					conn.begin(s.ctx)
 					defer conn.end()
-					_, broken, _ := conn.respond(&x, nil)
+					_, err := conn.respond(&x, nil)
+					var broken *Error
+					errors.As(err, &broken)
 					done <- broken
 				}()
 				<-computing

@@ -245,6 +245,5 @@ func (c *Conn) RawIn(ctx context.Context, phase smtp.Stage, line string) (Reply,
 	if phase != smtp.StageNoop && phase != smtp.StageRset && phase != smtp.StageConnect {
 		c.transaction = true
 	}
-	c.loose = c.loose && c.r != c.w
 	return reply, nil
 }

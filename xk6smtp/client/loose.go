@@ -49,9 +49,11 @@ func (c *Conn) Read(ctx context.Context, phase smtp.Stage) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	c.loose = c.r != c.w
 	return reply, nil
 }
 
-// Loose reports whether replies may wait that Write has brought.
+// Settle says that the replies to all that Write has written were read: from now on every reply belongs to a command. The connection must be Usable.
+func (c *Conn) Settle() { c.loose = false }
+
+// Loose reports whether replies may wait, or be on their way, that Write has brought.
 func (c *Conn) Loose() bool { return c.loose || c.ungreeted }

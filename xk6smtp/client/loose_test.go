@@ -55,8 +55,11 @@ func TestOctetsAndRepliesApart(t *testing.T) {
 			}
 		}
 		write("OP\r\n")
-		if reply, err := conn.Read(s.ctx, smtp.StageNoop); err != nil || reply.Code != 250 || conn.Loose() {
+		if reply, err := conn.Read(s.ctx, smtp.StageNoop); err != nil || reply.Code != 250 || !conn.Loose() {
 			t.Errorf("%+v, %v", reply, err)
+		}
+		if conn.Settle(); conn.Loose() {
+			t.Error("what was written by hand is not over")
 		}
 		// The transaction may be anything by now: the next message begins with RSET.
 		if err := conn.Send(s.ctx, &Message{From: "c@src.test", To: []string{"b@dst.test"}, Body: NewBody([]byte("x"))}, &s.result); err != nil {

@@ -105,17 +105,21 @@ func sayClients(say func(format string, args ...any), c *metrics.ClientCounts) {
 		return
 	}
 	for _, line := range [...]struct {
-		n    uint64
-		what string
+		n         uint64
+		one, many string
 	}{
-		{c.NotSMTP, "connections closed: the client spoke another protocol than SMTP"},
-		{c.Injections, "STARTTLS commands with plaintext behind them, which was thrown away"},
-		{c.Authenticated, "connections authenticated by AUTH"},
-		{c.LongHeaders, "messages with a header of more than 64 KiB, whose end was not looked at"},
-		{c.BadSwitches, "address triggers or header switches that could not be read and were ignored"},
+		{c.NotSMTP, "connection closed: the client spoke another protocol than SMTP", "connections closed: the clients spoke another protocol than SMTP"},
+		{c.Injections, "STARTTLS command with plaintext behind it, which was thrown away", "STARTTLS commands with plaintext behind them, which was thrown away"},
+		{c.Authenticated, "connection authenticated by AUTH", "connections authenticated by AUTH"},
+		{c.LongHeaders, "message with a header of more than 64 KiB, whose end was not looked at", "messages with a header of more than 64 KiB, whose end was not looked at"},
+		{c.BadSwitches, "address trigger or header switch that could not be read and was ignored", "address triggers or header switches that could not be read and were ignored"},
 	} {
-		if line.n > 0 {
-			say("%d %s", line.n, line.what)
+		switch line.n {
+		case 0:
+		case 1:
+			say("1 %s", line.one)
+		default:
+			say("%d %s", line.n, line.many)
 		}
 	}
 	for _, example := range c.BadSwitchExamples {
