@@ -217,12 +217,15 @@ func (b *books) decided(on ledger.Ticket, err error) {
 // attempt appends the row of a RCPT command, and returns its length in octets.
 func (b *books) attempt(a *session.Attempt, room ledger.Room) int {
 	row := event.Attempt{
-		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End,
+		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End, Mail: a.Mail, Handed: a.Handed,
 		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
-		Token: a.Token, StormID: a.StormID, MessageID: a.MessageID,
+		Token: a.Token, ORCPT: a.ORCPT,
 		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
-		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.ReplySent && unreliable(a.Fault), Size: a.Size,
+		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.Cut || a.ReplySent && unreliable(a.Fault), Size: a.Size,
 		Amends: a.Commit == session.CommitAmended,
+	}
+	if !a.Whole { // else the message row has them
+		row.StormID, row.MessageID = a.StormID, a.MessageID
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -235,10 +238,10 @@ func (b *books) attempt(a *session.Attempt, room ledger.Room) int {
 // transaction appends the row of a transaction without RCPT commands, and returns its length in octets.
 func (b *books) transaction(t *session.Transaction, room ledger.Room) int {
 	row := event.Transaction{
-		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End,
+		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End, Handed: t.Handed,
 		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
 		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Fault: t.Fault, ReplySent: t.ReplySent,
-		Ambiguous: t.ReplySent && unreliable(t.Fault),
+		Ambiguous: t.Cut || t.ReplySent && unreliable(t.Fault),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -255,6 +258,7 @@ func (b *books) connection(c *session.Connection) {
 		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit,
 		User: c.User, Injections: c.Injections, BadSwitches: c.BadSwitches, BadSwitch: c.BadSwitch, LongHeaders: c.LongHeaders,
 		Stage: c.Stage, Code: c.Code, Enhanced: c.Enhanced, Fault: c.Fault, Reason: c.Reason.String(),
+		Told: c.Told,
 	}
 	if c.Err != nil {
 		row.Error = c.Err.Error()
@@ -292,6 +296,11 @@ var endings = [...]event.Ending{
 // unreliable reports whether a client that was sent a reply with these faults may not have understood it.
 func unreliable(faults string) bool {
 	return strings.Contains(faults, "malformed-") || strings.Contains(faults, fault.CloseRST.String()+"-"+fault.CloseAfter.String())
+}
+
+// phase notes that the storm is in another phase.
+func (a *account) phase(name string, now time.Time) {
+	_ = a.writer.Phase(&event.Phase{Time: now, Phase: name}) // the writer tells of failures, too
 }
 
 // swapped notes that another plan is in force.

@@ -85,8 +85,8 @@ func TestResetWhileAReplyIsOwed(t *testing.T) {
 	for _, test := range []struct{ name, plan, attempt, connection string }{
 		{"delay", "rules: [{name: r, stage: rcpt, delay: 5m}]", "rcpt 250 lost rule:r", "error"},
 		{"silence", "rules: [{name: r, stage: rcpt, silence: true}]", "rcpt 250 lost rule:r silence", "fault silence"},
-		{"dribble", "rules: [{name: r, stage: rcpt, dribble: {octets: 1, every: 1m}}]", "rcpt 250 lost rule:r dribble", "error dribble"},
-		{"split", "rules: [{name: r, stage: rcpt, split: {packets: 2, pause: 1m}}]", "rcpt 250 lost rule:r split", "error split"},
+		{"dribble", "rules: [{name: r, stage: rcpt, dribble: {octets: 1, every: 1m}}]", "rcpt 250 lost rule:r dribble ambiguous", "error dribble"},
+		{"split", "rules: [{name: r, stage: rcpt, split: {packets: 2, pause: 1m}}]", "rcpt 250 lost rule:r split ambiguous", "error split"},
 	} {
 		eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 			t.Run(test.name, func(t *testing.T) {

@@ -336,6 +336,7 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		RequireAuth:    c.Auth.Require,
 		Triggers:       !c.NoTriggers,
 		CaptureHeaders: c.Ledger.wanted(),
+		HashBodies:     c.Ledger.wanted(),
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,
 	}

@@ -38,6 +38,7 @@ type netConn struct {
 	told      bool      // the session knows of the shutdown
 	paused    bool
 	drain     bool // the session awaits a drain
+	hungUp    bool // the session knows of the client's FIN, which came in a pause
 	handshake bool // the session awaits a TLS handshake
 	fault     fault.TLSFault
 	leftover  []byte // plaintext that came before the handshake
@@ -121,7 +122,7 @@ func (c *netConn) run() error {
 				return err
 			}
 		case len(input) > 0:
-			input = input[c.peer.feed(c.recorder, c, now(), input):]
+			input = input[c.peer.feed(c.recorder, c, now(), input, full):]
 		case c.handshake:
 			c.handshake = false
 			if err := c.shakeHands(); err != nil {
@@ -156,7 +157,11 @@ func (c *netConn) run() error {
 				c.advance()
 			case err == io.EOF, err == io.ErrUnexpectedEOF: // of TLS: without its farewell
 				eof = true
-				c.peer.eof(c.recorder, c, now())
+				crossed := c.peer.crosses(c)
+				if crossed {
+					awaitAcknowledged(c.raw, crossingTime, c.driver.closing)
+				}
+				c.peer.eof(c.recorder, c, now(), crossed)
 			case err != nil:
 				return err
 			}
@@ -252,7 +257,13 @@ func (c *netConn) wait() error {
 	if err != nil || interrupted {
 		return err
 	}
-	if err := awaitFailure(c.raw); !isTimeout(err) {
+	hungUp := func() {
+		if !c.hungUp {
+			c.hungUp = true
+			c.peer.hangup(c.recorder, c, c.driver.server.now())
+		}
+	}
+	if err := awaitFailure(c.raw, hungUp); !isTimeout(err) {
 		return err
 	}
 	c.armed = time.Time{}
@@ -401,6 +412,12 @@ func (c *netConn) limitWrites() {
 func (c *netConn) pause()      { c.paused = true }
 func (c *netConn) resume()     { c.paused = false }
 func (c *netConn) awaitDrain() { c.drain = true }
+
+func (c *netConn) unread() int         { return unreadInput(c.raw) }
+func (c *netConn) unacknowledged() int { return unacknowledged(c.raw) }
+func (c *netConn) takeError() error    { return takeError(c.raw) }
+func (c *netConn) refused() bool       { return c.failure != nil }
+func (c *netConn) encrypted() bool     { return c.nc != c.raw }
 
 func (c *netConn) startTLS(f fault.TLSFault) { c.handshake, c.fault = true, f }
 

@@ -126,6 +126,8 @@ type epollConn struct {
 	slot   int32         // index in loop.conns
 	read   uint8         // the limit that the reactor knows, in KiB
 	leaves bool          // for a goroutine, as soon as its output is written
+
+	crossed bool // the client's FIN has crossed a final reply: the session learns of it when that is acknowledged
 }
 
 func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor.Handler {
@@ -160,19 +162,41 @@ func (c *epollConn) arm() {
 
 // Data implements reactor.Handler.
 func (c *epollConn) Data(now time.Time, p []byte) int {
-	n := c.peer.feed(c.loop.recorder, c, now, p)
+	n := c.peer.feed(c.loop.recorder, c, now, p, len(p) >= int(c.read)<<10)
 	c.arm()
 	return n
 }
 
 // EOF implements reactor.Handler.
 func (c *epollConn) EOF(now time.Time) {
-	c.peer.eof(c.loop.recorder, c, now)
+	if c.peer.crosses(c) {
+		c.crossed = true
+		c.conn.AwaitDrain(reactor.DrainPeer)
+		c.conn.SetDeadline(now.Add(crossingTime))
+		return
+	}
+	c.eof(now)
+}
+
+func (c *epollConn) eof(now time.Time) {
+	crossed := c.crossed
+	c.crossed, c.due = false, 0
+	c.peer.eof(c.loop.recorder, c, now, crossed)
+	c.arm()
+}
+
+// Hangup implements reactor.HangupHandler.
+func (c *epollConn) Hangup(now time.Time) {
+	c.peer.hangup(c.loop.recorder, c, now)
 	c.arm()
 }
 
 // Timer implements reactor.Handler.
 func (c *epollConn) Timer(now time.Time) {
+	if c.crossed {
+		c.eof(now)
+		return
+	}
 	c.due = 0
 	if due, replied := c.peer.advance(c.loop.recorder, c, now); replied {
 		c.loop.recorder.shard.Late(c.loop.now().Sub(due))
@@ -182,6 +206,10 @@ func (c *epollConn) Timer(now time.Time) {
 
 // Drained implements reactor.Handler.
 func (c *epollConn) Drained(now time.Time) {
+	if c.crossed {
+		c.eof(now)
+		return
+	}
 	c.peer.drained(c.loop.recorder, c, now)
 	c.arm()
 }
@@ -204,6 +232,12 @@ func (c *epollConn) write(p []byte) { c.conn.Write(p) }
 func (c *epollConn) pause()         { c.conn.Pause() }
 func (c *epollConn) resume()        { c.conn.Resume() }
 func (c *epollConn) awaitDrain()    { c.conn.AwaitDrain(reactor.DrainKernel) }
+
+func (c *epollConn) unread() int         { return c.conn.Unread() }
+func (c *epollConn) unacknowledged() int { return c.conn.Unacknowledged() }
+func (c *epollConn) takeError() error    { return c.conn.TakeError() }
+func (c *epollConn) refused() bool       { return c.conn.Refused() }
+func (c *epollConn) encrypted() bool     { return false }
 
 func (c *epollConn) startTLS(f fault.TLSFault) {
 	c.leaves = true

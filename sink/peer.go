@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -17,6 +19,16 @@ type transport interface {
 	close(mode session.CloseMode)
 	startTLS(f fault.TLSFault) // the driver then calls peer.tlsDone once
 	committer
+	kernel
+}
+
+// kernel is what a driver can ask the system of its connection. Each is a system call: see peer.receipt for when they are made.
+type kernel interface {
+	unread() int         // octets of input that wait; 0 where nobody knows
+	unacknowledged() int // octets of output that the client's kernel has not acknowledged; 0 where nobody knows
+	takeError() error    // what reading doesn't tell after the client's FIN
+	refused() bool       // the kernel has refused output
+	encrypted() bool     // the client's FIN doesn't show that it has read: libraries of TLS drain what is left
 }
 
 // peer is the part of a connection that the drivers share: its session, and the replies of which nobody knows yet whether the
@@ -25,6 +37,7 @@ type peer struct {
 	session *session.Session
 	unread  unread
 	kept    bool // the session left a part of the input that it was offered
+	waiting int  // octets of input that waited already when the last final reply was handed over
 	commits bool // the session waits for its rows on disk, and the books know
 
 	rowOctets uint64 // of the rows that the connection has made the ledger write
@@ -82,15 +95,41 @@ func (p *peer) greet(r *recorder, t transport, cfg *session.Config, info session
 }
 
 // feed offers input and returns how much of it was taken; the rest is to be offered again after a resume, alone.
-func (p *peer) feed(r *recorder, t transport, now time.Time, data []byte) int {
-	r.peer = p
+// more says that the read that brought it has filled its buffer.
+func (p *peer) feed(r *recorder, t transport, now time.Time, data []byte, more bool) int {
+	r.peer, r.replied = p, false
 	if !p.kept {
 		p.unread.clear()
 	}
+	p.session.Receipt(p.receipt(t, len(data), more))
 	n := p.session.Feed(now, data)
 	p.kept = n < len(data)
 	p.pump(r, t, now)
 	return n
+}
+
+// receipt returns what is known of input: whether the client can have sent it before it had got the replies before. The kernel is asked
+// only where the session has doubts.
+func (p *peer) receipt(t transport, octets int, more bool) session.Receipt {
+	known := session.Receipt{Waiting: p.kept || p.waiting > 0, More: more}
+	if !p.kept {
+		p.waiting = max(p.waiting-octets, 0)
+	}
+	if !known.Waiting && p.session.Doubts() {
+		known.Unacknowledged = t.unacknowledged() > 0
+	}
+	return known
+}
+
+// hangup tells the session that the client's FIN has come in a pause.
+func (p *peer) hangup(r *recorder, t transport, now time.Time) {
+	r.peer = p
+	if p.session.Awaits() {
+		err := t.takeError()
+		p.session.Receipt(session.Receipt{Waiting: t.encrypted(), Unacknowledged: t.unacknowledged() > 0, Refused: err != nil})
+	}
+	p.session.Hangup(now)
+	p.pump(r, t, now)
 }
 
 // advance tells the session that its deadline has come. It reports when that was, and whether a reply was written because of it.
@@ -103,19 +142,32 @@ func (p *peer) advance(r *recorder, t transport, now time.Time) (due time.Time, 
 	return due, r.replied
 }
 
-// eof tells the session that the client sends nothing more.
-func (p *peer) eof(r *recorder, t transport, now time.Time) {
+// crosses reports whether the client's FIN, which was read, has crossed a final reply: then eof should wait until the client's kernel has
+// acknowledged that, or refused it.
+func (p *peer) crosses(t transport) bool {
+	return p.session.Awaits() && !t.encrypted() && t.unacknowledged() > 0
+}
+
+// crossingTime is how long a client's kernel may take to acknowledge, or refuse, what has crossed its FIN.
+const crossingTime = 2 * time.Second
+
+// eof tells the session that the client sends nothing more. crossed says that its FIN has crossed a final reply.
+func (p *peer) eof(r *recorder, t transport, now time.Time, crossed bool) {
 	r.peer = p
 	// No end of file comes here once the session has closed: a command was due, and nobody knows whether the client closed before or
 	// after it had read the last replies.
 	p.unread.count()
+	if p.session.Awaits() {
+		err := t.takeError()
+		p.session.Receipt(session.Receipt{Waiting: t.encrypted() || p.waiting > 0, Unacknowledged: crossed, Refused: err != nil})
+	}
 	p.session.EOF(now)
 	p.pump(r, t, now)
 }
 
 // drained tells the session that the kernel has taken all output.
 func (p *peer) drained(r *recorder, t transport, now time.Time) {
-	r.peer = p
+	r.peer, r.replied = p, false
 	p.session.Drained(now)
 	p.pump(r, t, now)
 }
@@ -134,7 +186,7 @@ func (p *peer) tlsDone(r *recorder, t transport, now time.Time, info session.TLS
 
 // committed tells the session what became of its rows.
 func (p *peer) committed(r *recorder, t transport, now time.Time, ticket uint64, err error) {
-	r.peer = p
+	r.peer, r.replied = p, false
 	p.session.Committed(now, ticket, err)
 	p.commits = p.commits && p.session.Committing() // still: the answer was for a commit that the session has given up
 	p.pump(r, t, now)
@@ -152,6 +204,8 @@ func (p *peer) closed(r *recorder, t transport, now time.Time, err error) {
 	r.peer = p
 	if err != nil {
 		p.unread.count()
+		closed := errors.Is(err, syscall.EPIPE) // a reset after the client's FIN
+		p.session.Receipt(session.Receipt{Refused: closed || t.refused(), Finished: closed})
 	}
 	p.session.Closed(now, err)
 	p.pump(r, t, now)
@@ -172,6 +226,9 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 		switch e.Kind {
 		case session.EffectWrite:
 			r.flush()
+			if r.replied && p.session.Doubts() {
+				p.waiting = t.unread() // before the client can answer
+			}
 			t.write(e.Data)
 		case session.EffectPause, session.EffectStopReading: // in a pause, no driver reads
 			t.pause()

@@ -3,6 +3,7 @@ package sink
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
@@ -76,6 +77,22 @@ func (r *recorder) Attempt(a *session.Attempt) {
 	r.shard.Attempt(a.Listener, smtp.DomainOf(a.Recipient), end)
 	if r.observer != nil {
 		r.observer.Attempt(a)
+	}
+}
+
+// Message implements session.Recorder.
+func (r *recorder) Message(m *event.Message) {
+	if r.books != nil {
+		r.peer.rowOctets += uint64(r.books.shard.Message(m)) // #nosec G115 -- a length
+		r.unsaved = true
+	}
+}
+
+// Told implements session.Recorder.
+func (r *recorder) Told(e *event.Exception) {
+	if r.books != nil {
+		r.peer.rowOctets += uint64(r.books.shard.Told(e)) // #nosec G115 -- a length
+		r.unsaved = true
 	}
 }
 

@@ -50,6 +50,7 @@ type Server struct {
 	mu         sync.Mutex // guards what follows
 	driver     driver     // nil before Start
 	ledger     *account   // nil without one, and before Start
+	phase      string     // of the storm, as the ledger has it
 	listeners  []*boundListener
 	series     *metrics.Series
 	start      time.Time

@@ -27,7 +27,11 @@ func awaitAcknowledged(nc net.Conn, limit time.Duration, closing <-chan struct{}
 	}
 	for every, waited := ackEveryMin, time.Duration(0); waited < limit; every = min(2*every, ackEveryMax) {
 		queued := 0
-		if raw.Control(func(fd uintptr) { queued, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) != nil || err != nil || queued == 0 {
+		failed := false
+		if raw.Control(func(fd uintptr) {
+			queued, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+			failed = polled(int(fd))&unix.POLLERR != 0
+		}) != nil || err != nil || queued == 0 || failed {
 			return
 		}
 		select {
@@ -39,34 +43,79 @@ func awaitAcknowledged(nc net.Conn, limit time.Duration, closing <-chan struct{}
 	}
 }
 
-// awaitFailure waits without reading until the read deadline, or until the connection has failed, and returns how.
-func awaitFailure(nc net.Conn) error {
+// unreadInput returns how many octets of input wait; 0 when that can't be known.
+func unreadInput(nc net.Conn) int { return asked(nc, unix.SIOCINQ) }
+
+// unacknowledged returns how many octets of output the client's kernel has not acknowledged; 0 when that can't be known.
+func unacknowledged(nc net.Conn) int { return asked(nc, unix.SIOCOUTQ) }
+
+func asked(nc net.Conn, what uint) (n int) {
+	onSocket(nc, func(fd int) { n, _ = unix.IoctlGetInt(fd, what) })
+	return n
+}
+
+// takeError returns the error that the socket has met and not told yet, or nil.
+func takeError(nc net.Conn) (err error) {
+	onSocket(nc, func(fd int) {
+		if errno, e := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); e == nil && errno != 0 {
+			err = unix.Errno(errno)
+		}
+	})
+	return err
+}
+
+func onSocket(nc net.Conn, f func(fd int)) {
+	if c, ok := nc.(syscall.Conn); ok {
+		if raw, err := c.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { f(int(fd)) })
+		}
+	}
+}
+
+// polled returns which of POLLERR, POLLHUP and POLLRDHUP hold.
+func polled(fd int) int16 {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} // #nosec G115 -- a descriptor is a C int
+	if n, err := unix.Poll(fds[:], 0); err != nil || n == 0 {
+		return 0
+	}
+	return fds[0].Revents
+}
+
+// awaitFailure waits without reading until the read deadline, or until the connection has failed, and returns how. It calls hungUp when the
+// client's FIN has come.
+func awaitFailure(nc net.Conn, hungUp func()) error {
 	raw, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return err
 	}
-	var failure error
-	err = raw.Read(func(fd uintptr) bool {
-		failure = socketFailure(int(fd))
-		return failure != nil
-	})
-	if failure != nil {
-		return failure
+	for told := false; ; told = true {
+		var failure error
+		finished := false
+		err = raw.Read(func(fd uintptr) bool {
+			events := polled(int(fd))
+			if events&unix.POLLERR != 0 {
+				failure = os.NewSyscallError("poll", socketFailure(int(fd)))
+			}
+			finished = events&unix.POLLRDHUP != 0 && !told
+			return failure != nil || finished
+		})
+		switch {
+		case failure != nil:
+			return failure
+		case !finished:
+			return err
+		}
+		hungUp()
 	}
-	return err
 }
 
-// socketFailure returns the error that a socket has met, such as ECONNRESET, or nil.
+// socketFailure takes the error that a socket has met.
 func socketFailure(fd int) error {
-	fds := [1]unix.PollFd{{Fd: int32(fd)}} // #nosec G115 -- a descriptor is a C int
-	if n, err := unix.Poll(fds[:], 0); err != nil || n == 0 || fds[0].Revents&unix.POLLERR == 0 {
-		return nil
-	}
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil || errno == 0 {
-		return os.NewSyscallError("poll", unix.ECONNRESET)
+		return unix.ECONNRESET
 	}
-	return os.NewSyscallError("poll", unix.Errno(errno))
+	return unix.Errno(errno)
 }
 
 // setBacklog changes how many connections may wait to be accepted.

@@ -16,10 +16,15 @@ func awaitAcknowledged(net.Conn, time.Duration, <-chan struct{}) {}
 const polled = 50 * time.Millisecond
 
 // awaitFailure waits a little. That the connection has failed shows here when it is written to.
-func awaitFailure(net.Conn) error {
+func awaitFailure(net.Conn, func()) error {
 	time.Sleep(polled)
 	return os.ErrDeadlineExceeded
 }
+
+// No portable call tells what waits and what the client's kernel has acknowledged.
+func unreadInput(net.Conn) int    { return 0 }
+func unacknowledged(net.Conn) int { return 0 }
+func takeError(net.Conn) error    { return nil }
 
 // setBacklog does nothing here: the kernel's own backlog has to fill up.
 func setBacklog(net.Listener, int) {}

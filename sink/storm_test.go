@@ -3,6 +3,7 @@ package sink_test
 import (
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -285,4 +287,31 @@ func TestListenersOfPlanAndConfig(t *testing.T) {
 	c.expect("220 ")
 	c.command("LHLO client.test", "250-")
 	c.quit()
+}
+
+// TestPhasesInTheLedger: each phase of the storm is a row, and the last row says that the run ended in good order.
+func TestPhasesInTheLedger(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server := faulty(t, kind, "phases: [{name: calm, duration: 60ms}, {name: storm, duration: 60ms, rules: [{stage: noop, reply: 450}]}]", nil)
+		c := greeted(t, server.Server)
+		eventually(t, server.Server, "the storm is over", func(*sink.Stats) bool {
+			text, err := os.ReadFile(server.path)
+			return err == nil && strings.Count(string(text), `"kind":"phase"`) == 3
+		})
+		c.command("RSET", "250 ")
+		c.quit()
+		server.rows()
+		var got []string
+		readLedger(t, server.path, func(row *event.Row) {
+			switch row.Kind {
+			case event.KindPhase:
+				got = append(got, row.Phase.Phase)
+			case event.KindStop:
+				got = append(got, "stop")
+			}
+		})
+		if want := []string{"calm", "storm", "", "stop"}; !slices.Equal(got, want) {
+			t.Errorf("the ledger has the phases %q, want %q", got, want)
+		}
+	})
 }

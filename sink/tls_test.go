@@ -69,7 +69,11 @@ func TestTLS(t *testing.T) {
 			t.Errorf("EHLO says %q under TLS, want no STARTTLS", got)
 		}
 		c.deliver("a@sender.test", "b@recipient.test")
+		over := func() { // then its row is written
+			eventually(t, server.Server, "the connection has ended", func(s *sink.Stats) bool { return s.Open == 0 })
+		}
 		c.quit()
+		over()
 
 		for i := range 2 {
 			c := dial(t, server.Server, "tls")
@@ -84,6 +88,7 @@ func TestTLS(t *testing.T) {
 			c.message()
 			c.expect("250 ")
 			c.quit()
+			over()
 		}
 		want := []string{"attempt b@recipient.test rcpt 530 reply rule:secure only sent", "attempt b@recipient.test message 250 reply plain delivered sent", "connection quit"}
 		want = append(want, want[1:]...)

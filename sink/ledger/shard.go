@@ -62,6 +62,24 @@ func (s *Shard) TransactionWithin(t *event.Transaction, room Room) int {
 	return s.appended(before)
 }
 
+// Message appends the row of what is the message's own, and returns its length. Nothing of m is kept.
+func (s *Shard) Message(m *event.Message) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.buf)
+	s.buf = AppendMessage(s.buf, m)
+	return s.appended(before)
+}
+
+// Told appends the row that says whether a client knows a reply, and returns its length.
+func (s *Shard) Told(e *event.Exception) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.buf)
+	s.buf = AppendTold(s.buf, e)
+	return s.appended(before)
+}
+
 // Connection appends the last row of a connection. Nothing of c is kept.
 func (s *Shard) Connection(c *event.Connection) {
 	s.mu.Lock()

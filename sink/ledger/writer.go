@@ -141,6 +141,15 @@ func (w *Writer) Swap(s *event.Swap) error {
 	return err
 }
 
+// Phase appends the row of a phase of the storm at once.
+func (w *Writer) Phase(p *event.Phase) error {
+	w.mu.Lock()
+	err := w.append(AppendPhase(nil, p), 1)
+	w.mu.Unlock()
+	w.poke()
+	return err
+}
+
 // Stop sets the row that Close writes as the last of the run. Without it the run looks like one that died.
 func (w *Writer) Stop(s *event.Stop) {
 	w.mu.Lock()

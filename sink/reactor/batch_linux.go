@@ -108,7 +108,7 @@ func (c *Conn) send(p []byte) {
 	}
 	n, errno := out(c.fd, p)
 	if errno != 0 && errno != unix.EAGAIN {
-		c.fail(errno)
+		c.refuse(errno)
 		return
 	}
 	l.st.BytesOut += uint64(n) // #nosec G115 -- what send wrote

@@ -55,6 +55,7 @@ const (
 	flagParked                      // taken out of epoll, which would report a hangup again and again
 	flagUnix                        // a unix socket
 	flagBatched                     // output waits for the end of the batch
+	flagRefused                     // the kernel has refused output
 
 	// The Handler gets no more calls but Closed.
 	flagsEnding = flagFIN | flagRST | flagAbort | flagDetach | flagFailed | flagClosed
@@ -141,6 +142,43 @@ func (c *Conn) Pending() int {
 	return len(c.out.B) - int(c.outOff)
 }
 
+// Refused says whether the kernel has refused output, so that the peer
+// certainly never got it; it may be asked in Closed, too.
+func (c *Conn) Refused() bool { return c.flags&flagRefused != 0 }
+
+// Unread returns how many octets of input wait to be read, by a system call.
+func (c *Conn) Unread() int {
+	if c.flags&flagClosed != 0 {
+		return 0
+	}
+	n, _ := unix.IoctlGetInt(int(c.fd), unix.SIOCINQ) // 0 with an error, of which reading will tell
+	return n
+}
+
+// Unacknowledged returns how many octets of output the peer's kernel hasn't
+// acknowledged (on a unix socket: about how many the peer hasn't read), by a
+// system call.
+func (c *Conn) Unacknowledged() int {
+	if c.flags&flagClosed != 0 {
+		return 0
+	}
+	n, _ := unix.IoctlGetInt(int(c.fd), unix.SIOCOUTQ) // 0 with an error, of which TakeError tells
+	return n + c.Pending()
+}
+
+// TakeError returns the error that the socket has met and not told yet, by a
+// system call: after the peer's FIN reading tells of none.
+func (c *Conn) TakeError() error {
+	if c.flags&flagClosed != 0 {
+		return nil
+	}
+	n, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil || n == 0 {
+		return err
+	}
+	return unix.Errno(n)
+}
+
 // AwaitDrain asks for one call of Handler.Drained when all output that was
 // written until then has come as far as d says. It comes after the running
 // callback even if that is the case already.
@@ -214,6 +252,12 @@ func (c *Conn) fail(errno unix.Errno) {
 		c.errno = uint16(errno) // #nosec G115 -- Linux has errnos below 4096
 		c.queue()
 	}
+}
+
+// refuse makes the connection end with the errno of a send that failed.
+func (c *Conn) refuse(errno unix.Errno) {
+	c.flags |= flagRefused
+	c.fail(errno)
 }
 
 // queue makes the loop look at the connection at the end of its turn.
@@ -294,7 +338,7 @@ func (c *Conn) flush() {
 			break
 		}
 		if errno != 0 {
-			c.fail(errno)
+			c.refuse(errno)
 			return
 		}
 		l.st.BytesOut += uint64(n) // #nosec G115 -- what send wrote

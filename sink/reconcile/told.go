@@ -82,13 +82,13 @@ func (j *Judge) settle(w *waiting, told event.Told) {
 func rank(t event.Told) int { return [event.NumTold]int{0, 3, 1, 2}[t] }
 
 // await keeps a reply until what follows tells, or settles it at once where the row itself is certain: a reply that was never handed
-// over is untold, one that can't be read is unknown.
+// over is untold, one that can't be read, or of which only a part went out, is unknown.
 func (l *Ledger) await(conn uint64, w waiting, sent, ambiguous bool) {
 	switch {
-	case !sent:
-		l.judge.settle(&w, event.ToldNo)
 	case ambiguous:
 		l.judge.settle(&w, event.ToldUnknown)
+	case !sent:
+		l.judge.settle(&w, event.ToldNo)
 	default:
 		c := l.connection(conn)
 		c.waiting = append(c.waiting, w)

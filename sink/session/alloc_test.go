@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
@@ -28,6 +29,8 @@ func (c *tally) Attempt(a *session.Attempt) {
 	}
 }
 func (c *tally) Transaction(*session.Transaction) { c.rest++ }
+func (c *tally) Message(*event.Message)           {}
+func (c *tally) Told(*event.Exception)            {}
 func (c *tally) Connection(*session.Connection)   { c.rest++ }
 
 // ordinals is a session.Attempts that answers from one counter.
@@ -133,6 +136,7 @@ rules:
 	} {
 		for _, read := range []int{1 << 20, 100, 7} {
 			t.Run(fmt.Sprintf("%s, reads of %d", name, read), func(t *testing.T) {
+				s.Config.HashBodies = s.Config.CaptureHeaders
 				b := newBenchOf(t, s)
 				input := append(dialogue(3, 2000), "RSET\r\nNOOP\r\nVRFY x\r\nHELP\r\nBOGUS\r\n"...)
 				run := func() { b.feed(t, input, read) }

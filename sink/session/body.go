@@ -70,13 +70,13 @@ func (s *Session) settleData(r *smtp.Reply) {
 		}
 		s.tx.misplaced = s.work.misplaced
 		s.tx.scanner.Reset()
-		s.state = stateData
-		s.capture()
+		s.state, s.work.bodyOpened = stateData, true
+		s.capture(false)
 		if f := s.work.faults; f != nil {
 			s.lieInWait(&f.Body, s.verdict())
 		}
 	case s.tx != nil:
-		s.tx.refuse(smtp.StageData, r, s.verdict())
+		s.noteRefusal(smtp.StageData, r)
 	}
 }
 
@@ -89,9 +89,11 @@ func (s *Session) openVessel() {
 // feedData takes octets of the body of DATA.
 func (s *Session) feedData(p []byte) int {
 	tx := s.tx
+	s.bodyBegun()
 	p = tx.ambush.limit(p)
 	n, done := tx.scanner.Scan(p)
 	tx.header.add(p[:n])
+	tx.digest.add(p[:n])
 	if done {
 		s.endBody()
 	} else {
@@ -111,6 +113,7 @@ func (s *Session) endBody() {
 	}
 	tx.ambush.set = false
 	s.state = stateCommand
+	s.recordMessage()
 	if s.cfg.LMTP && len(tx.recipients) > 0 {
 		s.state = stateReplies // proceed goes on
 		return
@@ -188,7 +191,7 @@ func (s *Session) bdat(args []byte) {
 	s.state = stateChunk
 	if !refused {
 		if s.tx.size == 0 {
-			s.capture()
+			s.capture(true)
 		}
 		s.lieInWaitForChunk()
 	}
@@ -221,6 +224,7 @@ func (s *Session) feedChunk(p []byte) int {
 		n = len(tx.ambush.limit(p[:n]))
 		tx.size += int64(n)
 		tx.header.add(p[:n])
+		tx.digest.add(p[:n])
 	}
 	if x.chunkLeft -= int64(n); x.chunkLeft == 0 {
 		s.endChunk()
@@ -253,7 +257,7 @@ func (s *Session) endChunk() {
 func (s *Session) settleChunk(r *smtp.Reply) {
 	if tx := s.tx; tx != nil && r.Code.Class() != 2 {
 		if !tx.doomed {
-			tx.refuse(smtp.StageBdat, r, s.verdict())
+			s.noteRefusal(smtp.StageBdat, r)
 		}
 		tx.doomed, tx.chunked = true, true
 	}

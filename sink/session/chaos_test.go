@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
@@ -93,6 +94,8 @@ func (l *ledger) fail() {
 
 func (l *ledger) Transaction(*session.Transaction) {}
 
+func (l *ledger) Message(*event.Message) {}
+func (l *ledger) Told(*event.Exception)  {}
 func (l *ledger) Connection(c *session.Connection) {
 	if l.ended {
 		l.t.Fatal("the connection has two last rows")

@@ -66,6 +66,13 @@ type Config struct {
 	// CaptureHeaders gives Attempt.StormID and Attempt.MessageID, which costs a copy of each message's header.
 	CaptureHeaders bool
 
+	// HashBodies gives the hash of each message's body in the Recorder's Message, which costs a look at the body.
+	HashBodies bool
+
+	// Proxied says that clients come through a proxy, whose kernel acknowledges output that they may never get: only the octets of a
+	// body then show that a client knows the replies before.
+	Proxied bool
+
 	// Commit holds each positive reply after a body back until its rows are on disk: see EffectCommit. When they can't be put
 	// there, the reply is 451 4.3.0.
 	Commit bool

@@ -224,7 +224,7 @@ func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
 		if positive && s.work.misplaced == nil {
 			s.endTransaction(EndAbandoned, stage)
 			s.greeted, s.extended = true, stage == smtp.StageEhlo
-			s.enhanced = s.extended && s.work.announced
+			s.enhanced, s.eightBit = s.extended && s.work.announced, s.extended && s.work.eightBit
 			s.helo = append(s.helo[:0], s.work.helo...)
 		}
 	case smtp.StageStartTLS:
@@ -262,7 +262,7 @@ func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
 		reason = ClosedByQuit
 	case r.Code == 421:
 		if s.tx != nil {
-			s.tx.refuse(stage, r, s.verdict())
+			s.noteRefusal(stage, r)
 		}
 		s.blame(s.verdict())
 		if r == &replyNotSMTP {

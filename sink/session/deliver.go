@@ -15,7 +15,7 @@ func (s *Session) deliver(stage smtp.Stage) {
 		w.spent += w.occurrence.Asked / rulesPerWork
 		w.occurrence.Asked = 0
 	}
-	w.stage, w.faults, w.withheld, w.committed = stage, nil, false, false
+	w.stage, w.faults, w.withheld, w.committed, w.decided = stage, nil, false, false, w.now
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults
 		s.misspeak(stage)
@@ -73,7 +73,9 @@ func (s *Session) send() {
 		if pieces {
 			sent = s.extra.reply.B
 		}
-		w.announced = w.plain && w.faults == nil || announcesEnhanced(sent)
+		whole := w.plain && w.faults == nil
+		w.announced = whole || announcesKeyword(sent, capEnhanced)
+		w.eightBit = whole || announcesKeyword(sent, cap8BitMIME)
 	}
 	if pieces {
 		s.sendPiece()
@@ -89,11 +91,15 @@ func (s *Session) replied() {
 		r.Replied(w.stage, &w.decision, s.view)
 	}
 	s.noteReply(w.stage, w.decision.Reply)
+	if final(w.stage, w.decision.Reply) {
+		s.given(w.stage)
+	}
 	s.settle(w.stage, w.decision.Reply)
 }
 
 func (s *Session) noteReply(stage smtp.Stage, r *smtp.Reply) {
-	s.lastStage, s.lastCode, s.lastEnhanced = stage, r.Code, r.Enhanced
+	s.lastStage, s.lastCode, s.lastEnhanced = stage, r.Code, s.enhancedOf(stage, r)
+	s.doubts |= doubtAnswered
 }
 
 // withhold never sends the reply that was decided: the session falls silent, or closes instead.
@@ -126,7 +132,7 @@ func (s *Session) blame(by Verdict) { s.work.by, s.work.blamed = by, true }
 // hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. half closes the sending
 // side. What comes is thrown away: were nothing read, nobody would learn that the client has gone.
 func (s *Session) hold(half bool) {
-	x := s.more()
+	x := s.lasting()
 	x.by, x.half, x.handshake = s.work.by, half, false
 	s.endTransaction(EndLost, s.awaited())
 	s.state, s.wait = stateHeld, waitNone
@@ -178,6 +184,7 @@ func (s *Session) commit() {
 	if s.state == stateReplies {
 		end = tx.next + 1
 	}
+	s.beforeFinal()
 	s.recordMessages(tx.next, end, s.work.decision.Reply, CommitPending)
 	s.wait, s.waitTold, s.due = waitCommit, false, s.work.now+s.cfg.maxCommit()
 }

@@ -97,10 +97,10 @@ func mixCodes(b []byte, reply int) []byte {
 	return b
 }
 
-// announcesEnhanced reports whether a reply to EHLO, octet for octet as it is sent, announces enhanced status codes (RFC 2034 section 3):
-// on a line of its own behind the first, which has the server's name, with a positive code and whole. A client that reads no such
-// line expects no such codes.
-func announcesEnhanced(reply []byte) bool {
+// announcesKeyword reports whether a reply to EHLO, octet for octet as it is sent, announces an extension (RFC 5321 section 4.1.1.1): on a
+// line of its own behind the first, which has the server's name, with a positive code and whole. A client that reads no such line doesn't
+// know of it.
+func announcesKeyword(reply []byte, name string) bool {
 	for first := true; len(reply) > 0; first = false {
 		n := lineLength(reply)
 		if n == 0 {
@@ -108,11 +108,11 @@ func announcesEnhanced(reply []byte) bool {
 		}
 		line := bytes.TrimSuffix(reply[:n], crlf)
 		reply = reply[n:]
-		if first || len(line) < len("250 ")+len(capEnhanced) || line[0] != '2' || line[3] != ' ' && line[3] != '-' {
+		if first || len(line) < len("250 ")+len(name) || line[0] != '2' || line[3] != ' ' && line[3] != '-' {
 			continue
 		}
 		keyword, _, _ := bytes.Cut(line[len("250 "):], []byte{' '})
-		if strings.EqualFold(string(keyword), capEnhanced) && isDigit(line[1]) && isDigit(line[2]) {
+		if strings.EqualFold(string(keyword), name) && isDigit(line[1]) && isDigit(line[2]) {
 			return true
 		}
 	}

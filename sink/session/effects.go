@@ -16,7 +16,7 @@ const (
 	// EffectAwaitDrain: call Drained as soon as the kernel has taken all output written so far. It follows a pause.
 	EffectAwaitDrain
 	// EffectClose: close the connection as Effect.Close says, after the output was written. After CloseHalf the session goes on: it
-	// takes input, which it discards, and asks to close again at its end.
+	// takes input, which it discards, and asks to close again at its end. After the others, call Closed once the connection has ended.
 	EffectClose
 	// EffectStopReading: as EffectPause, and for real: nothing may be read from the connection until EffectResume, not even to learn
 	// that the client has gone, so that the kernel's receive buffer fills up and the client meets a zero window.
@@ -108,11 +108,11 @@ func (s *Session) Next() (Effect, bool) {
 	}
 	if s.state == stateClosed {
 		switch {
-		case !s.closeTold && !s.gone:
-			s.closeTold = true
+		case s.ended == endedNot && !s.gone:
+			s.ended = endedClosed
 			return Effect{Kind: EffectClose, Close: s.closeMode}, true
-		case !s.doneTold:
-			s.doneTold = true
+		case s.ended != endedDone && s.gone:
+			s.ended = endedDone
 			return Effect{Kind: EffectDone}, true
 		}
 		return Effect{}, false

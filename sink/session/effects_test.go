@@ -67,8 +67,11 @@ func TestEffects(t *testing.T) {
 		t.Errorf("deadline %v, want %v", s.Deadline(), want)
 	}
 	s.Feed(now, []byte("QUIT\r\nHELP\r\n"))
-	wantEffects(t, s, "QUIT", "write, close FIN, done")
+	wantEffects(t, s, "QUIT", "write, close FIN")
 	s.EOF(now)
+	wantEffects(t, s, "EOF after the close", "")
+	s.Closed(now, nil)
+	wantEffects(t, s, "closed", "done")
 	s.Closed(now, nil)
 	s.Drained(now)
 	s.Shutdown(now)
@@ -121,16 +124,16 @@ func TestOutputIsBounded(t *testing.T) {
 	s.Feed(now, input)
 	effects(s)
 	s.Advance(now.Add(session.DefaultIdleTimeout))
-	wantEffects(t, s, "silence while output waits", "close RST, done")
+	wantEffects(t, s, "silence while output waits", "close RST")
 }
 
 func TestShutdown(t *testing.T) {
 	tests := []struct {
 		name, flags, before, at, after, then string
 	}{
-		{"at rest", "", "EHLO c.example\r\n", "write, close FIN, done", "", ""},
-		{"before any greeting", "", "", "write, close FIN, done", "", ""},
-		{"half a line", "", "NO", "write, close FIN, done", "", ""},
+		{"at rest", "", "EHLO c.example\r\n", "write, close FIN", "", ""},
+		{"before any greeting", "", "", "write, close FIN", "", ""},
+		{"half a line", "", "NO", "write, close FIN", "", ""},
 		{"a transaction ends first", "", "HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@s.example>\r\nDATA\r\n", "", "text\r\n.\r\nMAIL FROM:<>\r\n", "250 421"},
 		{"a transaction that is given up", "", "HELO c\r\nMAIL FROM:<>\r\n", "", "RSET\r\nNOOP\r\n", "250 421"},
 		{"QUIT within a transaction", "", "HELO c\r\nMAIL FROM:<>\r\n", "", "QUIT\r\n", "221"},
@@ -146,6 +149,7 @@ func TestShutdown(t *testing.T) {
 			p.Session.Shutdown(p.Now)
 			if tt.at != "" {
 				wantEffects(t, p.Session, "shutdown", tt.at)
+				p.Session.Closed(p.Now, nil)
 				if last := r.rows[len(r.rows)-1]; !strings.Contains(last, ": shutdown ") {
 					t.Errorf("the last row is %q, want the reason shutdown", last)
 				}

@@ -36,7 +36,8 @@ type extra struct {
 	longHeaders uint64
 	eightBit    uint64         // bodies with octets that MAIL had not declared
 	outOfOrder  uint64         // commands that were, and that the plan has rules for
-	by          Verdict        // who holds the connection
+	by          Verdict        // who holds the connection, or has ended it, or of whose fault no other row tells
+	err         error          // what ended the connection
 	granted     []*fault.Limit // of concurrency: to be released
 	buckets     []bucket       // of the rates of this connection
 	whole       bool           // nothing above may be forgotten before the connection's end
@@ -72,7 +73,7 @@ func (s *Session) releaseExtra() {
 	if x == nil {
 		return
 	}
-	if s.state != stateClosed && (x.whole || x.line != nil || x.discarded > 0 || x.reply != nil || x.exchange != nil ||
+	if !s.gone && (x.whole || x.line != nil || x.discarded > 0 || x.reply != nil || x.exchange != nil ||
 		s.state == stateChunk || s.state == stateHandshake || s.state == stateHeld) {
 		return
 	}

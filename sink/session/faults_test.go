@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
@@ -71,6 +72,8 @@ func opinion(code smtp.Code, sent bool, verdict session.Verdict, phase string) (
 	return s
 }
 
+func (v *verdicts) Message(*event.Message) {}
+func (v *verdicts) Told(*event.Exception)  {}
 func (v *verdicts) Connection(c *session.Connection) {
 	v.connection = *c
 	row := fmt.Sprintf("connection: %v", c.Reason)
@@ -236,7 +239,7 @@ func TestStopReading(t *testing.T) {
 	sn.Feed(now, []byte("\r\n.\r\n"))
 	wantEffects(t, sn, "the end", "write")
 	sn.Shutdown(now)
-	wantEffects(t, sn, "shutdown", "write, close FIN, done")
+	wantEffects(t, sn, "shutdown", "write, close FIN")
 }
 
 // TestSplitIsDrained: each piece waits until the kernel has taken the one before; a client that takes none is given up.
@@ -256,7 +259,7 @@ func TestSplitIsDrained(t *testing.T) {
 	sn.Advance(now)
 	wantEffects(t, sn, "the second piece", "write, await drain")
 	sn.Advance(now.Add(session.DefaultIdleTimeout))
-	wantEffects(t, sn, "never taken", "close RST, done")
+	wantEffects(t, sn, "never taken", "close RST")
 }
 
 // shared is a session.Limits that counts, and admits the first few.
@@ -405,7 +408,8 @@ func TestTLS(t *testing.T) {
 	p = sinktest.NewSessionPeer(setup(t, "--tls", "starttls"), &session.Env{Recorder: v})
 	say(t, p, "EHLO c", "STARTTLS")
 	p.Session.TLSDone(p.Now, session.TLSInfo{}, errors.New("bad record"))
-	wantEffects(t, p.Session, "a failed handshake", "close FIN, done")
+	wantEffects(t, p.Session, "a failed handshake", "close FIN")
+	p.Session.Closed(p.Now, nil)
 	if c := &v.connection; c.Reason != session.ClosedByTLS || c.Err == nil || c.TLS {
 		t.Errorf("the connection's row is %+v", c)
 	}
@@ -422,9 +426,9 @@ func TestTLS(t *testing.T) {
 // TestShutdownOfFaults: a held connection and a handshake end at once and without a word; replies in pieces run out.
 func TestShutdownOfFaults(t *testing.T) {
 	for _, tt := range []struct{ plan, flags, say, want string }{
-		{"- {stage: noop, silence: true}", "", "NOOP", "close FIN, done"},
-		{"- {stage: noop, close: half}", "", "NOOP", "close FIN, done"},
-		{"rules: []", "--tls starttls", "STARTTLS", "close FIN, done"},
+		{"- {stage: noop, silence: true}", "", "NOOP", "close FIN"},
+		{"- {stage: noop, close: half}", "", "NOOP", "close FIN"},
+		{"rules: []", "--tls starttls", "STARTTLS", "close FIN"},
 		{"- {stage: noop, dribble: {octets: 1, every: 1s}}", "", "NOOP", ""},
 	} {
 		p, _ := newPlanned(t, session.Env{}, tt.plan, strings.Fields(tt.flags)...)

@@ -278,8 +278,11 @@ func fieldEnd(b []byte, n int) int {
 // mayAsk reports whether any field could be one of those that fault.HeaderSwitch reads, so that most headers are never searched.
 func (h *header) mayAsk() bool { return h.buffer != nil && (h.asks || !h.noted) }
 
-// capture starts to capture the message's header if anybody needs it.
-func (s *Session) capture() {
+// capture starts to look at the message whose body begins, in chunks or not, as far as anybody needs it.
+func (s *Session) capture(chunks bool) {
+	if s.cfg.HashBodies {
+		s.tx.digest.begin(chunks)
+	}
 	if s.cfg.Triggers || s.cfg.CaptureHeaders || s.view.Needs().Headers {
 		s.tx.header.begin()
 	}

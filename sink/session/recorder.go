@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -21,6 +22,10 @@ type Recorder interface {
 	Attempt(a *Attempt)
 	// Transaction is called once for each transaction that ended without any RCPT command, such as a refused MAIL.
 	Transaction(t *Transaction)
+	// Message is called once for each message whose body has come to its end, before the attempts that its end decides.
+	Message(m *event.Message)
+	// Told is called where the rows to come would say something else of the replies before them than what is known: see event.Told.
+	Told(e *event.Exception)
 	// Connection is called once, as the last call for the connection.
 	Connection(c *Connection)
 }
@@ -57,11 +62,14 @@ type Attempt struct {
 	Listener string
 	Client   netip.AddrPort
 
-	Time time.Time // when the RCPT command was read
-	End  time.Time // when its fate was known
+	Mail   time.Time // when the MAIL command of its transaction was read; zero outside a transaction
+	Time   time.Time // when the RCPT command was read
+	End    time.Time // when its fate was known
+	Handed time.Time // when the deciding reply was handed to the driver, if that was not at End
 
 	Sender    []byte // reverse-path without <>; empty for the null sender, and for a RCPT outside a transaction
 	Recipient []byte // forward-path without <>; empty when it could not be parsed
+	ORCPT     []byte // of the RCPT command, type;xtext (RFC 3461 section 4.2); empty without one
 	N         uint64 // that pair's n-th RCPT, from 1; 0 when the plan's rules need no such counter or the command was refused before
 	Token     []byte // what identifies the message: ENVID of the MAIL command, else the sender
 	StormID   []byte // the first X-Storm-Id of the message, unfolded, if headers were captured and it has one
@@ -72,10 +80,12 @@ type Attempt struct {
 	Ending    Ending
 	Stage     smtp.Stage    // where it ended
 	Code      smtp.Code     // of the reply that decided, also of one that was decided but not sent; 0 when none did
-	Enhanced  smtp.Enhanced // of the same reply, whether or not the client asked for such codes by EHLO
+	Enhanced  smtp.Enhanced // of the same reply; zero when the session had none to give
 	Verdict                 // who decided that reply, or ended the connection by a fault; zero when neither was so
 	Delivered bool          // the message counts as accepted for this recipient: 2xx after the body, unless a fault has it otherwise
 	ReplySent bool          // the deciding reply was handed to the driver
+	Cut       bool          // only a part of it was
+	Whole     bool          // the body has come to its end: a message row tells of it
 	Size      int64         // octets of the body read so far, dots unstuffed, without the final dot
 	Commit    Commit
 }
@@ -104,8 +114,9 @@ type Transaction struct {
 	Listener string
 	Client   netip.AddrPort
 
-	Time time.Time // when the MAIL command was read
-	End  time.Time
+	Time   time.Time // when the MAIL command was read
+	End    time.Time
+	Handed time.Time // as in Attempt
 
 	Sender []byte // reverse-path without <>
 	N      uint64 // the sender's n-th MAIL, from 1; 0 when the plan's rules need no such counter
@@ -120,6 +131,7 @@ type Transaction struct {
 	Enhanced  smtp.Enhanced
 	Verdict   // as in Attempt
 	ReplySent bool
+	Cut       bool // as in Attempt
 }
 
 // Connection is the last row of a connection. Its slices are valid during Recorder.Connection only.
@@ -129,7 +141,7 @@ type Connection struct {
 	Client   netip.AddrPort
 
 	Time time.Time // when the connection was accepted
-	End  time.Time
+	End  time.Time // when it was gone
 
 	Helo           []byte // argument of the last HELO, EHLO or LHLO that was accepted
 	Extended       bool   // it was EHLO or LHLO
@@ -155,6 +167,7 @@ type Connection struct {
 	By             string      // name of the rule or limit
 	Fault          string      // as fault.Faults.Names has it: what ended the connection, or else the last fault of which no other row tells
 	Err            error       // what the driver passed to Closed or TLSDone
+	Told           event.Told  // whether the client knows the final replies that no row has settled
 }
 
 // CloseReason says why a connection ended.

@@ -86,7 +86,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 	case stage == smtp.StageEhlo && r.Code.Class() == 2 && s.announces():
 		out.B = s.appendEhlo(out.B, r, plain)
 	default:
-		withEnhanced := s.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
+		withEnhanced := s.givesEnhanced(stage)
 		if plain && r == fault.Plain(stage) {
 			out.B = append(out.B, plainTexts[stage][btoi(withEnhanced)]...)
 		} else {
@@ -94,6 +94,20 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 		}
 	}
 	s.countOut(len(out.B) - before)
+}
+
+// givesEnhanced reports whether replies at the stage have enhanced status codes: not before EHLO has announced them, and never in the
+// greeting and in replies to HELO and EHLO (RFC 2034 section 4).
+func (s *Session) givesEnhanced(stage smtp.Stage) bool {
+	return s.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
+}
+
+// enhancedOf returns the enhanced status code of a reply as it stands on the wire.
+func (s *Session) enhancedOf(stage smtp.Stage, r *smtp.Reply) smtp.Enhanced {
+	if !s.givesEnhanced(stage) {
+		return smtp.Enhanced{}
+	}
+	return r.Enhanced
 }
 
 // countOut counts octets of output; a negative n takes back what was counted.
@@ -186,12 +200,13 @@ func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 const (
 	capSize     = "SIZE"
 	capEnhanced = "ENHANCEDSTATUSCODES"
+	cap8BitMIME = "8BITMIME"
 	capStartTLS = "STARTTLS"
 	capAuth     = "AUTH"
 )
 
 var extensions = [...]string{
-	"PIPELINING", capSize, "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capStartTLS, capAuth, "HELP",
+	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capStartTLS, capAuth, "HELP",
 }
 
 // offers reports whether an extension is offered now.

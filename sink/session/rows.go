@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -12,12 +13,17 @@ func (s *Session) at(d time.Duration) time.Time { return s.started.Add(d) }
 
 // newAttempt returns a row with what is the same for all attempts of the transaction under way, if there is one.
 func (s *Session) newAttempt() *Attempt {
+	if s.tx == nil && s.receipt.told() != event.ToldYes { // a row of no message: those before it are over
+		s.except()
+	}
+	s.settleFormer()
 	a := &s.work.attempt
 	*a = Attempt{} // a literal with values would be made elsewhere first, and copied
 	a.Conn, a.Listener, a.Client = s.id, s.listener, s.client
 	a.End, a.Phase = s.at(s.work.now), s.view.PhaseName()
 	if tx := s.tx; tx != nil {
 		a.Sender, a.Token, a.Size, a.Message = tx.sender(), tx.token(), tx.octets(), uint64(s.messages)
+		a.Mail, a.Whole = s.at(tx.started), tx.whole
 		if tx.header.captured() {
 			a.StormID, a.MessageID = tx.header.id(idStorm), tx.header.id(idMessage)
 		}
@@ -33,7 +39,11 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 	w := s.work
 	a := s.newAttempt()
 	a.Time, a.Recipient, a.N = s.at(w.read), w.recipient, w.rcptN
-	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = ending, smtp.StageRcpt, r.Code, r.Enhanced, sent
+	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = ending, smtp.StageRcpt, r.Code, s.enhancedOf(smtp.StageRcpt, r), sent
+	if w.candidate {
+		a.ORCPT = s.tx.bytes(w.orcpt)
+	}
+	a.Cut = !sent && s.cut()
 	s.judge(&a.Verdict)
 	s.env.Recorder.Attempt(a)
 }
@@ -49,7 +59,7 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	}
 	s.work.spent += (to - from) / rowsPerWork
 	a := s.newAttempt() // the rows differ in their recipients only
-	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, r.Enhanced, true
+	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, s.enhancedOf(smtp.StageMessage, r), true
 	a.Delivered, a.Commit = delivered, c
 	s.judge(&a.Verdict)
 	if stopped := &s.tx.ambush; a.Fault == "" && stopped.stop && !stopped.set {
@@ -88,6 +98,9 @@ func (s *Session) recordRefused(i int) {
 	a, refusal := s.recipientRow(i), &s.tx.refusal
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, refusal.stage, refusal.code, refusal.enhanced, true
 	a.Verdict = refusal.by
+	if refusal.at != s.work.now {
+		a.Handed = s.at(refusal.at)
+	}
 	s.env.Recorder.Attempt(a)
 }
 
@@ -105,7 +118,8 @@ func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smt
 	a := s.recipientRow(i)
 	a.Ending, a.Stage, a.Verdict, a.Delivered = ending, stage, w.by, delivered
 	if unsent != nil {
-		a.Code, a.Enhanced, a.Verdict = unsent.Code, unsent.Enhanced, s.verdict()
+		a.Code, a.Enhanced, a.Verdict = unsent.Code, s.enhancedOf(stage, unsent), s.verdict()
+		a.Cut = s.cut()
 	}
 	if promised {
 		a.Commit = CommitAmended
@@ -121,7 +135,30 @@ func (s *Session) recipientRow(i int) *Attempt {
 
 func (s *Session) fillRecipient(a *Attempt, i int) {
 	r := &s.tx.recipients[i]
-	a.Time, a.Recipient, a.N = s.at(r.read), s.tx.bytes(r.address), r.n
+	a.Time, a.Recipient, a.ORCPT, a.N = s.at(r.read), s.tx.bytes(r.address), s.tx.orcpt(i), r.n
+}
+
+// cut reports whether a part of the reply that was decided was handed over, and the rest never will be.
+func (s *Session) cut() bool { return s.extra != nil && s.extra.reply != nil && s.extra.sent > 0 }
+
+// recordMessage writes the row of a message whose body has come to its end.
+func (s *Session) recordMessage() {
+	tx := s.tx
+	if s.env.Recorder == nil || tx.vessel {
+		return
+	}
+	s.beforeBody()
+	tx.whole = true
+	m := &s.work.message
+	*m = event.Message{Conn: s.id, Message: uint64(s.messages), Time: s.at(s.work.now), SevenBit: !s.eightBit}
+	if tx.header.captured() {
+		m.Headers, m.StormID, m.MessageID = true, tx.header.id(idStorm), tx.header.id(idMessage)
+	}
+	if tx.digest.wanted {
+		tx.digest.finish()
+		m.Hashed, m.Body, m.Size = true, tx.digest.hash.Sum64(), tx.digest.size
+	}
+	s.env.Recorder.Message(m)
 }
 
 // endTransaction ends the transaction under way, if there is one, and writes the rows that are still owed.
@@ -169,6 +206,7 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	if s.env.Recorder == nil {
 		return
 	}
+	s.settleFormer()
 	tx := s.tx
 	t := &s.work.transaction
 	*t = Transaction{
@@ -178,10 +216,14 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	}
 	switch r := &tx.refusal; {
 	case unsent != nil:
-		t.Code, t.Enhanced, t.Verdict = unsent.Code, unsent.Enhanced, s.verdict()
+		t.Code, t.Enhanced, t.Verdict = unsent.Code, s.enhancedOf(stage, unsent), s.verdict()
+		t.Cut = s.cut()
 	case r.code != 0:
 		t.Ending, t.Stage, t.ReplySent = EndReply, r.stage, true
 		t.Code, t.Enhanced, t.Verdict = r.code, r.enhanced, r.by
+		if r.at != s.work.now {
+			t.Handed = s.at(r.at)
+		}
 	}
 	s.env.Recorder.Transaction(t)
 }
@@ -197,19 +239,15 @@ func (s *Session) recordConnection() {
 		Helo: s.helo, Extended: s.extended,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
 		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut,
-		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Err: c.Err,
+		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Told: s.toldLast(),
 		Stage: s.lastStage, Code: s.lastCode, Enhanced: s.lastEnhanced,
 	}
-	by := s.work.by
 	if x := s.extra; x != nil {
 		c.TLSInfo, c.User, c.Injections = x.tls, x.user, uint64(x.injections)
 		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
-		c.Undeclared8Bit = x.eightBit
-		if by == (Verdict{}) {
-			by = x.by
-		}
+		c.Undeclared8Bit, c.Err = x.eightBit, x.err
+		c.Cause, c.By, c.Fault = x.by.Cause, x.by.By, x.by.Fault
 	}
-	c.Cause, c.By, c.Fault = by.Cause, by.By, by.Fault
 	s.env.Recorder.Connection(c)
 	*c = Connection{}
 }

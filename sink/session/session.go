@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/bytebufferpool"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -35,12 +36,12 @@ type Session struct {
 	wait         wait
 	refused      bool // the greeting was negative: only QUIT is left
 	enhanced     bool // the reply to EHLO announced enhanced status codes
+	eightBit     bool // and 8BITMIME
 	shuttingDown bool
 	eof          bool // nothing will follow what was fed
 	written      bool // out was handed to the driver
 	readTold     readTold
 	waitTold     bool // the driver knows what the session waits for
-	recorded     bool // the row of the connection is written
 
 	id       uint64
 	listener string
@@ -60,10 +61,20 @@ type Session struct {
 	extended      bool // and it was EHLO or LHLO
 	secure        bool // the TLS handshake was done
 	authenticated bool
-	gone          bool // the driver has lost the connection
-	closeTold     bool
-	doneTold      bool
+	gone          bool  // the driver has no connection any more, and its row is written
+	ended         ended // what the driver knows of the session's end
+	receipt       receipt
+	doubts        doubts
 }
+
+// ended is what the driver knows of the end.
+type ended uint8
+
+const (
+	endedNot    ended = iota
+	endedClosed       // it shall close the connection
+	endedDone         // and may forget the session
+)
 
 // state says what the next octets mean.
 type state uint8
@@ -120,27 +131,33 @@ type work struct {
 	rcpt smtp.RcptArgs
 	helo []byte // argument of the greeting under way; a copy
 
-	plain     bool          // the reply is the stage's plain one
-	faults    *fault.Faults // of the outcome; nil when it has none
-	withheld  bool          // the reply that was decided will never be sent
-	committed bool          // its rows are on disk
-	amends    bool          // the rows of the reply instead of which this one is given may be on disk, or get there
-	by        Verdict       // who ends the connection, when a fault does
-	blamed    bool          // by or withheld was set
-	described bool          // occurrence was set
-	wrong     smtp.Reply    // a reply made for this occurrence
-	ask       fault.Switch  // what this RCPT's recipient asks for
-	opened    bool          // this MAIL opened the transaction
-	opensBody bool          // a 3yz to this DATA opens the body
-	misplaced *smtp.Reply   // why this command is out of order; nil when it isn't
-	announced bool          // this reply to EHLO, as it was sent, has enhanced status codes
-	candidate bool          // this RCPT's recipient will be accepted unless the reply says no
-	recipient []byte        // of this RCPT: in the transaction's arena if it is a candidate
-	rcptN     uint64        // of this RCPT
-	read      time.Duration // when this RCPT was read
+	plain      bool          // the reply is the stage's plain one
+	faults     *fault.Faults // of the outcome; nil when it has none
+	withheld   bool          // the reply that was decided will never be sent
+	committed  bool          // its rows are on disk
+	decided    time.Duration // since the session started: when this reply was
+	blind      bool          // this input had come before the last output was handed over
+	bodyOpened bool          // a 3yz that this input has brought about opened the body
+	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
+	by         Verdict       // who ends the connection, when a fault does
+	blamed     bool          // by or withheld was set
+	described  bool          // occurrence was set
+	wrong      smtp.Reply    // a reply made for this occurrence
+	ask        fault.Switch  // what this RCPT's recipient asks for
+	opened     bool          // this MAIL opened the transaction
+	opensBody  bool          // a 3yz to this DATA opens the body
+	misplaced  *smtp.Reply   // why this command is out of order; nil when it isn't
+	announced  bool          // this reply to EHLO, as it was sent, has enhanced status codes
+	eightBit   bool          // and 8BITMIME
+	candidate  bool          // this RCPT's recipient will be accepted unless the reply says no
+	orcpt      span          // of this RCPT, if it is a candidate
+	recipient  []byte        // of this RCPT: in the transaction's arena if it is a candidate
+	rcptN      uint64        // of this RCPT
+	read       time.Duration // when this RCPT was read
 
 	attempt     Attempt
 	transaction Transaction
+	message     event.Message
 	connection  Connection
 }
 
@@ -167,6 +184,9 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 // offer the rest again, before anything newer, after EffectResume. p is the caller's; it is neither changed nor kept.
 func (s *Session) Feed(now time.Time, p []byte) int {
 	s.enter(now)
+	if s.work.bodyOpened = false; len(p) > 0 {
+		s.followed()
+	}
 	n := 0
 	for n < len(p) && !s.paused() {
 		if s.state == stateClosed { // what comes now is not the session's business
@@ -177,6 +197,9 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 		s.octetsIn += uint64(taken) // #nosec G115 -- consume takes none or some, never fewer
 		n += taken
 		s.proceed()
+		if n < len(p) && s.receipt == receiptGiven && s.doubts&doubtEnvelope == 0 {
+			s.doubts |= doubtPipelines
+		}
 	}
 	if n > 0 {
 		s.touch()
@@ -290,20 +313,33 @@ func (s *Session) EOF(now time.Time) {
 	}
 	s.enter(now)
 	s.eof = true
+	s.finished()
+	s.doubts |= doubtFinished
 	s.proceed()
 	s.leave()
 }
 
-// Closed tells that the connection is gone or given up: nothing can be sent any more. err says why, and may be nil. Closing the
-// connection as EffectClose asked needs no such call.
+// Closed tells that the connection is gone: as EffectClose asked, or because it failed or was given up, so that nothing can be sent any
+// more. err says why, and is nil when it ended in good order. It is the last call, and the connection's row is written only now: how the
+// client ended it tells what the client knows.
 func (s *Session) Closed(now time.Time, err error) {
-	if s.state == stateClosed {
-		s.gone = true
+	if s.gone {
 		return
 	}
 	s.enter(now)
 	s.gone = true
-	s.work.connection.Err = err
+	s.releaseOutput()
+	s.broken(err)
+	if s.state != stateClosed {
+		s.lost(err)
+	}
+	s.recordConnection()
+	s.leave()
+}
+
+// lost ends a session that has lost its connection.
+func (s *Session) lost(err error) {
+	s.lasting().err = err
 	reason := ClosedByError
 	switch {
 	case s.state == stateHeld:
@@ -313,7 +349,6 @@ func (s *Session) Closed(now time.Time, err error) {
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)
-	s.leave()
 }
 
 // Drained tells that the kernel has taken all output. It has an effect only after EffectAwaitDrain.
@@ -357,10 +392,6 @@ func (s *Session) enter(now time.Time) {
 
 // leave ends a call: a session that waits for its client owns no scratch space.
 func (s *Session) leave() {
-	if s.state == stateClosed && !s.recorded {
-		s.recorded = true
-		s.recordConnection()
-	}
 	if !s.replying() {
 		w := s.work
 		s.work = nil

@@ -57,6 +57,9 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 		ending = EndTimeout
 	}
 	s.endTransaction(ending, s.awaited())
+	if by := s.work.by; by != (Verdict{}) {
+		s.lasting().by = by
+	}
 	s.releaseLimits()
 	s.closeMode, s.reason = mode, reason
 	s.state, s.wait = stateClosed, waitNone

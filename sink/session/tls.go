@@ -75,7 +75,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	}
 	s.enter(now)
 	if err != nil {
-		s.work.connection.Err = err
+		s.lasting().err = err
 		if f := s.extra.tlsFault; f != fault.TLSNone {
 			s.blame(Verdict{Fault: (&fault.Faults{TLS: f}).Names()})
 		}
@@ -85,7 +85,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	}
 	s.endTransaction(EndAbandoned, smtp.StageStartTLS) // a plan may have answered a STARTTLS out of order
 	s.lasting().tls = info
-	s.secure, s.greeted, s.extended, s.enhanced, s.authenticated = true, false, false, false, false
+	s.secure, s.greeted, s.extended, s.enhanced, s.eightBit, s.authenticated = true, false, false, false, false, false
 	s.extra.user = ""
 	s.helo = s.helo[:0]
 	s.state = stateCommand

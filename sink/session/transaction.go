@@ -20,6 +20,7 @@ type transaction struct {
 	chunked    bool        // BDAT was used
 	vessel     bool        // no MAIL opened it: see openVessel
 	misplaced  *smtp.Reply // why the DATA was out of order whose body a plan has let in; nil: it wasn't
+	whole      bool        // its message row was given
 	doomed     bool        // a chunk failed: only RSET helps
 	stalled    bool        // a commit took too long: no other is tried
 
@@ -38,6 +39,7 @@ type transaction struct {
 	refusal refusal // the last negative reply after RCPT
 	ambush  ambush  // what happens in mid-body
 
+	digest  digest
 	header  header
 	ask     *fault.Switch // what the header asks for; nil: nothing
 	askRead bool
@@ -49,11 +51,12 @@ type refusal struct {
 	enhanced smtp.Enhanced
 	stage    smtp.Stage
 	by       Verdict
+	at       time.Duration // since the session's start: when it was handed over
 }
 
-// refuse notes a negative reply. r is not kept.
-func (tx *transaction) refuse(stage smtp.Stage, r *smtp.Reply, by Verdict) {
-	tx.refusal = refusal{code: r.Code, enhanced: r.Enhanced, stage: stage, by: by}
+// noteRefusal notes a negative reply that decides the transaction under way. r is not kept.
+func (s *Session) noteRefusal(stage smtp.Stage, r *smtp.Reply) {
+	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, by: s.verdict(), at: s.work.now}
 }
 
 // span is a slice of an arena that may still grow.
@@ -104,6 +107,15 @@ func (tx *transaction) release() {
 func (tx *transaction) bytes(s span) []byte { return tx.arena[s.from:s.to:s.to] }
 
 func (tx *transaction) sender() []byte { return tx.bytes(tx.senderAt) }
+
+// orcpt returns the ORCPT of an accepted recipient: it lies in the arena between the address before his and his own.
+func (tx *transaction) orcpt(i int) []byte {
+	from := tx.envID.to
+	if i > 0 {
+		from = tx.recipients[i-1].address.to
+	}
+	return tx.bytes(span{from, tx.recipients[i].address.from})
+}
 
 // token returns what identifies the message.
 func (tx *transaction) token() []byte {
@@ -172,7 +184,10 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 func (s *Session) openTransaction() *transaction {
 	w := s.work
 	s.readView()
-	s.messages++
+	s.settleFormer()
+	if s.messages++; s.receipt != receiptNone {
+		s.doubts |= doubtFormer
+	}
 	tx := transactionPool.Get().(*transaction)
 	tx.started = w.now
 	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)
@@ -202,7 +217,7 @@ func (s *Session) settleMail(stage smtp.Stage, r *smtp.Reply) {
 	if !s.work.opened || r.Code.Class() == 2 {
 		return
 	}
-	s.tx.refuse(stage, r, s.verdict())
+	s.noteRefusal(stage, r)
 	s.endTransaction(EndReply, stage)
 }
 
@@ -210,7 +225,7 @@ func (s *Session) settleMail(stage smtp.Stage, r *smtp.Reply) {
 func (s *Session) rcpt(args []byte) {
 	w, tx := s.work, s.tx
 	s.attempts++
-	w.rcptN, w.read = 0, w.now
+	w.rcptN, w.read, w.orcpt = 0, w.now, span{}
 	err := smtp.ParseRcpt(args, &w.rcpt)
 	if err == nil {
 		w.recipient = w.rcpt.Path
@@ -239,6 +254,7 @@ func (s *Session) rcpt(args []byte) {
 		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
 		return
 	}
+	w.orcpt = tx.store(w.rcpt.ORcpt)
 	w.candidate, w.recipient = true, tx.bytes(tx.store(w.rcpt.Path))
 	if s.needsRecipients() {
 		w.rcptN = s.env.Attempts.Recipient(tx.sender(), w.recipient)
@@ -263,7 +279,7 @@ func (s *Session) settleRcpt(r *smtp.Reply) {
 	at := span{to - uint32(len(w.recipient)), to} // #nosec G115 -- see store
 	if r.Code.Class() != 2 {
 		s.recordRcpt(EndReply, r, true)
-		tx.arena = tx.arena[:at.from]
+		tx.arena = tx.arena[:w.orcpt.from]
 		return
 	}
 	tx.recipients = append(tx.recipients, recipient{address: at, n: w.rcptN, read: w.read})

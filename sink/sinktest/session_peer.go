@@ -26,16 +26,21 @@ type SessionPeer struct {
 	Drains  func()
 	Commits func(ticket uint64)
 
+	Receipt session.Receipt // what shall be known of the next octets, the next FIN or the end
+	End     error           // how the connection shall end once the session has asked to close it; nil: in good order
+
 	Stopped bool // the session wants nothing read
 
 	output []byte // what the server said and nobody has read
 	input  []byte // what the session did not take
 	paused bool
+	kept   bool           // input had come before the session took it
 	half   bool           // the session closed its side
 	tls    bool           // the session waits for a handshake
 	fault  fault.TLSFault // in which this goes wrong
 	eof    bool           // the client has closed its sending side
 	closed bool           // the session asked to close
+	over   bool           // and knows how that went
 	done   bool
 	err    error // a breach of the contract between session and driver
 }
@@ -70,11 +75,16 @@ func NewSessionPeer(setup Setup, env *session.Env) *SessionPeer {
 	return p
 }
 
-// obey does what the session's effects say until there are none.
+// obey does what the session's effects say until there are none, and then ends the connection if the session wants that.
 func (p *SessionPeer) obey() {
 	for range 1000 { // a bound: a session that never falls silent is broken
 		effect, ok := p.Session.Next()
 		if !ok {
+			if p.closed && !p.over {
+				p.over = true
+				p.Session.Closed(p.Now, p.end())
+				continue
+			}
 			return
 		}
 		switch effect.Kind {
@@ -135,7 +145,9 @@ func (p *SessionPeer) fail(format string, args ...any) {
 // feed offers the kept input, and after all of it the end of the input.
 func (p *SessionPeer) feed() {
 	if len(p.input) > 0 {
+		p.Session.Receipt(p.receipt())
 		n := p.Session.Feed(p.Now, p.input)
+		p.kept = n < len(p.input)
 		if n < 0 || n > len(p.input) {
 			p.fail("Feed of %d octets = %d", len(p.input), n)
 			return
@@ -147,10 +159,25 @@ func (p *SessionPeer) feed() {
 			p.fail("no pause although Feed left %d octets", len(rest))
 		}
 	}
-	if p.eof && len(p.input) == 0 && !p.paused {
+	if p.eof && len(p.input) == 0 && !p.paused && !p.closed {
+		p.Session.Receipt(p.receipt())
 		p.Session.EOF(p.Now)
 		p.obey()
 	}
+}
+
+// receipt takes Receipt for the next call of the session. What a pause has kept was there before the reply that ended it.
+func (p *SessionPeer) receipt() session.Receipt {
+	r := p.Receipt
+	r.Waiting = r.Waiting || p.kept && !p.eof
+	p.Receipt = session.Receipt{}
+	return r
+}
+
+// end takes End.
+func (p *SessionPeer) end() error {
+	p.Session.Receipt(p.receipt())
+	return p.End
 }
 
 // Send feeds octets to the session.
@@ -159,6 +186,7 @@ func (p *SessionPeer) Send(octets []byte) error {
 		return p.err // as TCP: the server reads and discards
 	}
 	p.input = append(p.input, octets...)
+	p.kept = p.kept || p.paused
 	if !p.paused {
 		p.feed()
 	}
@@ -168,7 +196,10 @@ func (p *SessionPeer) Send(octets []byte) error {
 // CloseWrite tells the session that the client sends nothing more, once it has taken all that was sent.
 func (p *SessionPeer) CloseWrite() error {
 	p.eof = true
-	if !p.paused {
+	if p.paused {
+		p.Session.Receipt(p.receipt())
+		p.Session.Hangup(p.Now)
+	} else {
 		p.feed()
 	}
 	return p.err
@@ -251,6 +282,8 @@ func (p *SessionPeer) Vanish(err error) {
 		return
 	}
 	p.input = nil
+	p.over = true
+	p.Session.Receipt(p.receipt())
 	p.Session.Closed(p.Now, err)
 	p.obey()
 	p.closed = true
