@@ -356,7 +356,7 @@ export interface MessageOptions {
   text?: string;
   html?: string;
   /**
-   * More header fields. Date, Message-ID and X-Storm-Id replace the generated ones; Sender, Reply-To, Resent-To and the like are read as
+   * More header fields. Date, Message-ID and an X-Storm-Id that is not empty replace the generated ones; Sender, Reply-To, Resent-To and the like are read as
    * addresses with commas between.
    */
   headers?: Record<string, string>;
@@ -368,8 +368,8 @@ export interface MessageOptions {
   inline?: (Attachment & { cid: string })[];
   /**
    * Names and defaults of fields: `{{name}}` in an address, subject, text, html, headers or raw is filled in for each sending from the option
-   * `fields` of {@link Client.send}, before anything is encoded or folded; in an address it counts for the envelope, too. Can't be combined
-   * with `size`.
+   * `fields` of {@link Client.send}, before anything is encoded or folded; in an address it counts for the envelope, too. In a group or a
+   * comment of addresses, and in an encoded word in base64, a field can't stand. Can't be combined with `size`.
    */
   fields?: Record<string, string | number | boolean>;
   /** A complete message, sent as it is: line ends become CRLF, and X-Storm-Id is put before it unless it has one. */

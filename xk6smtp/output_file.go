@@ -5,17 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"go.k6.io/k6/v2/lib/fsext"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 )
 
 // recordFile writes a record as it comes: windows while the run lasts, everything else at its end. It is NAME.partial until it
 // is complete.
 type recordFile struct {
 	fs      fsext.Fs
-	name    string
+	name    string // empty: it is a stream, which no file takes the place of
 	file    interface{ Close() error }
 	out     *bufio.Writer
 	windows int
@@ -24,8 +27,20 @@ type recordFile struct {
 // The order of a JSON object's members is free: windows come first, since they are known first.
 const recordHead = `{"schema":"` + result.Schema + `","client":{"windows":[`
 
+// createRecordFile opens what an existing record, an empty file or nothing stands at now. Anything else that is no stream is refused.
 func createRecordFile(fs fsext.Fs, name string) (*recordFile, error) {
-	file, err := fs.Create(name + ".partial")
+	target := outfile.File{Path: name, Kind: "a run record", Marks: []string{`"schema"`, "smtpstorm/run/"}}
+	name, stream, err := target.Target()
+	if err != nil {
+		return nil, err
+	}
+	var file io.WriteCloser
+	if stream {
+		file, err = os.OpenFile(name, os.O_WRONLY, 0) // #nosec G304 -- the stream that the user names
+		name = ""
+	} else {
+		file, err = fs.Create(name + ".partial")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +94,9 @@ func (r *recordFile) finish(record *result.Record) error {
 	}
 	if err := errors.Join(err, r.file.Close()); err != nil {
 		return err
+	}
+	if r.name == "" {
+		return nil
 	}
 	return r.fs.Rename(r.name+".partial", r.name)
 }

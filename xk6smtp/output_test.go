@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 // outputRun is an output on a file system in memory, with k6's kinds of metrics.
 type outputRun struct {
+	path     string // of the record
 	t        *testing.T
 	out      *recordOutput
 	fs       fsext.Fs
@@ -32,14 +34,14 @@ type outputRun struct {
 
 func newOutputRun(t *testing.T, fs fsext.Fs) *outputRun {
 	t.Helper()
-	r := &outputRun{t: t, fs: fs, registry: metrics.NewRegistry()}
+	r := &outputRun{t: t, fs: fs, registry: metrics.NewRegistry(), path: filepath.Join(t.TempDir(), "run.json")}
 	logger := logrus.New()
 	logger.SetOutput(&r.log)
 	if err := fsext.WriteFile(fs, "/x/script.js", []byte("export default 1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	out, err := NewOutput(output.Params{
-		ConfigArgument: "/x/run.json", Logger: logger, FS: fs, ScriptPath: &url.URL{Scheme: "file", Path: "/x/script.js"}, ScriptOptions: lib.Options{},
+		ConfigArgument: r.path, Logger: logger, FS: fs, ScriptPath: &url.URL{Scheme: "file", Path: "/x/script.js"}, ScriptOptions: lib.Options{},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +82,7 @@ func (r *outputRun) end(testErr error) *result.Record {
 	if err := r.out.StopWithTestError(testErr); err != nil {
 		r.t.Fatal(err)
 	}
-	text, err := fsext.ReadFile(r.fs, "/x/run.json")
+	text, err := fsext.ReadFile(r.fs, r.path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -88,7 +90,7 @@ func (r *outputRun) end(testErr error) *result.Record {
 	if err != nil {
 		r.t.Fatalf("%v in %s", err, text)
 	}
-	if partial, err := fsext.Exists(r.fs, "/x/run.json.partial"); partial || err != nil {
+	if partial, err := fsext.Exists(r.fs, r.path+".partial"); partial || err != nil {
 		r.t.Errorf("the partial file is still there (%v)", err)
 	}
 	return record

@@ -49,6 +49,15 @@ func (f *File) Check() error {
 	return nil
 }
 
+// Target returns the path that is to be written, behind symbolic links, for those who write while they have yet to learn what: a stream (a device, a
+// pipe, an open file) as it is, anything else to a file beside it that takes its place then. It changes nothing; errors are an *Error.
+func (f *File) Target() (path string, stream bool, err error) {
+	if path, err = f.target(); err != nil {
+		return "", false, &Error{Path: f.Path, Err: err}
+	}
+	return path, isStream(path), nil
+}
+
 // target returns the file behind symbolic links that is to be replaced, or, if it is a device or a pipe, written to.
 func (f *File) target() (string, error) {
 	if isStream(f.Path) {

@@ -51,6 +51,7 @@ type Conn struct {
 	// ungreeted is a connection whose greeting nobody has read. loose says that octets were written whose replies the caller reads when he
 	// likes: what waits to be read is no surprise then.
 	ungreeted, loose bool
+	byHand           handWritten // what Write wrote, for transcripts
 	challenged       bool // the last reply was a challenge of AUTH: what the caller writes next is a secret
 	// broken says that bytes of a command or a body may be missing on the wire.
 	broken error

@@ -64,11 +64,14 @@ func (c *Conn) traceOctets(octets []byte) {
 	}
 	var shown []byte
 	for line := range bytes.Lines(octets) {
-		if len(shown) > maxTracedBody {
-			break
-		}
 		text := strings.TrimRight(string(line), "\r\n")
-		shown = append(append(shown, c.maskedLine(text)...), line[len(text):]...)
+		visible := c.byHand.show(text, len(text) < len(line))
+		if c.challenged {
+			visible = masked
+		}
+		if len(shown) <= maxTracedBody {
+			shown = append(append(shown, visible...), line[len(text):]...)
+		}
 	}
 	c.showBody(shown, len(octets))
 }
@@ -78,11 +81,7 @@ func (c *Conn) maskedLine(line string) string {
 	if c.challenged {
 		return masked
 	}
-	words := strings.Fields(line)
-	if len(words) > 2 && strings.EqualFold(words[0], "AUTH") {
-		return words[0] + " " + words[1] + " " + masked
-	}
-	return line
+	return maskedAuth(line)
 }
 
 // traceBody adds a body that is made of parts.
