@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
@@ -42,10 +44,16 @@ func testLostRecord(t *testing.T, binary string) {
 			dir := t.TempDir()
 			record := filepath.Join(dir, "run.json")
 			points := filepath.Join(dir, "points.json")
-			if test.late { // what stands there can't be replaced
-				if err := os.MkdirAll(filepath.Join(record, "kept"), 0o700); err != nil {
+			if test.late { // a pipe whose reader goes when the run has begun
+				if err := unix.Mkfifo(record, 0o600); err != nil {
 					t.Fatal(err)
 				}
+				go func() {
+					if pipe, err := os.Open(record); err == nil {
+						_, _ = pipe.Read(make([]byte, 1))
+						_ = pipe.Close()
+					}
+				}()
 			} else if err := os.Symlink("/dev/full", record+".partial"); err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +61,7 @@ func testLostRecord(t *testing.T, binary string) {
 			if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 255 {
 				t.Errorf("k6 ended with %v, expected status 255\n%s", cmd.ProcessState, out)
 			}
-			if info, err := os.Stat(record); err == nil && !info.IsDir() {
+			if info, err := os.Stat(record); err == nil && info.Mode().IsRegular() {
 				t.Error("there is a record")
 			}
 			if !test.late {

@@ -52,7 +52,7 @@ type Conn struct {
 	// likes: what waits to be read is no surprise then.
 	ungreeted, loose bool
 	byHand           handWritten // what Write wrote, for transcripts
-	challenged       bool // the last reply was a challenge of AUTH: what the caller writes next is a secret
+	challenged       bool        // the last reply was a challenge of AUTH: what the caller writes next is a secret
 	// broken says that bytes of a command or a body may be missing on the wire.
 	broken error
 	// transaction is an accepted MAIL that no final reply has ended: the next MAIL needs RSET before it.

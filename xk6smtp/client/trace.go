@@ -81,7 +81,7 @@ func (c *Conn) maskedLine(line string) string {
 	if c.challenged {
 		return masked
 	}
-	return maskedAuth(line)
+	return c.byHand.show(line, true)
 }
 
 // traceBody adds a body that is made of parts.
