@@ -71,6 +71,7 @@ type Listener struct {
 	LMTP    bool   // speak LMTP (RFC 2033)
 
 	ImplicitTLS bool // TLS from the first octet on (RFC 8314 section 3.3)
+	Proxied     bool // clients come through a proxy, which takes replies that they may never get: see session.Config.Proxied
 }
 
 // ParseListener parses what a flag says: [name=]host:port or [name=]unix:/path.
@@ -284,7 +285,7 @@ func (c *Config) listenersFor(plan *fault.Plan) []Listener {
 			out = append(out, planned)
 			continue
 		}
-		out[at].LMTP, out[at].ImplicitTLS = planned.LMTP, planned.ImplicitTLS
+		out[at].LMTP, out[at].ImplicitTLS, out[at].Proxied = planned.LMTP, planned.ImplicitTLS, planned.Proxied
 	}
 	return out
 }
@@ -331,6 +332,7 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		BareLF:         c.BareLF,
 		MaxHold:        c.MaxHold,
 		LMTP:           l.LMTP,
+		Proxied:        l.Proxied,
 		RequireTLS:     c.TLS.Require,
 		AuthNeedsTLS:   c.Auth.NeedsTLS,
 		RequireAuth:    c.Auth.Require,

@@ -54,7 +54,7 @@ func ListenersOf(plan *fault.Plan) []Listener {
 	}
 	var out []Listener
 	for _, p := range plan.Listeners() {
-		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS}
+		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS, Proxied: p.Proxied}
 		if path, ok := strings.CutPrefix(p.Address, "unix:"); ok {
 			l.Network, l.Address = "unix", path
 		}

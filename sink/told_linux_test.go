@@ -190,6 +190,8 @@ func TestTold(t *testing.T) {
 			eventually(c.t, s.Server, "RCPT was read", func(s *sink.Stats) bool { return replyCount(s, "rcpt", "550") == 1 })
 			_ = c.conn.Close()
 		}, "attempt 1 b rcpt 550, connection untold"},
+		{"behind a proxy", `listeners: [{name: p, address: "127.0.0.1:0", proxied: true}]`, func(c *rawClient, s *booked) { c.toTheDot(); c.expect("250 "); c.quit() },
+			message1 + "connection unknown"},
 		{"cut reply", "rules: [{name: r, stage: message, dribble: {octets: 4, every: 1m}}]", func(c *rawClient, s *booked) {
 			c.toTheDot()
 			c.replyWaits()

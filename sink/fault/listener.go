@@ -13,6 +13,7 @@ type Listener struct {
 	Address     string // host:port, where port 0 means any free one, or unix:/path
 	LMTP        bool   // speaks LMTP (RFC 2033)
 	ImplicitTLS bool   // TLS from the first octet on (RFC 8314 section 3.3)
+	Proxied     bool   // clients come through a proxy, which takes replies that they may never get
 }
 
 // ListenerFault is what is wrong with a whole listener, before any session exists.

@@ -32,6 +32,7 @@ type listener struct {
 	Address  string   `json:"address" jsonschema:"minLength=1" jsonschema_description:"host:port, [IPv6]:port or unix:/path; port 0 is any free one."`
 	Protocol protocol `json:"protocol,omitempty"`
 	TLS      tlsMode  `json:"tls,omitempty" jsonschema_description:"implicit: TLS from the first octet on."`
+	Proxied  bool     `json:"proxied,omitempty" jsonschema_description:"Clients come through a proxy, which takes replies that they may never get: the ledger then says told only where the octets of a later body show it."`
 }
 
 type limit struct {

@@ -80,6 +80,9 @@ func (e *explainer) head(f *File) {
 		if l.ImplicitTLS {
 			tls = " with implicit TLS"
 		}
+		if l.Proxied {
+			tls += " behind a proxy"
+		}
 		e.printf("listener %s: %s on %s%s\n", l.Name, protocol, l.Address, tls)
 	}
 	if phases := f.Plan.Phases(); len(phases) > 0 {
