@@ -204,14 +204,18 @@ func deliveryCharts(leg *Leg) []*plot.Chart {
 	delivered := plot.Line{Name: "delivered to the sink", Style: 1}
 	for _, x := range d.Series {
 		t := since(d.Series[0].Time, x.Time)
-		queue.Seconds, queue.Values = append(queue.Seconds, t), append(queue.Values, float64(x.Queued))
+		if x.Queued != nil {
+			queue.Seconds, queue.Values = append(queue.Seconds, t), append(queue.Values, float64(*x.Queued))
+		}
 		accepted.Seconds, accepted.Values = append(accepted.Seconds, t), append(accepted.Values, float64(x.Accepted))
 		delivered.Seconds, delivered.Values = append(delivered.Seconds, t), append(delivered.Values, float64(x.Delivered))
 	}
 	name := fileName(leg.Label)
-	out := []*plot.Chart{
-		plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}),
-		plot.OverTime("delivery-progress-"+name, "Accepted and delivered", "messages", false, []plot.Line{accepted, delivered}),
+	out := []*plot.Chart{plot.OverTime("delivery-progress-"+name, "Accepted and delivered", "messages", false, []plot.Line{accepted, delivered})}
+	if len(queue.Values) > 0 {
+		out = slices.Insert(out, 0, plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}))
+	} else { // what was accepted is not known over time, either
+		out[0] = plot.OverTime("delivery-progress-"+name, "Delivered", "messages", false, []plot.Line{delivered})
 	}
 	if d.Latency != nil {
 		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency}}))

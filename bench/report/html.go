@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
@@ -140,7 +139,7 @@ type term struct{ Word, Meaning string }
 func newPage(s *Summary) (*page, error) {
 	p := &page{
 		Style: template.CSS(pageStyle), Title: s.Title, Generated: timeText(s.Generated), OK: s.OK, // #nosec G203 -- a constant of this package, embedded from a file
-		Headline: headline(s), Compared: len(s.Legs) > 1, Glossary: glossary(),
+		Headline: s.Sentence, Compared: len(s.Legs) > 1, Glossary: glossary(),
 		Verdict: verdictRows(s), Failed: failedRows(s), Fits: fitRows(s), Prov: provenanceRows(s),
 	}
 	for _, q := range quantiles {
@@ -181,39 +180,6 @@ func newPage(s *Summary) (*page, error) {
 		}
 	}
 	return p, nil
-}
-
-func headline(s *Summary) string {
-	var failed, crossed []string
-	for _, leg := range s.Legs {
-		for _, c := range leg.Checks {
-			switch {
-			case c.Status == Fail:
-				failed = append(failed, c.Name+" ("+leg.Label+")")
-			case c.Status == Note && c.Name == "thresholds":
-				crossed = append(crossed, leg.Label)
-			}
-		}
-	}
-	if len(failed) > 0 {
-		return "Not to be trusted: " + strings.Join(failed, ", ") + "."
-	}
-	var sentences []string
-	has := func(of func(Leg) bool) bool { return slices.ContainsFunc(s.Legs, of) }
-	if has(func(l Leg) bool { return l.Reconciliation != nil }) {
-		sentences = append(sentences, "The books balance: every reply that the sink injected was observed by the client, or was in flight when the run stopped.")
-	}
-	if has(func(l Leg) bool { return l.record.Delivery != nil }) {
-		sentences = append(sentences, "Every message that the MTA accepted is accounted for.")
-	}
-	if has(func(l Leg) bool { return l.Reconciliation == nil && l.record.Delivery == nil }) {
-		sentences = append(sentences, "No check failed, but not every run recorded both sides.")
-	}
-	text := strings.Join(sentences, " ")
-	if len(crossed) > 0 {
-		text += " Thresholds of the script were crossed in: " + strings.Join(crossed, ", ") + "."
-	}
-	return text
 }
 
 func inline(charts []*plot.Chart) ([]figure, error) {

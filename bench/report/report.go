@@ -37,7 +37,7 @@ func quantileName(q float64) string {
 // Status of a check.
 type Status string
 
-// What a check can say. Only Fail makes a report's OK false.
+// What a check can say. Fail makes the verdict "faults".
 const (
 	Pass Status = "pass"
 	Info Status = "info" // a figure that is neither good nor bad
@@ -60,7 +60,7 @@ func checks(r *result.Record, rec *result.Reconciliation, fits []stat.Fit, warni
 		reconcileCheck(r, rec), flightCheck(r, rec), fitCheck(fits),
 	}
 	if r.Delivery != nil {
-		out = append(out, deliveryCheck(r.Delivery))
+		out = append(out, deliveryCheck(r.Delivery, r.Load.Interrupted))
 	} else {
 		out = append(out, Check{"delivery through the MTA", None, "no MTA in this run"})
 	}
@@ -162,6 +162,8 @@ func reconcileCheck(r *result.Record, rec *result.Reconciliation) Check {
 	switch {
 	case rec == nil:
 		return Check{name, None, notReconciled(r)}
+	case rec.Injected == 0 && rec.Observed == 0 && !r.Load.Interrupted:
+		return Check{name, Fail, "the sink saw no client: does the script connect to __ENV.SMTP_HOST and __ENV.SMTP_PORT?"}
 	case rec.Balanced && rec.InFlight == 0:
 		return Check{name, Pass, fmt.Sprintf("%s = %s replies, every code at every stage", count(rec.Injected), count(rec.Observed))}
 	case rec.Balanced:
@@ -200,12 +202,15 @@ func fitCheck(fits []stat.Fit) Check {
 	return Check{name, Pass, fmt.Sprintf("%s tested, smallest adjusted p = %s", plural(tested, "rule"), pValue(smallest))}
 }
 
-func deliveryCheck(d *result.Delivery) Check {
+func deliveryCheck(d *result.Delivery, interrupted bool) Check {
 	c := Check{Name: "delivery through the MTA", Status: Pass}
 	c.Text = fmt.Sprintf("of %s accepted: %s delivered once, %s duplicated, %s bounced, %s missing at the cutoff",
 		count(d.Accepted), count(d.DeliveredOnce), count(d.Duplicated), count(d.Bounced), count(d.Undelivered))
 	if d.Duplicated > 0 || d.Undelivered > 0 {
 		c.Status = Note
+	}
+	if d.Accepted == 0 && !interrupted {
+		c.Status, c.Text = Fail, fmt.Sprintf("the MTA accepted none of %s", count(d.Sent)+" messages")
 	}
 	if sum := d.DeliveredOnce + d.Duplicated + d.Bounced + d.Undelivered; sum != d.Accepted {
 		c.Status = Fail

@@ -173,7 +173,7 @@ func viaPostfix() *result.Record {
 	for s := range 60 {
 		sent := uint64(min(3600, 120*s))
 		queued := uint64(400 * math.Exp(-math.Pow(float64(s-30)/12, 2)))
-		d.Series = append(d.Series, result.DeliverySample{Time: epoch.Add(time.Duration(s) * time.Second), Queued: queued, Accepted: sent, Delivered: sent - min(sent, queued)})
+		d.Series = append(d.Series, result.DeliverySample{Time: epoch.Add(time.Duration(s) * time.Second), Queued: &queued, Accepted: sent, Delivered: sent - min(sent, queued)})
 	}
 	r.Delivery = d
 	r.Notes = []string{"The sink was the next hop of a private Postfix instance on a loopback port."}
@@ -314,7 +314,7 @@ func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
 	page := render(t, func(b *bytes.Buffer) error { return HTML(b, report) })
 	text := render(t, func(b *bytes.Buffer) error { return Text(b, report) })
 	const want = "quit 221 2.0.0: injected 50, observed 48, in flight 0: 2 unexplained"
-	if !strings.Contains(page, want) || !strings.Contains(page, "Not to be trusted") || !strings.Contains(strings.Join(strings.Fields(text), " "), "not reconciled: bounce storm: "+want) {
+	if !strings.Contains(page, want) || !strings.Contains(page, "FAILED: ") || !strings.Contains(strings.Join(strings.Fields(text), " "), "not reconciled: bounce storm: "+want) {
 		t.Errorf("page or text don't name the difference:\n%s", text)
 	}
 }
@@ -326,7 +326,7 @@ func TestAnMTALegIsNotReconciled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.OK || s.Legs[0].Reconciliation != nil {
+	if s.Exit != 3 || s.Legs[0].Reconciliation != nil {
 		t.Errorf("OK %v, reconciliation %+v", s.OK, s.Legs[0].Reconciliation)
 	}
 	page := render(t, func(b *bytes.Buffer) error { return HTML(b, example()) })
@@ -337,23 +337,79 @@ func TestAnMTALegIsNotReconciled(t *testing.T) {
 	}
 }
 
-func TestTheHeadlineSaysWhatWasProved(t *testing.T) {
-	s, err := Summarize(example())
-	if err != nil {
-		t.Fatal(err)
+func TestTheVerdictSaysWhatWasProved(t *testing.T) {
+	verdict := func(change func(r *Report)) Verdict {
+		t.Helper()
+		r := example()
+		change(&r)
+		s, err := Summarize(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.OK != (s.Exit == 0) {
+			t.Errorf("ok %v beside exit status %d", s.OK, s.Exit)
+		}
+		return s.Verdict
 	}
-	const balance, accounted, oneSide = "The books balance", "Every message that the MTA accepted is accounted for", "not every run recorded both sides"
-	if got := headline(s); !strings.Contains(got, balance) || !strings.Contains(got, accounted) || strings.Contains(got, oneSide) {
-		t.Errorf("calm, storm and a leg through an MTA: %q", got)
+	all := func(r *Report) *result.Delivery {
+		d := r.Legs[2].Delivery
+		d.DeliveredOnce, d.Duplicated, d.Undelivered = d.Accepted-d.Bounced, 0, 0
+		return d
 	}
-	lone := example()
-	lone.Legs = lone.Legs[:1]
-	lone.Legs[0].Sink = nil
-	if s, err = Summarize(lone); err != nil {
-		t.Fatal(err)
+	const balance, once = "The books balance", "Every message that the MTA accepted was delivered once, or refused for good."
+	for _, tt := range []struct {
+		what     string
+		change   func(r *Report)
+		name     string
+		exit     int
+		want     []string
+		unwanted []string
+	}{
+		{"all arrived", func(r *Report) { all(r) }, "sound", 0, []string{balance, once}, nil},
+		{"some did not, some came twice", func(*Report) {}, "undetermined", 3,
+			[]string{"7 of the 3,600 messages that the MTA accepted did not reach the sink: still queued, or lost", "2 of the 3,600 messages reached the sink more than once"}, []string{once, balance}},
+		{"16 of 1,000 are missing", func(r *Report) {
+			d := all(r)
+			d.Accepted, d.DeliveredOnce, d.Bounced, d.Undelivered = 1000, 984, 0, 16
+		}, "undetermined", 3, []string{"UNDETERMINED", "16 of the 1,000 messages that the MTA accepted"}, []string{once}},
+		{"the MTA accepted none", func(r *Report) {
+			d := all(r)
+			d.Accepted, d.DeliveredOnce, d.Bounced = 0, 0, 0
+		}, "faults", 1, []string{"FAILED", "the MTA accepted none of 3,600 messages"}, []string{once, balance}},
+		{"nobody came", func(r *Report) {
+			r.Legs = r.Legs[:1]
+			r.Legs[0].Client = &result.Client{}
+			r.Legs[0].Sink = &result.Sink{}
+		}, "faults", 1, []string{"the sink saw no client"}, []string{balance}},
+		{"one side", func(r *Report) { r.Legs = r.Legs[:1]; r.Legs[0].Sink = nil }, "sound", 0, []string{"not every run recorded both sides"}, []string{balance}},
+	} {
+		v := verdict(tt.change)
+		if v.Name != tt.name || v.Exit != tt.exit {
+			t.Errorf("%s: %s, exit status %d; want %s, %d", tt.what, v.Name, v.Exit, tt.name, tt.exit)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(v.Sentence, want) {
+				t.Errorf("%s: the verdict %q lacks %q", tt.what, v.Sentence, want)
+			}
+		}
+		for _, unwanted := range tt.unwanted {
+			if strings.Contains(v.Sentence, unwanted) {
+				t.Errorf("%s: the verdict %q says %q", tt.what, v.Sentence, unwanted)
+			}
+		}
 	}
-	if got := headline(s); strings.Contains(got, balance) || !strings.Contains(got, oneSide) {
-		t.Errorf("a run without the sink's side: %q", got)
+}
+
+// An MTA's queue that nobody saw is no queue of 0.
+func TestAnUnseenQueueIsNotDrawn(t *testing.T) {
+	r := example()
+	seen := render(t, func(b *bytes.Buffer) error { return HTML(b, r) })
+	for i := range r.Legs[2].Delivery.Series {
+		r.Legs[2].Delivery.Series[i].Queued = nil
+	}
+	unseen := render(t, func(b *bytes.Buffer) error { return HTML(b, r) })
+	if !strings.Contains(seen, "Queue depth") || strings.Contains(unseen, "Queue depth") {
+		t.Error("the depth of a queue must be drawn when it was seen, and only then")
 	}
 }
 
@@ -378,7 +434,7 @@ func TestJSONSummary(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Schema != SummarySchema || !s.OK || len(s.Legs) != 3 || s.Latency[0].Metric != "smtp_msg_duration" {
+	if s.Schema != SummarySchema || s.Exit != 3 || len(s.Legs) != 3 || s.Latency[0].Metric != "smtp_msg_duration" {
 		t.Errorf("summary: schema %q, ok %v, %d legs", s.Schema, s.OK, len(s.Legs))
 	}
 	p99 := s.Latency[0].Legs[1].Figures[3]

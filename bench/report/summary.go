@@ -20,7 +20,8 @@ type Summary struct {
 	Schema    string    `json:"schema"`
 	Title     string    `json:"title"`
 	Generated time.Time `json:"generated"`
-	// OK is false when a check of a run failed.
+	Verdict
+	// OK is false unless the verdict is "sound".
 	OK      bool    `json:"ok"`
 	Legs    []Leg   `json:"legs"`
 	Latency []Phase `json:"latency"`
@@ -105,17 +106,16 @@ func Summarize(r Report) (*Summary, error) {
 	if len(r.Legs) == 0 || len(r.Legs) > maxLegs {
 		return nil, fmt.Errorf("a report has %d runs, want 1 to %d", len(r.Legs), maxLegs)
 	}
-	s := &Summary{Schema: SummarySchema, Title: r.Title, Generated: r.Generated, OK: true}
+	s := &Summary{Schema: SummarySchema, Title: r.Title, Generated: r.Generated}
 	for i, rec := range r.Legs {
 		leg := newLeg(rec, i)
 		if i > 0 && alike(r.Legs[0], rec) {
 			leg.Failed.compare(s.Legs[0].Failed)
 		}
-		for _, c := range leg.Checks {
-			s.OK = s.OK && c.Status != Fail
-		}
 		s.Legs = append(s.Legs, leg)
 	}
+	s.Verdict = judge(s.Legs)
+	s.OK = s.Exit == exitSound
 	for _, p := range phasesOf(r.Legs) {
 		s.Latency = append(s.Latency, newPhase(p, r.Legs, r.Intervals))
 	}

@@ -34,7 +34,15 @@ type AttemptCount struct {
 // DeliverySample is one look at the agent and the sink.
 type DeliverySample struct {
 	Time      time.Time `json:"t"`
-	Queued    uint64    `json:"queued"`    // messages in the agent's queue
-	Accepted  uint64    `json:"accepted"`  // so far
-	Delivered uint64    `json:"delivered"` // so far, first acceptances at the sink
+	Queued    *uint64   `json:"queued,omitempty"` // messages in the agent's queue; nil: it was not seen
+	Accepted  uint64    `json:"accepted"`         // so far
+	Delivered uint64    `json:"delivered"`        // so far, first acceptances at the sink
+}
+
+// Depth returns how many messages were queued, 0 when that was not seen.
+func (s DeliverySample) Depth() uint64 {
+	if s.Queued == nil {
+		return 0
+	}
+	return *s.Queued
 }

@@ -69,6 +69,9 @@ type Load struct {
 	MessageSizeBytes     int64  `json:"message_size_bytes,omitempty"`
 	RecipientsPerMessage int    `json:"recipients_per_message,omitempty"`
 
+	// Interrupted says that the run was ended before its load was sent.
+	Interrupted bool `json:"interrupted,omitempty"`
+
 	// ExitStatus is the generator's: k6 gives 99 when a threshold was crossed.
 	// It is nil as long as the process was not waited for.
 	ExitStatus *int        `json:"exit_status,omitempty"`

@@ -85,7 +85,7 @@ func TestDashboardLetsGo(t *testing.T) {
 			}
 		}
 	}
-	if legs != 2 || len(outcome.Legs) != 2 || !outcome.OK {
+	if legs != 2 || len(outcome.Legs) != 2 || outcome.Exit != 0 {
 		t.Errorf("%d dashboards, %d legs, want 2 of each\n%s", legs, len(outcome.Legs), said)
 	}
 	for _, leg := range outcome.Legs {

@@ -191,6 +191,7 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	if !l.own && !e.interrupted && !e.overran {
 		leg.short = l.settle(record)
 	}
+	record.Load.Interrupted = e.interrupted || e.overran
 	switch {
 	case e.interrupted:
 		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.wall.Seconds(), e.status)

@@ -70,7 +70,7 @@ type Options struct {
 	Target        string // host:port of the user's own MTA; the run is then a single leg through it
 	SinkListen    string // with Target: host:port at which the sink listens, the MTA's next hop
 	OwnTarget     bool   // the user vouches that what lies beyond loopback, a Target or what a script connects to, is theirs to load
-	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 25
+	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 60
 
 	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
 	DashboardListen string // host:port at which it is served; empty: DefaultDashboard. It goes with Dashboard
@@ -111,7 +111,7 @@ func (o *Options) withDefaults() {
 			o.Rate = mtaRate
 		}
 	}
-	set(&o.CutoffSeconds, 25)
+	set(&o.CutoffSeconds, 60)
 	set(&o.Width, 80)
 	if o.MTA == "" {
 		o.MTA = MTAAuto

@@ -17,7 +17,7 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(outcome.Legs) != 3 || !outcome.OK {
+	if len(outcome.Legs) != 3 || outcome.Exit != 0 {
 		t.Fatalf("outcome %+v, want three legs and no problem\n%s", outcome, console)
 	}
 	leg := outcome.Legs[2]
@@ -30,9 +30,9 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	}
 	peak := uint64(0)
 	for _, s := range d.Series {
-		peak = max(peak, s.Queued)
+		peak = max(peak, s.Depth())
 	}
-	if last := d.Series[len(d.Series)-1]; peak == 0 || last.Queued != 0 || last.Delivered != fakeMessages {
+	if last := d.Series[len(d.Series)-1]; peak == 0 || last.Depth() != 0 || last.Delivered != fakeMessages {
 		t.Errorf("the queue peaked at %d and ended as %+v; want it to rise and to drain", peak, last)
 	}
 	if d.Latency == nil || d.Latency.Count() != fakeMessages {

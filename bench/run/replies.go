@@ -61,7 +61,9 @@ func writeDelivery(w io.Writer, legs []*Leg) {
 		}
 		peak := uint64(0)
 		for _, s := range d.Series {
-			peak = max(peak, s.Queued)
+			if s.Queued != nil {
+				peak = max(peak, *s.Queued)
+			}
 		}
 		if peak > 0 {
 			fmt.Fprintf(w, "longest queue                       %s %s\n", count(peak), text.Plural(peak, "message"))

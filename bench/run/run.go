@@ -19,7 +19,7 @@ import (
 type Outcome struct {
 	Legs        []*Leg
 	Dir         string // of the results
-	OK          bool   // nothing unexplained: injected equals observed, and the classes of delivery add up
+	Exit        int    // the exit status of the report's verdict: 0 sound, 1 faults, 3 undetermined
 	Interrupted bool   // it was ended early; what was measured until then is in Legs
 }
 
@@ -47,7 +47,7 @@ const maxDefaultRate = 1000
 
 // Run does the main job, or what the options ask for instead, and writes its results to Options.Out. The error is an *InputError
 // when an option, a file or a program is at fault; nothing was written then. A run that fails its checks is no error: see
-// Outcome.OK.
+// Outcome.Exit.
 func Run(ctx context.Context, o Options) (*Outcome, error) {
 	o.withDefaults()
 	if err := o.validate(); err != nil {

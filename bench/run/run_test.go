@@ -67,7 +67,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !outcome.OK || outcome.Interrupted || len(outcome.Legs) != 2 {
+	if outcome.Exit != 0 || outcome.Interrupted || len(outcome.Legs) != 2 {
 		t.Fatalf("outcome %+v, want two legs and no problem\n%s", outcome, console)
 	}
 	for i, script := range []string{calmScript, stormScript} {
@@ -101,7 +101,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if r := c.Rows[i]; r.Planned != fakeMessages/2 || r.Injected == 0 || r.Injected != r.Observed || r.Enhanced != "4.2.0" {
 		t.Errorf("row %+v; want %d planned, and injected = observed", r, fakeMessages/2)
 	}
-	for _, text := range []string{"calm against bad weather", "verdict  every injected reply was observed", "report   "} {
+	for _, text := range []string{"calm against bad weather", "verdict  The books balance: every reply that the sink injected was observed", "report   "} {
 		if !strings.Contains(console.String(), text) {
 			t.Errorf("the console lacks %q:\n%s", text, console)
 		}
@@ -122,7 +122,7 @@ func TestRunNamesADifferenceAndFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if outcome.OK {
+	if outcome.Exit == 0 {
 		t.Error("a reply was lost, yet the outcome is OK")
 	}
 	if want := "mail 250 2.1.0: injected 40, observed 39, in flight 0: 1 unexplained"; !strings.Contains(flat(console.String()), want) {
@@ -139,7 +139,7 @@ func TestRunTakesACrossedThresholdAsAResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !outcome.OK {
+	if outcome.Exit != 0 {
 		t.Errorf("a crossed threshold made the run fail:\n%s", console)
 	}
 	if said := flat(console.String()); !strings.Contains(said, "1 of 1 crossed:") || !strings.Contains(said, "rate<0.01") {
@@ -206,7 +206,7 @@ func TestStopLeavesAUsableResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !outcome.Interrupted || !outcome.OK || len(outcome.Legs) != 1 || !outcome.Legs[0].Interrupted {
+	if !outcome.Interrupted || outcome.Exit != 0 || len(outcome.Legs) != 1 || !outcome.Legs[0].Interrupted {
 		t.Errorf("outcome %+v, want one interrupted leg\n%s", outcome, console)
 	}
 	record, err := result.Read(filepath.Join(o.Out, "calm.json"))
@@ -257,7 +257,7 @@ func TestTargetLegCountsDeliveries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(outcome.Legs) != 1 || !outcome.OK {
+	if len(outcome.Legs) != 1 || outcome.Exit != 0 {
 		t.Fatalf("outcome %+v, want one leg\n%s", outcome, console)
 	}
 	d := outcome.Legs[0].Record.Delivery

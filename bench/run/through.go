@@ -79,10 +79,13 @@ func (w *watcher) look(now time.Time) result.DeliverySample {
 		if err != nil {
 			w.blind = err
 		}
-		s.Queued = uint64(depth.Total()) // #nosec G115 -- a count of files
+		if err == nil {
+			queued := uint64(depth.Total()) // #nosec G115 -- a count of files
+			s.Queued = &queued
+		}
 	}
 	// Nobody counts acceptances while the generator runs: what the agent holds and what it got rid of were accepted.
-	s.Accepted = delivered + bounced + s.Queued
+	s.Accepted = delivered + bounced + s.Depth()
 	if len(w.series) < maxSamples {
 		w.series = append(w.series, s)
 	}
@@ -165,14 +168,14 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	env := l.env(host, port, append(more, r.o.Env...))
 	e, err := r.drive(ctx, r.job(name, l, env), func() {
 		s := w.look(time.Now())
-		if begun.IsZero() && s.Delivered+s.Queued == 0 {
+		if begun.IsZero() && s.Delivered+s.Depth() == 0 {
 			r.progress.update("mta      starting k6")
 			return
 		}
 		if begun.IsZero() {
 			begun = time.Now()
 		}
-		r.progress.update("mta      %3.0f s: %s delivered, %s queued", time.Since(begun).Seconds(), count(s.Delivered), count(s.Queued))
+		r.progress.update("mta      %3.0f s: %s delivered%s", time.Since(begun).Seconds(), count(s.Delivered), queued(s))
 	})
 	if err != nil {
 		return nil, err
@@ -205,8 +208,8 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	return leg, nil
 }
 
-// drain watches until everything that was accepted has a final fate and the queue is empty, or the cutoff, and returns how long
-// that took.
+// drain watches until everything that was accepted has a final fate and the queue is seen to be empty, or else until the cutoff, and
+// returns how long that took: where the queue is not seen, a duplicate may come after the last first delivery.
 func (r *runner) drain(ctx context.Context, w *watcher, accepted uint64) time.Duration {
 	began := time.Now()
 	cutoff := time.NewTimer(time.Duration(r.o.CutoffSeconds) * time.Second)
@@ -215,8 +218,8 @@ func (r *runner) drain(ctx context.Context, w *watcher, accepted uint64) time.Du
 	defer ticker.Stop()
 	for {
 		s := w.look(time.Now())
-		r.progress.update("mta      draining: %s of %s delivered, %s queued", count(s.Delivered), count(accepted), count(s.Queued))
-		if delivered, bounced := w.tracker.settled(); delivered+bounced >= accepted && s.Queued == 0 {
+		r.progress.update("mta      draining: %s of %s delivered%s", count(s.Delivered), count(accepted), queued(s))
+		if delivered, bounced := w.tracker.settled(); delivered+bounced >= accepted && s.Queued != nil && *s.Queued == 0 {
 			return time.Since(began)
 		}
 		select {
@@ -229,6 +232,14 @@ func (r *runner) drain(ctx context.Context, w *watcher, accepted uint64) time.Du
 			return time.Since(began)
 		}
 	}
+}
+
+// queued says how long the queue is, if that was seen.
+func queued(s result.DeliverySample) string {
+	if s.Queued == nil {
+		return ""
+	}
+	return ", " + count(*s.Queued) + " queued"
 }
 
 // account puts what became of the messages into the record.

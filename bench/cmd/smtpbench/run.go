@@ -15,6 +15,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -79,15 +80,16 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.StringVar(&o.Target, "target", "", "`host:port` of your own MTA, to be driven instead of the sink")
 	f.StringVar(&o.SinkListen, "sink-listen", "", "with --target: `host:port` of the sink, the MTA's next hop")
 	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback, or what your script connects to there, is yours to load")
-	f.IntVar(&o.CutoffSeconds, "cutoff", 25, "through an MTA: `seconds` after the last message during which delivery is watched")
+	f.IntVar(&o.CutoffSeconds, "cutoff", 60, "through an MTA: `seconds` after the last message during which delivery is watched, all of them where its queue can't be seen")
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
 	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+run.DefaultDashboard+"; port 0 takes any free one)")
 	f.StringVar(&o.K6, "k6", "", "k6 `binary` with the smtp extension (default: beside smtpbench, or bin/k6)")
 	f.StringVar(&o.Scripts, "scripts", "", "`directory` of calm.js, bounce-storm.js and plans/ (default: those of the project's checkout if you are in it, or else what is built in; see smtpbench scripts)")
 	completeRun(cmd)
-	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "every injected reply was observed, or was in flight at the end; every accepted message is accounted for"},
+	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "every injected reply was observed, or was in flight at the end; every message that an MTA accepted was delivered once, or refused for good"},
 		cli.Exit{Status: exitFailed, Meaning: "something can't be explained, or went wrong on the way"},
 		cli.Exit{Status: exitUsage, Meaning: "bad input: nothing was started or written"},
+		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "through an MTA: a message did not arrive until the cutoff, or arrived more than once, and nothing says why"},
 		cli.Exit{Status: exitInterrupted, Meaning: "ended early by a signal; what was measured until then is written"})
 }
 
@@ -200,8 +202,8 @@ func runLegs(o run.Options, stdout *os.File) error {
 	switch {
 	case outcome.Interrupted:
 		return statusError(exitInterrupted)
-	case !outcome.OK:
-		return statusError(exitFailed)
+	case outcome.Exit != 0:
+		return statusError(outcome.Exit)
 	}
 	return nil
 }
