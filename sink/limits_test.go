@@ -2,6 +2,7 @@ package sink_test
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,22 @@ var limitCases = []faultCase{
 		},
 		rows: []string{"attempt 3@recipient.test rcpt 451 reply limit:pace sent", "attempt 1@recipient.test message 250 reply plain delivered sent",
 			"attempt 2@recipient.test message 250 reply plain delivered sent", "connection quit"}},
+	{name: "a rate that refuses leaves the tokens of those before it", plan: "limits: [{name: pace, kind: rate, rate: 1/h, burst: 3}, " +
+		"{name: own, kind: rate, scope: connection, rate: 1/h, burst: 3}, {name: dom, kind: rate, scope: recipient-domain, rate: 1/h, burst: 1}]",
+		client: func(c *rawClient) {
+			c.command("MAIL FROM:<a@sender.test>", "250 ")
+			c.command("RCPT TO:<1@one.test>", "250 ")
+			for range 5 {
+				c.command("RCPT TO:<2@one.test>", "451 4.7.1 ") // by dom
+			}
+			c.command("RCPT TO:<3@two.test>", "250 ")
+			c.command("RCPT TO:<4@three.test>", "250 ")
+			c.command("RCPT TO:<5@four.test>", "451 4.7.1 ") // by pace
+			c.command("RSET", "250 ")
+			c.quit()
+		},
+		rows: append(slices.Repeat([]string{"attempt 2@one.test rcpt 451 reply limit:dom sent"}, 5), "attempt 5@four.test rcpt 451 reply limit:pace sent",
+			"attempt 1@one.test rset 0 abandoned", "attempt 3@two.test rset 0 abandoned", "attempt 4@three.test rset 0 abandoned", "connection quit")},
 	{name: "messages per connection", plan: "limits: [{name: few, kind: messages, max: 1}]",
 		client: func(c *rawClient) {
 			c.deliver("a@sender.test", "b@recipient.test")
@@ -108,5 +125,18 @@ func TestConcurrentConnectionsOpenedBefore(t *testing.T) {
 		three.quit()
 		eventually(t, server.Server, "all are given back", func(s *sink.Stats) bool { return s.Open == 0 && s.Limits.Open == 0 })
 		server.rows()
+	})
+}
+
+// TestRefusedConnectionHoldsNoPlace: what one limit has granted is free again at once when the next one refuses the connection.
+func TestRefusedConnectionHoldsNoPlace(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server := faulty(t, kind, "limits: [{name: crowd, kind: concurrency, max: 2, reply: 554}, "+
+			"{name: rare, kind: rate, stage: connect, rate: 1/h, burst: 1, reply: 521}]", nil)
+		first := dial(t, server.Server, "")
+		first.expect("220 ")
+		for range 3 { // each stays open: by crowd it would be 554 from the second on
+			dial(t, server.Server, "").expect("521 ")
+		}
 	})
 }

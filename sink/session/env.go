@@ -39,6 +39,8 @@ type Limits interface {
 	// Admit counts the occurrence and reports whether it is within the limit. It is asked only for those whom the limit is for
 	// (Limit.Applies). o is valid during the call only.
 	Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool
+	// Return gives back the token of a rate that Admit took for an occurrence that another limit refuses.
+	Return(l *fault.Limit, o *fault.Occurrence)
 	// Occupy counts an open connection towards a concurrency limit that it did not have to pass, even beyond the limit.
 	Occupy(l *fault.Limit, client netip.Addr)
 	// Release gives back what Admit granted of a concurrency limit, or Occupy counted. It is called once for each such call, when the

@@ -274,6 +274,10 @@ func (s *shared) Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool 
 	return s.admit >= 0
 }
 
+func (s *shared) Return(l *fault.Limit, o *fault.Occurrence) {
+	s.log = append(s.log, fmt.Sprintf("return %s %v <%s>", l.Name, o.Stage, o.Recipient))
+}
+
 func (s *shared) Occupy(l *fault.Limit, client netip.Addr) {
 	s.log = append(s.log, fmt.Sprintf("occupy %s %v", l.Name, client))
 }

@@ -7,15 +7,43 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// refusing returns the first limit that the occurrence under way is beyond, or nil. Those that admit it have counted it.
+// refusing returns the first limit that the occurrence under way is beyond, or nil: then all have counted it. Those before one that
+// refuses get back what they have counted.
 func (s *Session) refusing(limits []*fault.Limit) *fault.Limit {
 	o := &s.work.occurrence
-	for _, l := range limits {
-		if l.Applies(o) && !s.admit(l, o) {
-			return l
+	for i, l := range limits {
+		if !l.Applies(o) || s.admit(l, o) {
+			continue
 		}
+		for _, before := range limits[:i] {
+			if before.Applies(o) {
+				s.giveBack(before, o)
+			}
+		}
+		return l
 	}
 	return nil
+}
+
+// giveBack takes back what admit has counted of an occurrence that another limit refuses. A greylist keeps what it has seen.
+func (s *Session) giveBack(l *fault.Limit, o *fault.Occurrence) {
+	switch {
+	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection:
+		for i := range s.extra.buckets {
+			if b := &s.extra.buckets[i]; b.limit == l {
+				b.tokens = min(l.Burst, b.tokens+1)
+			}
+		}
+	case s.env.Limits == nil:
+	case l.Kind == fault.LimitRate:
+		s.env.Limits.Return(l, o)
+	case l.Kind == fault.LimitConcurrency:
+		s.env.Limits.Release(l, o.Client)
+		x := s.extra
+		if i := slices.Index(x.granted, l); i >= 0 {
+			x.granted = slices.Delete(x.granted, i, i+1)
+		}
+	}
 }
 
 func (s *Session) admit(l *fault.Limit, o *fault.Occurrence) bool {

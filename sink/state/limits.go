@@ -57,6 +57,20 @@ func (l *Limits) Admit(now time.Time, limit *fault.Limit, o *fault.Occurrence) b
 	return true
 }
 
+// Return gives back the token of a rate that Admit took.
+func (l *Limits) Return(limit *fault.Limit, o *fault.Occurrence) {
+	if limit.Kind != fault.LimitRate {
+		return
+	}
+	b, fresh, shard := l.store.acquire(kindBucket, bucketKey(limit, o))
+	defer shard.mu.Unlock()
+	if fresh { // forgotten meanwhile: as full as any
+		*b = value{math.Float64bits(limit.Burst), 0} // at no time yet
+		return
+	}
+	b.a = math.Float64bits(min(limit.Burst, math.Float64frombits(b.a)+1))
+}
+
 // Occupy counts an open connection towards a concurrency limit without asking it.
 func (l *Limits) Occupy(limit *fault.Limit, client netip.Addr) {
 	key := openKey(limit, client)

@@ -256,3 +256,21 @@ func TestLimitsDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per round, want 0", n)
 	}
 }
+
+// TestReturn: a token that is given back is there, and no bucket gets fuller than full.
+func TestReturn(t *testing.T) {
+	limits := NewLimits(nil)
+	l := &fault.Limit{Name: "pace", Kind: fault.LimitRate, Scope: fault.ScopeAll, Rate: 1.0 / 3600, Burst: 2}
+	o := &fault.Occurrence{}
+	now := time.Unix(1000, 0)
+	for i, step := range []string{"take", "take", "none", "return", "take", "none", "return", "return", "return", "take", "take", "none"} {
+		switch step {
+		case "return":
+			limits.Return(l, o)
+		default:
+			if got := limits.Admit(now, l, o); got != (step == "take") {
+				t.Errorf("step %d, %s: admitted is %v", i, step, got)
+			}
+		}
+	}
+}
