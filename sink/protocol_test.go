@@ -60,6 +60,22 @@ var protocolCases = []faultCase{
 
 func TestProtocol(t *testing.T) { meet(t, protocolCases) }
 
+// A reply to EHLO that announces enhanced status codes has them follow, also where the greeting refused all service: what was sent decides
+// (RFC 2034 section 4). The HELO after it has announced nothing.
+func TestCodesAnnouncedAfterARefusedGreeting(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		b := faulty(t, kind, "rules: [{name: c, stage: connect, reply: 554}, {name: e, stage: ehlo, match: {sequence: bad}, reply: 250}, {name: h, stage: helo, match: {sequence: bad}, reply: 250}]", nil)
+		c := dial(t, b.Server, "")
+		c.expect("554 ")
+		c.command("NOOP", "503 Bad sequence")
+		c.command("EHLO c.test", "250-")
+		c.command("MAIL FROM:<a@sender.test>", "503 5.5.1 Bad sequence")
+		c.command("HELO c.test", "250 ")
+		c.command("NOOP", "503 Bad sequence")
+		c.quit()
+	})
+}
+
 // What clients do that no reply's count tells stands in the counters, in their JSON, and in the rows of their connections.
 func TestWhatClientsDoWrongIsShown(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {

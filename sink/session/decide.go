@@ -221,10 +221,15 @@ func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
 	case smtp.StageConnect:
 		s.refused = !positive
 	case smtp.StageHelo, smtp.StageEhlo:
-		if positive && s.work.misplaced == nil {
+		if !positive {
+			break
+		}
+		// What was announced holds whatever else is refused: the client has read it.
+		extended := stage == smtp.StageEhlo
+		s.enhanced, s.eightBit = extended && s.work.announced, extended && s.work.eightBit
+		if s.work.misplaced == nil {
 			s.endTransaction(EndAbandoned, stage)
-			s.greeted, s.extended = true, stage == smtp.StageEhlo
-			s.enhanced, s.eightBit = s.extended && s.work.announced, s.extended && s.work.eightBit
+			s.greeted, s.extended = true, extended
 			s.helo = append(s.helo[:0], s.work.helo...)
 		}
 	case smtp.StageStartTLS:
