@@ -160,7 +160,7 @@ func (s *Server) Start() error {
 		return ErrStarted
 	}
 	if s.cfg.Ledger.wanted() {
-		if err := s.tryListening(); err != nil {
+		if err := s.tryPorts(); err != nil {
 			return fmt.Errorf("sink: %w", err)
 		}
 		if err := s.openLedger(); err != nil {
@@ -180,16 +180,6 @@ func (s *Server) Start() error {
 	s.quit, s.supervised = make(chan struct{}), make(chan struct{})
 	go s.supervise()
 	return nil
-}
-
-// tryListening finds out whether listen would succeed: a ledger is not touched for a server that can't start. s.mu is held.
-func (s *Server) tryListening() error {
-	if err := s.listen(); err != nil {
-		return err
-	}
-	err := s.driver.close()
-	s.driver, s.listeners = nil, nil
-	return err
 }
 
 // listen starts the driver and opens the listeners. s.mu is held.

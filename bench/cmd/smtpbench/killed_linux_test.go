@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -225,6 +226,11 @@ func TestNothingOutlivesAKilledRun(t *testing.T) {
 }
 
 func TestASignalEndsARunInGoodOrder(t *testing.T) {
+	// Tests that were started by nohup ignore SIGHUP, and so would what they start. A signal that is caught is not ignored, and what is
+	// started then has the default.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	k6 := filepath.Join(build(t), "k6")
 	begun := func(u *underWay) {
 		u.t.Helper()
