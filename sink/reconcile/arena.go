@@ -99,7 +99,7 @@ func (x *index) find(hash uint64, same func(*entry) bool) *entry {
 	if len(x.slots) == 0 {
 		return nil
 	}
-	mask := uint64(len(x.slots) - 1)
+	mask := uint64(len(x.slots) - 1) // #nosec G115 -- a length, at least 1: grow came first
 	for i := hash & mask; ; i = (i + 1) & mask {
 		s := x.slots[i]
 		if s.entry == 0 {
@@ -122,7 +122,7 @@ func (x *index) add(e entry) {
 }
 
 func (x *index) place(hash uint64, i int32) {
-	mask := uint64(len(x.slots) - 1)
+	mask := uint64(len(x.slots) - 1) // #nosec G115 -- a length, at least 1
 	at := hash & mask
 	for x.slots[at].entry != 0 {
 		at = (at + 1) & mask
