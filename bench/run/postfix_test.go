@@ -17,6 +17,11 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Postfix on what was not delivered:\n%s", unfinished(t, o.Out+"/postfix-mail.log"))
+		}
+	})
 	if len(outcome.Legs) != 3 || outcome.Exit != 0 {
 		t.Fatalf("outcome %+v, want three legs and no problem\n%s", outcome, console)
 	}
@@ -46,4 +51,35 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// unfinished returns the lines of Postfix's log that are about messages it still held at the end, and its warnings.
+func unfinished(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	removed := map[string]bool{}
+	queueID := func(line string) string {
+		_, rest, _ := strings.Cut(line, "]: ")
+		id, _, ok := strings.Cut(rest, ": ")
+		if !ok || strings.ContainsAny(id, " =") {
+			return ""
+		}
+		return id
+	}
+	lines := strings.Split(string(text), "\n")
+	for _, line := range lines {
+		if strings.HasSuffix(line, ": removed") {
+			removed[queueID(line)] = true
+		}
+	}
+	var b strings.Builder
+	for _, line := range lines {
+		if id := queueID(line); id != "" && !removed[id] {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
 }
