@@ -29,6 +29,7 @@ type smtpClient struct {
 	result    client.Result
 	header    []byte
 	date      dateLine
+	claimant  claimant
 	filled    client.Body // a message whose fields were filled in
 	cache     tagCache
 	lines     []client.TraceEntry // of the call under way

@@ -8,9 +8,10 @@ import (
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
 )
 
-// The types of k6's global events that end a run. They belong to an internal package of k6 and can only be named by number;
+// The types of k6's global events that begin and end a run. They belong to an internal package of k6 and can only be named by number;
 // TestEventTypes holds them to their meaning. TestEnd comes when no VU runs any more, Exit also when the run failed to start.
 const (
+	eventInit    = 1
 	eventTestEnd = 3
 	eventExit    = 6
 )
@@ -54,7 +55,7 @@ func (c *connections) count() int {
 	return len(c.open)
 }
 
-// events is the subscription to the end of the run, one for all VUs.
+// events is the subscription to begin and end of the run, one for all VUs.
 type events struct {
 	mu         sync.Mutex
 	subscribed any // the event system; another run in the same process has another one
@@ -67,8 +68,9 @@ func (e *events) told() bool {
 	return e.subscribed != nil
 }
 
-// atEnd calls end when the run ends, and exit when k6 is about to exit, once for all VUs. A runtime without events has no end that could be told.
-func (e *events) atEnd(of common.Events, end, exit func()) {
+// tell calls begin before the run, end when it ends, and exit when k6 is about to exit, once for all VUs. A runtime without events has nothing that
+// could be told.
+func (e *events) tell(of common.Events, begin, end, exit func()) {
 	if of.Global == nil {
 		return
 	}
@@ -78,9 +80,14 @@ func (e *events) atEnd(of common.Events, end, exit func()) {
 		return
 	}
 	e.subscribed = of.Global
-	id, ended := of.Global.Subscribe(eventTestEnd, eventExit)
+	id, news := of.Global.Subscribe(eventInit, eventTestEnd, eventExit)
 	go func() {
-		for event := range ended {
+		for event := range news {
+			if event.Type == eventInit {
+				begin()
+				event.Done()
+				continue
+			}
 			end()
 			last := event.Type == eventExit
 			if last {

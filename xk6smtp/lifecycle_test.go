@@ -21,7 +21,7 @@ func TestEventTypes(t *testing.T) {
 		t.Fatal("k6's event subscriber has no method Subscribe any more")
 	}
 	eventType := subscribe.Type.In(0).Elem()
-	for number, want := range map[uint64]string{eventTestEnd: "TestEnd", eventExit: "Exit"} {
+	for number, want := range map[uint64]string{eventInit: "Init", eventTestEnd: "TestEnd", eventExit: "Exit"} {
 		value := reflect.New(eventType).Elem()
 		value.SetUint(number)
 		if got := fmt.Sprint(value.Interface()); got != want {

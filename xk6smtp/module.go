@@ -23,6 +23,9 @@ type RootModule struct {
 	messages    *messages
 	events      events
 
+	sentOnce sync.Once
+	sent     *sentFile // what is sent is claimed here; nil: nowhere
+
 	recordLost atomic.Bool // of a run that went well otherwise
 	leave      func(status int)
 
@@ -35,16 +38,32 @@ func New() *RootModule {
 	return &RootModule{tokens: newTokens(), connections: newConnections(), sinks: newSinks(), messages: newMessages(), leave: os.Exit}
 }
 
+// begin prepares for a run.
+func (r *RootModule) begin() { r.sent.begin() }
+
 // end closes what no script has closed.
 func (r *RootModule) end() {
 	r.connections.closeAll()
 	r.sinks.closeAll()
+	r.sent.close()
+}
+
+// claimTo opens the file of claims that the environment of the first VU names.
+func (r *RootModule) claimTo(vu modules.VU) (err error) {
+	r.sentOnce.Do(func() {
+		state := vu.InitEnv().TestPreInitState
+		r.sent, err = openSent(vu, func(err error) {
+			r.recordLost.Store(true)
+			state.Logger.Error(err)
+		})
+	})
+	return err
 }
 
 // lostStatus is k6's own exit status when an output can't be started.
 const lostStatus = 255
 
-// exit ends the process when a record was lost: k6 logs that an output failed, and ends with status 0. It is called when everything else is done,
+// exit ends the process when a record or a claim was lost: k6 logs that an output failed, and ends with status 0. It is called when everything else is done,
 // the summary printed and the other outputs stopped.
 func (r *RootModule) exit() {
 	if r.recordLost.Load() {
@@ -58,7 +77,10 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if err != nil {
 		common.Throw(vu.Runtime(), fmt.Errorf("%s: register metrics: %w", ImportPath, err))
 	}
-	r.events.atEnd(vu.Events(), r.end, r.exit)
+	if err := r.claimTo(vu); err != nil {
+		common.Throw(vu.Runtime(), err)
+	}
+	r.events.tell(vu.Events(), r.begin, r.end, r.exit)
 	return &module{root: r, vu: vu, metrics: m, debug: wants(vu, debugVariable), serverTag: wants(vu, serverTagVariable), unclosed: new(atomic.Int32)}
 }
 

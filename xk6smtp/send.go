@@ -86,12 +86,19 @@ func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values 
 		}
 		wire.DSN = &dsn
 	}
+	if c.claims() {
+		c.claimed(m, token, fresh, idDomain, &wire, now)
+		c.claimBefore(wire.To)
+	}
 	conn, err := c.ensure(op)
 	if err != nil {
 		c.result.Abandon(len(wire.To), err)
 	} else {
 		err = conn.Send(op.ctx, &wire, &c.result)
 		c.sent++
+	}
+	if c.claims() {
+		c.claimAfter(wire.To, c.result.Recipients)
 	}
 	o := judge(&c.result, expected, &c.collector)
 	blocked := client.NotMeasured

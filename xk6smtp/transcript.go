@@ -50,15 +50,21 @@ func (c *smtpClient) transcript(op *operation, res *replyResult) {
 	c.lines = c.lines[:0]
 }
 
-// wants looks for a variable that is set to anything but the empty string, 0 or false, in the environment of k6 and in its option --env.
-func wants(vu modules.VU, variable string) bool {
+// wants looks for a variable that is set to anything but the empty string, 0 or false.
+func wants(vu modules.VU, name string) bool {
+	value := variable(vu, name)
+	return value != "" && value != "0" && value != "false"
+}
+
+// variable is the value of a variable in k6's option --env, or else in its environment.
+func variable(vu modules.VU, name string) string {
 	state := vu.InitEnv().TestPreInitState
 	if state == nil {
-		return false
+		return ""
 	}
-	value := state.RuntimeOptions.Env[variable]
+	value := state.RuntimeOptions.Env[name]
 	if value == "" && state.LookupEnv != nil {
-		value, _ = state.LookupEnv(variable)
+		value, _ = state.LookupEnv(name)
 	}
-	return value != "" && value != "0" && value != "false"
+	return value
 }

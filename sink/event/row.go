@@ -209,9 +209,6 @@ type Gap struct {
 	Error string // why the last of them could not be written
 }
 
-// HashedBody is how many octets of a canonical body are hashed.
-const HashedBody = 64 << 10
-
 // Message says what is the message's own, once: the attempts of its transaction refer to it by (conn, message). It stands before
 // those that its end decides. Without it nothing is known of headers and body.
 type Message struct {

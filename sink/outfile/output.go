@@ -154,6 +154,23 @@ func (f *File) Write(write func(io.Writer) error) error {
 	return nil
 }
 
+// Append opens the file for rows that go out one after the other, and creates it where none is; its owner empties it when the first is due.
+// A stream is opened as it is. Errors are an *Error.
+func (f *File) Append() (file *os.File, stream bool, err error) {
+	path, stream, err := f.Target()
+	if err != nil {
+		return nil, false, err
+	}
+	flags := os.O_WRONLY
+	if !stream {
+		flags |= os.O_APPEND | os.O_CREATE
+	}
+	if file, err = os.OpenFile(path, flags, 0o644); err != nil { // #nosec G302 G304 -- the file that the user names, for others to read
+		return nil, false, &Error{Path: f.Path, Err: cause(err)}
+	}
+	return file, stream, nil
+}
+
 // pour writes to a device or a pipe, which nothing takes the place of.
 func (f *File) pour(path string, write func(io.Writer) error) error {
 	to, err := os.OpenFile(path, os.O_WRONLY, 0) // #nosec G304 -- the device that the user names

@@ -1,13 +1,10 @@
 package reconcile
 
 import (
-	"errors"
 	"math"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // Ack is what a sender says about the reply to its message.
@@ -268,28 +265,4 @@ func mix(h uint64) uint64 {
 	h ^= h >> 32
 	h *= 0x9e3779b97f4a7c15
 	return h ^ h>>29
-}
-
-var errAck = errors.New(`is not "yes", "no" or "unknown"`)
-
-func parseAck(v jsonl.Value) (Ack, error) {
-	if v.Shape == jsonl.ShapeBool {
-		if v.B[0] == 't' {
-			return AckYes, nil
-		}
-		return AckNo, nil
-	}
-	b, err := v.Text()
-	if err != nil {
-		return 0, err
-	}
-	switch string(b) {
-	case "yes":
-		return AckYes, nil
-	case "no":
-		return AckNo, nil
-	case "unknown":
-		return AckUnknown, nil
-	}
-	return 0, errAck
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ type input struct {
 	lines *jsonl.Lines
 	scan  jsonl.Scanner
 	line  []byte
+
+	unfinished bool // the line has no line feed
 }
 
 func newInput(r io.Reader, name, what string) *input {
@@ -31,6 +34,7 @@ func (in *input) nextLine() ([]byte, error) {
 		if errors.Is(err, io.EOF) && in.lines.Torn > 0 {
 			in.lines.Number++
 			line, err = in.lines.Tail, nil
+			in.unfinished = true
 			if in.lines.Torn > jsonl.MaxLine {
 				err = jsonl.ErrTooLong
 			}
@@ -170,13 +174,16 @@ func (in *input) names(token, sender, storm, id *string) (err error) {
 
 const claimKeys = "keys: token recipient, optional: sender run storm_id message_id body_xxh64 size eight_bit notify delivered_to ack intended sent replied code, others are ignored"
 
-// ReadClaims reads claims, one JSON object a line, and passes each to f, whose error ends it. Errors are *jsonl.InputErrors that call
-// the file name.
+// ReadClaims reads claims, one JSON object a line, and passes each to f, whose error ends it. An unfinished row at the end is left out: its
+// writer was killed before it could act on it. Errors are *jsonl.InputErrors that call the file name.
 func ReadClaims(r io.Reader, name string, f func(*Claim) error) error {
 	in := newInput(r, name, claimKeys)
 	var c Claim
 	for {
 		if err := in.next(); err != nil {
+			if in.unfinished && bytes.HasPrefix(in.line, []byte{'{'}) {
+				return nil
+			}
 			return ended(err)
 		}
 		c = Claim{}

@@ -93,7 +93,7 @@ func (s *Session) feedData(p []byte) int {
 	p = tx.ambush.limit(p)
 	n, done := tx.scanner.Scan(p)
 	tx.header.add(p[:n])
-	tx.digest.add(p[:n])
+	tx.digest.Add(p[:n])
 	if done {
 		s.endBody()
 	} else {
@@ -224,7 +224,7 @@ func (s *Session) feedChunk(p []byte) int {
 		n = len(tx.ambush.limit(p[:n]))
 		tx.size += int64(n)
 		tx.header.add(p[:n])
-		tx.digest.add(p[:n])
+		tx.digest.Add(p[:n])
 	}
 	if x.chunkLeft -= int64(n); x.chunkLeft == 0 {
 		s.endChunk()

@@ -281,7 +281,7 @@ func (h *header) mayAsk() bool { return h.buffer != nil && (h.asks || !h.noted) 
 // capture starts to look at the message whose body begins, in chunks or not, as far as anybody needs it.
 func (s *Session) capture(chunks bool) {
 	if s.cfg.HashBodies {
-		s.tx.digest.begin(chunks)
+		s.tx.digest.Begin(chunks)
 	}
 	if s.cfg.Triggers || s.cfg.CaptureHeaders || s.view.Needs().Headers {
 		s.tx.header.begin()

@@ -154,9 +154,8 @@ func (s *Session) recordMessage() {
 	if tx.header.captured() {
 		m.Headers, m.StormID, m.MessageID = true, tx.header.id(idStorm), tx.header.id(idMessage)
 	}
-	if tx.digest.wanted {
-		tx.digest.finish()
-		m.Hashed, m.Body, m.Size = true, tx.digest.hash.Sum64(), tx.digest.size
+	if m.Hashed = tx.digest.Begun(); m.Hashed {
+		m.Body, m.Size = tx.digest.Finish()
 	}
 	s.env.Recorder.Message(m)
 }

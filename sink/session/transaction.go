@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -39,7 +40,7 @@ type transaction struct {
 	refusal refusal // the last negative reply after RCPT
 	ambush  ambush  // what happens in mid-body
 
-	digest  digest
+	digest  event.Digest
 	header  header
 	ask     *fault.Switch // what the header asks for; nil: nothing
 	askRead bool

@@ -1,4 +1,4 @@
-package session
+package event
 
 import (
 	"bytes"
@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // canonical says in plain words what a digest is of: the lines behind the first empty one.
@@ -34,24 +32,23 @@ func canonical(message string) string {
 }
 
 func digestOf(wire string, chunks bool, cuts *rand.Rand) (uint64, int64) {
-	var d digest
-	d.begin(chunks)
+	var d Digest
+	d.Begin(chunks)
 	for len(wire) > 0 {
 		n := len(wire)
 		if cuts != nil {
 			n = 1 + cuts.IntN(n)
 		}
-		d.add([]byte(wire[:n]))
+		d.Add([]byte(wire[:n]))
 		wire = wire[n:]
 	}
-	d.finish()
-	return d.hash.Sum64(), d.size
+	return d.Finish()
 }
 
 func checkDigest(t *testing.T, message string, cuts *rand.Rand) {
 	t.Helper()
 	body := canonical(message)
-	want := xxhash.Sum64String(body[:min(len(body), event.HashedBody)])
+	want := xxhash.Sum64String(body[:min(len(body), HashedBody)])
 	stuffed := strings.ReplaceAll("\n"+message, "\n.", "\n..")[1:] + ".\r\n"
 	for _, c := range []struct {
 		wire   string
@@ -111,12 +108,11 @@ func BenchmarkDigest(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	p := []byte(body)
 	for b.Loop() {
-		var d digest
-		d.begin(false)
+		var d Digest
+		d.Begin(false)
 		for at := 0; at < len(p); at += 64 << 10 {
-			d.add(p[at:min(at+64<<10, len(p))])
+			d.Add(p[at:min(at+64<<10, len(p))])
 		}
-		d.finish()
-		_ = d.hash.Sum64()
+		_, _ = d.Finish()
 	}
 }

@@ -1,16 +1,23 @@
-package session
+package event
 
 import (
 	"bytes"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-// digest hashes the canonical body of a message while it is read: the octets after the first empty line, dots unstuffed, line ends as
-// CRLF, without the empty lines at its end (docs/books.md). Of longer bodies it hashes the first event.HashedBody octets.
-type digest struct {
+// HashedBody is how many octets of a canonical body are hashed.
+const HashedBody = 64 << 10
+
+var (
+	crlf = []byte("\r\n")
+	cr   = crlf[:1]
+)
+
+// Digest hashes the canonical body of a message: the octets after the first empty line, dots unstuffed, line ends as CRLF, without the
+// empty lines at its end (docs/books.md). Of longer bodies it hashes the first HashedBody octets. Whoever sends a message and whoever
+// receives it use the same one. The zero value takes nothing before Begin. It is not safe for concurrent use.
+type Digest struct {
 	hash    xxhash.Digest
 	size    int64 // canonical octets so far, without blank
 	blank   int64 // octets of the empty lines at the end so far
@@ -19,19 +26,22 @@ type digest struct {
 	dot     bool  // the line under way began with a dot that was taken out: with nothing behind it, it is the end
 	body    bool  // the header is over
 	chunks  bool  // no dots were stuffed in (RFC 3030)
-	wanted  bool
+	begun   bool
 	midline bool
 }
 
-// begin starts a message.
-func (d *digest) begin(chunks bool) {
-	*d = digest{wanted: true, chunks: chunks}
+// Begin starts a message, which comes with chunks by BDAT, where no dots are stuffed in.
+func (d *Digest) Begin(chunks bool) {
+	*d = Digest{begun: true, chunks: chunks}
 	d.hash.Reset()
 }
 
-// add takes octets as they came over the wire.
-func (d *digest) add(p []byte) {
-	if !d.wanted {
+// Begun reports whether a message was begun.
+func (d *Digest) Begun() bool { return d.begun }
+
+// Add takes octets as they go over the wire, cut anywhere; without a message it does nothing. After DATA the final dot may be among them.
+func (d *Digest) Add(p []byte) {
+	if !d.begun {
 		return
 	}
 	for len(p) > 0 {
@@ -60,7 +70,7 @@ func (d *digest) add(p []byte) {
 }
 
 // plain takes the line that ends at n, which has content and ends in CRLF, and those like it behind it. It returns how much it took.
-func (d *digest) plain(p []byte, n int) int {
+func (d *Digest) plain(p []byte, n int) int {
 	end := n + 1
 	for end < len(p) && (p[end] != '.' || d.chunks) {
 		next := bytes.IndexByte(p[end:], '\n')
@@ -78,7 +88,7 @@ func (d *digest) plain(p []byte, n int) int {
 }
 
 // part takes a part of a line without its LF.
-func (d *digest) part(p []byte) {
+func (d *Digest) part(p []byte) {
 	if len(p) == 0 {
 		return
 	}
@@ -92,7 +102,7 @@ func (d *digest) part(p []byte) {
 }
 
 // content takes octets of a line.
-func (d *digest) content(p []byte) {
+func (d *Digest) content(p []byte) {
 	if len(p) == 0 {
 		return
 	}
@@ -107,7 +117,7 @@ func (d *digest) content(p []byte) {
 }
 
 // endLine ends the line under way.
-func (d *digest) endLine() {
+func (d *Digest) endLine() {
 	switch {
 	case !d.body:
 		d.body = !d.text && !d.dot
@@ -119,15 +129,15 @@ func (d *digest) endLine() {
 	d.text, d.cr, d.dot, d.midline = false, false, false, false
 }
 
-func (d *digest) write(p []byte) {
-	if left := event.HashedBody - d.size; left > 0 {
+func (d *Digest) write(p []byte) {
+	if left := HashedBody - d.size; left > 0 {
 		_, _ = d.hash.Write(p[:min(int64(len(p)), left)])
 	}
 	d.size += int64(len(p))
 }
 
-// finish ends the message, of which no line may be left open but one without CRLF, which is as if it had it.
-func (d *digest) finish() {
+// Finish ends the message and returns the hash and the length of its canonical body. A last line without CRLF is as if it had it.
+func (d *Digest) Finish() (hash uint64, size int64) {
 	if d.midline && (d.text || d.cr) {
 		if d.cr {
 			d.content(cr)
@@ -137,4 +147,5 @@ func (d *digest) finish() {
 		}
 		d.midline = false
 	}
+	return d.hash.Sum64(), d.size
 }

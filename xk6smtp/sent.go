@@ -1,0 +1,113 @@
+package xk6smtp
+
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+// claimant claims the messages of one client, one after the other.
+type claimant struct {
+	claim reconcile.Claim // of the message under way
+	rows  []byte
+}
+
+// maxRows is how many octets of rows are put together: those of a message with very many recipients go out in parts.
+const maxRows = 64 << 10
+
+// claims reports whether somebody wants to know what is sent.
+func (c *smtpClient) claims() bool { return c.module.root.sent != nil }
+
+// claimed is what the claims of a message have in common.
+func (c *smtpClient) claimed(m *message, token, fresh, idDomain string, wire *client.Message, now time.Time) {
+	facts := m.factsOf(wire.Body)
+	claim := &c.claimant.claim
+	*claim = reconcile.Claim{
+		Token: token, Sender: wire.From, HasSender: true, Run: c.module.root.tokens.run, StormID: token, MessageID: facts.messageID,
+		Hashed: true, Body: facts.hash, Size: facts.size, EightBit: facts.eightBit, Ack: reconcile.AckUnknown, Sent: now,
+	}
+	if !m.messageID {
+		claim.MessageID = "<" + fresh + "@" + idDomain + ">"
+	}
+	if dsn := wire.DSN; dsn != nil {
+		claim.Notify = dsn.Notify
+		if dsn.EnvID != "" {
+			claim.Token = dsn.EnvID
+		}
+	}
+}
+
+// claimBefore claims what is about to be sent: a server may take it, and nobody live to hear of it.
+func (c *smtpClient) claimBefore(to []string) {
+	for _, rcpt := range to {
+		c.claimRow(rcpt)
+	}
+	c.module.root.sent.save(c.claimant.rows)
+	c.claimant.rows = c.claimant.rows[:0]
+}
+
+// claimAfter tells what became of it: for each recipient the reply that decided. Where none did, the row before stands.
+func (c *smtpClient) claimAfter(to []string, recipients []client.Recipient) {
+	c.claimant.claim.Replied = time.Now()
+	for i := range recipients {
+		reply := &recipients[i].Reply
+		if ack := ackOf(reply); ack != reconcile.AckUnknown {
+			c.claimant.claim.Ack, c.claimant.claim.Code = ack, int(reply.Code)
+			c.claimRow(to[i])
+		}
+	}
+	c.module.root.sent.add(c.claimant.rows)
+	c.claimant.rows = c.claimant.rows[:0]
+}
+
+func (c *smtpClient) claimRow(rcpt string) {
+	a := &c.claimant
+	a.claim.Recipient = rcpt
+	if a.rows = a.claim.Append(a.rows); len(a.rows) > maxRows {
+		c.module.root.sent.add(a.rows)
+		a.rows = a.rows[:0]
+	}
+}
+
+// ackOf says what a final reply lets a sender believe. A 2xx counts behind the body only: one to DATA means that no body is wanted, and who gets no
+// final reply, or one that is neither, knows nothing.
+func ackOf(reply *client.Reply) reconcile.Ack {
+	switch class := reply.Code.Class(); {
+	case class == 2 && reply.Phase == smtp.StageMessage:
+		return reconcile.AckYes
+	case class == 4 || class == 5:
+		return reconcile.AckNo
+	}
+	return reconcile.AckUnknown
+}
+
+// bodyFacts is what a claim says of a message as it is before each sending adds to its header.
+type bodyFacts struct {
+	hash      uint64
+	size      int64
+	eightBit  bool
+	messageID string // empty: it has none of its own
+}
+
+// factsOf returns them for a body of the message: its own, which is looked at once, or one whose fields were filled in.
+func (m *message) factsOf(body *client.Body) bodyFacts {
+	if body != m.body {
+		return newBodyFacts(body)
+	}
+	m.factsOnce.Do(func() { m.facts = newBodyFacts(body) })
+	return m.facts
+}
+
+func newBodyFacts(body *client.Body) (f bodyFacts) {
+	wire := body.Wire()
+	var d event.Digest
+	d.Begin(false)
+	d.Add(wire)
+	f.hash, f.size = d.Finish()
+	f.eightBit = body.EightBit() && !isASCII(wire[headerLength(wire):])
+	f.messageID = ownValue(body, "Message-ID")
+	return f
+}
