@@ -1,0 +1,315 @@
+package relay_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	smtpserver "github.com/emersion/go-smtp"
+	"go.uber.org/goleak"
+
+	"github.com/smtpstorm/xk6-smtp/bench/queue"
+	"github.com/smtpstorm/xk6-smtp/bench/relay"
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/dsn"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a relay between a generator and a sink with a ledger; notifications come back to an address of their own.
+type rig struct {
+	t        *testing.T
+	ledger   string
+	sink     *sink.Server
+	relay    *relay.Relay
+	cfg      relay.Config
+	log      bytes.Buffer
+	returned mailbox
+	claims   []reconcile.Claim
+	minimal  time.Duration
+
+	unseenQueue bool // the judge gets no listings
+	listings    [][]byte
+}
+
+// mailbox keeps the messages that are sent to it.
+type mailbox struct {
+	mu       sync.Mutex
+	messages [][]byte
+}
+
+// Data implements smtpserver.Session.
+func (b *mailbox) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages = append(b.messages, text)
+	return err
+}
+
+// Mail, Rcpt, Reset and Logout implement smtpserver.Session.
+func (b *mailbox) Mail(string, *smtpserver.MailOptions) error { return nil }
+func (b *mailbox) Rcpt(string, *smtpserver.RcptOptions) error { return nil }
+func (b *mailbox) Reset()                                     {}
+func (b *mailbox) Logout() error                              { return nil }
+
+// open has the mailbox take messages at an address.
+func (b *mailbox) open(t *testing.T) (address string) {
+	t.Helper()
+	server := smtpserver.NewServer(smtpserver.BackendFunc(func(*smtpserver.Conn) (smtpserver.Session, error) { return b, nil }))
+	server.EnableDSN = true
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+// quick is a policy in which a storm lasts seconds.
+func quick() queue.Policy {
+	return queue.Policy{First: 100 * time.Millisecond, Factor: 2, Max: 400 * time.Millisecond, Jitter: 0.2, Minimal: 100 * time.Millisecond, Lifetime: time.Minute, Concurrency: 10}
+}
+
+// start starts sink and relay.
+func start(t *testing.T, plan string, lies ...relay.Lie) *rig {
+	t.Helper()
+	r := &rig{t: t, ledger: filepath.Join(t.TempDir(), "ledger.jsonl"), minimal: quick().Minimal}
+	r.sink = sinktest.Start(t, sinktest.WithPlan(plan), sinktest.With(func(cfg *sink.Config) {
+		cfg.Ledger = sink.LedgerConfig{Path: r.ledger, Durability: event.Batch}
+		cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}}
+	}))
+	r.cfg = relay.Config{
+		Listen: "127.0.0.1:0", NextHop: r.sink.Addr("").String(), ReturnPath: r.returned.open(t), Policy: quick(), Timeout: 20 * time.Second,
+		Seed: 7, Lies: lies, Log: &r.log,
+	}
+	r.startRelay()
+	return r
+}
+
+func (r *rig) startRelay() {
+	r.t.Helper()
+	var err error
+	if r.relay, err = relay.Start(r.cfg); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = r.relay.Close() })
+}
+
+// mail is a message to be sent: what a test cares for.
+type mail struct {
+	to     []string
+	notify string
+}
+
+// to returns n messages with a recipient each, in a domain that plans match.
+func to(domain string, n int) []mail {
+	out := make([]mail, n)
+	for i := range out {
+		out[i].to = []string{fmt.Sprintf("r%d@%s.test", i, domain)}
+	}
+	return out
+}
+
+// send submits messages over a few connections, and claims them.
+func (r *rig) send(mails ...mail) {
+	r.t.Helper()
+	const connections = 4
+	first := len(r.claims)
+	for i, m := range mails {
+		for _, to := range m.to {
+			token := fmt.Sprintf("run1-%d", first+i)
+			body := fmt.Sprintf("token %s\r\nfirst line\r\n.a dot\r\n", token)
+			r.claims = append(r.claims, reconcile.Claim{
+				Token: token, Recipient: to, Sender: "load@src.test", HasSender: true, Run: "run1", StormID: token, MessageID: "<" + token + "@src.test>",
+				Hashed: true, Body: xxhash.Sum64String(body), Size: int64(len(body)), Notify: m.notify, Sent: time.Now(),
+			})
+		}
+	}
+	var work sync.WaitGroup
+	for k := range connections {
+		work.Go(func() { r.submit(mails, first, k, connections) })
+	}
+	work.Wait()
+	if r.t.Failed() {
+		r.t.FailNow()
+	}
+}
+
+// submit sends each step-th of the messages, from the k-th on.
+func (r *rig) submit(mails []mail, first, k, step int) {
+	cfg := client.Config{Address: r.relay.Addr(), Dialer: &net.Dialer{}, Timeouts: client.AllTimeouts(30 * time.Second), Now: time.Now}
+	var greeting client.Greeting
+	conn, err := client.Connect(r.t.Context(), &cfg, nobody{}, &greeting)
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	defer conn.Close()
+	var result client.Result
+	for i := k; i < len(mails); i += step {
+		token := fmt.Sprintf("run1-%d", first+i)
+		text := fmt.Sprintf("X-Storm-Id: %s\r\nMessage-ID: <%s@src.test>\r\nSubject: a test\r\n folded\r\n\r\ntoken %s\r\nfirst line\r\n.a dot\r\n", token, token, token)
+		m := client.Message{
+			From: "load@src.test", To: mails[i].to, Body: client.NewBody([]byte(text)), DSN: &client.DSN{EnvID: token, Notify: mails[i].notify, ORcptSelf: true},
+		}
+		if err := conn.Send(r.t.Context(), &m, &result); err != nil || result.Recipients[0].Reply.Code != 250 {
+			r.t.Errorf("submitting: %v %+v", err, result.Recipients)
+			return
+		}
+	}
+	if _, err := conn.Quit(r.t.Context()); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+// Reply and Lost implement client.Observer.
+func (nobody) Reply(smtp.Stage, smtp.Code, smtp.Enhanced) {}
+func (nobody) Lost(smtp.Stage, *client.Error)             {}
+
+// until waits for a condition.
+func (r *rig) until(what string, holds func() bool) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 60*time.Second)
+	defer cancel()
+	for tick := time.NewTicker(5 * time.Millisecond); !holds(); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			r.t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// drain waits until the relay holds nothing, and stops all.
+func (r *rig) drain() {
+	r.t.Helper()
+	r.until("the relay has nothing left", func() bool { return r.relay.Depth() == 0 })
+	r.stop()
+}
+
+// stop lists the queue in both forms and ends relay and sink.
+func (r *rig) stop() {
+	r.t.Helper()
+	var ours, postqueue bytes.Buffer
+	if err := r.relay.WriteQueue(&ours); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.relay.WritePostqueue(&postqueue); err != nil {
+		r.t.Fatal(err)
+	}
+	r.listings = [][]byte{ours.Bytes(), postqueue.Bytes()}
+	if err := r.relay.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.until("the sink has no connection", func() bool { return r.sink.Stats().Open == 0 })
+	if err := r.sink.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// judge returns what the judge says: fates, findings and the exit status.
+func (r *rig) judge(incidents ...reconcile.Incident) string {
+	r.t.Helper()
+	j := reconcile.New(reconcile.Options{MinimalBackoff: r.minimal})
+	check := func(err error) {
+		r.t.Helper()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for i := range r.claims {
+		check(j.Claim(&r.claims[i]))
+	}
+	file, err := os.Open(r.ledger)
+	check(err)
+	defer func() { _ = file.Close() }()
+	l := j.Ledger()
+	_, err = ledger.Each(ledger.Input{Name: r.ledger, R: file}, l.Row)
+	check(err)
+	for i, listing := range r.listings {
+		if r.unseenQueue {
+			break
+		}
+		j.Listing(time.Now().Add(time.Duration(i)*5*time.Second), false)
+		check(reconcile.ReadQueue(bytes.NewReader(listing), "queue", j.Queued))
+	}
+	j.KnowNotifications()
+	r.returned.mu.Lock()
+	defer r.returned.mu.Unlock()
+	for _, text := range r.returned.messages {
+		told, err := dsn.Parse(bytes.NewReader(text))
+		check(err)
+		for i := range told {
+			check(j.Notify(&told[i]))
+		}
+	}
+	check(reconcile.ReadLog(&r.log, "mta.jsonl", j.Log))
+	for i := range incidents {
+		j.Incident(&incidents[i])
+	}
+	result, err := j.Finish(nil)
+	check(err)
+	var said []string
+	for f, n := range result.Fates {
+		if n > 0 {
+			said = append(said, fmt.Sprintf("%d %v", n, reconcile.Fate(f)))
+		}
+	}
+	for _, f := range result.Findings {
+		said = append(said, fmt.Sprintf("%v %s %d", f.Severity, f.Kind, f.Units))
+		for _, e := range f.Evidence[:min(len(f.Evidence), 3)] {
+			r.t.Logf("%s: %+v", f.Kind, e)
+		}
+	}
+	r.t.Log(result.Verdict.Sentence, result.Lacking)
+	return strings.Join(append(said, fmt.Sprintf("exit %d", result.Verdict.Exit)), ", ")
+}
+
+// want compares what the judge says.
+func (r *rig) want(want string, incidents ...reconcile.Incident) {
+	r.t.Helper()
+	if got := r.judge(incidents...); got != want {
+		r.t.Errorf("the judge says\n%s, want\n%s", got, want)
+	}
+	var ordered []string
+	for _, l := range r.cfg.Lies {
+		n := r.relay.Told()[l.Kind]
+		victims := l.Count
+		if strings.HasPrefix(string(l.Kind), "swap-") {
+			victims *= 2
+		}
+		if n != victims {
+			ordered = append(ordered, fmt.Sprintf("%s: %d, want %d", l.Kind, n, victims))
+		}
+	}
+	if slices.Sort(ordered); len(ordered) > 0 {
+		r.t.Errorf("lies were told another number of times: %v", ordered)
+	}
+}
