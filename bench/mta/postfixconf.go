@@ -8,11 +8,16 @@ import (
 	"time"
 )
 
+// minimalBackoff is the default pause before the first retry. Postfix takes a message up again a second early at most, and its queue manager
+// must not meet the agent that has just deferred it: one whose file is still locked is "skipped, still being delivered" and put
+// aside for a minute.
+const minimalBackoff = 3 * time.Second
+
 // Policy is the retry policy of an instance. Zero values mean the default in each field's comment. Postfix counts in whole
 // seconds, of which one is its shortest queue_run_delay.
 type Policy struct {
 	QueueRunDelay  time.Duration // how often the deferred queue is scanned; 1 s
-	MinimalBackoff time.Duration // the shortest pause between two attempts; 2 s
+	MinimalBackoff time.Duration // the shortest pause between two attempts; minimalBackoff
 	MaximalBackoff time.Duration // the longest; 16 s
 	TransportRetry time.Duration // how long a destination stays dead after it failed; 2 s
 	Lifetime       time.Duration // when a message that can't be delivered is returned; 10 min
@@ -26,7 +31,7 @@ func (p Policy) withDefaults() Policy {
 		}
 	}
 	set(&p.QueueRunDelay, time.Second)
-	set(&p.MinimalBackoff, 2*time.Second)
+	set(&p.MinimalBackoff, minimalBackoff)
 	set(&p.MaximalBackoff, 16*time.Second)
 	set(&p.TransportRetry, 2*time.Second)
 	set(&p.Lifetime, 10*time.Minute)
@@ -114,7 +119,7 @@ initial_destination_concurrency = {{if lt .Policy.Concurrency 5}}{{.Policy.Concu
 {{- define "master.cf"}}{{if .IPv6}}[{{.ListenHost}}]{{else}}{{.ListenHost}}{{end}}:{{.ListenPort}} inet n - n - - smtpd
 pickup    unix  n       -       n       60      1       pickup
 cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
+qmgr      unix  n       -       n       10      1       qmgr
 tlsmgr    unix  -       -       n       1000?   1       tlsmgr
 rewrite   unix  -       -       n       -       -       trivial-rewrite
 bounce    unix  -       -       n       -       0       bounce

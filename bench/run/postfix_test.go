@@ -43,7 +43,7 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	if d.Latency == nil || d.Latency.Count() != fakeMessages {
 		t.Errorf("latency %+v: want that of %d messages", d.Latency, fakeMessages)
 	}
-	if m := leg.Record.Provenance.MTA; m == nil || m.Name != "Postfix" || !strings.HasPrefix(m.Version, "3.") || !strings.Contains(m.Config, "minimal_backoff_time = 2s") {
+	if m := leg.Record.Provenance.MTA; m == nil || m.Name != "Postfix" || !strings.HasPrefix(m.Version, "3.") || !strings.Contains(m.Config, "minimal_backoff_time = 3s") {
 		t.Errorf("provenance of the MTA: %+v", m)
 	}
 	for _, name := range []string{"mta.json", "sink-mta.json", "postfix-mail.log"} {

@@ -42,7 +42,7 @@ func (l load) ramp() (rise, steady time.Duration) {
 
 // mtaRetries let a private Postfix drain a mild storm within seconds.
 var mtaRetries = mta.Policy{
-	QueueRunDelay: time.Second, MinimalBackoff: 2 * time.Second, MaximalBackoff: 4 * time.Second, TransportRetry: 2 * time.Second,
+	QueueRunDelay: time.Second, MinimalBackoff: 3 * time.Second, MaximalBackoff: 4 * time.Second, TransportRetry: 2 * time.Second,
 }
 
 //go:embed mta.js
