@@ -37,7 +37,7 @@ func (s *Server) newRecorder(shard int) *recorder {
 }
 
 // Decided implements session.Recorder.
-func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, v *fault.View) {
+func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, _ smtp.Enhanced, v *fault.View) {
 	r.shard.Cell(stage, d).Decided()
 	if d.Rule != nil && d.Rule.Repeats() {
 		r.metrics.Drawn(d)
@@ -48,11 +48,16 @@ func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, v *fault.View) {
 }
 
 // Replied implements session.Recorder.
-func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fault.View) {
 	c := r.shard.Cell(stage, d)
 	c.Replied()
 	r.peer.unread.add(c)
 	r.replied = true
+}
+
+// Struck implements session.Recorder.
+func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
+	r.shard.Cell(stage, d).Struck()
 }
 
 // Attempt implements session.Recorder.
@@ -66,9 +71,11 @@ func (r *recorder) Attempt(a *session.Attempt) {
 	}
 	end := metrics.Unanswered
 	switch {
+	case a.Delivered: // whatever the client was told
+		end = metrics.Delivered
 	case a.Ending != session.EndReply || !a.ReplySent:
 	case a.Code.Class() == 2 && a.Stage == smtp.StageMessage:
-		end = metrics.Delivered
+		end = metrics.Discarded
 	case a.Code.Temporary():
 		end = metrics.Deferred
 	case a.Code.Permanent():

@@ -49,9 +49,10 @@ type Sink struct {
 // Attempts counts RCPT commands by their final result.
 type Attempts struct {
 	Delivered  uint64 `json:"delivered"`
-	Deferred   uint64 `json:"deferred"`   // 4xx, at whatever stage
-	Bounced    uint64 `json:"bounced"`    // 5xx, at whatever stage
-	Unanswered uint64 `json:"unanswered"` // the connection ended before the final reply
+	Deferred   uint64 `json:"deferred"`            // 4xx, at whatever stage
+	Bounced    uint64 `json:"bounced"`             // 5xx, at whatever stage
+	Unanswered uint64 `json:"unanswered"`          // the connection ended before the final reply
+	Discarded  uint64 `json:"discarded,omitempty"` // told 2xx, and thrown away as planned
 }
 
 // PhaseCount is what was decided in one phase of a storm.

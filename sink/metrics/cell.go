@@ -9,8 +9,8 @@ import (
 
 // Cell counts one kind of reply in one shard. Its methods are safe for concurrent use.
 type Cell struct {
-	decided, replied, unread atomic.Uint64
-	key                      cellKey
+	decided, replied, unread, struck atomic.Uint64
+	key                              cellKey
 }
 
 // cellKey is a kind of reply: what a client can see of it, and why it was given. It holds no pointer, so that what a plan has left
@@ -35,16 +35,20 @@ func (c *Cell) Replied() { c.replied.Add(1) }
 // read them.
 func (c *Cell) Unread(n uint64) { c.unread.Add(n) }
 
+// Struck counts a fault of the decision that happened and that no reply carries.
+func (c *Cell) Struck() { c.struck.Add(1) }
+
 // move adds what the cell has counted to another, and empties it.
 func (c *Cell) move(to *Cell) {
 	to.unread.Add(c.unread.Swap(0))
+	to.struck.Add(c.struck.Swap(0))
 	replied := c.replied.Swap(0) // first, as in counts.add
 	to.decided.Add(c.decided.Swap(0))
 	to.replied.Add(replied)
 }
 
 // counts is the merged value of the same cell of several shards.
-type counts struct{ decided, replied, unread uint64 }
+type counts struct{ decided, replied, unread, struck uint64 }
 
 func (c *counts) add(o *Cell) {
 	// Replied is read first: a reply is decided before it is handed over, and so no reader sees more of the latter. A reader that was
@@ -57,6 +61,7 @@ func (c *counts) add(o *Cell) {
 		}
 	}
 	c.unread += o.unread.Load()
+	c.struck += o.struck.Load()
 	c.replied += replied
 	c.decided += decided
 }

@@ -171,7 +171,7 @@ func (s *cells) fold(rules []fault.RuleID) {
 	}
 	for _, r := range append(gone, s.leaving...) {
 		for i := range r.cells {
-			if c := &r.cells[i]; c.decided.Load() > 0 || c.replied.Load() > 0 || c.unread.Load() > 0 {
+			if c := &r.cells[i]; c.decided.Load() > 0 || c.replied.Load() > 0 || c.unread.Load() > 0 || c.struck.Load() > 0 {
 				c.move(s.foldedCell(c.key))
 			}
 		}

@@ -22,7 +22,7 @@ func TestDestinations(t *testing.T) {
 	if !slices.Equal(got.Destinations, want) {
 		t.Errorf("destinations %+v, want %+v", got.Destinations, want)
 	}
-	if all := (AttemptCounts{1, 1, 1, 1}); got.Attempts != all {
+	if all := (AttemptCounts{Delivered: 1, Deferred: 1, Bounced: 1, Unanswered: 1}); got.Attempts != all {
 		t.Errorf("attempts in all %+v, want %+v", got.Attempts, all)
 	}
 }

@@ -95,10 +95,11 @@ type End uint8
 
 // The ends of an attempt: one RCPT command ends in exactly one of them.
 const (
-	Delivered  End = iota // a positive final reply was handed over for writing
+	Delivered  End = iota // the message counts as accepted: after a positive final reply, unless a fault has it otherwise
 	Deferred              // 4xx, at whatever stage
 	Bounced               // 5xx, at whatever stage
 	Unanswered            // the connection ended before the final reply
+	Discarded             // a positive final reply was handed over, and a fault threw the message away
 	numEnds
 )
 

@@ -37,6 +37,7 @@ type OutcomeCount struct {
 	Fault       string        `json:"fault,omitempty"` // what is done besides the reply and its delay
 	Probability float64       `json:"probability"`
 	Injected    uint64        `json:"injected"`           // decided, whatever became of it
+	Struck      uint64        `json:"struck,omitempty"`   // times its fault happened: one in a body or a handshake may not, and at bdat it may without a reply
 	Distinct    uint64        `json:"distinct,omitempty"` // of RuleCount.DistinctKeys
 }
 
@@ -68,6 +69,7 @@ type AttemptCounts struct {
 	Deferred   uint64 `json:"deferred"`
 	Bounced    uint64 `json:"bounced"`
 	Unanswered uint64 `json:"unanswered"`
+	Discarded  uint64 `json:"discarded,omitempty"` // told 2xx, and thrown away as planned
 }
 
 // Snapshot is the merged value of all shards.
@@ -106,7 +108,7 @@ func (m *Set) Snapshot() *Snapshot {
 		}
 		k := InFlightCount{Stage: key.stage, Code: key.code, Enhanced: key.enhanced}
 		f := inFlight[k]
-		inFlight[k] = counts{f.decided + n.decided, f.replied + n.replied, f.unread + n.unread}
+		inFlight[k] = counts{decided: f.decided + n.decided, replied: f.replied + n.replied, unread: f.unread + n.unread}
 		if key.by == Other && key.rule == (fault.RuleID{}) {
 			out.Folded.Replies += n.decided
 		}
@@ -124,10 +126,11 @@ func (m *Set) Snapshot() *Snapshot {
 	m.mu.Lock()
 	rules, phases := slices.Clone(m.rules), slices.Clone(m.phases)
 	m.mu.Unlock()
-	drawn := map[ruleOutcome]uint64{}
+	drawn := map[ruleOutcome]counts{}
 	for key, n := range cells {
 		if key.rule != (fault.RuleID{}) {
-			drawn[ruleOutcome{key.rule, key.outcome}] += n.decided
+			o := ruleOutcome{key.rule, key.outcome}
+			drawn[o] = counts{decided: drawn[o].decided + n.decided, struck: drawn[o].struck + n.struck}
 		}
 	}
 	for _, k := range rules {
@@ -206,15 +209,21 @@ type ruleOutcome struct {
 	outcome int
 }
 
-func countRule(k knownRule, drawn map[ruleOutcome]uint64) RuleCount {
+func countRule(k knownRule, drawn map[ruleOutcome]counts) RuleCount {
 	rule := k.rule
 	r := RuleCount{Name: rule.Name, Stage: rule.Stage, Phase: rule.Phase}
 	fresh := newRuleCells(rule)
 	for i := range rule.Outcomes {
 		o := &rule.Outcomes[i]
 		n := drawn[ruleOutcome{k.id, i}]
-		r.Occurrences += n
-		c := OutcomeCount{Code: fresh.cells[i].key.code, Enhanced: fresh.cells[i].key.enhanced, Fault: o.Fault, Probability: o.Probability, Injected: n}
+		r.Occurrences += n.decided
+		c := OutcomeCount{Code: fresh.cells[i].key.code, Enhanced: fresh.cells[i].key.enhanced, Fault: o.Fault, Probability: o.Probability, Injected: n.decided}
+		switch {
+		case o.Body != fault.BodyFault{}, o.TLS != fault.TLSNone:
+			c.Struck = n.struck
+		case o.Faulty:
+			c.Struck = n.decided
+		}
 		if o.Unsent() {
 			c.Code, c.Enhanced = 0, smtp.Enhanced{}
 		}
@@ -244,7 +253,7 @@ func (m *Set) merge() map[cellKey]counts {
 }
 
 func attemptCounts(n *[numEnds]uint64) AttemptCounts {
-	return AttemptCounts{Delivered: n[Delivered], Deferred: n[Deferred], Bounced: n[Bounced], Unanswered: n[Unanswered]}
+	return AttemptCounts{Delivered: n[Delivered], Deferred: n[Deferred], Bounced: n[Bounced], Unanswered: n[Unanswered], Discarded: n[Discarded]}
 }
 
 func (a *AttemptCounts) add(b AttemptCounts) {
@@ -252,6 +261,7 @@ func (a *AttemptCounts) add(b AttemptCounts) {
 	a.Deferred += b.Deferred
 	a.Bounced += b.Bounced
 	a.Unanswered += b.Unanswered
+	a.Discarded += b.Discarded
 }
 
 func (m *Set) lateness() *Distribution {

@@ -20,8 +20,9 @@ var stormFlags = []string{"--seed", "7", "--reply", "mail=250:98,451:2", "--repl
 // tally is a Recorder that only counts.
 type tally struct{ decided, replied, attempts, delivered, rest int }
 
-func (c *tally) Decided(smtp.Stage, *fault.Decision, *fault.View) { c.decided++ }
-func (c *tally) Replied(smtp.Stage, *fault.Decision, *fault.View) { c.replied++ }
+func (c *tally) Decided(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { c.decided++ }
+func (c *tally) Replied(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { c.replied++ }
+func (c *tally) Struck(smtp.Stage, *fault.Decision, *fault.View)                 {}
 func (c *tally) Attempt(a *session.Attempt) {
 	c.attempts++
 	if a.Delivered {

@@ -72,9 +72,7 @@ func (s *Session) settleData(r *smtp.Reply) {
 		s.tx.scanner.Reset()
 		s.state, s.work.bodyOpened = stateData, true
 		s.capture(false)
-		if f := s.work.faults; f != nil {
-			s.lieInWait(&f.Body, s.verdict())
-		}
+		s.beginBody(smtp.StageData, &s.work.decision)
 	case s.tx != nil:
 		s.noteRefusal(smtp.StageData, r)
 	}
@@ -90,7 +88,7 @@ func (s *Session) openVessel() {
 func (s *Session) feedData(p []byte) int {
 	tx := s.tx
 	s.bodyBegun()
-	p = tx.ambush.limit(p)
+	p = tx.fault.limit(p)
 	n, done := tx.scanner.Scan(p)
 	tx.header.add(p[:n])
 	tx.digest.Add(p[:n])
@@ -111,7 +109,7 @@ func (s *Session) endBody() {
 	if tx.scanner.EightBit() && tx.body != smtp.Body8BitMIME && !tx.smtputf8 {
 		s.lasting().eightBit++
 	}
-	tx.ambush.set = false
+	tx.fault.pending = false
 	s.state = stateCommand
 	s.recordMessage()
 	if s.cfg.LMTP && len(tx.recipients) > 0 {
@@ -193,7 +191,7 @@ func (s *Session) bdat(args []byte) {
 		if s.tx.size == 0 {
 			s.capture(true)
 		}
-		s.lieInWaitForChunk()
+		s.beginChunk()
 	}
 	if size == 0 && s.state == stateChunk && !s.paused() {
 		s.endChunk()
@@ -221,7 +219,7 @@ func (s *Session) feedChunk(p []byte) int {
 	x := s.extra
 	n := int(min(x.chunkLeft, int64(len(p))))
 	if tx := s.tx; tx != nil && !tx.doomed {
-		n = len(tx.ambush.limit(p[:n]))
+		n = len(tx.fault.limit(p[:n]))
 		tx.size += int64(n)
 		tx.header.add(p[:n])
 		tx.digest.Add(p[:n])
@@ -239,7 +237,7 @@ func (s *Session) endChunk() {
 	s.state = stateCommand
 	err := s.chunkError()
 	if s.tx != nil {
-		s.tx.chunked, s.tx.ambush.set = true, false
+		s.tx.chunked, s.tx.fault.pending = true, false
 	}
 	switch {
 	case err != nil:

@@ -32,7 +32,7 @@ type ledger struct {
 	ended     bool
 }
 
-func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fault.View) {
 	if s == smtp.StageMail {
 		l.stalled = false
 	}
@@ -49,7 +49,13 @@ func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ *fault.View) {
 	l.waiting++
 }
 
-func (l *ledger) Replied(_ smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (l *ledger) Struck(_ smtp.Stage, d *fault.Decision, _ *fault.View) {
+	if d.Chosen == nil || d.Chosen.Body == (fault.BodyFault{}) && d.Chosen.TLS == fault.TLSNone {
+		l.t.Fatalf("struck by no fault: %+v", d)
+	}
+}
+
+func (l *ledger) Replied(_ smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fault.View) {
 	if l.waiting--; l.waiting < 0 {
 		l.t.Fatalf("a reply that nobody decided: %v", d.Reply)
 	}

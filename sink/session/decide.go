@@ -194,14 +194,9 @@ func (s *Session) countConnection() {
 }
 
 // verdict says who made the decision under way.
-func (s *Session) verdict() (v Verdict) {
-	s.judge(&v)
-	return v
-}
+func (s *Session) verdict() Verdict { return verdictOf(&s.work.decision) }
 
-// judge sets v, which is zero, to the verdict.
-func (s *Session) judge(v *Verdict) {
-	d := &s.work.decision
+func verdictOf(d *fault.Decision) (v Verdict) {
 	v.Cause = d.Cause
 	switch {
 	case d.Limit != nil:
@@ -212,6 +207,7 @@ func (s *Session) judge(v *Verdict) {
 	if d.Chosen != nil {
 		v.Fault = d.Chosen.Fault
 	}
+	return v
 }
 
 // settle makes the state follow from the reply that was sent, whoever decided it.

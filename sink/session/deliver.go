@@ -9,6 +9,12 @@ import (
 
 // deliver gives the reply that was decided, at once or after its delay.
 func (s *Session) deliver(stage smtp.Stage) {
+	s.decided(stage)
+	s.give()
+}
+
+// decided notes that the reply to an occurrence of the stage was decided.
+func (s *Session) decided(stage smtp.Stage) {
 	w := s.work
 	w.spent += s.workOf(stage)
 	if w.described {
@@ -19,13 +25,18 @@ func (s *Session) deliver(stage smtp.Stage) {
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults
 		s.misspeak(stage)
-		if !s.hasRow(stage) {
+		if c.Body == (fault.BodyFault{}) && !s.hasRow(stage) { // one in a body may never strike
 			s.lasting().by = s.verdict()
 		}
 	}
 	if r := s.env.Recorder; r != nil {
-		r.Decided(stage, &w.decision, s.view)
+		r.Decided(stage, &w.decision, s.enhancedOf(stage, w.decision.Reply), s.view)
 	}
+}
+
+// give gives the reply, at once or after its delay.
+func (s *Session) give() {
+	w := s.work
 	if w.decision.Delay > 0 {
 		s.wait = waitDelay
 		s.due = w.now + w.decision.Delay
@@ -88,7 +99,7 @@ func (s *Session) send() {
 func (s *Session) replied() {
 	w := s.work
 	if r := s.env.Recorder; r != nil {
-		r.Replied(w.stage, &w.decision, s.view)
+		r.Replied(w.stage, &w.decision, s.enhancedOf(w.stage, w.decision.Reply), s.view)
 	}
 	s.noteReply(w.stage, w.decision.Reply)
 	if final(w.stage, w.decision.Reply) {

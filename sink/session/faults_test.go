@@ -18,14 +18,16 @@ import (
 
 // verdicts is a Recorder that writes down who decided what, one short line for each row.
 type verdicts struct {
+	struck            int
 	rows              []string
 	decided, replied  int
 	attempts, pending int
 	connection        session.Connection
 }
 
-func (v *verdicts) Decided(smtp.Stage, *fault.Decision, *fault.View) { v.decided++ }
-func (v *verdicts) Replied(smtp.Stage, *fault.Decision, *fault.View) { v.replied++ }
+func (v *verdicts) Decided(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { v.decided++ }
+func (v *verdicts) Replied(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { v.replied++ }
+func (v *verdicts) Struck(smtp.Stage, *fault.Decision, *fault.View)                 { v.struck++ }
 
 func (v *verdicts) Attempt(a *session.Attempt) {
 	row := fmt.Sprintf("<%s> %v at %v", a.Recipient, a.Ending, a.Stage)

@@ -14,9 +14,13 @@ import (
 type Recorder interface {
 	// Decided tells that an occurrence of the stage got its outcome, in view v, which is nil without a plan. d.Reply is never nil: it
 	// is the reply that will be sent, or, when the outcome has a fault that keeps it (fault.Faults.Unsent), the one that will not.
-	Decided(s smtp.Stage, d *fault.Decision, v *fault.View)
+	// e is its enhanced status code as it stands on the wire: zero where the session has none to give.
+	Decided(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View)
 	// Replied tells that this reply was handed to the driver for writing: its end is part of the next write effect.
-	Replied(s smtp.Stage, d *fault.Decision, v *fault.View)
+	Replied(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View)
+	// Struck tells that a fault of d happened that no reply carries: in a body or a chunk, or in a TLS handshake. d.Reply is nil where
+	// nothing but the plain reply was decided.
+	Struck(s smtp.Stage, d *fault.Decision, v *fault.View)
 	// Attempt is called exactly once for each RCPT command, when its fate is known; with Config.Commit, those that a positive
 	// reply after the body decides come once more before, as if that reply had been sent: see Attempt.Commit.
 	Attempt(a *Attempt)

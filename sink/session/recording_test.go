@@ -19,19 +19,32 @@ type recording struct {
 	rows     []string // attempts, transactions and the connection
 	replies  []string // what was decided and replied
 	inFlight int
+	enhanced []toldReply
 }
 
-func (r *recording) Decided(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+// toldReply is a reply as a recorder is told of it.
+type toldReply struct {
+	code     smtp.Code
+	enhanced smtp.Enhanced
+}
+
+func (r *recording) Decided(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, _ *fault.View) {
+	r.enhanced = append(r.enhanced, toldReply{d.Reply.Code, e})
 	r.inFlight++
 	r.replies = append(r.replies, fmt.Sprintf("decided %v %d %v", s, d.Reply.Code, d.Cause))
 }
 
-func (r *recording) Replied(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (r *recording) Replied(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, _ *fault.View) {
+	r.enhanced = append(r.enhanced, toldReply{d.Reply.Code, e})
 	r.inFlight--
 	r.replies = append(r.replies, fmt.Sprintf("replied %v %d %v", s, d.Reply.Code, d.Cause))
 }
 
 func since(t time.Time) time.Duration { return t.Sub(sinktest.Epoch) }
+
+func (r *recording) Struck(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+	r.replies = append(r.replies, fmt.Sprintf("struck %v %s", s, d.Chosen.Fault))
+}
 
 func (r *recording) Attempt(a *session.Attempt) {
 	row := fmt.Sprintf("attempt <%s> -> <%s> n=%d token=%s %v..%v: %v at %v", a.Sender, a.Recipient, a.N, a.Token,

@@ -44,7 +44,7 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 		a.ORCPT = s.tx.bytes(w.orcpt)
 	}
 	a.Cut = !sent && s.cut()
-	s.judge(&a.Verdict)
+	a.Verdict = s.verdict()
 	s.env.Recorder.Attempt(a)
 }
 
@@ -61,9 +61,9 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	a := s.newAttempt() // the rows differ in their recipients only
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, s.enhancedOf(smtp.StageMessage, r), true
 	a.Delivered, a.Commit = delivered, c
-	s.judge(&a.Verdict)
-	if stopped := &s.tx.ambush; a.Fault == "" && stopped.stop && !stopped.set {
-		a.Fault = stopped.by.Fault
+	a.Verdict = s.verdict()
+	if b := &s.tx.fault; a.Fault == "" && b.struck {
+		a.Fault = b.decision.Chosen.Fault
 	}
 	for i := from; i < to; i++ {
 		s.fillRecipient(a, i)

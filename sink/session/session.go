@@ -345,7 +345,7 @@ func (s *Session) lost(err error) {
 	case s.state == stateHeld:
 		reason = ClosedByFault
 	case s.wait == waitReading:
-		s.blame(s.tx.ambush.by)
+		s.blame(verdictOf(&s.tx.fault.decision))
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)

@@ -37,11 +37,7 @@ func (s *Session) settleStartTLS(r *smtp.Reply) {
 
 // greetSecurely begins the handshake that comes before the greeting, which is decided already.
 func (s *Session) greetSecurely() {
-	w := s.work
-	w.stage, w.faults = smtp.StageConnect, nil
-	if c := w.decision.Chosen; c != nil && c.Faulty {
-		w.faults = &c.Faults
-	}
+	s.decided(smtp.StageConnect)
 	s.wait = waitGreeting
 	s.beginHandshake()
 }
@@ -50,7 +46,9 @@ func (s *Session) beginHandshake() {
 	x := s.more()
 	x.handshake, x.injected, x.tlsFault = true, false, fault.TLSNone
 	if f := s.work.faults; f != nil {
-		x.tlsFault = f.TLS
+		if x.tlsFault = f.TLS; f.TLS != fault.TLSNone {
+			s.strike(s.work.stage, &s.work.decision)
+		}
 	}
 	s.state = stateHandshake
 	s.due = s.work.now + s.cfg.maxHold()
@@ -92,7 +90,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	greet := s.wait == waitGreeting
 	s.resume()
 	if greet {
-		s.deliver(smtp.StageConnect)
+		s.give()
 	} else {
 		s.readView()
 	}

@@ -37,8 +37,8 @@ type transaction struct {
 	size     int64 // octets of the chunks of BDAT
 	chunk    int64 // octets of the last of them
 
-	refusal refusal // the last negative reply after RCPT
-	ambush  ambush  // what happens in mid-body
+	refusal refusal   // the last negative reply after RCPT
+	fault   bodyFault // what happens in mid-body
 
 	digest  event.Digest
 	header  header

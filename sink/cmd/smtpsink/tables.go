@@ -22,6 +22,9 @@ func counterTable(s *sink.Stats) string {
 	say("%d %s, %d %s, %d %s accepted in %.1f s; %d octets in, %d out", s.Connections, plural(s.Connections, "connection"),
 		s.Transactions, plural(s.Transactions, "transaction"), s.Messages, plural(s.Messages, "message"), s.Seconds, s.BytesIn, s.BytesOut)
 	say("recipients: %d delivered, %d deferred, %d bounced, %d unanswered", a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
+	if a.Discarded > 0 {
+		say("and %d told 2xx and thrown away as planned", a.Discarded)
+	}
 	if s.Ledger != nil {
 		say("ledger: %d %s, %d octets", s.Ledger.Rows, plural(s.Ledger.Rows, "row"), s.Ledger.Octets)
 		if n := s.Ledger.Lost; n > 0 {
@@ -137,7 +140,7 @@ func destinationsTable(all []metrics.DestinationCount) *text.Table {
 	}
 	total := func(d metrics.DestinationCount) uint64 {
 		a := d.Attempts
-		return a.Delivered + a.Deferred + a.Bounced + a.Unanswered
+		return a.Delivered + a.Deferred + a.Bounced + a.Unanswered + a.Discarded
 	}
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b metrics.DestinationCount) int { return cmp.Compare(total(b), total(a)) })
