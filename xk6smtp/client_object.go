@@ -30,6 +30,7 @@ type smtpClient struct {
 	header    []byte
 	date      dateLine
 	claimant  claimant
+	handLed   handLed
 	filled    client.Body // a message whose fields were filled in
 	cache     tagCache
 	lines     []client.TraceEntry // of the call under way
@@ -250,6 +251,7 @@ func (c *smtpClient) adopt(op *operation, conn *client.Conn) error {
 	}
 	c.conn = conn
 	c.sent = 0
+	c.handLed.reset()
 	c.hold(op)
 	if options := &op.state.Options; options.NoVUConnectionReuse.Bool || options.NoConnectionReuse.Bool {
 		c.iteration = op.ctx

@@ -121,7 +121,9 @@ func (c *smtpClient) envelope(method string, phase smtp.Stage, call sobek.Functi
 		}
 		return func(op *operation) answer {
 			return c.runCommand(op, phase, func(conn *client.Conn, ctx context.Context) (client.Reply, error) {
-				return say(conn, ctx, address, params)
+				reply, err := say(conn, ctx, address, params)
+				c.noteEnvelope(phase, address, params, reply)
+				return reply, err
 			})
 		}, nil
 	})
@@ -242,15 +244,15 @@ func (c *smtpClient) jsData(call sobek.FunctionCall) sobek.Value {
 			body = client.NewBody(text)
 		}
 		return func(op *operation) answer {
-			token := ""
+			sent := handBody{body: body, isLast: true}
 			var header []byte
 			if isMessage {
 				fresh := c.module.root.tokens.next()
-				var isFresh bool
-				token, isFresh = built.token(body, fresh)
+				token, isFresh := built.token(body, fresh)
+				sent.message, sent.token, sent.fresh = built, token, fresh
 				header = built.appendHeader(nil, built.idDomain, fresh, isFresh, new(dateLine).at(time.Now()))
 			}
-			return c.runTransfer(op, smtp.StageData, token, func(conn *client.Conn) (client.Transfer, error) {
+			return c.runTransfer(op, smtp.StageData, &sent, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Data(op.ctx, header, body)
 			})
 		}, nil
@@ -269,7 +271,7 @@ func (c *smtpClient) jsBdat(call sobek.FunctionCall) sobek.Value {
 			return err
 		}})
 		return func(op *operation) answer {
-			return c.runTransfer(op, smtp.StageBdat, "", func(conn *client.Conn) (client.Transfer, error) {
+			return c.runTransfer(op, smtp.StageBdat, &handBody{chunk: chunk, isLast: last}, func(conn *client.Conn) (client.Transfer, error) {
 				return conn.Bdat(op.ctx, chunk, last)
 			})
 		}, err
@@ -277,14 +279,20 @@ func (c *smtpClient) jsBdat(call sobek.FunctionCall) sobek.Value {
 }
 
 // runTransfer sends a body or a chunk.
-func (c *smtpClient) runTransfer(op *operation, phase smtp.Stage, token string, send func(*client.Conn) (client.Transfer, error)) answer {
-	res := &transferResult{Token: token}
+func (c *smtpClient) runTransfer(op *operation, phase smtp.Stage, body *handBody, send func(*client.Conn) (client.Transfer, error)) answer {
+	res := &transferResult{Token: body.token}
 	conn, err := c.ensure(op)
 	if err != nil {
 		res.setFailure(phase, err)
 		return res
 	}
+	if c.claims() {
+		c.claimBody(body)
+	}
 	t, err := send(conn)
+	if c.claims() {
+		c.claimTransfer(body, t.Replies)
+	}
 	c.release(op, conn)
 	res.Timings = transferTimings{millis(t.Data), millis(t.Sending), millis(t.Waiting)}
 	for _, reply := range t.Replies {

@@ -167,6 +167,7 @@ func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, run command) an
 	}
 	reply, err := run(conn, op.ctx)
 	took := conn.Took()
+	c.noteReset(phase, reply)
 	c.release(op, conn)
 	c.settle(res, phase, reply, err)
 	if err == nil {

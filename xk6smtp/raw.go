@@ -97,6 +97,8 @@ func (c *smtpClient) runRead(op *operation, phase smtp.Stage) answer {
 func (c *smtpClient) runLine(op *operation, phase smtp.Stage, line string) answer {
 	op.byHand = true
 	return c.runCommand(op, phase, func(conn *client.Conn, ctx context.Context) (client.Reply, error) {
-		return conn.RawIn(ctx, phase, line)
+		reply, err := conn.RawIn(ctx, phase, line)
+		c.noteLine(line, reply)
+		return reply, err
 	})
 }

@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -65,6 +66,7 @@ func judge(res *client.Result, expected *expectedReplies, c *collector) outcome 
 // runSend sends a message, and connects first if need be. idDomain is that of the message's own sender, wire has the envelope that it is sent with; values fill
 // its fields, nil for the defaults.
 func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values []string, wire client.Message, options *sendOptions) answer {
+	c.handLed.reset()
 	fresh := c.module.root.tokens.next()
 	now := time.Now()
 	if values != nil {
@@ -87,7 +89,11 @@ func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values 
 		wire.DSN = &dsn
 	}
 	if c.claims() {
-		c.claimed(m, token, fresh, idDomain, &wire, now)
+		claim := c.claimMessage(m, wire.Body, token, fresh, idDomain)
+		if claim.Sender = wire.From; wire.DSN != nil {
+			claim.Notify = wire.DSN.Notify
+			claim.Token = cmp.Or(wire.DSN.EnvID, token)
+		}
 		c.claimBefore(wire.To)
 	}
 	conn, err := c.ensure(op)

@@ -21,23 +21,23 @@ const maxRows = 64 << 10
 // claims reports whether somebody wants to know what is sent.
 func (c *smtpClient) claims() bool { return c.module.root.sent != nil }
 
-// claimed is what the claims of a message have in common.
-func (c *smtpClient) claimed(m *message, token, fresh, idDomain string, wire *client.Message, now time.Time) {
-	facts := m.factsOf(wire.Body)
-	claim := &c.claimant.claim
-	*claim = reconcile.Claim{
-		Token: token, Sender: wire.From, HasSender: true, Run: c.module.root.tokens.run, StormID: token, MessageID: facts.messageID,
-		Hashed: true, Body: facts.hash, Size: facts.size, EightBit: facts.eightBit, Ack: reconcile.AckUnknown, Sent: now,
+// newClaim begins the claims of a message.
+func (c *smtpClient) newClaim(f bodyFacts, token string) *reconcile.Claim {
+	c.claimant.claim = reconcile.Claim{
+		Token: token, HasSender: true, Run: c.module.root.tokens.run, StormID: f.stormID, MessageID: f.messageID,
+		Hashed: true, Body: f.hash, Size: f.size, EightBit: f.eightBit, Ack: reconcile.AckUnknown, Sent: time.Now(),
 	}
+	return &c.claimant.claim
+}
+
+// claimMessage is newClaim for a message with the header lines that appendHeader puts before it.
+func (c *smtpClient) claimMessage(m *message, body *client.Body, token, fresh, idDomain string) *reconcile.Claim {
+	claim := c.newClaim(m.factsOf(body), token)
+	claim.StormID = token
 	if !m.messageID {
 		claim.MessageID = "<" + fresh + "@" + idDomain + ">"
 	}
-	if dsn := wire.DSN; dsn != nil {
-		claim.Notify = dsn.Notify
-		if dsn.EnvID != "" {
-			claim.Token = dsn.EnvID
-		}
-	}
+	return claim
 }
 
 // claimBefore claims what is about to be sent: a server may take it, and nobody live to hear of it.
@@ -86,10 +86,10 @@ func ackOf(reply *client.Reply) reconcile.Ack {
 
 // bodyFacts is what a claim says of a message as it is before each sending adds to its header.
 type bodyFacts struct {
-	hash      uint64
-	size      int64
-	eightBit  bool
-	messageID string // empty: it has none of its own
+	hash               uint64
+	size               int64
+	eightBit           bool
+	stormID, messageID string // empty: it has none of its own
 }
 
 // factsOf returns them for a body of the message: its own, which is looked at once, or one whose fields were filled in.
@@ -108,6 +108,6 @@ func newBodyFacts(body *client.Body) (f bodyFacts) {
 	d.Add(wire)
 	f.hash, f.size = d.Finish()
 	f.eightBit = body.EightBit() && !isASCII(wire[headerLength(wire):])
-	f.messageID = ownValue(body, "Message-ID")
+	f.stormID, f.messageID = ownStormID(body), ownValue(body, "Message-ID")
 	return f
 }

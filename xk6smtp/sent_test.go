@@ -140,6 +140,15 @@ func TestTheSinkFindsWhatWasClaimed(t *testing.T) {
 					if (!r.ok) throw name + ': ' + r.error;
 				}
 			}
+			for (const octets of ['X-Storm-Id: h' + ++n + '\nMessage-ID: <h@src.test>\n\n.\n..x', 'no header\n\n\n\u00e4']) {
+				await client.mail('h+' + ++n + '@src.test'); await client.rcpt(n + '@dst.test');
+				if (!(await client.data(octets)).ok) throw octets;
+			}
+			await client.raw('MAIL FROM:<m@src.test> ENVID=hand+2B' + ++n); await client.rcpt(n + '@dst.test');
+			if (!(await client.data(new Message({from: 'm@src.test', to: 'x@y.test', text: 'by hand'}))).ok) throw n;
+			await client.mail('b+' + ++n + '@src.test'); await client.rcpt(n + '@dst.test');
+			await client.bdat('Subject: x\r\n\r\n.line\r');
+			if (!(await client.bdat('\n\r\n.\r\n\u00e4\r\n\r\n', {last: true})).ok) throw n;
 			await client.quit();
 		}
 		return n`)
@@ -148,7 +157,7 @@ func TestTheSinkFindsWhatWasClaimed(t *testing.T) {
 		t.Fatal(err)
 	}
 	result := verdictOn(t, file, book)
-	if want := fmt.Sprintf("%d units, %v delivered", 4*16, 4*16); fmt.Sprintf("%d units, %d delivered", result.Units, result.Fates[reconcile.Delivered]) != want {
+	if want := fmt.Sprintf("%d units, %v delivered", 4*20, 4*20); fmt.Sprintf("%d units, %d delivered", result.Units, result.Fates[reconcile.Delivered]) != want {
 		t.Errorf("%s: %d units, fates %v, expected %s", got, result.Units, result.Fates, want)
 	}
 	for _, f := range result.Findings {
@@ -176,6 +185,44 @@ func verdictOn(t testing.TB, sent, book string) *reconcile.Result {
 		t.Fatal(err)
 	}
 	return result
+}
+
+// TestMessagesLedByHandAreClaimed has the commands one by one: what is claimed is what their envelope was.
+func TestMessagesLedByHandAreClaimed(t *testing.T) {
+	const mail = "await c.mail('a@src.test', {envid: 'e=1'}); await c.rcpt('b@dst.test', {notify: 'DELAY'}); await c.rcpt('c@dst.test'); "
+	for _, test := range []struct{ name, script, answers, want string }{
+		{"data", mail + "return (await c.data(m)).token", "", "b@dst.test unknown 0|c@dst.test unknown 0|b@dst.test yes 250|c@dst.test yes 250"},
+		{"a refused RCPT", mail + "await c.data(m)", "RCPT TO:<c@dst.test>=550 5.1.1 no", "b@dst.test unknown 0|c@dst.test unknown 0|b@dst.test yes 250|c@dst.test no 550"},
+		{"a refused DATA", mail + "await c.data('x')", "DATA=451 4.3.0 no", "b@dst.test unknown 0|c@dst.test unknown 0|b@dst.test no 451|c@dst.test no 451"},
+		{"no reply", mail + "await c.data('x')", ".=close", "b@dst.test unknown 0|c@dst.test unknown 0"},
+		{"lines", "await c.raw('MAIL from:<a@src.test> ENVID=e+3D1'); await c.raw('RCPT TO:<b@dst.test> NOTIFY=DELAY'); await c.data(m)", "", "b@dst.test unknown 0|b@dst.test yes 250"},
+		{"RSET in between", mail + "await c.rset(); await c.data('x')", "", ""},
+		{"EHLO in between", mail + "await c.ehlo(); await c.data('x')", "", ""},
+		{"another connection", mail + "await c.quit(); await c.data('x')", "", ""},
+		{"nothing behind RCPT", mail, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v, file := claiming(t)
+			at, says, _ := strings.Cut(test.answers, "=")
+			server := newFakeServer(t, func(_ int, line string) string {
+				if line == at && at != "" {
+					return says
+				}
+				return ""
+			})
+			got := v.global("PORT", server.port()).run("const c = new Client({host: '127.0.0.1', port: PORT}); const m = new Message({from: 'a@src.test', to: 'x@y.test', text: 'x'}); " + test.script)
+			v.root.end()
+			claims := claimsIn(t, file)
+			if list := strings.Join(acks(claims), "|"); list != test.want {
+				t.Errorf("got      %s\nexpected %s (%s)", list, test.want, got)
+			}
+			for i, c := range claims {
+				if c.Token != "e=1" || c.Sender != "a@src.test" || (c.Notify == "DELAY") != (c.Recipient == "b@dst.test") || test.name == "data" && c.StormID != got {
+					t.Errorf("row %d is %+v", i, c)
+				}
+			}
+		})
+	}
 }
 
 func TestAClaimsFileTakesTheRightPlace(t *testing.T) {
