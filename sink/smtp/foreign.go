@@ -29,11 +29,34 @@ func isBinaryStart(c byte) bool {
 	return c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f || c == 0x80 || c == 0xff
 }
 
+// binaryWithin is how many octets of a connection's first line may show a binary protocol that begins with a printable one.
+const binaryWithin = 8
+
+// binaryInside returns after how many octets a line that doesn't begin with a letter, as all commands do, holds a control character: LDAP
+// and SNMP begin with '0' (a SEQUENCE of ASN.1), other protocols with a length.
+func binaryInside(line []byte) int {
+	if c := line[0] | 0x20; 'a' <= c && c <= 'z' {
+		return 0
+	}
+	for i, c := range line[:min(len(line), binaryWithin)] {
+		if c < ' ' && isBinaryStart(c) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
 // Foreign tells another protocol by how a line begins, which need not have come as a whole: it returns after how many octets the line
 // can't be SMTP's, and 0 while it can. first says that the line is the connection's first: then any octet counts that only binary
-// protocols begin with, later only the record of a TLS handshake (RFC 8446 section 5.1). It does not allocate.
+// protocols begin with, or a control character near the start of what can't be a command, later only the record of a TLS handshake (RFC 8446 section 5.1). It does not allocate.
 func Foreign(line []byte, first bool) int {
-	if len(line) == 0 || !foreignStarts[line[0]] {
+	switch {
+	case len(line) == 0:
+		return 0
+	case foreignStarts[line[0]]:
+	case first:
+		return binaryInside(line)
+	default:
 		return 0
 	}
 	if isBinaryStart(line[0]) {

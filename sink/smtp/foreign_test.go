@@ -29,6 +29,13 @@ func TestForeign(t *testing.T) {
 		{"\x00\x00\x00\x08", 1, 0},
 		{"\x05\x01\x00", 1, 0},
 		{"\xff\xfb\x01", 1, 0},
+		{"0\x0c\x02\x01\x01`\x07\x02\x01\x03\x04\x00\x80\x00", 2, 0}, // LDAP's bind, anonymous
+		{"0\x84\x00\x00\x00\x10\x02\x01\x01`", 3, 0},                 // with a long length
+		{"0,\x02\x01\x00\x04\x06public", 3, 0},                       // SNMP; its length is a comma
+		{":\x00\x00\x00\x01\x00\x00\x00", 2, 0},                      // a length of 58, as MongoDB's first
+		{"0 EHLO a\r\n", 0, 0},
+		{"12345678\x01", 0, 0},
+		{"EH\x00LO a\r\n", 0, 0},
 		{"", 0, 0},
 		{"\r\n", 0, 0},
 		{"\n", 0, 0},
