@@ -72,6 +72,7 @@ type Listener struct {
 
 	ImplicitTLS bool // TLS from the first octet on (RFC 8314 section 3.3)
 	Proxied     bool // clients come through a proxy, which takes replies that they may never get: see session.Config.Proxied
+	DSN         bool // all that comes here is taken for notifications: see DSNConfig
 }
 
 // ParseListener parses what a flag says: [name=]host:port or [name=]unix:/path.
@@ -170,6 +171,7 @@ type Config struct {
 	TLS    TLSConfig
 	Auth   AuthConfig
 	Ledger LedgerConfig
+	DSN    DSNConfig
 
 	// NoTriggers leaves addresses and headers that ask for something (fault.AddressTrigger, fault.HeaderSwitch) without effect.
 	NoTriggers bool
@@ -244,7 +246,7 @@ func (c *Config) validate() error {
 	if len(listeners) == 0 {
 		return errors.New("no listener: name at least one address to listen on")
 	}
-	if err := checkListeners(listeners); err != nil {
+	if err := c.checkListeners(listeners); err != nil {
 		return err
 	}
 	switch {
@@ -260,12 +262,15 @@ func (c *Config) validate() error {
 	return nil
 }
 
-func checkListeners(listeners []Listener) error {
+func (c *Config) checkListeners(listeners []Listener) error {
 	names := make(map[string]bool)
 	for i := range listeners {
 		l := &listeners[i]
 		if err := l.validate(); err != nil {
 			return err
+		}
+		if l.DSN && c.DSN.Dir == "" {
+			return fmt.Errorf("listener %q is for notifications: name a directory where they are kept", l.name())
 		}
 		// Two listeners on "127.0.0.1:0" get different ports but would share a name.
 		if names[l.name()] {
@@ -285,7 +290,7 @@ func (c *Config) listenersFor(plan *fault.Plan) []Listener {
 			out = append(out, planned)
 			continue
 		}
-		out[at].LMTP, out[at].ImplicitTLS, out[at].Proxied = planned.LMTP, planned.ImplicitTLS, planned.Proxied
+		out[at].LMTP, out[at].ImplicitTLS, out[at].Proxied, out[at].DSN = planned.LMTP, planned.ImplicitTLS, planned.Proxied, planned.DSN
 	}
 	return out
 }
@@ -341,6 +346,12 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		HashBodies:     c.Ledger.wanted(),
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,
+	}
+	switch {
+	case l.DSN:
+		cfg.Capture = session.CaptureAll
+	case c.DSN.Dir != "":
+		cfg.Capture = session.CaptureNull
 	}
 	switch {
 	case l.ImplicitTLS:

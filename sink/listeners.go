@@ -54,7 +54,7 @@ func ListenersOf(plan *fault.Plan) []Listener {
 	}
 	var out []Listener
 	for _, p := range plan.Listeners() {
-		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS, Proxied: p.Proxied}
+		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS, Proxied: p.Proxied, DSN: p.DSN}
 		if path, ok := strings.CutPrefix(p.Address, "unix:"); ok {
 			l.Network, l.Address = "unix", path
 		}
@@ -202,7 +202,7 @@ func (s *Server) arrange(plan *fault.Plan) (dropped []*boundListener, err error)
 			wanted = append(wanted, l.Listener)
 		}
 	}
-	if err := checkListeners(wanted); err != nil {
+	if err := s.cfg.checkListeners(wanted); err != nil {
 		return nil, err
 	}
 	var kept, opened []*boundListener

@@ -38,7 +38,7 @@ type peer struct {
 	unread  unread
 	kept    bool // the session left a part of the input that it was offered
 	waiting int  // octets of input that waited already when the last final reply was handed over
-	commits bool // the session waits for its rows on disk, and the books know
+	commits bool // the session waits for its rows on disk, or its message to be captured, and who does that knows
 
 	rowOctets uint64 // of the rows that the connection has made the ledger write
 }
@@ -219,7 +219,7 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 			r.flush()
 			if p.commits && !p.session.Committing() {
 				p.commits = false
-				r.books.forget(t)
+				r.forget(t)
 			}
 			return
 		}
@@ -247,6 +247,9 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 			} else {
 				p.commits = true
 			}
+		case session.EffectCapture:
+			r.dsn.keep(e.Ticket, e.Captured, t)
+			p.commits = true
 		case session.EffectDone:
 		}
 	}

@@ -17,8 +17,9 @@ type recorder struct {
 	env      session.Env // names this recorder
 	metrics  *metrics.Set
 	shard    *metrics.Shard
-	books    *books // nil without a ledger
-	unsaved  bool   // rows were appended since the last flush
+	books    *books         // nil without a ledger
+	dsn      *notifications // nil unless notifications are captured
+	unsaved  bool           // rows were appended since the last flush
 	observer Observer
 	peer     *peer // whose session is being driven
 	replied  bool  // a reply was handed over since this was cleared
@@ -30,6 +31,9 @@ func (s *Server) newRecorder(shard int) *recorder {
 		r.books = s.ledger.books(shard)
 	}
 	r.env = session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Recorder: r}
+	if r.dsn = s.dsn; r.dsn != nil {
+		r.env.Captures = r.dsn.room
+	}
 	if s.auth != nil {
 		r.env.Auth = s.auth
 	}
@@ -149,6 +153,16 @@ func count(is bool) uint64 {
 		return 1
 	}
 	return 0
+}
+
+// forget forgets a connection that waits for its rows, or for its message to be captured, no longer.
+func (r *recorder) forget(who committer) {
+	if r.books != nil {
+		r.books.forget(who)
+	}
+	if r.dsn != nil {
+		r.dsn.forget(who)
+	}
 }
 
 // flush hands over the rows that were appended since the last flush: before the replies go out that they are about.

@@ -47,10 +47,11 @@ type Server struct {
 	overfilled     atomic.Bool // a listener was unaccepted: its queue is full on purpose
 	overflowed     uint64      // listenOverflows at the start; set before the driver
 
-	mu         sync.Mutex // guards what follows
-	driver     driver     // nil before Start
-	ledger     *account   // nil without one, and before Start
-	phase      string     // of the storm, as the ledger has it
+	mu         sync.Mutex     // guards what follows
+	driver     driver         // nil before Start
+	ledger     *account       // nil without one, and before Start
+	dsn        *notifications // nil without a directory for them, and before Start
+	phase      string         // of the storm, as the ledger has it
 	listeners  []*boundListener
 	series     *metrics.Series
 	start      time.Time
@@ -159,19 +160,12 @@ func (s *Server) Start() error {
 	case s.driver != nil:
 		return ErrStarted
 	}
-	if s.cfg.Ledger.wanted() {
-		if err := s.tryPorts(); err != nil {
-			return fmt.Errorf("sink: %w", err)
-		}
-		if err := s.openLedger(); err != nil {
-			return fmt.Errorf("sink: %w", err)
-		}
+	if err := s.openFiles(); err != nil {
+		return fmt.Errorf("sink: %w", err)
 	}
 	if err := s.listen(); err != nil {
-		if s.ledger != nil {
-			_ = s.ledger.writer.Close() // what failed is told already
-			s.ledger = nil
-		}
+		_ = s.closeFiles() // what failed is told already
+		s.ledger, s.dsn = nil, nil
 		return fmt.Errorf("sink: %w", err)
 	}
 	s.series = metrics.NewSeries(s.start, windowLength, maxWindows)
@@ -180,6 +174,35 @@ func (s *Server) Start() error {
 	s.quit, s.supervised = make(chan struct{}), make(chan struct{})
 	go s.supervise()
 	return nil
+}
+
+// openFiles opens what the sink writes, if it writes anything: once it is known that it can listen. s.mu is held.
+func (s *Server) openFiles() (err error) {
+	if !s.cfg.Ledger.wanted() && s.cfg.DSN.Dir == "" {
+		return nil
+	}
+	if err = s.tryPorts(); err != nil {
+		return err
+	}
+	if s.dsn, err = openNotifications(&s.cfg.DSN); err == nil && s.cfg.Ledger.wanted() {
+		err = s.openLedger()
+	}
+	if err != nil {
+		_ = s.closeFiles() // what failed is told already
+		s.dsn = nil
+	}
+	return err
+}
+
+// closeFiles closes what openFiles has opened. s.mu is held.
+func (s *Server) closeFiles() (err error) {
+	if s.dsn != nil {
+		err = s.dsn.close()
+	}
+	if s.ledger != nil {
+		err = errors.Join(err, s.ledger.writer.Close())
+	}
+	return err
 }
 
 // listen starts the driver and opens the listeners. s.mu is held.
@@ -290,8 +313,8 @@ func (s *Server) finish(end func(driver) error) error {
 		close(s.stop)
 		if s.ledger != nil {
 			s.ledger.writer.Stop(&event.Stop{Time: s.now()})
-			err = errors.Join(err, s.ledger.writer.Close())
 		}
+		err = errors.Join(err, s.closeFiles())
 	}
 	<-s.done
 	return err

@@ -3,6 +3,7 @@ package sink
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/state"
@@ -31,6 +32,7 @@ type Stats struct {
 	Phase          string              `json:"phase,omitempty"`           // of the storm, now
 	ReopenFailures uint64              `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
 	Ledger         *ledger.WriterStats `json:"ledger,omitempty"`
+	DSN            *dsn.Stats          `json:"dsn,omitempty"` // notifications that were captured
 	// ListenOverflows counts connections that met a full accept queue since the start, on the whole system: Linux only, and 0 once a
 	// listener was unaccepted, which fills its queue on purpose.
 	ListenOverflows uint64         `json:"listen_overflows,omitempty"`
@@ -65,7 +67,7 @@ type DriverCounters struct {
 // Stats returns the figures. It stops nobody for longer than it takes to copy a loop's counters.
 func (s *Server) Stats() *Stats {
 	s.mu.Lock()
-	d, series, start, end, account, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.overflowed
+	d, series, start, end, account, notes, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.dsn, s.overflowed
 	s.mu.Unlock()
 	out := &Stats{
 		Driver: s.kind.String(), Loops: s.cfg.Loops, Counters: s.attempts.Stats(), Limits: s.limits.Stats(), StateCapacity: s.store.Capacity(), Started: start,
@@ -77,6 +79,10 @@ func (s *Server) Stats() *Stats {
 	if account != nil {
 		kept := account.writer.Stats()
 		out.Ledger = &kept
+	}
+	if notes != nil {
+		kept := notes.dir.Stats()
+		out.DSN = &kept
 	}
 	if now, ok := listenOverflows(); ok && d != nil && !s.overfilled.Load() {
 		out.ListenOverflows = now - min(overflowed, now)

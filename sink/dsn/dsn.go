@@ -1,5 +1,5 @@
 // Package dsn reads delivery status notifications as they come (RFC 3464): multipart/report messages with a part that tells of each
-// recipient, and a part that quotes the message. It only takes them apart; package reconcile judges.
+// recipient, and a part that quotes the message. It takes them apart, and keeps them in a directory; package reconcile judges.
 package dsn
 
 import (
@@ -12,8 +12,9 @@ import (
 	"mime/multipart"
 	"net/mail"
 	"net/textproto"
+	"strings"
 
-	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // ErrNoReport says that a message is no delivery status notification.
@@ -22,10 +23,10 @@ var ErrNoReport = errors.New("no multipart/report with a message/delivery-status
 // maxPart bounds what is read of one part of a notification.
 const maxPart = 1 << 20
 
-// Parse reads a notification and returns one reconcile.Notification for each recipient that it tells about. The identities are those
+// Parse reads a notification and returns one event.Notification for each recipient that it tells about. The identities are those
 // that it names: ENVID, the addressee as the sender of the message, X-Storm-Id and Message-ID of what it quotes. An error wraps
 // ErrNoReport, or says why it is no message.
-func Parse(r io.Reader) ([]reconcile.Notification, error) {
+func Parse(r io.Reader) ([]event.Notification, error) {
 	m, err := mail.ReadMessage(r)
 	if err != nil {
 		return nil, fmt.Errorf("not a message: %w", err)
@@ -34,12 +35,12 @@ func Parse(r io.Reader) ([]reconcile.Notification, error) {
 	if err != nil || kind != "multipart/report" || params["boundary"] == "" {
 		return nil, ErrNoReport
 	}
-	var base reconcile.Notification
+	var base event.Notification
 	if to, err := mail.ParseAddress(m.Header.Get("To")); err == nil {
 		base.Sender = to.Address
 	}
 	base.Time, _ = m.Header.Date() // the zero time when there is none
-	var out []reconcile.Notification
+	var out []event.Notification
 	for parts := multipart.NewReader(m.Body, params["boundary"]); ; {
 		p, err := parts.NextRawPart()
 		if err != nil {
@@ -65,7 +66,7 @@ func Parse(r io.Reader) ([]reconcile.Notification, error) {
 }
 
 // groups reads a message/delivery-status: fields about the message, then a group of fields for each recipient (RFC 3464 section 2.1).
-func groups(text []byte, base reconcile.Notification) (out []reconcile.Notification) {
+func groups(text []byte, base event.Notification) (out []event.Notification) {
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	for i, group := range bytes.Split(bytes.TrimSpace(text), []byte("\n\n")) {
 		h := fields(bytes.TrimLeft(group, "\n"))
@@ -73,7 +74,7 @@ func groups(text []byte, base reconcile.Notification) (out []reconcile.Notificat
 			base.Token = h.Get("Original-Envelope-Id")
 		}
 		if h.Get("Final-Recipient") != "" || h.Get("Action") != "" {
-			out = append(out, reconcile.RecipientFields(h.Get, base))
+			out = append(out, recipientFields(h.Get, base))
 		}
 	}
 	return out
@@ -84,4 +85,27 @@ func fields(text []byte) textproto.MIMEHeader {
 	r := io.MultiReader(bytes.NewReader(text), bytes.NewReader([]byte("\r\n\r\n")))
 	h, _ := textproto.NewReader(bufio.NewReader(r)).ReadMIMEHeader() // what could be read counts
 	return h
+}
+
+// recipientFields makes a notification of the fields of one recipient in a message/delivery-status (RFC 3464 section 2.3), which get
+// returns by their names, empty when absent. base has what is known of the message.
+func recipientFields(get func(name string) string, base event.Notification) event.Notification {
+	n := base
+	n.Recipient, n.Original = event.ParseDSNAddress(get("Final-Recipient")), event.ParseDSNAddress(get("Original-Recipient"))
+	var err error
+	if n.Status, err = event.ParseDSNStatus(get("Status")); err != nil {
+		n.Malformed = err.Error()
+	}
+	if n.Action, err = event.ParseDSNAction(get("Action")); err != nil {
+		n.Malformed = err.Error()
+	} else if n.Action == "" {
+		n.Malformed = "no Action"
+	}
+	if n.Action == "" && strings.HasPrefix(n.Status, "5.") {
+		n.Action = "failed"
+	}
+	if n.Recipient == "" {
+		n.Recipient, n.Malformed = n.Original, "no Final-Recipient"
+	}
+	return n
 }

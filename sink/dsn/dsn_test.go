@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // crlf makes a message of a text.
@@ -71,8 +71,8 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := reconcile.Notification{Token: "order+2B17", Sender: "s+run-1@src.example", StormID: "run-1", MessageID: "<1@src.example>"}
-	want := []reconcile.Notification{base, base, base, base}
+	base := event.Notification{Token: "order+2B17", Sender: "s+run-1@src.example", StormID: "run-1", MessageID: "<1@src.example>"}
+	want := []event.Notification{base, base, base, base}
 	want[0].Recipient, want[0].Original, want[0].Action, want[0].Status = "r1@a.example", "r1+x@a.example", "failed", "5.1.1"
 	want[1].Recipient, want[1].Action, want[1].Status = "r2@a.example", "failed", "4.4.7"
 	want[2].Recipient, want[2].Action, want[2].Status, want[2].Malformed = "r3@a.example", "failed", "5.0.0", "no Action"

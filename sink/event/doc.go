@@ -2,5 +2,5 @@
 // RCPT, the fate of one RCPT command is known, another plan comes into force. Sessions tell what happened in these words; the ledger
 // is their durable form (package ledger), and package reconcile judges by them.
 //
-// The package holds words alone, and the Digest by which bodies are compared: no file, no format, no session.
+// The package holds words alone, those of notifications too, and the Digest by which bodies are compared: no file, no format, no session.
 package event

@@ -14,6 +14,7 @@ type Listener struct {
 	LMTP        bool   // speaks LMTP (RFC 2033)
 	ImplicitTLS bool   // TLS from the first octet on (RFC 8314 section 3.3)
 	Proxied     bool   // clients come through a proxy, which takes replies that they may never get
+	DSN         bool   // all that comes is taken for delivery status notifications
 }
 
 // ListenerFault is what is wrong with a whole listener, before any session exists.

@@ -33,6 +33,7 @@ type listener struct {
 	Protocol protocol `json:"protocol,omitempty"`
 	TLS      tlsMode  `json:"tls,omitempty" jsonschema_description:"implicit: TLS from the first octet on."`
 	Proxied  bool     `json:"proxied,omitempty" jsonschema_description:"Clients come through a proxy, which takes replies that they may never get: the ledger then says told only where the octets of a later body show it."`
+	DSN      bool     `json:"dsn,omitempty" jsonschema_description:"All that comes is taken for delivery status notifications, whatever its sender: see smtpsink --dsn-dir."`
 }
 
 type limit struct {

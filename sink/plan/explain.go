@@ -83,6 +83,9 @@ func (e *explainer) head(f *File) {
 		if l.Proxied {
 			tls += " behind a proxy"
 		}
+		if l.DSN {
+			tls += ", for notifications"
+		}
 		e.printf("listener %s: %s on %s%s\n", l.Name, protocol, l.Address, tls)
 	}
 	if phases := f.Plan.Phases(); len(phases) > 0 {

@@ -29,6 +29,7 @@ func (d *decoder) listener(n *yaml.Node, path string) (l fault.Listener, err err
 			return parsed(d, n, path, "none or implicit", oneOf("TLS", "none", "implicit"), &l.ImplicitTLS)
 		}},
 		{"proxied", func(n *yaml.Node, path string) error { return d.boolean(n, path, &l.Proxied) }},
+		{"dsn", func(n *yaml.Node, path string) error { return d.boolean(n, path, &l.DSN) }},
 	})
 	return l, err
 }

@@ -80,17 +80,18 @@ type message struct {
 	mailCode      uint16
 }
 
-type messageFlags uint8
+type messageFlags uint16
 
 const (
 	hashed messageFlags = 1 << iota
 	eightBit
 	hasStormID
 	hasMessageID
-	noNotify   // failure is not to be notified
-	nullSender // nobody could be notified
-	dsnQueued  // its notification is in the queue
-	dsnUnclear // a notification in the queue may be its
+	noNotify      // failure is not to be notified
+	nullSender    // nobody could be notified
+	dsnQueued     // its notification is in the queue
+	dsnUnclear    // a notification in the queue may be its
+	dsnUnreadable // a notification that could not be read may be its
 )
 
 const none = -1

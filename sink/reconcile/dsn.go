@@ -3,26 +3,16 @@ package reconcile
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-// Notification is what a sender was told of a recipient by a delivery status notification (RFC 3464): one line of dsn.jsonl, or one
-// recipient of an .eml.
-type Notification struct {
-	Token, Sender, StormID, MessageID string
-	Recipient                         string
-	Original                          string // the recipient as the sender gave it (RFC 3464 section 2.3.1); empty: not said
-	Action                            string // failed, delayed, delivered, relayed or expanded (section 2.3.3)
-	Status                            string // enhanced status code such as 5.1.1; empty: not said
-	Time                              time.Time
-	Malformed                         string // what of it could not be read; empty: nothing
-}
+// Notification is what a sender was told of a recipient.
+type Notification = event.Notification
 
-const actions = "failed delayed delivered relayed expanded"
-
-const dsnKeys = "keys: recipient action, optional: token sender storm_id message_id original_recipient status time, others are ignored"
+const dsnKeys = "keys: recipient action, optional: token sender storm_id message_id original_recipient status time malformed, others are ignored"
 
 // dsnView is what is known of the notifications.
 type dsnView struct {
@@ -46,6 +36,7 @@ func (j *Judge) KnowNotifications() { j.dsns.complete = true }
 func (j *Judge) Notify(n *Notification) error {
 	if n.Malformed != "" {
 		j.find(KindDSNMalformed, n.Token, n.Recipient, n.Malformed)
+		j.unreadable(n)
 	}
 	if n.Action != "failed" {
 		return nil
@@ -70,6 +61,22 @@ func (j *Judge) Notify(n *Notification) error {
 		d.permanent = true
 	}
 	return nil
+}
+
+// unreadable takes a notification of which nobody knows whom it is about, or what it says: any of its sender's messages.
+func (j *Judge) unreadable(n *Notification) {
+	if n.Recipient != "" && n.Action != "" || n.Sender == "" {
+		return
+	}
+	if !j.sends([]byte(n.Sender)) {
+		return
+	}
+	sender := appendAddress(nil, []byte(n.Sender))
+	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
+		if m := j.messages.at(i); j.texts.is(m.sender, sender) {
+			m.flags |= dsnUnreadable
+		}
+	}
 }
 
 // notifiedUnit finds the unit that a notification is about: by its identities, or by a recipient that one unit alone has.
@@ -127,7 +134,7 @@ func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind,
 	d := j.dsns.units[i]
 	refused := u.refused != 0 || m.mailRefused != 0
 	if d == nil {
-		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear) == 0 && u.yes > 0
+		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear|dsnUnreadable) == 0 && u.yes > 0
 		if fate == Refused && owed && j.dsns.complete && j.queue.complete() && j.queue.dsns == 0 {
 			add(KindDSNMissing, "")
 		}
@@ -180,25 +187,27 @@ func (in *input) notification(n *Notification) (err error) {
 	if err := in.names(&n.Token, &n.Sender, &n.StormID, &n.MessageID); err != nil {
 		return err
 	}
-	if n.Recipient, err = in.text("recipient", true); err != nil {
+	if n.Malformed, err = in.text("malformed", false); err != nil {
 		return err
 	}
-	n.Recipient = typedAddress(n.Recipient)
+	if n.Recipient, err = in.text("recipient", n.Malformed == ""); err != nil {
+		return err
+	}
+	n.Recipient = event.ParseDSNAddress(n.Recipient)
 	if n.Original, err = in.text("original_recipient", false); err != nil {
 		return err
 	}
-	n.Original = typedAddress(n.Original)
-	if n.Action, err = in.text("action", true); err != nil {
+	n.Original = event.ParseDSNAddress(n.Original)
+	if n.Action, err = in.text("action", n.Malformed == ""); err != nil {
 		return err
 	}
-	n.Action = strings.ToLower(uncomment(n.Action))
-	if !slices.Contains(strings.Fields(actions), n.Action) {
-		return keyed("action", fmt.Errorf("unknown action %q (valid: %s)", n.Action, actions))
+	if n.Action, err = event.ParseDSNAction(n.Action); err != nil {
+		return keyed("action", err)
 	}
 	if n.Status, err = in.text("status", false); err != nil {
 		return err
 	}
-	if n.Status, err = parseStatus(n.Status); err != nil {
+	if n.Status, err = event.ParseDSNStatus(n.Status); err != nil {
 		n.Malformed = err.Error()
 	}
 	n.Time, err = in.instant("time")

@@ -182,7 +182,7 @@ func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
 	e.unsure = f&refusedUnknown != 0
 	e.expired = f&gaveUp != 0
 	e.queued = j.queue.holds(u) || m.flags&dsnQueued != 0
-	e.unclear = m.flags&dsnUnclear != 0
+	e.unclear = m.flags&(dsnUnclear|dsnUnreadable) != 0
 	e.absent = absent && !j.queue.held(u)
 	f |= j.retries(u, m)
 	return e.fate(), f

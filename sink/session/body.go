@@ -92,6 +92,9 @@ func (s *Session) feedData(p []byte) int {
 	n, done := tx.scanner.Scan(p)
 	tx.header.add(p[:n])
 	tx.digest.Add(p[:n])
+	if tx.captured != nil {
+		s.keep(p[:n])
+	}
 	if done {
 		s.endBody()
 	} else {
@@ -223,6 +226,9 @@ func (s *Session) feedChunk(p []byte) int {
 		tx.size += int64(n)
 		tx.header.add(p[:n])
 		tx.digest.Add(p[:n])
+		if tx.captured != nil {
+			s.keep(p[:n])
+		}
 	}
 	if x.chunkLeft -= int64(n); x.chunkLeft == 0 {
 		s.endChunk()

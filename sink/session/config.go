@@ -69,6 +69,9 @@ type Config struct {
 	// HashBodies gives the hash of each message's body in the Recorder's Message, which costs a look at the body.
 	HashBodies bool
 
+	// Capture says which messages are captured whole: see EffectCapture.
+	Capture Capture
+
 	// Proxied says that clients come through a proxy, whose kernel acknowledges output that they may never get: only the octets of a
 	// body then show that a client knows the replies before.
 	Proxied bool

@@ -60,6 +60,8 @@ func (s *Session) hasRow(stage smtp.Stage) bool {
 // reply sends the reply that was decided, or doesn't, and does what follows from it.
 func (s *Session) reply() {
 	switch f := s.work.faults; {
+	case s.captures():
+		s.handOver()
 	case f != nil && f.Unsent():
 		s.withhold(f)
 	case s.cfg.Commit && s.needsCommit():
@@ -209,22 +211,33 @@ func (s *Session) giveUpCommit() {
 }
 
 // Committing reports whether the session waits for Committed.
-func (s *Session) Committing() bool { return s.wait == waitCommit }
+func (s *Session) Committing() bool { return s.wait == waitCommit || s.wait == waitCapture }
 
 // ticket names the commit under way. No two replies after a body have the same.
-func (s *Session) ticket() uint64 { return uint64(s.messages)<<32 | uint64(s.tx.next) } // #nosec G115 -- an index of recipients, from 0
+func (s *Session) ticket() uint64 {
+	ticket := uint64(s.messages)<<32 | uint64(s.tx.next) // #nosec G115 -- an index of recipients, from 0
+	if s.wait == waitCapture {
+		ticket |= 1 << 63
+	}
+	return ticket
+}
 
-// Committed tells what became of the rows of an EffectCommit: err is nil once they are on disk.
+// Committed tells what became of the rows of an EffectCommit, or the message of an EffectCapture: err is nil once they are where they
+// last.
 func (s *Session) Committed(now time.Time, ticket uint64, err error) {
-	if s.wait != waitCommit || s.ticket() != ticket {
+	if !s.Committing() || s.ticket() != ticket {
 		return
 	}
 	s.enter(now)
+	captured := s.wait == waitCapture
 	s.resume()
-	if w := s.work; err == nil {
-		w.committed = true
+	switch {
+	case captured:
+		s.capturedAs(err)
+	case err == nil:
+		s.work.committed = true
 		s.send()
-	} else {
+	default:
 		s.refuse(smtp.StageMessage, &replyNotCommitted)
 	}
 	s.proceed()

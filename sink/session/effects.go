@@ -28,6 +28,9 @@ const (
 	// EffectCommit: put the rows that the Recorder was given as CommitPending on disk, then call Committed with Effect.Ticket. It
 	// follows a pause.
 	EffectCommit
+	// EffectCapture: put Effect.Captured where it lasts, which is delivered if that works out, then call Committed with Effect.Ticket. It
+	// follows a pause.
+	EffectCapture
 	// EffectDone: the session is over; calls have no effect any more and the driver may forget it.
 	EffectDone
 )
@@ -51,6 +54,8 @@ func (k EffectKind) String() string {
 		return "start TLS"
 	case EffectCommit:
 		return "commit"
+	case EffectCapture:
+		return "capture"
 	case EffectDone:
 		return "done"
 	}
@@ -90,7 +95,9 @@ type Effect struct {
 	Data   []byte         // of EffectWrite: the session's, valid until the next call
 	Close  CloseMode      // of EffectClose
 	TLS    fault.TLSFault // of EffectStartTLS: what goes wrong with the handshake
-	Ticket uint64         // of EffectCommit: unlike that of any other commit of the session
+	Ticket uint64         // of EffectCommit and EffectCapture: unlike that of any other of the session
+
+	Captured *Captured // of EffectCapture: the driver's from now on
 }
 
 // Next returns the next thing that the driver shall do, and false when there is nothing left to do now. Call it until then after
@@ -132,6 +139,9 @@ func (s *Session) Next() (Effect, bool) {
 		case waitCommit:
 			s.waitTold = true
 			return Effect{Kind: EffectCommit, Ticket: s.ticket()}, true
+		case waitCapture:
+			s.waitTold = true
+			return s.captureEffect(), true
 		}
 	}
 	return Effect{}, false

@@ -16,6 +16,7 @@ type Env struct {
 	Limits   Limits        // nil: limits that connections share admit everything
 	Auth     Authenticator // nil: AUTH is not offered
 	Recorder Recorder      // nil: nobody counts
+	Captures *Captures     // nil: no message is captured, whatever Config.Capture says
 	Scratch  *Scratch      // nil: sessions take their scratch space from a pool
 }
 

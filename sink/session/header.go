@@ -280,6 +280,9 @@ func (h *header) mayAsk() bool { return h.buffer != nil && (h.asks || !h.noted) 
 
 // capture starts to look at the message whose body begins, in chunks or not, as far as anybody needs it.
 func (s *Session) capture(chunks bool) {
+	if s.cfg.Capture != CaptureNone {
+		s.beginCapture()
+	}
 	if s.cfg.HashBodies {
 		s.tx.digest.Begin(chunks)
 	}

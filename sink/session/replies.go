@@ -50,6 +50,7 @@ var (
 	replyNotBase64         = protocolReply(501, 5, 2, "Cannot decode the response: not base64")
 	replyBadResponse       = protocolReply(501, 5, 2, "Cannot decode the response")
 	replyNotCommitted      = protocolReply(451, 3, 0, "Message could not be stored, try again later")
+	replyNoRoom            = protocolReply(452, 3, 1, "Insufficient system storage, try again later")
 	replyIdle              = protocolReply(421, 4, 2, "Idle timeout, closing transmission channel")
 	replyShutdown          = protocolReply(421, 3, 2, "Service shutting down, closing transmission channel")
 )

@@ -100,6 +100,7 @@ const (
 	waitPiece         // the next piece of a reply waits for its time
 	waitTaken         // it waits for the kernel to take the piece before
 	waitCommit        // a positive reply waits for its rows
+	waitCapture       // a reply waits for its message to be captured
 	waitGreeting      // the greeting waits for a TLS handshake; input is taken, and thrown away
 	waitDrain         // too much output: the client shall take some
 	waitReading       // a fault has stopped reading in mid-body
@@ -280,6 +281,8 @@ func (s *Session) Advance(now time.Time) {
 		s.readOn()
 	case waitCommit:
 		s.giveUpCommit()
+	case waitCapture:
+		s.giveUpCapture()
 	default:
 		s.timeout()
 	}

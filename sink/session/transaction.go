@@ -40,6 +40,8 @@ type transaction struct {
 	refusal refusal   // the last negative reply after RCPT
 	fault   bodyFault // what happens in mid-body
 
+	captured *capturing // nil: it is not captured
+
 	digest  event.Digest
 	header  header
 	ask     *fault.Switch // what the header asks for; nil: nothing

@@ -26,6 +26,9 @@ type SessionPeer struct {
 	Drains  func()
 	Commits func(ticket uint64)
 
+	// Captures, when set, is given each captured message and its ticket instead of answering at once that it is kept.
+	Captures func(m *session.Captured, ticket uint64)
+
 	Receipt session.Receipt // what shall be known of the next octets, the next FIN or the end
 	End     error           // how the connection shall end once the session has asked to close it; nil: in good order
 
@@ -113,6 +116,12 @@ func (p *SessionPeer) obey() {
 		case session.EffectCommit:
 			if p.Commits != nil {
 				p.Commits(effect.Ticket)
+			} else {
+				p.Session.Committed(p.Now, effect.Ticket, nil)
+			}
+		case session.EffectCapture:
+			if p.Captures != nil {
+				p.Captures(effect.Captured, effect.Ticket)
 			} else {
 				p.Session.Committed(p.Now, effect.Ticket, nil)
 			}

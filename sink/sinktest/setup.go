@@ -27,7 +27,7 @@ const Hostname = "sink.example"
 //	--mode MODE --at STAGE --weight CODE:WEIGHT --random-accept P --seed N --reply STAGE=... --delay STAGE=...
 //	--hostname NAME --max-size OCTETS --max-recipients N --max-discard OCTETS --idle-timeout DURATION --max-hold DURATION
 //	--bare-lf POLICY --lmtp --tls starttls --require-tls --auth USER:PASSWORD --auth-needs-tls --require-auth --triggers
-//	--capture-headers --commit
+//	--capture-headers --commit --capture null|all
 func ParseFlags(words []string) (Setup, error) {
 	setup := Setup{Config: session.Config{Hostname: Hostname}}
 	switches := map[string]*bool{
@@ -91,6 +91,8 @@ func (s *Setup) set(flags *fault.Flags, flag, value string) (err error) {
 		err = s.setTLS(value)
 	case "--auth":
 		err = s.setAuth(value)
+	case "--capture":
+		s.Config.Capture = map[string]session.Capture{"null": session.CaptureNull, "all": session.CaptureAll}[value]
 	case "--bare-lf":
 		s.Config.BareLF, err = session.ParseBareLF(value)
 	default:

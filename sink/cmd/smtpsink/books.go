@@ -12,17 +12,19 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
-// books is the part of the command line that is about the ledger.
+// books is the part of the command line that is about what is kept of each message.
 type books struct {
 	file       string
 	durability string
 	timeout    time.Duration
+	dsnDir     string
 }
 
 func (b *books) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&b.file, "ledger", "", "`file` to append a row to for each connection, transaction and recipient; what it holds already is gone on with")
 	f.StringVar(&b.durability, "durability", event.Batch.String(), "what a crash may cost, as `none|batch|ack`: none (rows may be lost), batch (survives the end of the process), ack (no positive reply after a body before its row is on disk)")
 	f.DurationVar(&b.timeout, "ledger-timeout", session.DefaultMaxCommit, "with durability ack: how long a client may have to wait for the disk before it is told 451 4.3.0")
+	f.StringVar(&b.dsnDir, "dsn-dir", "", "`directory` to keep the delivery status notifications in that come (messages with the null sender, and all at a listener that a plan gives 'dsn: true'): dsn.jsonl, and each one whole as dsn/*.eml; made if it isn't there, gone on with if it is")
 }
 
 // configure adds to the server's configuration.
@@ -44,6 +46,9 @@ func (b *books) configure(cfg *sink.Config, given, timeoutGiven bool, say func(f
 		say("the ledger fails, and rows are lost: %v", err)
 	}, Progress: func(read, size int64) {
 		say("reading the ledger, since the plan counts attempts or greylists: %d of %d MiB", read>>20, size>>20)
+	}}
+	cfg.DSN = sink.DSNConfig{Dir: b.dsnDir, Failing: func(err error) {
+		say("notifications can't be kept, and their senders are told to try again: %v", err)
 	}}
 	return nil
 }

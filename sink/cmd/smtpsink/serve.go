@@ -101,6 +101,12 @@ func (o *options) named(err error) error {
 	if rest, ok := strings.CutPrefix(said, "ledger: open "+o.books.file+": "); ok {
 		return fmt.Errorf("--ledger %s: %s", o.books.file, rest)
 	}
+	if rest, ok := strings.CutPrefix(said, "directory of notifications: "); ok {
+		return fmt.Errorf("--dsn-dir %s: %s", o.books.dsnDir, rest)
+	}
+	if strings.HasSuffix(said, "name a directory where they are kept") {
+		said += " (--dsn-dir)"
+	}
 	return errors.New(said)
 }
 

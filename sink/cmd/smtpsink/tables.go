@@ -31,6 +31,20 @@ func counterTable(s *sink.Stats) string {
 			say("warning: %d %s missing in it: %s", n, plural(n, "row")+map[bool]string{true: " is", false: " are"}[n == 1], s.Ledger.Error)
 		}
 	}
+	if d := s.DSN; d != nil {
+		say("notifications: %d kept, with %d %s about recipients", d.Notifications, d.Recipients, plural(d.Recipients, "row"))
+		for _, line := range [...]struct {
+			n    uint64
+			what string
+		}{{d.Malformed, "rows of what could not be read, or not in full"}, {d.Cut, "notifications of more than 1 MiB, of which the rest is not kept"}} {
+			if line.n > 0 {
+				say("  %d %s", line.n, line.what)
+			}
+		}
+		if d.Failed > 0 {
+			say("warning: %d could not be kept: %s", d.Failed, d.Error)
+		}
+	}
 	if d := s.Lateness; d != nil {
 		say("delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)", d.Count, d.P50Micros, d.P99Micros, d.MaxMicros)
 	}
