@@ -12,9 +12,8 @@ import (
 // kind is a server that can be measured.
 type kind struct {
 	name    string
-	share   int  // it gets one message in so many: a slow server would hold up the rest; 1: all
-	maxConn int  // idle connections that it can be asked for; 0: as many as the workload wants
-	named   bool // it is measured only when it is named: it is no peer, but an experiment
+	share   int // it gets one message in so many: a slow server would hold up the rest; 1: all
+	maxConn int // idle connections that it can be asked for; 0: as many as the workload wants
 	argv    func(addr string) []string
 }
 
@@ -28,7 +27,6 @@ const (
 	nameBefore = "before" // another build of the sink
 	nameProbe  = "probe"  // the sink in a process that tells of its garbage collector
 	nameGoTLS  = "go-tls" // a plain Go TLS server
-	nameUring  = "uring"  // the canned loop on io_uring: an experiment
 )
 
 // programs are the paths of what the harness starts.
@@ -86,7 +84,6 @@ func (p *programs) kinds() (found []kind, missing []string) {
 	found = []kind{
 		{name: nameSink, share: 1, argv: func(addr string) []string { return p.sinkArgs(addr) }},
 		{name: nameCanned, share: 1, argv: peer("canned")},
-		{name: nameUring, share: 1, named: true, argv: peer("uring")},
 		{name: nameGnet, share: 1, argv: peer("gnet")},
 		{name: nameGoSMTP, share: 1, argv: peer("go-smtp")},
 	}
@@ -136,10 +133,10 @@ func pick(kinds []kind, names []string) (out []kind) {
 	return out
 }
 
-// only keeps the kinds that the user named, or all that needn't be named; it refuses unknown names.
+// only keeps the kinds that the user named, or all; it refuses unknown names.
 func only(kinds []kind, names string) ([]kind, error) {
 	if names == "" {
-		return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.named }), nil
+		return kinds, nil
 	}
 	wanted := strings.Split(names, ",")
 	out := pick(kinds, wanted)

@@ -44,7 +44,7 @@ const (
 	kib      = 1 << 10
 )
 
-var rivals = []string{nameSink, nameBefore, nameCanned, nameUring, namePost, nameGnet, nameGoSMTP, nameAio}
+var rivals = []string{nameSink, nameBefore, nameCanned, namePost, nameGnet, nameGoSMTP, nameAio}
 
 // these restricts a workload to some servers.
 func these(names ...string) func(*programs, []kind) []kind {

@@ -1,5 +1,5 @@
 // Command peerserver runs one of the servers that the sink's speed is compared with, each a process of its own: the canned
-// loop, the same on io_uring, gnet with the same replies, go-smtp with a backend that discards, and a plain Go TLS server. It says its address on standard
+// loop, gnet with the same replies, go-smtp with a backend that discards, and a plain Go TLS server. It says its address on standard
 // output and serves until it is told to end by SIGTERM or SIGINT.
 //
 // It checks nothing and is for loopback only. Linux only, as the canned loop is.
@@ -25,7 +25,6 @@ type peer struct {
 var peers = map[string]peer{
 	"canned":  {serve: withoutArgs(serveCanned)},
 	"gnet":    {serve: withoutArgs(serveGnet)},
-	"uring":   {serve: withoutArgs(serveUring)},
 	"go-smtp": {serve: withoutArgs(serveGoSMTP)},
 	"go-tls":  {[]string{"cert.pem", "key.pem"}, serveGoTLS},
 }
@@ -49,7 +48,7 @@ func run(args []string) error {
 		chosen = peers[args[0]]
 	}
 	if chosen.serve == nil || len(args) != 2+len(chosen.args) {
-		return fmt.Errorf("arguments %q (want: canned|uring|gnet|go-smtp host:port, or go-tls host:port cert.pem key.pem)", strings.Join(args, " "))
+		return fmt.Errorf("arguments %q (want: canned|gnet|go-smtp host:port, or go-tls host:port cert.pem key.pem)", strings.Join(args, " "))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
