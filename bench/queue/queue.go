@@ -151,13 +151,14 @@ func (q *Queue) release(id uint64) *entry {
 	return e
 }
 
-// Flush makes an entry that waits due now, whatever the policy says, as an operator would. It reports false for others.
-func (q *Queue) Flush(id uint64, now time.Time) bool {
+// Flush makes an entry that waits due before all others, whatever the policy says, as an operator would. Its Due is the zero time. It
+// reports false for entries that don't wait.
+func (q *Queue) Flush(id uint64) bool {
 	e := q.entries[id]
 	if e == nil || e.State == Active {
 		return false
 	}
-	e.Due = now
+	e.Due = time.Time{}
 	heap.Fix(&q.destinations[e.Destination].waiting, e.index)
 	return true
 }

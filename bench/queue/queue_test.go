@@ -102,16 +102,17 @@ func TestFlush(t *testing.T) {
 	q := newQueue(t, policy())
 	q.Add(1, "d", start, at(6))
 	q.Add(2, "d", start, at(3))
+	q.Add(3, "d", start, at(1))
 	if _, ok := q.Take(start); ok {
 		t.Error("taken before it is due")
 	}
-	if !q.Flush(1, start) {
+	if !q.Flush(1) {
 		t.Error("what waits can't be flushed")
 	}
-	if e, ok := q.Take(start); !ok || e.ID != 1 {
-		t.Errorf("took %d (%v), want the flushed one", e.ID, ok)
+	if e, ok := q.Take(at(2)); !ok || e.ID != 1 {
+		t.Errorf("took %d (%v), want the flushed one, although another has been due for a second", e.ID, ok)
 	}
-	if q.Flush(1, start) || q.Flush(7, start) {
+	if q.Flush(1) || q.Flush(7) {
 		t.Error("flushed what is active or unknown")
 	}
 }
@@ -275,11 +276,11 @@ func TestQueueIsAQueue(t *testing.T) {
 				id := drawID.Draw(t, "id")
 				m := model[id]
 				waits := m != nil && m.State != Active
-				if q.Flush(id, now) != waits {
+				if q.Flush(id) != waits {
 					t.Fatal("flushed, or not")
 				}
 				if waits {
-					m.Due = now
+					m.Due = time.Time{}
 				}
 			},
 			"": func(t *rapid.T) {
@@ -292,14 +293,14 @@ func TestQueueIsAQueue(t *testing.T) {
 						}
 					}
 				}
-				var first time.Time
+				var first *Entry
 				for _, m := range model {
-					if ready(m) && (first.IsZero() || m.Due.Before(first)) {
-						first = m.Due
+					if ready(m) && (first == nil || m.Due.Before(first.Due)) {
+						first = m
 					}
 				}
-				if due, ok := q.Next(); ok != !first.IsZero() || !due.Equal(first) {
-					t.Fatalf("the next is due at %v (%v), want %v", due, ok, first)
+				if due, ok := q.Next(); ok != (first != nil) || ok && !due.Equal(first.Due) {
+					t.Fatalf("the next is due at %v (%v), want %+v", due, ok, first)
 				}
 			},
 		})

@@ -91,7 +91,7 @@ func (b *mailbox) open(t *testing.T) (address string) {
 
 // quick is a policy in which a storm lasts seconds.
 func quick() queue.Policy {
-	return queue.Policy{First: 100 * time.Millisecond, Factor: 2, Max: 400 * time.Millisecond, Jitter: 0.2, Minimal: 100 * time.Millisecond, Lifetime: time.Minute, Concurrency: 10}
+	return queue.Policy{First: 200 * time.Millisecond, Factor: 2, Max: 800 * time.Millisecond, Jitter: 0.2, Minimal: 200 * time.Millisecond, Lifetime: time.Minute, Concurrency: 10}
 }
 
 // start starts sink and relay.

@@ -99,7 +99,7 @@ func (r *Relay) again(m *message, waiting []result, now time.Time) bool {
 	}
 	r.logResults(m, "deferred", waiting)
 	if m.tries == 1 && r.lies.strike(m, deferred) == RetrySoon {
-		r.queue.Flush(m.id, now)
+		r.queue.Flush(m.id)
 	}
 	r.look()
 	return true
