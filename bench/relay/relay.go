@@ -43,14 +43,14 @@ type Config struct {
 
 // Relay is a relay that runs. Its methods may be called from any goroutine.
 type Relay struct {
-	cfg    Config
-	server *smtpserver.Server
-	addr   string
-	ctx    context.Context // of deliveries; it ends by Kill
-	cancel context.CancelFunc
-	wake   chan struct{} // something may be due sooner
-	quit   chan struct{} // closed when it stops
-	work   sync.WaitGroup
+	cfg      Config
+	server   *smtpserver.Server
+	listener net.Listener
+	ctx      context.Context // of deliveries; it ends by Kill
+	cancel   context.CancelFunc
+	wake     chan struct{} // something may be due sooner
+	quit     chan struct{} // closed when it stops
+	work     sync.WaitGroup
 
 	mu      sync.Mutex
 	queue   *queue.Queue
@@ -79,24 +79,22 @@ func Start(cfg Config) (*Relay, error) {
 	if r.lies, err = newLies(cfg.Lies, cfg.Seed); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
+	if r.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	r.addr = listener.Addr().String()
 	r.server = r.newServer()
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	now := time.Now()
 	for _, id := range slices.Sorted(maps.Keys(r.spool.messages)) {
 		r.enqueue(r.spool.messages[id], now)
 	}
-	r.work.Go(func() { _ = r.server.Serve(listener) }) // it ends when the relay does
+	r.work.Go(func() { _ = r.server.Serve(r.listener) }) // it ends when the relay does
 	r.work.Go(r.dispatch)
 	return r, nil
 }
 
 // Addr returns the address at which the relay takes messages.
-func (r *Relay) Addr() string { return r.addr }
+func (r *Relay) Addr() string { return r.listener.Addr().String() }
 
 // Close takes no more messages, lets the deliveries that are under way come to their end, and stops. The spool keeps the rest. Its error
 // is that of the log.
@@ -120,7 +118,8 @@ func (r *Relay) stop(kill bool) {
 	if kill {
 		r.cancel()
 	}
-	_ = r.server.Close() // it is closed already, or its listener is gone
+	_ = r.server.Close()   // of no consequence: connections and listener are gone by then
+	_ = r.listener.Close() // which the server doesn't know of, if it had no time to begin
 	r.work.Wait()
 	r.cancel()
 }

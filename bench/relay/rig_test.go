@@ -44,6 +44,8 @@ type rig struct {
 	claims   []reconcile.Claim
 	minimal  time.Duration
 
+	sentMessages int
+
 	unseenQueue bool // the judge gets no listings
 	listings    [][]byte
 }
@@ -121,8 +123,23 @@ func (r *rig) startRelay() {
 
 // mail is a message to be sent: what a test cares for.
 type mail struct {
-	to     []string
-	notify string
+	to          []string
+	notify, ret string
+	bySender    bool // known by a sender of its own, without ENVID and ORCPT
+}
+
+// from returns the sender of the i-th message, and the token that it is known by.
+func (m *mail) from(i int) (sender, token string) {
+	if m.bySender {
+		sender = fmt.Sprintf("run1-%d@src.test", i)
+		return sender, sender
+	}
+	return "load@src.test", fmt.Sprintf("run1-%d", i)
+}
+
+// text returns header and body of the i-th message.
+func (m *mail) text(i int) (header, body string) {
+	return fmt.Sprintf("X-Storm-Id: run1-%d\r\nMessage-ID: <m%d@src.test>\r\nSubject: a test\r\n folded\r\n\r\n", i, i), fmt.Sprintf("token %d\r\nfirst line\r\n.a dot\r\n", i)
 }
 
 // to returns n messages with a recipient each, in a domain that plans match.
@@ -138,17 +155,18 @@ func to(domain string, n int) []mail {
 func (r *rig) send(mails ...mail) {
 	r.t.Helper()
 	const connections = 4
-	first := len(r.claims)
+	first := r.sentMessages
 	for i, m := range mails {
+		sender, token := m.from(first + i)
+		_, body := m.text(first + i)
 		for _, to := range m.to {
-			token := fmt.Sprintf("run1-%d", first+i)
-			body := fmt.Sprintf("token %s\r\nfirst line\r\n.a dot\r\n", token)
 			r.claims = append(r.claims, reconcile.Claim{
-				Token: token, Recipient: to, Sender: "load@src.test", HasSender: true, Run: "run1", StormID: token, MessageID: "<" + token + "@src.test>",
+				Token: token, Recipient: to, Sender: sender, HasSender: true, Run: "run1", StormID: fmt.Sprintf("run1-%d", first+i), MessageID: fmt.Sprintf("<m%d@src.test>", first+i),
 				Hashed: true, Body: xxhash.Sum64String(body), Size: int64(len(body)), Notify: m.notify, Sent: time.Now(),
 			})
 		}
 	}
+	r.sentMessages += len(mails)
 	var work sync.WaitGroup
 	for k := range connections {
 		work.Go(func() { r.submit(mails, first, k, connections) })
@@ -171,10 +189,11 @@ func (r *rig) submit(mails []mail, first, k, step int) {
 	defer conn.Close()
 	var result client.Result
 	for i := k; i < len(mails); i += step {
-		token := fmt.Sprintf("run1-%d", first+i)
-		text := fmt.Sprintf("X-Storm-Id: %s\r\nMessage-ID: <%s@src.test>\r\nSubject: a test\r\n folded\r\n\r\ntoken %s\r\nfirst line\r\n.a dot\r\n", token, token, token)
-		m := client.Message{
-			From: "load@src.test", To: mails[i].to, Body: client.NewBody([]byte(text)), DSN: &client.DSN{EnvID: token, Notify: mails[i].notify, ORcptSelf: true},
+		sender, token := mails[i].from(first + i)
+		header, body := mails[i].text(first + i)
+		m := client.Message{From: sender, To: mails[i].to, Header: []byte(header), Body: client.NewBody([]byte(body))}
+		if !mails[i].bySender {
+			m.DSN = &client.DSN{EnvID: token, Notify: mails[i].notify, Ret: mails[i].ret, ORcptSelf: true}
 		}
 		if err := conn.Send(r.t.Context(), &m, &result); err != nil || result.Recipients[0].Reply.Code != 250 {
 			r.t.Errorf("submitting: %v %+v", err, result.Recipients)
@@ -234,8 +253,8 @@ func (r *rig) stop() {
 	}
 }
 
-// judge returns what the judge says: fates, findings and the exit status.
-func (r *rig) judge(incidents ...reconcile.Incident) string {
+// judge returns what the judge finds.
+func (r *rig) judge(incidents ...reconcile.Incident) *reconcile.Result {
 	r.t.Helper()
 	j := reconcile.New(reconcile.Options{MinimalBackoff: r.minimal})
 	check := func(err error) {
@@ -276,6 +295,12 @@ func (r *rig) judge(incidents ...reconcile.Incident) string {
 	}
 	result, err := j.Finish(nil)
 	check(err)
+	r.t.Log(result.Verdict.Sentence, result.Lacking)
+	return result
+}
+
+// say puts a result in a line: fates, findings and the exit status.
+func say(result *reconcile.Result) string {
 	var said []string
 	for f, n := range result.Fates {
 		if n > 0 {
@@ -284,19 +309,19 @@ func (r *rig) judge(incidents ...reconcile.Incident) string {
 	}
 	for _, f := range result.Findings {
 		said = append(said, fmt.Sprintf("%v %s %d", f.Severity, f.Kind, f.Units))
-		for _, e := range f.Evidence[:min(len(f.Evidence), 3)] {
-			r.t.Logf("%s: %+v", f.Kind, e)
-		}
 	}
-	r.t.Log(result.Verdict.Sentence, result.Lacking)
 	return strings.Join(append(said, fmt.Sprintf("exit %d", result.Verdict.Exit)), ", ")
 }
 
 // want compares what the judge says.
 func (r *rig) want(want string, incidents ...reconcile.Incident) {
 	r.t.Helper()
-	if got := r.judge(incidents...); got != want {
+	result := r.judge(incidents...)
+	if got := say(result); got != want {
 		r.t.Errorf("the judge says\n%s, want\n%s", got, want)
+		for _, f := range result.Findings {
+			r.t.Logf("%s: %+v", f.Kind, f.Evidence)
+		}
 	}
 	var ordered []string
 	for _, l := range r.cfg.Lies {

@@ -188,16 +188,17 @@ func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
 	return e.fate(), f
 }
 
-// retries looks for attempts that should not have been made (docs/books.md, Findings).
+// retries looks for attempts that should not have been made (docs/books.md, Findings). MAIL without RCPT says nothing of which of a
+// message's recipients it was for: it is evidence about messages of one recipient only.
 func (j *Judge) retries(u *unit, m *message) (f flags) {
 	if int(u.yes)+int(u.no)+int(u.unknown) > 1 { // submitted again: its attempts are not all of one queue entry
 		return 0
 	}
-	refused := u.refused
-	if m.mailRefused != 0 && (refused == 0 || m.mailRefused < refused) {
+	refused, alone := u.refused, m.first == m.last
+	if alone && m.mailRefused != 0 && (refused == 0 || m.mailRefused < refused) {
 		refused = m.mailRefused
 	}
-	if refused != 0 && m.lastMail > refused {
+	if alone && refused != 0 && m.lastMail > refused {
 		f |= retriedRefusal
 	}
 	if refused == 0 && j.options.MinimalBackoff == 0 {

@@ -21,11 +21,12 @@ func failed(status string) Notification {
 	return Notification{Token: tok, Recipient: rcpt, Action: "failed", Status: status, Time: at(100)}
 }
 
+func with(b *books, edit func(*books)) *books { edit(b); return b }
+
 // TestFates judges one unit, tok to rcpt, in all ways in which it can end.
 func TestFates(t *testing.T) {
 	one := func() *books { return newBooks().claim(tok, rcpt) }
 	queued := QueueEntry{Sender: tok, Recipient: rcpt}
-	with := func(b *books, edit func(*books)) *books { edit(b); return b }
 	unseen := func(b *books) { b.watched = false }
 	tests := []struct {
 		name string
