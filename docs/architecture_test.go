@@ -118,7 +118,7 @@ func TestReach(t *testing.T) {
 	under := func(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 	for _, p := range goList(t) {
 		switch p.short() {
-		case "sink/smtp", "sink/fault", "sink/event", "sink/session", "sink/reconcile", "bench/queue":
+		case "sink/smtp", "sink/fault", "sink/event", "sink/decide", "sink/session", "sink/reconcile", "bench/queue":
 			for _, dep := range p.Deps {
 				if dep == "net" || dep == "crypto/tls" || under(dep, k6) {
 					t.Errorf("%s reaches %s: the core does no I/O", p.short(), dep)

@@ -132,8 +132,11 @@ func (l *Limit) Recalled() *Limit {
 	return &r
 }
 
-// Fits reports whether an occurrence is within a limit that needs no shared count: messages, recipients and size. It is true for
-// the other kinds, and does not look at whom the limit is for.
+// Conditional reports whether the limit is for some only: messages and recipients that it is not for don't count towards it.
+func (l *Limit) Conditional() bool { return len(l.Except) > 0 || !l.Match.IsZero() }
+
+// Fits reports whether an occurrence is within a limit whose count the occurrence tells: size, and messages and recipients of everybody
+// (see Conditional). It is true for the other kinds, and does not look at whom the limit is for.
 func (l *Limit) Fits(o *Occurrence) bool {
 	switch l.Kind {
 	case LimitMessages:

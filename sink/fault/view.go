@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -102,7 +103,7 @@ func (v *View) Speaks(s smtp.Stage) bool { return v.speaks(s, false) }
 func (v *View) SpeaksOutOfOrder(s smtp.Stage) bool { return v.speaks(s, true) }
 
 func (v *View) speaks(s smtp.Stage, outOfOrder bool) bool {
-	return v != nil && v.plan != nil &&
+	return v != nil && v.plan != nil && len(v.plan.rules) > 0 &&
 		(len(v.plan.stages.of(s, outOfOrder).rules) > 0 || v.phase != nil && len(v.phase.stages.of(s, outOfOrder).rules) > 0)
 }
 
@@ -130,30 +131,54 @@ func (v *View) ListenerFault(name string) ListenerFault {
 // Decide returns the decision of the first rule that matches the occurrence, the plan's own before the phase's, or the plain
 // reply. It does not allocate for addresses of usual length, and is safe for concurrent use.
 func (v *View) Decide(o *Occurrence) Decision {
-	if v == nil || v.plan == nil {
-		return Decision{}
-	}
-	if stage := v.plan.stages.of(o.Stage, o.OutOfOrder); len(stage.rules) > 0 {
-		if r := stage.find(o); r != nil {
-			return r.decide(v.plan.seed, o)
-		}
-	}
-	if v.phase == nil {
-		return Decision{}
-	}
-	if stage := v.phase.stages.of(o.Stage, o.OutOfOrder); len(stage.rules) > 0 && v.reaches(o) {
-		if r := stage.find(o); r != nil {
-			return r.decide(v.plan.seed, o)
-		}
+	if r := v.Rule(o); r != nil {
+		return r.decide(v.plan.seed, o)
 	}
 	return Decision{}
 }
 
+// Rule returns the rule that decides the occurrence, or nil.
+func (v *View) Rule(o *Occurrence) *Rule {
+	if r, certain := v.candidate(o); certain || r != nil && v.reaches(o) {
+		return r
+	}
+	return nil
+}
+
+// Odds returns the rule that may decide the occurrence, and how probably it does: 1 but for a rule of a phase with a ramp. Otherwise the
+// reply is plain. Without a rule they are nil and 0.
+func (v *View) Odds(o *Occurrence) (*Rule, float64) {
+	switch r, certain := v.candidate(o); {
+	case r == nil:
+		return nil, 0
+	case certain:
+		return r, 1
+	default:
+		return r, math.Ldexp(float64(v.below), -64)
+	}
+}
+
+// candidate returns the first rule that matches, and whether it speaks whatever is drawn for the ramp of its phase.
+func (v *View) candidate(o *Occurrence) (r *Rule, certain bool) {
+	if v == nil || v.plan == nil {
+		return nil, false
+	}
+	if stage := v.plan.stages.of(o.Stage, o.OutOfOrder); len(stage.rules) > 0 {
+		if r := stage.find(o); r != nil {
+			return r, true
+		}
+	}
+	if v.phase == nil {
+		return nil, false
+	}
+	if stage := v.phase.stages.of(o.Stage, o.OutOfOrder); len(stage.rules) > 0 {
+		return stage.find(o), v.always
+	}
+	return nil, false
+}
+
 // reaches draws whether the phase's rules apply to the occurrence.
 func (v *View) reaches(o *Occurrence) bool {
-	if v.always {
-		return true
-	}
 	var space [400]byte
 	return Draw(v.plan.seed, o.Stage, PurposeRamp, AppendKey(space[:0], KeyAttempt, o)) < v.below
 }
@@ -164,6 +189,13 @@ func (v *View) FaultyListeners() []string {
 		return nil
 	}
 	return slices.DeleteFunc(sortedKeys(v.listeners), func(name string) bool { return v.listeners[name] == ListenerUp })
+}
+
+// Reaching returns the plan in this phase while its rules apply to a share of the occurrences, 0 to 1, whatever its ramp says.
+func (p *Phase) Reaching(share float64) *View {
+	v := p.views[0]
+	v.below, v.always = threshold(share)
+	return &v
 }
 
 // View returns the plan in this phase at a share of its duration that has passed, 0 to 1.

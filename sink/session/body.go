@@ -3,7 +3,6 @@ package session
 import (
 	"math"
 
-	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -23,34 +22,8 @@ func (s *Session) data(args []byte) {
 		w.opensBody = true
 		s.answer(smtp.StageData)
 	default:
-		s.dataWithoutRecipients()
+		s.refuse(smtp.StageData, s.noRecipients())
 	}
-}
-
-// dataWithoutRecipients refuses, unless a rule speaks in which a 3yz is written out: that rule then decides alone, so that its odds hold.
-func (s *Session) dataWithoutRecipients() {
-	w := s.work
-	if s.view.Speaks(smtp.StageData) {
-		s.describe(smtp.StageData, 1)
-		if d := s.view.Decide(&w.occurrence); d.Cause == fault.CauseRule && opensBody(d.Rule) {
-			if w.decision, w.plain = d, d.Reply == nil; w.plain {
-				w.decision.Reply = fault.Plain(smtp.StageData)
-			}
-			w.opensBody = true
-			s.deliver(smtp.StageData)
-			return
-		}
-	}
-	s.refuse(smtp.StageData, s.noRecipients())
-}
-
-func opensBody(r *fault.Rule) bool {
-	for i := range r.Outcomes {
-		if o := &r.Outcomes[i]; o.Code.Class() == 3 && o.Written {
-			return true
-		}
-	}
-	return false
 }
 
 // noRecipients returns the refusal of a body that nobody is to get.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"github.com/smtpstorm/xk6-smtp/sink/decide"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -35,12 +36,9 @@ func (s *Session) beginBody(stage smtp.Stage, d *fault.Decision) {
 // beginChunk sets the fault of a BDAT chunk that begins now. The outcome of stage bdat is asked for it twice, here and when the
 // chunk has ended: it is the same. The last chunk, whose reply is stage message, has such a fault as well.
 func (s *Session) beginChunk() {
-	if !s.view.Speaks(smtp.StageBdat) {
-		return
-	}
-	s.describe(smtp.StageBdat, 1)
 	w := s.work
-	w.decision = s.view.Decide(&w.occurrence)
+	w.nth = 1
+	decide.Decide(&w.decision, s.view, decide.Point{Stage: smtp.StageBdat}, (*connection)(s))
 	s.beginBody(smtp.StageBdat, &w.decision)
 }
 

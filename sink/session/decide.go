@@ -3,6 +3,7 @@ package session
 import (
 	"math"
 
+	"github.com/smtpstorm/xk6-smtp/sink/decide"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -36,79 +37,36 @@ func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 
 // reject decides on a protocol error.
 func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
-	s.countOccurrence(stage)
 	w := s.work
-	w.plain = false
-	w.decision = fault.Decision{Cause: fault.CauseProtocol, Reply: r}
-	if isOutOfOrder(r) {
-		s.decideOutOfOrder(stage, r)
+	w.nth = s.countOccurrence(stage)
+	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst}
+	decide.Decide(&w.decision, s.view, p, (*connection)(s))
+	if w.plain = w.decision.Reply == nil; w.plain {
+		w.decision.Reply = fault.Plain(stage)
 	}
-}
-
-// isOutOfOrder reports whether a protocol error says that a command is not one to come now.
-func isOutOfOrder(r *smtp.Reply) bool {
-	return r.Code == fault.OutOfOrderCode || r == &replyNoValidRecipients
-}
-
-// decideOutOfOrder lets the plan's rules for commands out of order speak. The state follows from their reply, as far as there is
-// anything that it can follow to.
-func (s *Session) decideOutOfOrder(stage smtp.Stage, r *smtp.Reply) {
-	if !s.view.SpeaksOutOfOrder(stage) {
+	if w.decision.Cause != fault.CauseRule {
 		return
 	}
-	x := s.lasting()
-	x.outOfOrder++
-	s.describe(stage, x.outOfOrder)
-	w := s.work
-	o := &w.occurrence
-	o.OutOfOrder = true
-	if stage == smtp.StageRcpt {
-		o.Recipient = w.recipient
+	if w.opensBody = stage == smtp.StageData; w.decision.Rule.Match.OutOfOrder {
+		w.misplaced = r
 	}
-	d := s.view.Decide(o)
-	if d.Cause != fault.CauseRule {
-		return
-	}
-	if d.Reply == nil {
-		d.Reply = r
-	}
-	w.decision, w.misplaced, w.opensBody = d, r, stage == smtp.StageData
 }
 
-// decide asks whoever may speak, in this order: limits, the switches of a tester, rules; and falls back on the plain reply.
+// decide decides on an occurrence that is no protocol error.
 func (s *Session) decide(stage smtp.Stage) {
-	nth := s.countOccurrence(stage)
 	w := s.work
-	w.decision = fault.Decision{}
-	limits := s.view.Limits(stage)
-	var ask *fault.Switch
+	w.nth = s.countOccurrence(stage)
+	p := decide.Point{Stage: stage}
 	if s.cfg.Triggers {
-		ask = s.switchFor(stage)
+		p.Switch = s.switchFor(stage)
 	}
-	if len(limits) > 0 || ask != nil || s.hasRules() && s.view.Speaks(stage) {
-		s.describe(stage, nth)
-		w.occurrence.Asked = len(limits)
-		switch refusing := s.refusing(limits); {
-		case refusing != nil:
-			w.decision = refusing.Decision()
-		case ask != nil:
-			w.decision = ask.Decide(s.view, &w.occurrence)
-		default:
-			w.decision = s.view.Decide(&w.occurrence)
-		}
-	}
+	decide.Decide(&w.decision, s.view, p, (*connection)(s))
 	if w.plain = w.decision.Reply == nil; w.plain {
 		w.decision.Reply = fault.Plain(stage)
 		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
 			s.rephrasePlain(stage)
 		}
 	}
-}
-
-// hasRules says cheaply of most plain plans that no stage has a rule.
-func (s *Session) hasRules() bool {
-	p := s.view.Plan()
-	return p != nil && len(p.Rules()) > 0
 }
 
 // rephrasePlain makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written
@@ -137,53 +95,6 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 		*n++
 	}
 	return uint64(*n)
-}
-
-// describe tells the plan what is known at this stage.
-func (s *Session) describe(stage smtp.Stage, nth uint64) {
-	w := s.work
-	s.countConnection()
-	o := &w.occurrence
-	w.described = true
-	*o = fault.Occurrence{
-		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
-		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
-	}
-	tx := s.tx
-	switch stage {
-	case smtp.StageHelo, smtp.StageEhlo:
-		o.Helo = w.helo
-		return
-	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml,
-		smtp.StageRcpt, smtp.StageData, smtp.StageBdat, smtp.StageMessage:
-		if tx == nil {
-			return
-		}
-	default:
-		return
-	}
-	o.Sender, o.MailN = tx.sender(), tx.mailN
-	switch stage {
-	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
-		o.Size = max(w.mail.Size, 0)
-	case smtp.StageRcpt:
-		o.Recipient, o.RcptN, o.Recipients = w.recipient, w.rcptN, len(tx.recipients)
-	case smtp.StageMessage:
-		o.Size = tx.octets()
-		if tx.header.captured() {
-			o.Headers = &tx.header
-		}
-		if s.state == stateReplies {
-			r := &tx.recipients[tx.next]
-			o.Recipient, o.RcptN, o.Recipients = tx.bytes(r.address), r.n, len(tx.recipients)
-			return
-		}
-		fallthrough
-	case smtp.StageData, smtp.StageBdat:
-		o.RecipientsHash, o.MaxRcptN, o.Recipients = tx.hash, tx.maxN, len(tx.recipients)
-		o.AcceptedRecipients = tx.addresses()
-		w.spent += len(tx.recipients) / rulesPerWork
-	}
 }
 
 // countConnection asks for the ordinal of the connection, if the plan needs it and it is not known yet.

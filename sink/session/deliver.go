@@ -100,10 +100,10 @@ func (s *Session) send() {
 // replied does what follows from a reply that was sent.
 func (s *Session) replied() {
 	w := s.work
-	if r := s.env.Recorder; r != nil {
-		r.Replied(w.stage, &w.decision, s.enhancedOf(w.stage, w.decision.Reply), s.view)
-	}
 	s.noteReply(w.stage, w.decision.Reply)
+	if r := s.env.Recorder; r != nil {
+		r.Replied(w.stage, &w.decision, s.lastEnhanced, s.view)
+	}
 	if final(w.stage, w.decision.Reply) {
 		s.given(w.stage)
 	}

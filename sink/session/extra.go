@@ -2,7 +2,6 @@ package session
 
 import (
 	"sync"
-	"time"
 
 	"github.com/valyala/bytebufferpool"
 
@@ -39,15 +38,8 @@ type extra struct {
 	by          Verdict        // who holds the connection, or has ended it, or of whose fault no other row tells
 	err         error          // what ended the connection
 	granted     []*fault.Limit // of concurrency: to be released
-	buckets     []bucket       // of the rates of this connection
+	counts      []count        // of limits that are this connection's own
 	whole       bool           // nothing above may be forgotten before the connection's end
-}
-
-// bucket is the token bucket of a limit that each connection has for itself.
-type bucket struct {
-	limit  *fault.Limit
-	tokens float64
-	at     time.Duration // since the session's start: when tokens was right
 }
 
 var extraPool = sync.Pool{New: func() any { return new(extra) }}
@@ -81,7 +73,8 @@ func (s *Session) releaseExtra() {
 		putBuffer(&outputPool, x.reply)
 	}
 	clear(x.granted)
-	*x = extra{granted: x.granted[:0], buckets: x.buckets[:0], response: x.response[:0]}
+	clear(x.counts)
+	*x = extra{granted: x.granted[:0], counts: x.counts[:0], response: x.response[:0]}
 	s.extra = nil
 	extraPool.Put(x)
 }

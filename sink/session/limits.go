@@ -5,35 +5,81 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	shared "github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
-// refusing returns the first limit that the occurrence under way is beyond, or nil: then all have counted it. Those before one that
-// refuses get back what they have counted.
-func (s *Session) refusing(limits []*fault.Limit) *fault.Limit {
-	o := &s.work.occurrence
-	for i, l := range limits {
-		if !l.Applies(o) || s.admit(l, o) {
-			continue
+// count is what a connection, or a transaction, has counted for a limit of its own.
+type count struct {
+	limit  *fault.Limit
+	n      int64         // of messages or recipients
+	bucket shared.Bucket // of a rate
+}
+
+// countOf returns what was counted for the limit so far, or for the one that it replaces in a later plan.
+func countOf(counts *[]count, l *fault.Limit, now int64) *count {
+	for i := range *counts {
+		if c := &(*counts)[i]; c.limit == l || c.limit.Name == l.Name && c.limit.Kind == l.Kind && c.limit.Rate == l.Rate && c.limit.Burst == l.Burst {
+			return c
 		}
-		for _, before := range limits[:i] {
-			if before.Applies(o) {
-				s.giveBack(before, o)
-			}
-		}
-		return l
+	}
+	*counts = append(*counts, count{limit: l, bucket: shared.FullBucket(l, now)})
+	return &(*counts)[len(*counts)-1]
+}
+
+// own returns what the connection has counted for a limit that it does not share with others; nil when the limit is none of these.
+func (s *Session) own(l *fault.Limit) *count {
+	switch {
+	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection, l.Kind == fault.LimitMessages && l.Conditional():
+		return countOf(&s.lasting().counts, l, int64(s.work.now))
+	case l.Kind == fault.LimitRecipients && l.Conditional():
+		return countOf(&s.tx.counts, l, 0)
 	}
 	return nil
 }
 
-// giveBack takes back what admit has counted of an occurrence that another limit refuses. A greylist keeps what it has seen.
-func (s *Session) giveBack(l *fault.Limit, o *fault.Occurrence) {
-	switch {
-	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection:
-		for i := range s.extra.buckets {
-			if b := &s.extra.buckets[i]; b.limit == l {
-				b.tokens = min(l.Burst, b.tokens+1)
+// Admit implements decide.Connection.
+func (c *connection) Admit(l *fault.Limit, o *fault.Occurrence) bool {
+	s := (*Session)(c)
+	if own := s.own(l); own != nil {
+		switch l.Kind {
+		case fault.LimitRate:
+			return own.bucket.Take(l, int64(s.work.now))
+		case fault.LimitMessages:
+			if own.n >= l.Max {
+				return false
 			}
+			own.n++
+			return true
 		}
+		return own.n < l.Max // an accepted recipient is counted by countRecipient
+	}
+	if !l.Fits(o) {
+		return false
+	}
+	if s.env.Limits == nil || l.Kind != fault.LimitRate && l.Kind != fault.LimitConcurrency && l.Kind != fault.LimitGreylist {
+		return true
+	}
+	granted := s.env.Limits.Admit(s.at(s.work.now), l, o)
+	if granted && l.Kind == fault.LimitConcurrency {
+		x := s.lasting()
+		x.granted = append(x.granted, l)
+	}
+	return granted
+}
+
+// Return implements decide.Connection.
+func (c *connection) Return(l *fault.Limit, o *fault.Occurrence) {
+	s := (*Session)(c)
+	if own := s.own(l); own != nil {
+		switch l.Kind {
+		case fault.LimitRate:
+			own.bucket.Return(l)
+		case fault.LimitMessages:
+			own.n--
+		}
+		return
+	}
+	switch {
 	case s.env.Limits == nil:
 	case l.Kind == fault.LimitRate:
 		s.env.Limits.Return(l, o)
@@ -46,21 +92,13 @@ func (s *Session) giveBack(l *fault.Limit, o *fault.Occurrence) {
 	}
 }
 
-func (s *Session) admit(l *fault.Limit, o *fault.Occurrence) bool {
-	switch {
-	case l.Kind == fault.LimitMessages, l.Kind == fault.LimitRecipients, l.Kind == fault.LimitSize:
-		return l.Fits(o)
-	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection:
-		return s.takeToken(l)
-	case s.env.Limits == nil:
-		return true
+// countRecipient counts the recipient that was accepted towards the limits that are for some recipients only.
+func (s *Session) countRecipient() {
+	for _, l := range s.view.Limits(smtp.StageRcpt) {
+		if l.Kind == fault.LimitRecipients && l.Conditional() && l.Applies(&s.work.occurrence) {
+			s.own(l).n++
+		}
 	}
-	granted := s.env.Limits.Admit(s.at(s.work.now), l, o)
-	if granted && l.Kind == fault.LimitConcurrency {
-		x := s.lasting()
-		x.granted = append(x.granted, l)
-	}
-	return granted
 }
 
 // occupy counts the connection, which is open, towards the limits of concurrency that it did not have to pass: those of phases that
@@ -86,28 +124,6 @@ func (s *Session) occupy() {
 // counts reports whether the connection counts towards the limit, or towards the one that it replaces.
 func (s *Session) counts(l *fault.Limit) bool {
 	return s.extra != nil && slices.ContainsFunc(s.extra.granted, func(g *fault.Limit) bool { return g.Name == l.Name && g.Scope == l.Scope })
-}
-
-// takeToken takes a token from this connection's own bucket, if there is one in it.
-func (s *Session) takeToken(l *fault.Limit) bool {
-	x := s.lasting()
-	var b *bucket
-	for i := range x.buckets {
-		if x.buckets[i].limit == l {
-			b = &x.buckets[i]
-		}
-	}
-	if b == nil {
-		x.buckets = append(x.buckets, bucket{limit: l, tokens: l.Burst, at: s.work.now})
-		b = &x.buckets[len(x.buckets)-1]
-	}
-	b.tokens = min(l.Burst, b.tokens+(s.work.now-b.at).Seconds()*l.Rate)
-	b.at = s.work.now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }
 
 // releaseLimits gives back what limits of concurrency have granted.

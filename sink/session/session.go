@@ -127,6 +127,7 @@ type work struct {
 	stage      smtp.Stage
 	decision   fault.Decision
 	occurrence fault.Occurrence
+	nth        uint64 // occurrence of the stage in this connection, see countOccurrence
 
 	mail smtp.MailArgs
 	rcpt smtp.RcptArgs

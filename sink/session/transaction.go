@@ -39,6 +39,7 @@ type transaction struct {
 
 	refusal refusal   // the last negative reply after RCPT
 	fault   bodyFault // what happens in mid-body
+	counts  []count   // of limits on its recipients
 
 	captured *capturing // nil: it is not captured
 
@@ -101,9 +102,10 @@ func (tx *transaction) release() {
 	if tx.held() > maxPooledEnvelope {
 		return
 	}
-	arena, recipients, views, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.header
+	clear(tx.counts)
+	arena, recipients, views, counts, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.counts[:0], tx.header
 	*tx = transaction{}
-	tx.arena, tx.recipients, tx.views, tx.header = arena, recipients, views, header
+	tx.arena, tx.recipients, tx.views, tx.counts, tx.header = arena, recipients, views, counts, header
 	transactionPool.Put(tx)
 }
 
@@ -285,6 +287,7 @@ func (s *Session) settleRcpt(r *smtp.Reply) {
 		tx.arena = tx.arena[:w.orcpt.from]
 		return
 	}
+	s.countRecipient()
 	tx.recipients = append(tx.recipients, recipient{address: at, n: w.rcptN, read: w.read})
 	if s.needsRecipients() {
 		tx.hash += fault.HashRecipient(w.recipient)

@@ -64,11 +64,12 @@ func (l *Limits) Return(limit *fault.Limit, o *fault.Occurrence) {
 	}
 	b, fresh, shard := l.store.acquire(kindBucket, bucketKey(limit, o))
 	defer shard.mu.Unlock()
-	if fresh { // forgotten meanwhile: as full as any
-		*b = value{math.Float64bits(limit.Burst), 0} // at no time yet
-		return
+	bucket := FullBucket(limit, 0) // if it was forgotten meanwhile: as full as any, at no time yet
+	if !fresh {
+		bucket = b.bucket()
+		bucket.Return(limit)
 	}
-	b.a = math.Float64bits(min(limit.Burst, math.Float64frombits(b.a)+1))
+	*b = bucket.value()
 }
 
 // Occupy counts an open connection towards a concurrency limit without asking it.
@@ -126,25 +127,25 @@ func (l *Limits) Stats() LimitStats {
 	return s
 }
 
-// roundoff forgives what the sums of a bucket lose: a token that is due is there.
-const roundoff = 1e-9
+// bucket returns the bucket that is kept as this value.
+func (v value) bucket() Bucket {
+	return Bucket{math.Float64frombits(v.a), int64(v.b)} // #nosec G115 -- as it was put there
+}
 
-// takeToken takes a token of a bucket, whose value is the tokens in it, and when that was so in Unix nanoseconds.
+func (b Bucket) value() value {
+	return value{math.Float64bits(b.tokens), uint64(b.at)} // #nosec G115 -- two's complement comes back as it was
+}
+
+// takeToken takes a token of a bucket, whose time is in Unix nanoseconds.
 func (l *Limits) takeToken(now int64, limit *fault.Limit, o *fault.Occurrence) bool {
 	b, fresh, shard := l.store.acquire(kindBucket, bucketKey(limit, o))
 	defer shard.mu.Unlock()
-	tokens, at := math.Float64frombits(b.a), int64(b.b) // #nosec G115 -- as it was put there
-	if fresh {
-		tokens, at = limit.Burst, now
-	} else if now > at {
-		tokens = min(limit.Burst, tokens+limit.Rate*time.Duration(now-at).Seconds())
-		at = now
+	bucket := FullBucket(limit, now)
+	if !fresh {
+		bucket = b.bucket()
 	}
-	granted := tokens >= 1-roundoff
-	if granted {
-		tokens = max(0, tokens-1)
-	}
-	*b = value{math.Float64bits(tokens), uint64(at)} // #nosec G115 -- two's complement comes back as it was
+	granted := bucket.Take(limit, now)
+	*b = bucket.value()
 	return granted
 }
 

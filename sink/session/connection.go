@@ -1,0 +1,72 @@
+package session
+
+import (
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// connection is the session as package decide asks it.
+type connection Session
+
+// Describe implements decide.Connection.
+func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurrence {
+	s := (*Session)(c)
+	w := s.work
+	s.describe(stage, w.nth)
+	if outOfOrder {
+		x := s.lasting()
+		x.outOfOrder++
+		w.occurrence.Nth = x.outOfOrder
+		if stage == smtp.StageRcpt {
+			w.occurrence.Recipient = w.recipient
+		}
+	}
+	return &w.occurrence
+}
+
+// describe tells what is known at this stage.
+func (s *Session) describe(stage smtp.Stage, nth uint64) {
+	w := s.work
+	s.countConnection()
+	o := &w.occurrence
+	w.described = true
+	*o = fault.Occurrence{
+		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
+		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
+	}
+	tx := s.tx
+	switch stage {
+	case smtp.StageHelo, smtp.StageEhlo:
+		o.Helo = w.helo
+		return
+	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml,
+		smtp.StageRcpt, smtp.StageData, smtp.StageBdat, smtp.StageMessage:
+		if tx == nil {
+			return
+		}
+	default:
+		return
+	}
+	o.Sender, o.MailN = tx.sender(), tx.mailN
+	switch stage {
+	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
+		o.Size = max(w.mail.Size, 0)
+	case smtp.StageRcpt:
+		o.Recipient, o.RcptN, o.Recipients = w.recipient, w.rcptN, len(tx.recipients)
+	case smtp.StageMessage:
+		o.Size = tx.octets()
+		if tx.header.captured() {
+			o.Headers = &tx.header
+		}
+		if s.state == stateReplies {
+			r := &tx.recipients[tx.next]
+			o.Recipient, o.RcptN, o.Recipients = tx.bytes(r.address), r.n, len(tx.recipients)
+			return
+		}
+		fallthrough
+	case smtp.StageData, smtp.StageBdat:
+		o.RecipientsHash, o.MaxRcptN, o.Recipients = tx.hash, tx.maxN, len(tx.recipients)
+		o.AcceptedRecipients = tx.addresses()
+		w.spent += len(tx.recipients) / rulesPerWork
+	}
+}
