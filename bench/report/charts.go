@@ -194,31 +194,46 @@ func fileName(s string) string {
 	}, strings.ToLower(s)), "-")
 }
 
+// deliveryCharts draws what happened between client and sink, second by second. What was not seen is not drawn.
 func deliveryCharts(leg *Leg) []*plot.Chart {
 	d := leg.record.Delivery
-	if d == nil {
+	if d == nil || len(d.Series) == 0 {
 		return nil
 	}
-	queue := plot.Line{Name: "in the MTA's queue"}
-	accepted := plot.Line{Name: "accepted by the MTA"}
-	delivered := plot.Line{Name: "delivered to the sink", Style: 1}
-	for _, x := range d.Series {
+	queue, delay := plot.Line{Name: "in the MTA's queue"}, plot.Line{Name: "median, by the time of sending"}
+	sent, attempts, delivered := plot.Line{Name: "sent by the client"}, plot.Line{Name: "attempts at the sink", Style: 2}, plot.Line{Name: "delivered to the sink", Style: 1}
+	for i, x := range d.Series {
 		t := since(d.Series[0].Time, x.Time)
-		if x.Queued != nil {
-			queue.Seconds, queue.Values = append(queue.Seconds, t), append(queue.Values, float64(*x.Queued))
+		add := func(l *plot.Line, at, v float64) { l.Seconds, l.Values = append(l.Seconds, at), append(l.Values, v) }
+		if i > 0 && x.Time.Sub(d.Series[i-1].Time) > time.Second { // nothing happened in between
+			for _, l := range []*plot.Line{&sent, &attempts, &delivered} {
+				add(l, since(d.Series[0].Time, d.Series[i-1].Time)+1, 0)
+				add(l, max(t-1, since(d.Series[0].Time, d.Series[i-1].Time)+1), 0)
+			}
 		}
-		accepted.Seconds, accepted.Values = append(accepted.Seconds, t), append(accepted.Values, float64(x.Accepted))
-		delivered.Seconds, delivered.Values = append(delivered.Seconds, t), append(delivered.Values, float64(x.Delivered))
+		if x.Queued != nil {
+			add(&queue, t, float64(*x.Queued))
+		}
+		if x.Delay != nil {
+			add(&delay, t, *x.Delay)
+		}
+		add(&sent, t, float64(x.Sent))
+		add(&attempts, t, float64(x.Attempts))
+		add(&delivered, t, float64(x.Delivered))
 	}
 	name := fileName(leg.Label)
-	out := []*plot.Chart{plot.OverTime("delivery-progress-"+name, "Accepted and delivered", "messages", false, []plot.Line{accepted, delivered})}
+	out := []*plot.Chart{plot.OverTime("delivery-progress-"+name, "Per second: sent, attempted, delivered", "recipients / s", false, []plot.Line{sent, delivered, attempts})}
 	if len(queue.Values) > 0 {
-		out = slices.Insert(out, 0, plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}))
-	} else { // what was accepted is not known over time, either
-		out[0] = plot.OverTime("delivery-progress-"+name, "Delivered", "messages", false, []plot.Line{delivered})
+		out = append(out, plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}))
+	}
+	if len(delay.Values) > 0 {
+		out = append(out, plot.OverTime("delivery-delay-"+name, "Time to delivery", "delay (ms)", true, []plot.Line{delay}))
 	}
 	if d.Latency != nil {
 		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency}}))
+	}
+	if d.Gaps != nil {
+		out = append(out, plot.Percentiles("delivery-gaps-"+name, "Time between two attempts of a message", []plot.Curve{{Name: leg.Label, Hist: d.Gaps}}))
 	}
 	return out
 }

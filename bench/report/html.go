@@ -10,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 //go:embed page.html.tmpl
@@ -138,7 +139,7 @@ type term struct{ Word, Meaning string }
 
 func newPage(s *Summary) (*page, error) {
 	p := &page{
-		Style: template.CSS(pageStyle), Title: s.Title, Generated: timeText(s.Generated), OK: s.OK, // #nosec G203 -- a constant of this package, embedded from a file
+		Style: template.CSS(pageStyle), Title: s.Title, Generated: timeText(s.Generated), OK: s.Exit == reconcile.ExitSound, // #nosec G203 -- a constant of this package, embedded from a file
 		Headline: s.Sentence, Compared: len(s.Legs) > 1, Glossary: glossary(),
 		Verdict: verdictRows(s), Failed: failedRows(s), Fits: fitRows(s), Prov: provenanceRows(s),
 	}

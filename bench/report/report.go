@@ -8,6 +8,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 // Report is what is to be rendered.
@@ -19,6 +20,8 @@ type Report struct {
 	Legs []*result.Record
 	// Intervals are the options of confidence intervals.
 	Intervals stat.Options
+	// Judge says what fails; see Judge.
+	Judge reconcile.Options
 }
 
 // maxLegs is how many runs the charts' colours and dashes tell apart.
@@ -37,7 +40,7 @@ func quantileName(q float64) string {
 // Status of a check.
 type Status string
 
-// What a check can say. Fail makes the verdict "faults".
+// What a check can say.
 const (
 	Pass Status = "pass"
 	Info Status = "info" // a figure that is neither good nor bad
@@ -60,7 +63,7 @@ func checks(r *result.Record, rec *result.Reconciliation, fits []stat.Fit, warni
 		reconcileCheck(r, rec), flightCheck(r, rec), fitCheck(fits),
 	}
 	if r.Delivery != nil {
-		out = append(out, deliveryCheck(r.Delivery, r.Load.Interrupted))
+		out = append(out, deliveryCheck(r.Books))
 	} else {
 		out = append(out, Check{"delivery through the MTA", None, "no MTA in this run"})
 	}
@@ -92,12 +95,7 @@ func thresholdCheck(l result.Load) Check {
 	if len(l.Thresholds) == 0 {
 		return c
 	}
-	var crossed []string
-	for _, t := range l.Thresholds {
-		if !t.OK {
-			crossed = append(crossed, t.Metric+" "+t.Expression)
-		}
-	}
+	crossed := crossedThresholds(l)
 	c.Status, c.Text = Pass, fmt.Sprintf("all %d held", len(l.Thresholds))
 	if len(l.Thresholds) == 1 {
 		c.Text = "the one that is set held"
@@ -202,19 +200,30 @@ func fitCheck(fits []stat.Fit) Check {
 	return Check{name, Pass, fmt.Sprintf("%s tested, smallest adjusted p = %s", plural(tested, "rule"), pValue(smallest))}
 }
 
-func deliveryCheck(d *result.Delivery, interrupted bool) Check {
-	c := Check{Name: "delivery through the MTA", Status: Pass}
-	c.Text = fmt.Sprintf("of %s accepted: %s delivered once, %s duplicated, %s bounced, %s missing at the cutoff",
-		count(d.Accepted), count(d.DeliveredOnce), count(d.Duplicated), count(d.Bounced), count(d.Undelivered))
-	if d.Duplicated > 0 || d.Undelivered > 0 {
+func deliveryCheck(b *reconcile.Result) Check {
+	c := Check{Name: "delivery through the MTA", Status: None, Text: "its books were not judged"}
+	if b == nil {
+		return c
+	}
+	c.Status, c.Text = Pass, fmt.Sprintf("of %s: %s", plural(int(b.Units), "unit"), strings.Join(fateTexts(b), ", ")) // #nosec G115 -- far less than that
+	for i := range b.Findings {
+		if b.Findings[i].Severity == reconcile.Fault {
+			c.Status = Fail
+		}
+	}
+	if c.Status == Pass && b.Fates[reconcile.Undetermined] > 0 {
 		c.Status = Note
 	}
-	if d.Accepted == 0 && !interrupted {
-		c.Status, c.Text = Fail, fmt.Sprintf("the MTA accepted none of %s", count(d.Sent)+" messages")
-	}
-	if sum := d.DeliveredOnce + d.Duplicated + d.Bounced + d.Undelivered; sum != d.Accepted {
-		c.Status = Fail
-		c.Text += fmt.Sprintf(" (the classes add up to %s)", count(sum))
-	}
 	return c
+}
+
+// fateTexts says how many units have each fate.
+func fateTexts(b *reconcile.Result) []string {
+	var out []string
+	for f, n := range b.Fates {
+		if n > 0 {
+			out = append(out, count(n)+" "+reconcile.Fate(f).String())
+		}
+	}
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 var (
@@ -164,16 +166,21 @@ func viaPostfix() *result.Record {
 	r.Provenance.MTA = &result.MTA{Name: "Postfix", Version: "3.10.1", Config: "minimal_backoff_time = 5s"}
 	r.Provenance.Versions["postfix"] = "3.10.1"
 	r.Load.IterationsDropped = 60
-	d := &result.Delivery{Sent: 3600, Accepted: 3600, DeliveredOnce: 3540, Duplicated: 2, Bounced: 51, Undelivered: 7, CutoffSeconds: 60,
+	r.Books = &reconcile.Result{Messages: 3600, Units: 3600, Runs: 1, Attempts: 5266, Deliveries: 3540}
+	r.Books.Fates[reconcile.Delivered], r.Books.Fates[reconcile.DuplicatedAmbiguous], r.Books.Fates[reconcile.Refused], r.Books.Fates[reconcile.Undetermined] = 3540, 2, 51, 7
+	d := &result.Delivery{CutoffSeconds: 60, Gaps: &result.Histogram{},
 		Attempts: []result.AttemptCount{{Attempts: 1, Messages: 2230}, {Attempts: 2, Messages: 900}, {Attempts: 3, Messages: 412}}, Latency: &result.Histogram{}}
 	x := rand.New(rand.NewPCG(3, 3))
 	for range 3542 {
 		d.Latency.Record(80 * math.Exp(1.4*x.NormFloat64()))
 	}
+	for range 1724 {
+		d.Gaps.Record(5000 + 1000*x.Float64())
+	}
 	for s := range 60 {
-		sent := uint64(min(3600, 120*s))
+		delay := 80 + 2*float64(s)
 		queued := uint64(400 * math.Exp(-math.Pow(float64(s-30)/12, 2)))
-		d.Series = append(d.Series, result.DeliverySample{Time: epoch.Add(time.Duration(s) * time.Second), Queued: &queued, Accepted: sent, Delivered: sent - min(sent, queued)})
+		d.Series = append(d.Series, result.DeliverySample{Time: epoch.Add(time.Duration(s) * time.Second), Queued: &queued, Sent: 60, Attempts: 87, Delivered: 59, Delay: &delay})
 	}
 	r.Delivery = d
 	r.Notes = []string{"The sink was the next hop of a private Postfix instance on a loopback port."}
@@ -281,7 +288,7 @@ func TestHTMLShowsWhatANewcomerNeeds(t *testing.T) {
 	for _, want := range []string{
 		"k6 exit status", "99: a threshold was crossed", "1 of 2 crossed: smtp_msg_failed rate&lt;0.2", "injected = observed", "replies in flight",
 		"waiting for the verdict", "p50", "max", "&gt; max", "450 4.2.0", "Goodness of fit", "χ²", "Messages completed per second", "Delivery through an MTA",
-		"delivered more than once", "Queue depth", "60 iterations were dropped", "plan sha256", "Postfix 3.10.1", "Glossary", "within-run",
+		"duplicated-ambiguous", "Queue depth", "60 iterations were dropped", "plan sha256", "Postfix 3.10.1", "Glossary", "within-run",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page doesn't say %q", want)
@@ -308,13 +315,13 @@ func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.OK || s.Legs[1].Reconciliation.Balanced {
-		t.Fatalf("two lost replies: OK %v, %+v", s.OK, s.Legs[1].Reconciliation.Verdict)
+	if s.Exit != 1 || s.Legs[1].Reconciliation.Balanced {
+		t.Fatalf("two lost replies: exit status %d, %+v", s.Exit, s.Legs[1].Reconciliation.Verdict)
 	}
 	page := render(t, func(b *bytes.Buffer) error { return HTML(b, report) })
 	text := render(t, func(b *bytes.Buffer) error { return Text(b, report) })
 	const want = "quit 221 2.0.0: injected 50, observed 48, in flight 0: 2 unexplained"
-	if !strings.Contains(page, want) || !strings.Contains(page, "FAILED: ") || !strings.Contains(strings.Join(strings.Fields(text), " "), "not reconciled: bounce storm: "+want) {
+	if !strings.Contains(page, want) || !strings.Contains(page, "FAULTS: 1 harness-mismatch (bounce storm: quit 221 2.0.0: injected 50") || !strings.Contains(strings.Join(strings.Fields(text), " "), "not reconciled: bounce storm: "+want) {
 		t.Errorf("page or text don't name the difference:\n%s", text)
 	}
 }
@@ -327,7 +334,7 @@ func TestAnMTALegIsNotReconciled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Exit != 3 || s.Legs[0].Reconciliation != nil {
-		t.Errorf("OK %v, reconciliation %+v", s.OK, s.Legs[0].Reconciliation)
+		t.Errorf("exit status %d, reconciliation %+v", s.Exit, s.Legs[0].Reconciliation)
 	}
 	page := render(t, func(b *bytes.Buffer) error { return HTML(b, example()) })
 	for _, want := range []string{"the MTA stands between client and sink", "what the MTA answered to the client", "3,611"} {
@@ -338,54 +345,56 @@ func TestAnMTALegIsNotReconciled(t *testing.T) {
 }
 
 func TestTheVerdictSaysWhatWasProved(t *testing.T) {
-	verdict := func(change func(r *Report)) Verdict {
-		t.Helper()
-		r := example()
-		change(&r)
-		s, err := Summarize(r)
-		if err != nil {
-			t.Fatal(err)
+	fates := func(r *Report, delivered, lost uint64) {
+		b := &reconcile.Result{Messages: delivered + lost, Units: delivered + lost, Attempts: delivered}
+		b.Fates[reconcile.Delivered], b.Fates[reconcile.Lost] = delivered, lost
+		if lost > 0 {
+			f := reconcile.NewFinding(reconcile.KindLost)
+			f.Units, f.Evidence = lost, []reconcile.Evidence{{Token: "s+1", Recipient: "r1@dst.test"}}
+			b.Findings = append(b.Findings, f)
 		}
-		if s.OK != (s.Exit == 0) {
-			t.Errorf("ok %v beside exit status %d", s.OK, s.Exit)
-		}
-		return s.Verdict
+		r.Legs[2].Books = b
 	}
-	all := func(r *Report) *result.Delivery {
-		d := r.Legs[2].Delivery
-		d.DeliveredOnce, d.Duplicated, d.Undelivered = d.Accepted-d.Bounced, 0, 0
-		return d
-	}
-	const balance, once = "The books balance", "Every message that the MTA accepted was delivered once, or refused for good."
+	const balance, once = "each of the 152424 replies that the sink injected was observed", "all 3600 units accounted for"
 	for _, tt := range []struct {
 		what     string
 		change   func(r *Report)
-		name     string
+		verdict  string
 		exit     int
 		want     []string
 		unwanted []string
 	}{
-		{"all arrived", func(r *Report) { all(r) }, "sound", 0, []string{balance, once}, nil},
-		{"some did not, some came twice", func(*Report) {}, "undetermined", 3,
-			[]string{"7 of the 3,600 messages that the MTA accepted did not reach the sink: still queued, or lost", "2 of the 3,600 messages reached the sink more than once"}, []string{once, balance}},
-		{"16 of 1,000 are missing", func(r *Report) {
-			d := all(r)
-			d.Accepted, d.DeliveredOnce, d.Bounced, d.Undelivered = 1000, 984, 0, 16
-		}, "undetermined", 3, []string{"UNDETERMINED", "16 of the 1,000 messages that the MTA accepted"}, []string{once}},
-		{"the MTA accepted none", func(r *Report) {
-			d := all(r)
-			d.Accepted, d.DeliveredOnce, d.Bounced = 0, 0, 0
-		}, "faults", 1, []string{"FAILED", "the MTA accepted none of 3,600 messages"}, []string{once, balance}},
+		{"all arrived", func(r *Report) { fates(r, 3600, 0) }, "sound", 0, []string{balance, once}, nil},
+		{"some did not", func(*Report) {}, "undetermined", 3, []string{"UNDETERMINED: 7 of 3600 units"}, []string{once, balance}},
+		{"16 of 1,000 are lost", func(r *Report) { fates(r, 984, 16) }, "faults", 1, []string{"FAULTS in 1000 units: 16 lost"}, []string{once}},
+		{"not all was sent", func(r *Report) { fates(r, 3600, 0); r.Legs[1].Load.Stopped = "9 of 10 were sent" }, "undetermined", 3,
+			[]string{"UNDETERMINED: not all of the load was carried out (bounce storm: 9 of 10 were sent); of 3600 units nothing is lost"}, []string{once, balance}},
+		{"a threshold was crossed", func(r *Report) { fates(r, 3600, 0); r.Legs[0].Load.Thresholds[0].OK = false }, "thresholds", 99,
+			[]string{"THRESHOLDS crossed (calm: smtp_msg_waiting p(99)<250)", once}, nil},
+		{"faults go before all else", func(r *Report) {
+			fates(r, 3599, 1)
+			r.Legs[1].Load.Stopped, r.Legs[0].Load.Thresholds[0].OK = "9 of 10 were sent", false
+		}, "faults", 1, []string{"FAULTS in 3600 units: 1 lost; not all of the load was carried out (bounce storm: 9 of 10 were sent); thresholds crossed (calm: "}, nil},
 		{"nobody came", func(r *Report) {
 			r.Legs = r.Legs[:1]
 			r.Legs[0].Client = &result.Client{}
 			r.Legs[0].Sink = &result.Sink{}
-		}, "faults", 1, []string{"the sink saw no client"}, []string{balance}},
-		{"one side", func(r *Report) { r.Legs = r.Legs[:1]; r.Legs[0].Sink = nil }, "sound", 0, []string{"not every run recorded both sides"}, []string{balance}},
+		}, "faults", 1, []string{"FAULTS: 1 harness-mismatch (the sink saw no client: "}, []string{balance}},
+		{"one side", func(r *Report) { r.Legs = r.Legs[:1]; r.Legs[0].Sink = nil }, "sound", 0, []string{"nothing was recorded on both sides"}, []string{balance}},
 	} {
-		v := verdict(tt.change)
-		if v.Name != tt.name || v.Exit != tt.exit {
-			t.Errorf("%s: %s, exit status %d; want %s, %d", tt.what, v.Name, v.Exit, tt.name, tt.exit)
+		r := example()
+		for _, leg := range r.Legs { // but for what the case is about
+			leg.Load.ExitStatus = nil
+			leg.Load.Thresholds = []result.Threshold{{Metric: "smtp_msg_waiting", Expression: "p(99)<250", OK: true}}
+		}
+		tt.change(&r)
+		s, err := Summarize(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := s.Verdict
+		if v.Verdict != tt.verdict || v.Exit != tt.exit {
+			t.Errorf("%s: %s, exit status %d; want %s, %d", tt.what, v.Verdict, v.Exit, tt.verdict, tt.exit)
 		}
 		for _, want := range tt.want {
 			if !strings.Contains(v.Sentence, want) {
@@ -396,6 +405,14 @@ func TestTheVerdictSaysWhatWasProved(t *testing.T) {
 			if strings.Contains(v.Sentence, unwanted) {
 				t.Errorf("%s: the verdict %q says %q", tt.what, v.Sentence, unwanted)
 			}
+		}
+		// The page says the same, and so does the summary.
+		page := render(t, func(b *bytes.Buffer) error { return HTML(b, r) })
+		if asJSON := render(t, func(b *bytes.Buffer) error { return JSON(b, r) }); !strings.Contains(html.UnescapeString(page), v.Sentence) || !strings.Contains(asJSON, v.Sentence) {
+			t.Errorf("%s: page or summary lack the verdict %q", tt.what, v.Sentence)
+		}
+		if bad := strings.Contains(page, `class="headline bad"`); bad != (v.Exit != 0) {
+			t.Errorf("%s: the page's headline is marked as bad: %v, exit status %d", tt.what, bad, v.Exit)
 		}
 	}
 }
@@ -434,8 +451,8 @@ func TestJSONSummary(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Schema != SummarySchema || s.Exit != 3 || len(s.Legs) != 3 || s.Latency[0].Metric != "smtp_msg_duration" {
-		t.Errorf("summary: schema %q, ok %v, %d legs", s.Schema, s.OK, len(s.Legs))
+	if s.Schema != reconcile.SummarySchema || s.Exit != 3 || len(s.Legs) != 3 || s.Latency[0].Metric != "smtp_msg_duration" {
+		t.Errorf("summary: schema %q, exit status %d, %d legs", s.Schema, s.Exit, len(s.Legs))
 	}
 	p99 := s.Latency[0].Legs[1].Figures[3]
 	if p99.Percentile != "p99" || p99.Value == nil || p99.DifferenceLo == nil || *p99.DifferenceLo <= 0 || *p99.Lo > *p99.Value {

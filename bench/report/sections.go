@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 func newDeliveryView(leg *Leg) (deliveryView, error) {
@@ -15,17 +16,25 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 	if m := leg.record.Provenance.MTA; m != nil {
 		v.MTA = strings.TrimSpace(m.Name + " " + m.Version)
 	}
+	units := uint64(0)
+	for _, a := range d.Attempts {
+		units += a.Messages
+	}
 	of := func(n uint64) string {
-		if d.Accepted == 0 {
+		if units == 0 {
 			return count(n)
 		}
-		return count(n) + " (" + share(float64(n)/float64(d.Accepted)) + ")"
+		return count(n) + " (" + share(float64(n)/float64(units)) + ")"
 	}
-	v.Facts = []fact{
-		{"sent by the client", count(d.Sent)}, {"accepted by the MTA", count(d.Accepted)}, {"delivered exactly once", of(d.DeliveredOnce)},
-		{"delivered more than once", of(d.Duplicated)}, {"bounced to the sender", of(d.Bounced)},
-		{fmt.Sprintf("missing at the cutoff (%.0f s after the last send)", d.CutoffSeconds), of(d.Undelivered)},
+	if b := leg.record.Books; b != nil {
+		v.Facts = []fact{{"messages to a recipient each, claimed by the client", count(b.Units)}}
+		for f, n := range b.Fates {
+			if n > 0 {
+				v.Facts = append(v.Facts, fact{reconcile.Fate(f).String(), of(n)})
+			}
+		}
 	}
+	v.Facts = append(v.Facts, fact{"watched after the last send", fmt.Sprintf("%.0f s", d.CutoffSeconds)})
 	if h := d.Latency; h != nil && h.Count() > 0 {
 		for _, q := range quantiles {
 			v.Facts = append(v.Facts, fact{"delivery latency " + quantileName(q), millis(h.Quantile(q)) + " ms"})

@@ -10,21 +10,19 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
-
-// SummarySchema is the version of the JSON summary.
-const SummarySchema = "smtpstorm/summary/1"
 
 // Summary is a report in figures: what the page and the tables show.
 type Summary struct {
-	Schema    string    `json:"schema"`
-	Title     string    `json:"title"`
-	Generated time.Time `json:"generated"`
-	Verdict
-	// OK is false unless the verdict is "sound".
-	OK      bool    `json:"ok"`
-	Legs    []Leg   `json:"legs"`
-	Latency []Phase `json:"latency"`
+	reconcile.Summary           // what all runs come to
+	Title             string    `json:"title"`
+	Generated         time.Time `json:"generated"`
+	Legs              []Leg     `json:"legs"`
+	Latency           []Phase   `json:"latency"`
+
+	// Result is what Summary says of the books, for who renders it.
+	Result *reconcile.Result `json:"-"`
 }
 
 // Leg is one run.
@@ -106,7 +104,7 @@ func Summarize(r Report) (*Summary, error) {
 	if len(r.Legs) == 0 || len(r.Legs) > maxLegs {
 		return nil, fmt.Errorf("a report has %d runs, want 1 to %d", len(r.Legs), maxLegs)
 	}
-	s := &Summary{Schema: SummarySchema, Title: r.Title, Generated: r.Generated}
+	s := &Summary{Title: r.Title, Generated: r.Generated}
 	for i, rec := range r.Legs {
 		leg := newLeg(rec, i)
 		if i > 0 && alike(r.Legs[0], rec) {
@@ -114,8 +112,8 @@ func Summarize(r Report) (*Summary, error) {
 		}
 		s.Legs = append(s.Legs, leg)
 	}
-	s.Verdict = judge(s.Legs)
-	s.OK = s.Exit == exitSound
+	s.Result = judge(s.Legs, r.Judge)
+	s.Summary = s.Result.Summary()
 	for _, p := range phasesOf(r.Legs) {
 		s.Latency = append(s.Latency, newPhase(p, r.Legs, r.Intervals))
 	}

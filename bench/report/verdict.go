@@ -1,90 +1,105 @@
 package report
 
 import (
-	"slices"
+	"fmt"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// Verdict is what all runs of a report come to. Console, page, summary and exit status say this one.
-type Verdict struct {
-	// Name is "sound", "faults" or "undetermined".
-	Name string `json:"verdict"`
-	// Exit is the exit status that goes with it: 0 sound, 1 faults, 3 undetermined (docs/books.md).
-	Exit int `json:"exit_status"`
-	// Sentence says it to a reader.
-	Sentence string `json:"sentence"`
+// Judge says what runs come to: their books, if they were judged, and what else was found in their records. Console, page, summary and
+// exit status render this one result. Of the options the records decide Stopped and Crossed.
+func Judge(records []*result.Record, o reconcile.Options) *reconcile.Result {
+	var legs []Leg
+	for i, r := range records {
+		legs = append(legs, newLeg(r, i))
+	}
+	return judge(legs, o)
 }
 
-// The verdicts and their exit statuses.
-const (
-	verdictSound        = "sound"
-	verdictFaults       = "faults"
-	verdictUndetermined = "undetermined"
-
-	exitSound        = 0
-	exitFaults       = 1
-	exitUndetermined = 3
-)
-
-// judge says what the runs come to. Thresholds of a script are not judged: k6 has its own exit status for them.
-func judge(legs []Leg) Verdict {
-	var failed, open []string
+func judge(legs []Leg, o reconcile.Options) *reconcile.Result {
+	var parts []reconcile.Part
+	var stopped, crossed []string
 	for i := range legs {
 		leg := &legs[i]
-		for _, c := range leg.Checks {
-			if c.Status == Fail {
-				failed = append(failed, leg.Label+": "+c.Name+": "+c.Text)
-			}
+		part := reconcile.Part{Result: leg.record.Books, Findings: leg.mismatches()}
+		named := func(what string) string { return what }
+		if len(legs) > 1 {
+			part.Name = leg.Label
+			named = func(what string) string { return leg.Label + ": " + what }
 		}
-		if d := leg.record.Delivery; d != nil && unexplained(d) != "" {
-			open = append(open, leg.Label+": "+unexplained(d))
+		if leg.Reconciliation != nil {
+			part.Replies = leg.Reconciliation.Injected
+		}
+		parts = append(parts, part)
+		if why := leg.stopped(); why != "" {
+			stopped = append(stopped, named(why))
+		}
+		if what := crossedThresholds(leg.record.Load); len(what) > 0 {
+			crossed = append(crossed, named(strings.Join(what, ", ")))
 		}
 	}
+	o.Stopped, o.Crossed = strings.Join(stopped, "; "), strings.Join(crossed, "; ")
+	return reconcile.Combine(o, parts...)
+}
+
+// mismatches returns what shows that the harness itself can't be trusted: replies that nothing explains, and draws that don't fit.
+func (l *Leg) mismatches() []reconcile.Finding {
+	var notes []string
+	switch c := l.Reconciliation; {
+	case c == nil:
+	case l.unseen():
+		notes = append(notes, "the sink saw no client: does the script connect to __ENV.SMTP_HOST and __ENV.SMTP_PORT?")
+	default:
+		notes = append(notes, c.Problems...)
+	}
+	for i := range l.fits {
+		if f := &l.fits[i]; f.Rejected() {
+			notes = append(notes, fmt.Sprintf("the draws of rule %s don't fit its weights (p = %s)", f.Rule, pValue(f.AdjustedP)))
+		}
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	found := reconcile.NewFinding(reconcile.KindHarness)
+	found.Units = uint64(len(notes))
+	for _, note := range notes {
+		found.Evidence = append(found.Evidence, reconcile.Evidence{Note: note})
+	}
+	return []reconcile.Finding{found}
+}
+
+// unseen reports whether the clients spoke to somebody else than the sink.
+func (l *Leg) unseen() bool {
+	c := l.Reconciliation
+	return c != nil && c.Injected == 0 && c.Observed == 0 && !l.record.Load.Interrupted
+}
+
+// stopped says why not all of the load was carried out.
+func (l *Leg) stopped() string {
+	load := &l.record.Load
 	switch {
-	case len(failed) > 0:
-		return Verdict{verdictFaults, exitFaults, "FAILED: " + strings.Join(append(failed, open...), "\n")}
-	case len(open) > 0:
-		return Verdict{verdictUndetermined, exitUndetermined, "UNDETERMINED: " + strings.Join(open, "\n")}
+	case load.Stopped != "":
+		return load.Stopped
+	case load.Interrupted:
+		return "interrupted"
+	case load.ExitStatus != nil && *load.ExitStatus != 0 && *load.ExitStatus != result.ThresholdsCrossed:
+		return fmt.Sprintf("k6 ended with status %d", *load.ExitStatus)
 	}
-	return Verdict{verdictSound, exitSound, sound(legs)}
+	return ""
 }
 
-// unexplained says what is not known of messages that an MTA accepted; empty: nothing is open.
-func unexplained(d *result.Delivery) string {
-	var parts []string
-	if d.Undelivered > 0 {
-		parts = append(parts, count(d.Undelivered)+" of the "+count(d.Accepted)+" messages that the MTA accepted did not reach the sink: still queued, or lost")
-	}
-	if d.Duplicated > 0 {
-		parts = append(parts, count(d.Duplicated)+" of the "+count(d.Accepted)+" messages reached the sink more than once: a reply that was lost may excuse it, or not")
-	}
-	return strings.Join(parts, "; ")
-}
-
-// sound says what was proved, and no more.
-func sound(legs []Leg) string {
-	var sentences, crossed []string
-	has := func(of func(Leg) bool) bool { return slices.ContainsFunc(legs, of) }
-	if has(func(l Leg) bool { return l.Reconciliation != nil }) {
-		sentences = append(sentences, "The books balance: every reply that the sink injected was observed by the client, or was in flight when the run stopped.")
-	}
-	if has(func(l Leg) bool { return l.record.Delivery != nil }) {
-		sentences = append(sentences, "Every message that the MTA accepted was delivered once, or refused for good.")
-	}
-	if has(func(l Leg) bool { return l.Reconciliation == nil && l.record.Delivery == nil }) {
-		sentences = append(sentences, "No check failed, but not every run recorded both sides.")
-	}
-	for _, leg := range legs {
-		for _, c := range leg.Checks {
-			if c.Status == Note && c.Name == "thresholds" {
-				crossed = append(crossed, leg.Label)
-			}
+// crossedThresholds names the thresholds of the script that did not hold.
+func crossedThresholds(l result.Load) []string {
+	var crossed []string
+	for _, t := range l.Thresholds {
+		if !t.OK {
+			crossed = append(crossed, t.Metric+" "+t.Expression)
 		}
 	}
-	if len(crossed) > 0 {
-		sentences = append(sentences, "Thresholds of the script were crossed in: "+strings.Join(crossed, ", ")+".")
+	if len(crossed) == 0 && l.ExitStatus != nil && *l.ExitStatus == result.ThresholdsCrossed {
+		crossed = append(crossed, "k6 ended with status 99")
 	}
-	return strings.Join(sentences, " ")
+	return crossed
 }

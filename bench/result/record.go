@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 // Schema is the version of the record that this package reads and writes.
@@ -21,6 +23,8 @@ type Record struct {
 	Client     *Client    `json:"client,omitempty"` // nil: this side was not recorded
 	Sink       *Sink      `json:"sink,omitempty"`   // nil: this side was not recorded
 	Delivery   *Delivery  `json:"delivery,omitempty"`
+	// Books are what became of the messages; nil: nobody judged them.
+	Books *reconcile.Result `json:"books,omitempty"`
 	// Notes say what a reader should know about the run.
 	Notes []string `json:"notes,omitempty"`
 	// Warnings say why a figure of the run deserves less trust.
@@ -71,6 +75,8 @@ type Load struct {
 
 	// Interrupted says that the run was ended before its load was sent.
 	Interrupted bool `json:"interrupted,omitempty"`
+	// Stopped says why not all of the load was carried out; empty: it was, or nobody knows.
+	Stopped string `json:"stopped,omitempty"`
 
 	// ExitStatus is the generator's: k6 gives 99 when a threshold was crossed.
 	// It is nil as long as the process was not waited for.

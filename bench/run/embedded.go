@@ -10,7 +10,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // embedded is a sink in this process.
@@ -20,13 +20,14 @@ type embedded struct {
 	usage   time.Duration // CPU time of this process when it started
 }
 
-// startSink listens on an address; port 0 means a free one.
-func startSink(plan *fault.Plan, address string, observer sink.Observer) (*embedded, error) {
+// startSink listens on an address; port 0 means a free one. Without a ledger, an empty name, nothing is kept of what it sees.
+func startSink(w weather, address, ledger string) (*embedded, error) {
 	server, err := sink.New(sink.Config{
 		Listeners: []sink.Listener{{Name: "smtp", Address: address}},
-		Plan:      plan,
+		Plan:      w.plan,
+		PlanHash:  w.source.SHA256,
 		Hostname:  "sink.bench.test",
-		Observer:  observer,
+		Ledger:    sink.LedgerConfig{Path: ledger, Durability: event.Batch},
 	})
 	if err != nil {
 		return nil, &InputError{err}

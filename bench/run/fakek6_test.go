@@ -66,6 +66,14 @@ func fakeK6(how string, args []string) int {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	c := &fakeClient{observed: map[result.Reply]uint64{}}
+	if claims := os.Getenv(claimsVariable); claims != "" {
+		var err error
+		if c.claims, err = os.Create(claims); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer c.claims.Close()
+	}
 	if err := c.run(net.JoinHostPort(env["SMTP_HOST"], env["SMTP_PORT"]), env["RUN"]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -160,6 +168,7 @@ func fakeDashboard() error {
 type fakeClient struct {
 	text     *textproto.Conn
 	observed map[result.Reply]uint64
+	claims   *os.File // nil: nobody keeps what was sent
 	accepted uint64
 	waiting  result.Histogram
 }
@@ -187,7 +196,7 @@ func (c *fakeClient) send(i int, run string) {
 	began := time.Now()
 	sender := fmt.Sprintf("s-%d", i) // always the same, and so are its draws
 	if run != "" {
-		sender = fmt.Sprintf("s+%s-%d-t%d", run, i, began.UnixMilli())
+		sender = fmt.Sprintf("s+%s-%d", run, i)
 	}
 	code := c.say("mail", "MAIL FROM:<"+sender+"@src.bench.test>")
 	if code == 250 {
@@ -197,12 +206,17 @@ func (c *fakeClient) send(i int, run string) {
 		code = c.say("data", "DATA")
 	}
 	if code == 354 {
-		code = c.say("message", "Subject: x\r\n\r\nbody\r\n.")
+		code = c.say("message", "Subject: x\r\nX-Storm-Id: id-"+sender+"\r\n\r\nbody of "+sender+"\r\n.")
 	}
+	ack := "no"
 	if code == 250 {
 		c.accepted++
+		ack = "yes"
 	} else {
 		c.say("rset", "RSET")
+	}
+	if c.claims != nil {
+		fmt.Fprintf(c.claims, `{"token":"%s@src.bench.test","recipient":"r%d@dst.bench.test","storm_id":"id-%s","ack":"%s","sent":"%s"}`+"\n", sender, i, sender, ack, began.UTC().Format(time.RFC3339Nano))
 	}
 	c.waiting.Record(float64(time.Since(began)) / float64(time.Millisecond))
 }

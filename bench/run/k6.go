@@ -25,6 +25,7 @@ type job struct {
 	name   string   // of the leg, for messages
 	script string   // path of the script
 	record string   // path of the record that the output extension writes
+	claims string   // path of the file of what is sent; empty: nobody keeps it
 	stdout string   // path of the file that takes k6's summary
 	stderr string   // path of the file that takes its log
 	env    []string // NAME=VALUE for the script
@@ -83,6 +84,9 @@ func runK6(ctx context.Context, binary string, j job, stop <-chan struct{}, tick
 	cmd := exec.Command(binary, args...)                       // #nosec G204 -- the k6 and the script that the user names, or this program found; no shell
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Env = append(append(k6Env(os.Environ(), j.own), j.tuning...), j.tie)
+	if j.claims != "" {
+		cmd.Env = append(cmd.Env, claimsVariable+"="+j.claims)
+	}
 	started := time.Now()
 	done, err := supervise.Start(cmd)
 	if err != nil {

@@ -2,11 +2,13 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 )
 
 // Leg is one run of k6 and what came of it.
@@ -17,7 +19,6 @@ type Leg struct {
 	Interrupted    bool                   // it was ended early
 	Wall           time.Duration          // of k6
 
-	short string // says how many of the messages were not sent; empty if all were
 }
 
 // load is what a leg offers.
@@ -112,21 +113,27 @@ func (r *runner) generate(ctx context.Context, j job, tick func()) (exit, error)
 
 // direct runs a leg whose client speaks to the sink itself.
 func (r *runner) direct(ctx context.Context, name, label string, l load, w weather) (*Leg, error) {
-	sink, err := startSink(w.plan, "127.0.0.1:0", nil)
+	b, err := r.books(name)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := startSink(w, "127.0.0.1:0", b.path(bookfiles.LedgerFile))
 	if err != nil {
 		return nil, err
 	}
 	defer sink.server.Close()
 	host, port := sink.hostPort()
 	var begun time.Time // of the first connection: before it, k6 compiles the script
-	e, err := r.drive(ctx, r.job(name, l, l.env(host, port, r.o.Env)), func() {
+	j := r.job(name, l, l.env(host, port, r.o.Env))
+	j.claims = b.path(bookfiles.ClaimsFile)
+	e, err := r.drive(ctx, j, func() {
 		stats := sink.server.Stats()
 		if begun.IsZero() && stats.Connections > 0 {
 			begun = time.Now()
 		}
 		r.progress.update("%s", liveLine(name, l, time.Since(begun), stats))
 	})
-	if err != nil {
+	if err := errors.Join(err, b.ended(), b.nobody()); err != nil {
 		return nil, err
 	}
 	stats, process, err := sink.stop()
@@ -142,6 +149,9 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 	}
 	c := result.Reconcile(leg.Record.Client, leg.Record.Sink)
 	leg.Reconciliation = &c
+	if err := r.judge(b, leg); err != nil {
+		return nil, err
+	}
 	r.progress.say("%-8s %s messages accepted in %.0f s, %s replies injected, %s observed, %s in flight", name,
 		count(stats.Messages), e.wall.Seconds(), count(c.Injected), count(c.Observed), count(c.InFlight))
 	return leg, nil
@@ -189,14 +199,16 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	}
 	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
 	if !l.own && !e.interrupted && !e.overran {
-		leg.short = l.settle(record)
+		record.Load.Stopped = l.settle(record)
 	}
 	record.Load.Interrupted = e.interrupted || e.overran
 	switch {
 	case e.interrupted:
+		record.Load.Stopped = fmt.Sprintf("interrupted after %.0f s", e.wall.Seconds())
 		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.wall.Seconds(), e.status)
 	case e.overran:
 		leg.Interrupted = true
+		record.Load.Stopped = fmt.Sprintf("ended after %.0f s, the most that a leg may take", e.wall.Seconds())
 		record.Warn("ended after %.0f s, the most that a leg may take (--max-time; k6's exit status %d)", e.wall.Seconds(), e.status)
 	}
 	return leg, nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 // InputError is what a wrong option or a missing file or program leads to: one line that names the culprit and the remedy.
@@ -70,7 +71,11 @@ type Options struct {
 	Target        string // host:port of the user's own MTA; the run is then a single leg through it
 	SinkListen    string // with Target: host:port at which the sink listens, the MTA's next hop
 	OwnTarget     bool   // the user vouches that what lies beyond loopback, a Target or what a script connects to, is theirs to load
+	QueueCommand  string // with Target: what a shell is to run that lists the MTA's queue; empty: it can't be seen
 	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 60
+
+	// Judge says what fails; the zero value: all faults, units that are undetermined, and the script's thresholds.
+	Judge reconcile.Options
 
 	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
 	DashboardListen string // host:port at which it is served; empty: DefaultDashboard. It goes with Dashboard
@@ -182,6 +187,9 @@ func (o *Options) validateTarget() error {
 		return err
 	}
 	if o.Target == "" {
+		if o.QueueCommand != "" {
+			return inputErrorf("--queue-command goes with --target HOST:PORT, the MTA whose queue it lists")
+		}
 		if o.SinkListen != "" {
 			return inputErrorf("--sink-listen %s goes with --target HOST:PORT, the MTA whose next hop is the sink", o.SinkListen)
 		}

@@ -145,7 +145,7 @@ func (m *manifest) remove(dir string) error {
 
 // printable keeps control characters of a file's name from the terminal.
 func printable(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
 		return fmt.Sprintf("%q", name)
 	}
 	return name

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 func TestPostfixLegFollowsEveryMessage(t *testing.T) {
@@ -26,19 +27,22 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 		t.Fatalf("outcome %+v, want three legs and no problem\n%s", outcome, console)
 	}
 	leg := outcome.Legs[2]
-	d := leg.Record.Delivery
-	if d == nil || d.Accepted != fakeMessages || d.DeliveredOnce != fakeMessages || d.Duplicated+d.Bounced+d.Undelivered != 0 {
-		t.Fatalf("delivery %+v, want all %d accepted and delivered once\n%s", d, fakeMessages, console)
+	d, b := leg.Record.Delivery, leg.Record.Books
+	if d == nil || b.Units != fakeMessages || b.Fates[reconcile.Delivered] != fakeMessages {
+		t.Fatalf("fates %v, want all %d delivered once\n%s", b.Fates, fakeMessages, console)
 	}
 	if want := []result.AttemptCount{{Attempts: 2, Messages: fakeMessages}}; !slices.Equal(d.Attempts, want) {
 		t.Errorf("attempts %v, want %v: each first attempt is deferred", d.Attempts, want)
 	}
-	peak := uint64(0)
+	var attempts, delivered uint64
 	for _, s := range d.Series {
-		peak = max(peak, s.Depth())
+		attempts, delivered = attempts+s.Attempts, delivered+s.Delivered
 	}
-	if last := d.Series[len(d.Series)-1]; peak == 0 || last.Depth() != 0 || last.Delivered != fakeMessages {
-		t.Errorf("the queue peaked at %d and ended as %+v; want it to rise and to drain", peak, last)
+	if last := d.Series[len(d.Series)-1]; last.Queued == nil || *last.Queued != 0 || attempts != 2*fakeMessages || delivered != fakeMessages {
+		t.Errorf("%d attempts and %d deliveries in the series, which ends as %+v; want %d, %d and an empty queue", attempts, delivered, last, 2*fakeMessages, fakeMessages)
+	}
+	if d.Gaps.Count() != fakeMessages || d.Gaps.Quantile(0) < 900 {
+		t.Errorf("gaps %+v, want one of a queue run or more for each message", d.Gaps.Summary())
 	}
 	if d.Latency == nil || d.Latency.Count() != fakeMessages {
 		t.Errorf("latency %+v: want that of %d messages", d.Latency, fakeMessages)
@@ -46,7 +50,7 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	if m := leg.Record.Provenance.MTA; m == nil || m.Name != "Postfix" || !strings.HasPrefix(m.Version, "3.") || !strings.Contains(m.Config, "minimal_backoff_time = 3s") {
 		t.Errorf("provenance of the MTA: %+v", m)
 	}
-	for _, name := range []string{"mta.json", "sink-mta.json", "postfix-mail.log"} {
+	for _, name := range []string{"mta.json", "sink-mta.json", "postfix-mail.log", "mta/sent.jsonl", "mta/ledger.jsonl", "mta/queue.jsonl", "mta/units.jsonl"} {
 		if _, err := os.Stat(o.Out + "/" + name); err != nil {
 			t.Error(err)
 		}

@@ -23,7 +23,7 @@ const bootstrapSeed = 1
 func (r *runner) report(outcome *Outcome) error {
 	r.progress.update("writing the report")
 	now := time.Now()
-	full := report.Report{Title: title(outcome), Generated: now, Intervals: stat.Options{Seed: bootstrapSeed}}
+	full := report.Report{Title: title(outcome), Generated: now, Intervals: stat.Options{Seed: bootstrapSeed}, Judge: r.o.Judge}
 	var direct, through []*result.Record
 	for _, leg := range outcome.Legs {
 		full.Legs = append(full.Legs, leg.Record)
@@ -39,7 +39,20 @@ func (r *runner) report(outcome *Outcome) error {
 	if err := r.writePage(full); err != nil {
 		return err
 	}
+	summary, err := report.Summarize(full)
+	if err != nil {
+		return err
+	}
+	outcome.Exit = summary.Exit
+	if err := r.out.json(summaryFile, summary); err != nil {
+		return err
+	}
 	var tables strings.Builder
+	tables.WriteString(Labelled("verdict", summary.Sentence) + "\n")
+	if err := summary.Result.WriteFound(&tables); err != nil {
+		return err
+	}
+	tables.WriteByte('\n')
 	for _, part := range []struct {
 		records []*result.Record
 		phases  []string
@@ -61,14 +74,6 @@ func (r *runner) report(outcome *Outcome) error {
 	}
 	writeDelivery(&tables, outcome.Legs)
 	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(tables.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
-		return err
-	}
-	summary, err := report.Summarize(full)
-	if err != nil {
-		return err
-	}
-	outcome.Exit = summary.Exit
-	if err := r.out.json(summaryFile, summary); err != nil {
 		return err
 	}
 	if err := r.out.publish(); err != nil {
@@ -154,16 +159,8 @@ func titleOf(records []*result.Record) string {
 
 // conclude prints the last lines.
 func (r *runner) conclude(outcome *Outcome, verdict string) {
-	for _, leg := range outcome.Legs {
-		if leg.short != "" {
-			fmt.Fprint(r.o.Console, "\n"+r.o.paint(Labelled("WARNING", leg.Name+": "+leg.short)))
-		}
-	}
-	if outcome.Interrupted {
-		verdict = "interrupted; until then: " + verdict
-	}
 	fmt.Fprintf(r.o.Console, "\n%sreport   %s\nrecords  %s\n", r.o.paint(Labelled("verdict", verdict)),
-		shortest(filepath.Join(r.out.final, "report.html")), shortest(r.out.final)+string(filepath.Separator))
+		printable(shortest(filepath.Join(r.out.final, "report.html"))), printable(shortest(r.out.final)+string(filepath.Separator)))
 	if r.board == nil {
 		return
 	}
@@ -173,7 +170,7 @@ func (r *runner) conclude(outcome *Outcome, verdict string) {
 			fmt.Fprintf(r.o.Console, "no dashboard page of leg %s: k6 leaves none of a run of less than two seconds\n", leg.Name)
 			continue
 		}
-		fmt.Fprintf(r.o.Console, "page     %s\n", shortest(page))
+		fmt.Fprintf(r.o.Console, "page     %s\n", printable(shortest(page)))
 	}
 }
 

@@ -59,14 +59,14 @@ func writeDelivery(w io.Writer, legs []*Leg) {
 			fmt.Fprintf(w, "begin of sending to the sink's 250  p50 %.0f, p90 %.0f, p99 %.0f, max %.0f ms\n",
 				h.Quantile(0.5), h.Quantile(0.9), h.Quantile(0.99), h.Quantile(1))
 		}
-		peak := uint64(0)
+		peak, seen := uint64(0), false
 		for _, s := range d.Series {
 			if s.Queued != nil {
-				peak = max(peak, *s.Queued)
+				peak, seen = max(peak, *s.Queued), true
 			}
 		}
-		if peak > 0 {
-			fmt.Fprintf(w, "longest queue                       %s %s\n", count(peak), text.Plural(peak, "message"))
+		if seen {
+			fmt.Fprintf(w, "longest queue that was seen         %s %s\n", count(peak), text.Plural(peak, "message"))
 		}
 	}
 }

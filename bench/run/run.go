@@ -19,8 +19,8 @@ import (
 type Outcome struct {
 	Legs        []*Leg
 	Dir         string // of the results
-	Exit        int    // the exit status of the report's verdict: 0 sound, 1 faults, 3 undetermined
-	Interrupted bool   // it was ended early; what was measured until then is in Legs
+	Exit        int    // the exit status of the verdict: 0 sound, 1 faults, 3 undetermined, 99 thresholds
+	Interrupted bool   // it was ended early, which Exit tells, too; what was measured until then is in Legs
 }
 
 // errInterrupted says that a run was ended before there was anything to report.
@@ -162,9 +162,9 @@ func (r *runner) prepareDirect() ([]step, error) {
 		})
 	}
 	steps = append(steps,
-		func(ctx context.Context) (*Leg, error) { return r.direct(ctx, "calm", "calm", calmLoad, calm()) },
+		func(ctx context.Context) (*Leg, error) { return r.direct(ctx, legCalm, "calm", calmLoad, calm()) },
 		func(ctx context.Context) (*Leg, error) {
-			return r.direct(ctx, "storm", storm.source.Name, stormLoad, storm)
+			return r.direct(ctx, legStorm, storm.source.Name, stormLoad, storm)
 		})
 	if r.o.Script != "" && r.o.MTA != MTAPostfix {
 		return steps, nil

@@ -13,7 +13,8 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 // The load of a leg through an MTA: modest, so that the queue drains within seconds after it.
@@ -55,103 +56,82 @@ type agent interface {
 	Config() string
 	LogPath() string
 	QueueDepth() (mta.Depth, error)
+	ListQueue(ctx context.Context) ([]byte, error)
 	Stop() error
-}
-
-// watcher follows messages from generator to sink and samples how far they are.
-type watcher struct {
-	sink    *embedded
-	tracker *tracker
-	agent   agent // nil: its queue can't be seen
-	series  []result.DeliverySample
-	blind   error // why the queue could not be counted
-}
-
-// maxSamples bounds the series: some seven hours at four a second.
-const maxSamples = 100_000
-
-// look takes a sample.
-func (w *watcher) look(now time.Time) result.DeliverySample {
-	delivered, bounced := w.tracker.settled()
-	s := result.DeliverySample{Time: now, Delivered: delivered}
-	if w.agent != nil {
-		depth, err := w.agent.QueueDepth()
-		if err != nil {
-			w.blind = err
-		}
-		if err == nil {
-			queued := uint64(depth.Total()) // #nosec G115 -- a count of files
-			s.Queued = &queued
-		}
-	}
-	// Nobody counts acceptances while the generator runs: what the agent holds and what it got rid of were accepted.
-	s.Accepted = delivered + bounced + s.Depth()
-	if len(w.series) < maxSamples {
-		w.series = append(w.series, s)
-	}
-	return s
 }
 
 // postfix runs the leg through a private Postfix.
 func (r *runner) postfix(ctx context.Context) (*Leg, error) {
-	weather, err := r.o.storm(&r.bundle, mtaPlan)
+	p, err := r.newPassage(mtaPlan, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	tracker := newTracker()
-	sink, err := startSink(weather.plan, "127.0.0.1:0", tracker)
-	if err != nil {
-		return nil, err
-	}
-	defer sink.server.Close()
+	defer p.sink.server.Close()
 	scratch, err := r.newScratch("postfix")
 	if err != nil {
 		return nil, err
 	}
 	defer r.dispose(scratch)
-	host, port := sink.hostPort()
+	host, port := p.sink.hostPort()
 	r.progress.update("mta      starting a private Postfix")
 	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: scratch.Dir, Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{sink: sink, tracker: tracker, agent: postfix}
-	l := r.o.throughLoad(r.script())
-	leg, err := r.through(ctx, w, l, weather, postfix.Addr(), postfix.Version()+", "+weather.source.Name)
+	p.watcher = newWatcher(ctx, p.sink, postfix.ListQueue)
+	p.watcher.depth, p.watcher.every = postfix.QueueDepth, time.Second
+	p.about = result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
+	leg, err := r.through(ctx, p, postfix.Addr(), postfix.Version()+", "+p.weather.source.Name)
 	err = errors.Join(err, postfix.Stop(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
 	if err != nil {
 		return nil, err
 	}
-	leg.Record.Provenance.MTA = &result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
 	leg.Record.Note("retry policy: %v", mtaRetries)
 	return leg, nil
 }
 
 // target runs the leg through the user's own MTA.
 func (r *runner) target(ctx context.Context) (*Leg, error) {
-	weather, err := r.o.storm(&r.bundle, mtaPlan)
+	p, err := r.newPassage(mtaPlan, r.o.SinkListen)
 	if err != nil {
 		return nil, err
 	}
-	tracker := newTracker()
-	sink, err := startSink(weather.plan, r.o.SinkListen, tracker)
-	if err != nil {
-		return nil, err
+	defer p.sink.server.Close()
+	var queue func(context.Context) ([]byte, error)
+	if r.o.QueueCommand != "" {
+		queue = queueCommand(r.o.QueueCommand, r.scratch.Environ())
 	}
-	defer sink.server.Close()
-	l := r.o.throughLoad(r.script())
-	w := &watcher{sink: sink, tracker: tracker}
-	leg, err := r.through(ctx, w, l, weather, r.o.Target, "through "+r.o.Target)
-	if err != nil {
-		return nil, err
-	}
-	leg.Record.Provenance.MTA = &result.MTA{Name: r.o.Target}
-	return leg, nil
+	p.watcher = newWatcher(ctx, p.sink, queue)
+	p.about = result.MTA{Name: r.o.Target}
+	return r.through(ctx, p, r.o.Target, "through "+r.o.Target)
 }
 
-// through drives an MTA whose next hop is the sink, waits for it to drain, and accounts for what it accepted.
-func (r *runner) through(ctx context.Context, w *watcher, l load, weather weather, target, label string) (*Leg, error) {
-	const name = "mta"
+// passage is a leg through an MTA.
+type passage struct {
+	sink    *embedded
+	watcher *watcher
+	weather weather
+	books   books
+	about   result.MTA
+}
+
+// newPassage starts the sink of a leg through an MTA.
+func (r *runner) newPassage(plan, listen string) (p *passage, err error) {
+	p = &passage{}
+	if p.weather, err = r.o.storm(&r.bundle, plan); err != nil {
+		return nil, err
+	}
+	if p.books, err = r.books(legMTA); err != nil {
+		return nil, err
+	}
+	p.sink, err = startSink(p.weather, listen, p.books.path(bookfiles.LedgerFile))
+	return p, err
+}
+
+// through drives an MTA whose next hop is the sink, waits for it to drain, and judges what became of what it accepted.
+func (r *runner) through(ctx context.Context, p *passage, target, label string) (*Leg, error) {
+	defer p.watcher.close()
+	l := r.o.throughLoad(r.script())
 	if l.script == "" {
 		l.script = r.scratch.Path("mta.js")
 		if err := os.WriteFile(l.script, mtaScript, 0o600); err != nil {
@@ -165,99 +145,76 @@ func (r *runner) through(ctx context.Context, w *watcher, l load, weather weathe
 	started, begun := time.Now(), time.Time{}
 	rise, steady := l.ramp()
 	more := []string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36), fmt.Sprintf("START=%d", mtaStart), "RAMP=" + rise.String(), "STEADY=" + steady.String()}
-	env := l.env(host, port, append(more, r.o.Env...))
-	e, err := r.drive(ctx, r.job(name, l, env), func() {
-		s := w.look(time.Now())
-		if begun.IsZero() && s.Delivered+s.Depth() == 0 {
+	j := r.job(legMTA, l, l.env(host, port, append(more, r.o.Env...)))
+	j.claims = p.books.path(bookfiles.ClaimsFile)
+	e, err := r.drive(ctx, j, func() {
+		p.watcher.look(time.Now())
+		if delivered := p.watcher.delivered(); begun.IsZero() && delivered == 0 && p.watcher.queued() == "" {
 			r.progress.update("mta      starting k6")
 			return
 		}
 		if begun.IsZero() {
 			begun = time.Now()
 		}
-		r.progress.update("mta      %3.0f s: %s delivered%s", time.Since(begun).Seconds(), count(s.Delivered), queued(s))
+		r.progress.update("mta      %3.0f s: %s delivered%s", time.Since(begun).Seconds(), count(p.watcher.delivered()), p.watcher.queued())
 	})
 	if err != nil {
 		return nil, err
 	}
-	generator, err := generated(name, r.scratch.Path(name+".json"), e)
+	if err := p.books.ended(); err != nil {
+		return nil, err
+	}
+	watched, err := r.drain(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	sent := uint64(generator.Client.Sum("smtp_recipients", nil))
-	accepted := uint64(generator.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"}))
-	watched := r.drain(ctx, w, accepted)
-	stats, process, err := w.sink.stop()
+	stats, process, err := p.sink.stop()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.json("sink-"+name+".json", stats.Document()); err != nil {
+	if err := r.out.json("sink-"+legMTA+".json", stats.Document()); err != nil {
 		return nil, err
 	}
-	leg, err := r.join(name, label, l, weather, e, sinkRecord(stats, process))
+	leg, err := r.join(legMTA, label, l, p.weather, e, sinkRecord(stats, process))
 	if err != nil {
 		return nil, err
 	}
 	if !l.own {
 		leg.Record.Load.RatePerSecond, leg.Record.Load.DurationSeconds = l.rate, l.duration().Seconds()
 	}
-	w.account(leg.Record, sent, accepted, watched)
-	d := leg.Record.Delivery
-	r.progress.say("%-8s %s messages accepted in %.0f s, %s delivered once, %s duplicated, %s bounced, %s open after %.0f s more", name,
-		count(d.Accepted), e.wall.Seconds(), count(d.DeliveredOnce), count(d.Duplicated), count(d.Bounced), count(d.Undelivered), d.CutoffSeconds)
+	leg.Record.Provenance.MTA = &p.about
+	leg.Record.Delivery = &result.Delivery{CutoffSeconds: watched.Seconds(), Series: p.watcher.series}
+	if err := r.account(p, leg); err != nil {
+		return nil, err
+	}
+	f := leg.Record.Books.Fates
+	r.progress.say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", legMTA,
+		count(leg.Record.Books.Units), plural(int(leg.Record.Books.Units), "unit", "units"), e.wall.Seconds(), count(f[reconcile.Delivered]+f[reconcile.Recovered]), // #nosec G115 -- only whether it is 1
+		count(f[reconcile.Duplicated]), count(f[reconcile.Refused]), count(f[reconcile.Queued]), count(f[reconcile.Lost]), count(f[reconcile.Undetermined]), watched.Seconds())
 	return leg, nil
 }
 
-// drain watches until everything that was accepted has a final fate and the queue is seen to be empty, or else until the cutoff, and
-// returns how long that took: where the queue is not seen, a duplicate may come after the last first delivery.
-func (r *runner) drain(ctx context.Context, w *watcher, accepted uint64) time.Duration {
-	began := time.Now()
-	cutoff := time.NewTimer(time.Duration(r.o.CutoffSeconds) * time.Second)
-	defer cutoff.Stop()
-	ticker := time.NewTicker(250 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		s := w.look(time.Now())
-		r.progress.update("mta      draining: %s of %s delivered%s", count(s.Delivered), count(accepted), queued(s))
-		if delivered, bounced := w.tracker.settled(); delivered+bounced >= accepted && s.Queued != nil && *s.Queued == 0 {
-			return time.Since(began)
-		}
-		select {
-		case <-ticker.C:
-		case <-cutoff.C:
-			return time.Since(began)
-		case <-r.o.Stop:
-			return time.Since(began)
-		case <-ctx.Done():
-			return time.Since(began)
-		}
+// account judges the leg and says what limits its figures.
+func (r *runner) account(p *passage, leg *Leg) error {
+	if err := p.watcher.keep(p.books); err != nil {
+		return err
 	}
-}
-
-// queued says how long the queue is, if that was seen.
-func queued(s result.DeliverySample) string {
-	if s.Queued == nil {
-		return ""
+	record := leg.Record
+	if err := r.judge(p.books, leg); err != nil {
+		return err
 	}
-	return ", " + count(*s.Queued) + " queued"
-}
-
-// account puts what became of the messages into the record.
-func (w *watcher) account(record *result.Record, sent, accepted uint64, watched time.Duration) {
-	delivery, warnings := w.tracker.delivery(sent, accepted)
-	delivery.CutoffSeconds = watched.Seconds()
-	delivery.Series = w.series
-	record.Delivery = delivery
-	for _, warning := range warnings {
-		record.Warn("%s", warning)
+	accepted := record.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"})
+	if sent := record.Client.Sum("smtp_recipients", nil); accepted == 0 && record.Load.Stopped == "" && record.Books.Fates[reconcile.Delivered]+record.Books.Fates[reconcile.Recovered] == 0 {
+		record.Load.Stopped = fmt.Sprintf("the MTA accepted none of %s messages", count(uint64(sent)))
 	}
-	if w.blind != nil {
-		record.Warn("the queue could not always be counted: %v", w.blind)
+	if l := p.watcher.list; l != nil && l.failed > 0 {
+		record.Warn("%d of the queue's listings failed: %v", l.failed, l.blind)
 	}
-	record.Note("delivery latency runs from the moment the script began to send to the sink's reply after the final dot, in steps of 1 ms")
-	if w.agent == nil {
-		record.Note("the MTA's queue can't be seen from here: \"queued\" is not known, and \"accepted\" over time counts only what reached the sink")
+	record.Note("delivery latency runs from the moment the client began to send to the sink's reply after the final dot")
+	if p.watcher.list == nil {
+		record.Note("the MTA's queue can't be seen from here: what did not arrive may be queued or lost (--queue-command shows it)")
 	}
+	return nil
 }
 
 // copyFile copies a small file.
@@ -268,5 +225,3 @@ func copyFile(from, to string) error {
 	}
 	return os.WriteFile(to, text, 0o644) // #nosec G306 G703 -- into the results, for others to read; the names are constants
 }
-
-var _ sink.Observer = (*tracker)(nil)

@@ -25,6 +25,8 @@ type Files struct {
 	DSNs      []string // dsn.jsonl, and notifications as they came (*.eml); naming one says that all are seen
 	Incidents string
 	Log       string // mta.jsonl
+
+	Each func(*reconcile.Unit) // as in reconcile.Inputs
 }
 
 // The names of a run's files.
@@ -86,7 +88,7 @@ func globbed(dir string) string {
 // Judge opens the files and judges. units, if not nil, gets a JSON line for each unit. A *jsonl.InputError names the file that is missing
 // or bad, and line and key if it has them.
 func (f *Files) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
-	in := reconcile.Inputs{Units: units}
+	in := reconcile.Inputs{Units: units, Each: f.Each}
 	var opened []*os.File
 	defer func() {
 		for _, f := range opened {

@@ -73,6 +73,7 @@ type message struct {
 	first, last   int32 // units
 	body          uint64
 	size          int64
+	sent          int64 // the earliest time at which a claim says that it was sent; 0: not known
 	mailRefused   int64 // when a told 5xx to MAIL was handed over; 0: never
 	lastMail      int64 // when the last MAIL without RCPT was read
 	mailRefusal   int64 // the first 4yz or 5yz to MAIL
@@ -181,6 +182,9 @@ func (j *Judge) claimMessage(c *Claim) (int32, error) {
 		}
 	}
 	msg := j.messages.at(m)
+	if !c.Sent.IsZero() && (msg.sent == 0 || c.Sent.UnixNano() < msg.sent) {
+		msg.sent = c.Sent.UnixNano()
+	}
 	if c.Hashed {
 		msg.body, msg.size = c.Body, c.Size
 		msg.flags |= hashed

@@ -23,6 +23,17 @@ func (s Severity) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Severity) UnmarshalText(text []byte) error {
+	for v := Fault; v <= Information; v++ {
+		if v.String() == string(text) {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown severity %q (valid: fault warning information)", text)
+}
+
 // Kind names what was found, as files write it.
 type Kind string
 
@@ -125,10 +136,11 @@ type Finding struct {
 	Evidence []Evidence        `json:"evidence,omitempty"` // the first 20
 }
 
-// Evidence names one unit of a finding.
+// Evidence names one unit of a finding, or, without token and recipient, says in Note what else was found.
 type Evidence struct {
+	Leg       string `json:"leg,omitempty"` // of a run that has several
 	Token     string `json:"token,omitempty"`
-	Recipient string `json:"recipient"`
+	Recipient string `json:"recipient,omitempty"`
 	Note      string `json:"note,omitempty"`
 }
 
@@ -178,30 +190,28 @@ func (j *Judge) find(k Kind, token, recipient, note string) {
 	f := j.finding(k)
 	f.Units++
 	if len(f.Evidence) < maxEvidence {
-		f.Evidence = append(f.Evidence, Evidence{token, recipient, note})
+		f.Evidence = append(f.Evidence, Evidence{Token: token, Recipient: recipient, Note: note})
 	}
 }
 
 func (j *Judge) finding(k Kind) *Finding {
 	f := j.found[k]
 	if f == nil {
-		f = &Finding{Kind: k, Severity: k.Severity(), Numbers: map[string]uint64{}}
+		made := NewFinding(k)
+		f = &made
+		f.Numbers = map[string]uint64{}
 		j.found[k] = f
-		for i := range kinds {
-			if kinds[i].kind == k {
-				f.Means = kinds[i].means
-			}
-		}
 	}
 	return f
 }
 
-// Add adds a finding of somebody else, such as harness-mismatch of who counted replies on both sides.
-func (j *Judge) Add(f Finding) {
-	have := j.finding(f.Kind)
-	have.Units += f.Units
-	for name, n := range f.Numbers {
-		have.Numbers[name] += n
+// NewFinding returns a finding of that kind that concerns nothing yet.
+func NewFinding(k Kind) Finding {
+	f := Finding{Kind: k, Severity: k.Severity()}
+	for i := range kinds {
+		if kinds[i].kind == k {
+			f.Means = kinds[i].means
+		}
 	}
-	have.Evidence = append(have.Evidence, f.Evidence[:min(len(f.Evidence), maxEvidence-len(have.Evidence))]...)
+	return f
 }

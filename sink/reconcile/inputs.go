@@ -21,6 +21,8 @@ type Inputs struct {
 	KnowNotifications bool
 	// Units, if not nil, gets a JSON line for each unit.
 	Units io.Writer
+	// Each, if not nil, is called with each unit, which is valid during the call only.
+	Each func(*Unit)
 }
 
 // Reconcile reads all inputs and judges. A *jsonl.InputError names file, line and key of what is wrong in them.
@@ -38,9 +40,11 @@ func Reconcile(in Inputs, o Options) (*Result, error) {
 		l.Torn(scanned.Torn)
 	}
 	if in.Queue.R != nil {
-		j.Listing(time.Time{}, true)
 		if err := ReadQueue(in.Queue.R, in.Queue.Name, j.Queued); err != nil {
 			return nil, err
+		}
+		if j.queue.n == 0 { // it is empty
+			j.Listing(time.Time{}, true)
 		}
 	}
 	if in.DSNs.R != nil || in.KnowNotifications {
@@ -66,12 +70,18 @@ func Reconcile(in Inputs, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	if in.Units == nil {
+	if in.Units == nil && in.Each == nil {
 		return j.Finish(nil)
+	}
+	if in.Units == nil {
+		in.Units = io.Discard
 	}
 	out := bufio.NewWriterSize(in.Units, 1<<16)
 	var line []byte
 	result, err := j.Finish(func(u *Unit) error {
+		if in.Each != nil {
+			in.Each(u)
+		}
 		line = u.Append(line[:0])
 		_, err := out.Write(line)
 		return err

@@ -19,8 +19,10 @@ type Options struct {
 	MinimalBackoff time.Duration
 	// FailOn says which findings fail; nil: DefaultFailOn.
 	FailOn FailOn
-	// Stopped says that the run ended before its time, and why, which leaves the verdict undetermined; empty: it did not.
+	// Stopped says that not all of the load was carried out, and why, which leaves the verdict undetermined; empty: it was.
 	Stopped string
+	// Crossed names the thresholds of the script that were crossed; empty: none were.
+	Crossed string
 }
 
 // Judge gives each claimed unit its fate. Call Claim for all claims first; then take the rows of each ledger, the listings of the
@@ -127,14 +129,7 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 		}
 	}
 	out.Messages = uint64(j.messages.n) // #nosec G115 -- not negative
-	for _, k := range Kinds() {
-		if f := j.found[k]; f != nil && f.Units > 0 {
-			if len(f.Numbers) == 0 {
-				f.Numbers = nil
-			}
-			out.Findings = append(out.Findings, *f)
-		}
-	}
+	j.list()
 	out.Verdict = out.verdict(&j.options)
 	return out, nil
 }
@@ -263,7 +258,7 @@ func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 		fd := j.finding(k)
 		fd.Units++
 		if len(fd.Evidence) < maxEvidence {
-			fd.Evidence = append(fd.Evidence, Evidence{string(j.texts.get(m.token)), string(j.texts.get(u.recipient)), note})
+			fd.Evidence = append(fd.Evidence, Evidence{Token: string(j.texts.get(m.token)), Recipient: string(j.texts.get(u.recipient)), Note: note})
 		}
 	}
 	switch fate {

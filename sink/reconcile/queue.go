@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // minListings is how far apart the last two listings of a watched queue must be for an absence to count (docs/books.md, lost).
@@ -12,6 +14,7 @@ const minListings = 5 * time.Second
 
 // QueueEntry is one line of a queue's listing: the sender still holds a message for a recipient.
 type QueueEntry struct {
+	Listing                           time.Time // not zero: no message, but the line that begins a listing of a watched queue, taken then
 	Token, Sender, StormID, MessageID string
 	NullSender                        bool // the sender is the empty one
 	Recipient                         string
@@ -27,7 +30,8 @@ type queueView struct {
 	last      time.Time
 	dsns      uint64 // notifications in the last listing
 	unnamed   uint64 // messages in the last listing of which nobody knows whose they are
-	lines     uint64
+	ours      uint64 // lines of the last listing that are about claims
+	before    uint64 // of the one before
 	unknown   uint64
 	unclear   map[uint32]struct{} // shared senders to whom a notification is queued
 }
@@ -50,18 +54,31 @@ func (j *Judge) Listing(at time.Time, final bool) {
 	q.confirmed = q.n > 0 && at.Sub(q.last) >= minListings
 	q.n++
 	q.last, q.final = at, final
-	q.dsns, q.unnamed, q.lines, q.unknown, q.unclear = 0, 0, 0, 0, map[uint32]struct{}{}
+	q.before = q.ours + q.unnamed
+	q.dsns, q.unnamed, q.ours, q.unknown, q.unclear = 0, 0, 0, 0, map[uint32]struct{}{}
 	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
 		j.messages.at(i).flags &^= dsnQueued | dsnUnclear
 	}
 }
 
-// Queued takes a line of the listing that was begun last.
+// Settled reports whether the queue was seen to hold nothing of the claims twice, far enough apart: no unit's fate can change any more.
+func (j *Judge) Settled() bool {
+	q := &j.queue
+	return q.confirmed && j.Owed()+q.before == 0
+}
+
+// Owed returns how many lines of the last listing are about claims, or are messages of which nobody knows whose they are.
+func (j *Judge) Owed() uint64 { return j.queue.ours + j.queue.unnamed }
+
+// Queued takes a line of the listing that was begun last. Without one it begins a final one.
 func (j *Judge) Queued(q *QueueEntry) error {
+	if !q.Listing.IsZero() {
+		j.Listing(q.Listing, false)
+		return nil
+	}
 	if j.queue.n == 0 {
 		j.Listing(time.Time{}, true)
 	}
-	j.queue.lines++
 	if q.Unnamed {
 		j.queue.unnamed++
 		return nil
@@ -79,6 +96,7 @@ func (j *Judge) Queued(q *QueueEntry) error {
 		j.queue.unknown++
 		return nil
 	}
+	j.queue.ours++
 	j.units.at(f.unit).listed = j.queue.n
 	return nil
 }
@@ -92,8 +110,10 @@ func (j *Judge) queuedDSN() {
 	case e == nil:
 		j.queue.unknown++
 	case e.value >= 0:
+		j.queue.ours++
 		j.messages.at(e.value).flags |= dsnQueued
 	default:
+		j.queue.ours++
 		if _, seen := j.queue.unclear[e.text]; seen {
 			return
 		}
@@ -106,7 +126,7 @@ func (j *Judge) queuedDSN() {
 	}
 }
 
-const queueKeys = "keys: recipient and one of token sender storm_id message_id, optional: kind (message or dsn), others are ignored"
+const queueKeys = "keys: recipient and one of token sender storm_id message_id, optional: kind (message or dsn), others are ignored; or listing, a time"
 
 var errNoID = errors.New("missing, and so are sender, storm_id and message_id (" + queueKeys + ")")
 
@@ -137,16 +157,22 @@ func (in *input) queued(line []byte, f func(*QueueEntry) error) error {
 		return in.postqueue(line, f)
 	}
 	var q QueueEntry
-	if err := in.names(&q.Token, &q.Sender, &q.StormID, &q.MessageID); err != nil {
-		return err
-	}
-	q.NullSender = in.has("sender") && q.Sender == ""
 	var err error
-	if q.Recipient, err = in.text("recipient", true); err != nil {
+	if q.Listing, err = in.instant("listing"); err != nil {
 		return err
 	}
 	kind, err := in.text("kind", false)
 	if err != nil {
+		return err
+	}
+	if q.Unnamed = kind == "unnamed"; q.Unnamed || !q.Listing.IsZero() {
+		return f(&q)
+	}
+	if err := in.names(&q.Token, &q.Sender, &q.StormID, &q.MessageID); err != nil {
+		return err
+	}
+	q.NullSender = in.has("sender") && q.Sender == ""
+	if q.Recipient, err = in.text("recipient", true); err != nil {
 		return err
 	}
 	switch kind {
@@ -154,10 +180,31 @@ func (in *input) queued(line []byte, f func(*QueueEntry) error) error {
 	case "dsn":
 		q.DSN = true
 	default:
-		return keyed("kind", fmt.Errorf("unknown value %q (valid: message dsn)", kind))
+		return keyed("kind", fmt.Errorf("unknown value %q (valid: message dsn unnamed)", kind))
 	}
 	if q.Token == "" && q.Sender == "" && q.StormID == "" && q.MessageID == "" && !q.NullSender && !q.DSN {
 		return keyed("token", errNoID)
 	}
 	return f(&q)
+}
+
+// Append appends the entry as one JSON line of queue.jsonl with its line feed.
+func (q *QueueEntry) Append(dst []byte) []byte {
+	if !q.Listing.IsZero() {
+		return append(appendTime(append(dst, `{"listing":`...), q.Listing.UTC()), "}\n"...)
+	}
+	if q.Unnamed {
+		return append(dst, `{"kind":"unnamed"}`+"\n"...)
+	}
+	dst = jsonl.AppendString(append(dst, `{"recipient":`...), []byte(q.Recipient))
+	for _, id := range [...]struct{ key, value string }{{"token", q.Token}, {"sender", q.Sender}, {"storm_id", q.StormID}, {"message_id", q.MessageID}} {
+		if id.value != "" || id.key == "sender" && q.NullSender {
+			dst = append(append(append(dst, `,"`...), id.key...), `":`...)
+			dst = jsonl.AppendString(dst, []byte(id.value))
+		}
+	}
+	if q.DSN {
+		dst = append(dst, `,"kind":"dsn"`...)
+	}
+	return append(dst, "}\n"...)
 }

@@ -4,48 +4,73 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 )
 
-// SummaryFormat names the format of summary.json and its version.
-const SummaryFormat = "smtpstorm/summary/1"
+// SummarySchema names the format of summary.json and its version.
+const SummarySchema = "smtpstorm/summary/2"
 
-// MarshalJSON implements json.Marshaler: what summary.json says of the books.
-func (r *Result) MarshalJSON() ([]byte, error) {
-	fates := make(map[string]uint64, NumFates)
-	for f, n := range r.Fates {
-		fates[Fate(f).String()] = n
-	}
-	findings := r.Findings
-	if findings == nil {
-		findings = []Finding{}
-	}
-	return json.Marshal(struct {
-		Format string `json:"format"`
-		Verdict
-		Messages uint64            `json:"messages"`
-		Units    uint64            `json:"units"`
-		Fates    map[string]uint64 `json:"fates"`
-		Findings []Finding         `json:"findings"`
-		Lacking  []string          `json:"lacking,omitempty"`
-		Figures  map[string]uint64 `json:"figures"`
-	}{SummaryFormat, r.Verdict, r.Messages, r.Units, fates, findings, r.Lacking, r.figures()})
+// Summary is a result as JSON has it: what summary.json begins with.
+type Summary struct {
+	Schema string `json:"schema"`
+	Verdict
+	Messages uint64            `json:"messages"`
+	Units    uint64            `json:"units"`
+	Fates    map[string]uint64 `json:"fates"`
+	Findings []Finding         `json:"findings"`
+	Lacking  []string          `json:"lacking,omitempty"`
+	Figures  map[string]uint64 `json:"figures"`
 }
 
-// figures returns the other counts by name.
-func (r *Result) figures() map[string]uint64 {
-	return map[string]uint64{
-		"runs": r.Runs, "attempts": r.Attempts, "deliveries": r.Deliveries, "returned_attempts": r.Returned, "unattributed_attempts": r.Unattributed,
-		"foreign_attempts": r.Foreign, "stray_attempts": r.StrayAttempts, "unknown_notifications": r.UnknownNotifications, "incidents": r.Incidents,
-		"missing_rows": r.MissingRows, "torn_octets": uint64(max(r.TornOctets, 0)), // #nosec G115 -- not negative
+// Summary returns the result as JSON has it.
+func (r *Result) Summary() Summary {
+	s := Summary{SummarySchema, r.Verdict, r.Messages, r.Units, make(map[string]uint64, NumFates), r.Findings, r.Lacking,
+		map[string]uint64{"torn_octets": uint64(max(r.TornOctets, 0))}} // #nosec G115 -- not negative
+	for f, n := range r.Fates {
+		s.Fates[Fate(f).String()] = n
 	}
+	if s.Findings == nil {
+		s.Findings = []Finding{}
+	}
+	for _, c := range r.counts()[2:] { // messages and units stand for themselves
+		s.Figures[c.name] = *c.n
+	}
+	return s
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r *Result) MarshalJSON() ([]byte, error) { return json.Marshal(r.Summary()) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Result) UnmarshalJSON(text []byte) error {
+	var s Summary
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	*r = Result{Verdict: s.Verdict, Findings: s.Findings, Lacking: s.Lacking}
+	for f := range r.Fates {
+		r.Fates[f] = s.Fates[Fate(f).String()]
+	}
+	for _, c := range r.counts()[2:] {
+		*c.n = s.Figures[c.name]
+	}
+	r.Messages, r.Units, r.TornOctets = s.Messages, s.Units, int64(s.Figures["torn_octets"]&math.MaxInt64) // #nosec G115 -- of 63 bits
+	return nil
 }
 
 // WriteText renders the result for people: the verdict in a sentence, then fates and findings.
 func (r *Result) WriteText(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s\n\n", r.Verdict.Sentence); err != nil {
+		return err
+	}
+	return r.WriteFound(w)
+}
+
+// WriteFound renders fates and findings for people.
+func (r *Result) WriteFound(w io.Writer) error {
 	var text strings.Builder
-	fmt.Fprintln(&text, r.Verdict.Sentence)
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	line := func(cells ...any) {
 		for i, c := range cells {
@@ -56,7 +81,37 @@ func (r *Result) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintln(t)
 	}
-	line()
+	if r.Units+r.Attempts == 0 && r.Replies > 0 { // nobody's messages were judged
+		line("replies", r.Replies, "of the sink, compared with what clients observed")
+	} else {
+		r.writeBooks(line)
+	}
+	_ = t.Flush() // to memory
+	if r.Fates[Undetermined] > 0 {
+		for _, what := range r.Lacking {
+			fmt.Fprintf(&text, "not known: %s\n", what)
+		}
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		noun, where := "unit", " (all are in units.jsonl)"
+		if f.Kind == KindHarness { // it is about replies
+			noun, where = "difference", ""
+		}
+		fmt.Fprintf(&text, "\n%v: %s, %d %s: %s\n", f.Severity, f.Kind, f.Units, plural(f.Units, noun), f.Means)
+		for _, e := range f.Evidence {
+			fmt.Fprintf(&text, "  %s\n", e)
+		}
+		if more := f.Units - uint64(len(f.Evidence)); f.Units > uint64(len(f.Evidence)) {
+			fmt.Fprintf(&text, "  and %d more%s\n", more, where)
+		}
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// writeBooks writes the counts of units and attempts.
+func (r *Result) writeBooks(line func(cells ...any)) {
 	line("units", r.Units, fmt.Sprintf("(message, recipient) of %d %s", r.Messages, plural(r.Messages, "message")))
 	for f, n := range r.Fates {
 		if n > 0 {
@@ -81,28 +136,21 @@ func (r *Result) WriteText(w io.Writer) error {
 			line(c.name, c.n, c.note)
 		}
 	}
-	_ = t.Flush() // to memory
-	if r.Fates[Undetermined] > 0 {
-		for _, what := range r.Lacking {
-			fmt.Fprintf(&text, "not known: %s\n", what)
-		}
+}
+
+// String returns the evidence in one line.
+func (e Evidence) String() string {
+	var parts []string
+	if e.Leg != "" {
+		parts = append(parts, e.Leg)
 	}
-	for i := range r.Findings {
-		f := &r.Findings[i]
-		fmt.Fprintf(&text, "\n%v: %s, %d %s: %s\n", f.Severity, f.Kind, f.Units, plural(f.Units, "unit"), f.Means)
-		for _, e := range f.Evidence {
-			fmt.Fprintf(&text, "  %s to %s", printable(e.Token), printable(e.Recipient))
-			if e.Note != "" {
-				fmt.Fprintf(&text, ": %s", printable(e.Note))
-			}
-			fmt.Fprintln(&text)
-		}
-		if more := f.Units - uint64(len(f.Evidence)); f.Units > uint64(len(f.Evidence)) {
-			fmt.Fprintf(&text, "  and %d more (all are in units.jsonl)\n", more)
-		}
+	if e.Token != "" || e.Recipient != "" {
+		parts = append(parts, printable(e.Token)+" to "+printable(e.Recipient))
 	}
-	_, err := io.WriteString(w, text.String())
-	return err
+	if e.Note != "" {
+		parts = append(parts, printable(e.Note))
+	}
+	return strings.Join(parts, ": ")
 }
 
 // printable quotes what would spoil a line.

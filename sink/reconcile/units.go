@@ -14,6 +14,7 @@ import (
 type Unit struct {
 	Token, Recipient []byte
 	Fate             Fate
+	Sent             time.Time   // when its claims say first that it was sent; zero: they don't say. Not in units.jsonl
 	Attempts         []time.Time // when each RCPT was read
 	Deliveries       []Delivery
 	FirstRefusal     Refusal // with Code 0: none
@@ -48,6 +49,9 @@ func (j *Judge) describe(u *unit, fate Fate, view *Unit) {
 	m := j.messages.at(u.message)
 	view.Token, view.Recipient, view.Fate = j.texts.get(m.token), j.texts.get(u.recipient), fate
 	view.QueuedAtEnd = j.queue.holds(u)
+	if m.sent != 0 {
+		view.Sent = time.Unix(0, m.sent).UTC()
+	}
 	for k := u.firstTry; k >= 0; k = j.tries.at(k).next {
 		view.Attempts = append(view.Attempts, time.Unix(0, j.tries.at(k).at).UTC())
 	}

@@ -16,8 +16,8 @@ const (
 
 // Verdict is the one sentence about a run, and its exit status.
 type Verdict struct {
-	Verdict  string `json:"verdict"` // sound, faults or undetermined
-	Exit     int    `json:"exit"`
+	Verdict  string `json:"verdict"` // sound, faults, undetermined or thresholds
+	Exit     int    `json:"exit_status"`
 	Sentence string `json:"sentence"`
 }
 
@@ -88,6 +88,7 @@ type Result struct {
 	Findings []Finding
 	Lacking  []string // what would have to be known to call a unit lost
 
+	Replies              uint64 // of the sink that were compared with what clients observed
 	Runs                 uint64 // of sinks
 	Attempts             uint64
 	Deliveries           uint64
@@ -101,48 +102,82 @@ type Result struct {
 	TornOctets           int64
 }
 
-// verdict applies docs/books.md, Verdict.
+// verdict applies docs/books.md, Verdict. The sentence names all that was found, whatever fails.
 func (r *Result) verdict(o *Options) Verdict {
-	faults := r.named(Fault)
-	queued := ""
-	if n := r.Fates[Queued]; n > 0 {
-		queued = fmt.Sprintf("; %d still queued", n)
-	}
-	v := Verdict{}
-	switch undetermined := r.Fates[Undetermined]; {
+	undetermined := r.Fates[Undetermined]
+	var v Verdict
+	var also []string
+	switch faults := r.named(Fault); {
 	case len(faults) > 0:
 		v.Verdict = "faults"
-		v.Sentence = fmt.Sprintf("FAULTS in %d %s: %s", r.Units, plural(r.Units, "unit"), strings.Join(faults, ", "))
-		if undetermined > 0 {
-			v.Sentence += fmt.Sprintf("; %d more undetermined", undetermined)
+		v.Sentence = "FAULTS: " + strings.Join(faults, ", ")
+		if r.Units > 0 {
+			v.Sentence = fmt.Sprintf("FAULTS in %d %s: %s", r.Units, plural(r.Units, "unit"), strings.Join(faults, ", "))
 		}
-		v.Sentence += queued
+		if undetermined > 0 {
+			also = append(also, fmt.Sprintf("%d more undetermined", undetermined))
+		}
 	case undetermined > 0:
 		v.Verdict = "undetermined"
-		v.Sentence = fmt.Sprintf("UNDETERMINED: %d of %d %s may be lost or still on their way: not enough is known%s", undetermined, r.Units, plural(r.Units, "unit"), queued)
+		v.Sentence = fmt.Sprintf("UNDETERMINED: %d of %d %s may be lost or still on their way: not enough is known", undetermined, r.Units, plural(r.Units, "unit"))
 	case o.Stopped != "":
 		v.Verdict = "undetermined"
-		v.Sentence = fmt.Sprintf("UNDETERMINED: the run ended early (%s); of %d %s nothing is lost or duplicated so far%s", o.Stopped, r.Units, plural(r.Units, "unit"), queued)
+		v.Sentence = fmt.Sprintf("UNDETERMINED: not all of the load was carried out (%s)", o.Stopped)
+		if r.Units > 0 {
+			also = append(also, fmt.Sprintf("of %d %s nothing is lost or duplicated so far", r.Units, plural(r.Units, "unit")))
+		}
+	case o.Crossed != "":
+		v.Verdict = "thresholds"
+		v.Sentence = fmt.Sprintf("THRESHOLDS crossed (%s); the books are sound: %s", o.Crossed, r.proved())
 	default:
 		v.Verdict = "sound"
-		v.Sentence = fmt.Sprintf("SOUND: all %d %s accounted for, nothing lost, nothing duplicated without cause%s", r.Units, plural(r.Units, "unit"), queued)
+		v.Sentence = "SOUND: " + r.proved()
+	}
+	if n := r.Fates[Queued]; n > 0 {
+		also = append(also, fmt.Sprintf("%d still queued", n))
+	}
+	if o.Stopped != "" && !strings.Contains(v.Sentence, o.Stopped) {
+		also = append(also, fmt.Sprintf("not all of the load was carried out (%s)", o.Stopped))
+	}
+	if o.Crossed != "" && v.Verdict != "thresholds" {
+		also = append(also, fmt.Sprintf("thresholds crossed (%s)", o.Crossed))
+	}
+	for _, what := range also {
+		v.Sentence += "; " + what
 	}
 	v.Exit = r.exit(o)
 	return v
 }
 
-// exit returns the exit status: what FailOn leaves out fails nothing, though the sentence still names it.
+// proved says what was found to be right, and no more.
+func (r *Result) proved() string {
+	var parts []string
+	if r.Units > 0 || r.Attempts > 0 {
+		parts = append(parts, fmt.Sprintf("all %d %s accounted for, nothing lost, nothing duplicated without cause", r.Units, plural(r.Units, "unit")))
+	}
+	if r.Replies > 0 {
+		parts = append(parts, fmt.Sprintf("each of the %d replies that the sink injected was observed, or in flight when the run stopped", r.Replies))
+	}
+	if len(parts) == 0 {
+		return "nothing contradicts, but nothing was recorded on both sides that could"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// exit returns the exit status: what FailOn leaves out fails nothing.
 func (r *Result) exit(o *Options) int {
 	for i := range r.Findings {
 		if o.FailOn[string(r.Findings[i].Kind)] {
 			return ExitFaults
 		}
 	}
-	if o.FailOn["queued"] && r.Fates[Queued] > 0 {
+	switch {
+	case o.FailOn["queued"] && r.Fates[Queued] > 0:
 		return ExitFaults
-	}
-	if o.FailOn["undetermined"] && (r.Fates[Undetermined] > 0 || o.Stopped != "") {
+	case o.FailOn["undetermined"] && (r.Fates[Undetermined] > 0 || o.Stopped != ""):
 		return ExitUndetermined
+	case o.FailOn["thresholds"] && o.Crossed != "":
+		return ExitThresholds
 	}
 	return ExitSound
 }
@@ -151,7 +186,11 @@ func (r *Result) exit(o *Options) int {
 func (r *Result) named(s Severity) (out []string) {
 	for i := range r.Findings {
 		if f := &r.Findings[i]; f.Severity == s {
-			out = append(out, fmt.Sprintf("%d %s", f.Units, f.Kind))
+			what := fmt.Sprintf("%d %s", f.Units, f.Kind)
+			if f.Kind == KindHarness && len(f.Evidence) > 0 { // no fate tells more of it
+				what += fmt.Sprintf(" (%s)", f.Evidence[0])
+			}
+			out = append(out, what)
 		}
 	}
 	return out

@@ -54,6 +54,8 @@ var flagTable = map[string][]flagRow{
 	"sink-listen":       {{"--sink-listen 127.0.0.1:0", [3]string{no + "--target", no + "--target", "k6: run"}}},
 	"i-own-this-target": {{"--i-own-this-target", [3]string{no + "--target", "k6: run", "k6: run"}}, seen("", "K6_BLACKLIST_IPS=128.0.0.0/1,")},
 	"cutoff":            {{"--cutoff 3", [3]string{no + "--cutoff", no + "--cutoff", "k6: run"}}, seen("--cutoff 0", no+"--cutoff")},
+	"queue-command":     {{"--queue-command true", [3]string{no + "--queue-command", no + "--queue-command", "k6: run"}}},
+	"fail-on":           {seen("--fail-on loss", no+`--fail-on: unknown name "loss" (valid: faults`), seen("--fail-on lost,thresholds", "k6: run")},
 	"dashboard":         {seen("--dashboard --dashboard-listen 127.0.0.1:0", "K6_WEB_DASHBOARD=true")},
 	"dashboard-listen":  {seen("--dashboard-listen 127.0.0.1:0", no+"--dashboard"), seen("--dashboard --dashboard-listen nowhere", no+"--dashboard-listen")},
 	"k6":                {seen("--k6 bin/second-k6", "second: run"), seen("--k6 nowhere", no+"nowhere")},

@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/outfile"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -78,22 +78,16 @@ func presentJoined(stdout io.Writer, leg *run.Leg, out, page *outfile.File, asJS
 	if err := render(stdout, full, page, asJSON); err != nil {
 		return err
 	}
-	if leg.Reconciliation == nil {
-		return nil
-	}
+	verdict := report.Judge(full.Legs, full.Judge).Verdict
 	if !asJSON {
 		fmt.Fprintln(stdout)
 		if err := run.WriteReplies(stdout, []*run.Leg{leg}); err != nil {
 			return err
 		}
-		verdict := "every injected reply was observed, or was in flight at the end"
-		if !leg.Reconciliation.Balanced {
-			verdict = "FAILED: " + strings.Join(leg.Reconciliation.Problems, "\n")
-		}
-		fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(run.Labelled("verdict", verdict)))
+		fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(run.Labelled("verdict", verdict.Sentence)))
 	}
-	if !leg.Reconciliation.Balanced {
-		return statusError(exitFailed)
+	if verdict.Exit != reconcile.ExitSound {
+		return statusError(verdict.Exit)
 	}
 	return nil
 }

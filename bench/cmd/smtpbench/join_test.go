@@ -118,7 +118,7 @@ func TestJoinRealProcesses(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Fatalf("join: status %d, stderr %q\n%s", status, stderr, stdout)
 	}
-	for _, want := range []string{"tuesday", "replies, every code at every stage", "rcpt 450 4.2.1", "verdict every injected reply was observed"} {
+	for _, want := range []string{"tuesday", "replies, every code at every stage", "rcpt 450 4.2.1", "verdict SOUND: each of the"} {
 		if !strings.Contains(flat(stdout), want) {
 			t.Errorf("join doesn't say %q:\n%s", want, stdout)
 		}
@@ -146,7 +146,7 @@ func TestJoinRealProcesses(t *testing.T) {
 	t.Run("as JSON", func(t *testing.T) {
 		stdout, _, status := smtpbench(t, dir, "join", "run.json", "sink.json", "--json")
 		var summary report.Summary
-		if err := json.Unmarshal([]byte(stdout), &summary); err != nil || status != 0 || !summary.OK || summary.Legs[0].Reconciliation == nil {
+		if err := json.Unmarshal([]byte(stdout), &summary); err != nil || status != 0 || summary.Exit != 0 || summary.Legs[0].Reconciliation == nil {
 			t.Errorf("status %d, %v:\n%.300s", status, err, stdout)
 		}
 	})
@@ -169,7 +169,7 @@ func TestJoinRealProcesses(t *testing.T) {
 		}
 		sink.stop(t)
 		stdout, stderr, status := smtpbench(t, dir, "join", "calm.json", "shared.json")
-		if status != exitFailed || stderr != "" || !strings.Contains(flat(stdout), "verdict FAILED: connect 220: injected 11, observed 10, in flight 0: 1 unexplained") {
+		if status != exitFailed || stderr != "" || !strings.Contains(flat(stdout), "verdict FAULTS: 6 harness-mismatch (connect 220: injected 11, observed 10, in flight 0: 1 unexplained") {
 			t.Errorf("status %d, stderr %q\n%s", status, stderr, stdout)
 		}
 	})
@@ -184,7 +184,7 @@ func TestJoinRealProcesses(t *testing.T) {
 		loads.Wait()
 		sink.stop(t)
 		stdout, stderr, status := smtpbench(t, dir, "join", "load-1.json", "two-sink.json", "load-2.json", "--plan", plan, "--out", "two.json")
-		if status != 0 || stderr != "" || !strings.Contains(stdout, "verdict  every injected reply was observed") {
+		if status != 0 || stderr != "" || !strings.Contains(stdout, "verdict  SOUND: each of the") {
 			t.Fatalf("status %d, stderr %q\n%s", status, stderr, stdout)
 		}
 		var complete [3]uint64
@@ -199,7 +199,7 @@ func TestJoinRealProcesses(t *testing.T) {
 			t.Errorf("iterations: %d together, %d and %d apart", complete[0], complete[1], complete[2])
 		}
 		stdout, _, status = smtpbench(t, dir, "join", "load-1.json", "two-sink.json")
-		if status != exitFailed || !strings.Contains(stdout, "verdict  FAILED") {
+		if status != exitFailed || !strings.Contains(stdout, "verdict  FAULTS") {
 			t.Errorf("with one of the two: status %d\n%s", status, stdout)
 		}
 	})
@@ -309,7 +309,7 @@ func TestJoinOfARunningSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, status := smtpbench(t, dir, "join", "run.json", "sink.json")
-	if status != 0 || stderr != "" || !strings.Contains(strings.Join(strings.Fields(stdout), " "), "2 connections were open") {
+	if status != exitFailed || stderr != "" || !strings.Contains(flat(stdout), "2 connections were open") || !strings.Contains(flat(stdout), "1 harness-mismatch (the sink saw no client") {
 		t.Errorf("status %d, stderr %q\n%s", status, stderr, stdout)
 	}
 	if _, stderr, status = smtpbench(t, dir, "join", "run.json", "sink.json", "--plan", "plan.yaml"); status != exitUsage || !strings.Contains(stderr, "the sink ran no plan") {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/scripts"
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -21,6 +22,7 @@ import (
 
 func newRunCommand(stdout *os.File) *cobra.Command {
 	var o run.Options
+	var fails string
 	cmd := &cobra.Command{
 		Use:   "run [SCRIPT]",
 		Short: "run the main job, a script of your own, or a load through your own MTA",
@@ -32,7 +34,11 @@ difference but replies in flight is named. When Postfix is installed and the use
 A SCRIPT of your own, or another built-in one by its name (see smtpbench scripts), runs in place of calm and bounce-storm. It reads the sink's
 address from __ENV.SMTP_HOST and __ENV.SMTP_PORT.
 
-With --target, the load goes to your own MTA, which must relay to the sink at --sink-listen; deliveries are counted there.
+With --target, the load goes to your own MTA, which must relay to the sink at --sink-listen, also the notifications (DSNs) that it sends to
+the senders of the load. Only with --queue-command can a message that did not arrive be called lost; without it, it is undetermined.
+
+Every message to every recipient gets one fate, and what is wrong becomes findings (docs/books.md): they decide verdict and exit status, which
+smtpbench judge gives again from the files that the run keeps.
 
 The results take the place of those of an earlier run at the end, as a whole. A directory that holds anything that no run left there is
 refused, and so is one into which another run is writing; a symbolic link stays one.
@@ -46,13 +52,17 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
   smtpbench run my-test.js --reply 'rcpt=250:90,450:7,550:3' \
     --delay 'data=uniform(5ms,50ms)'
   smtpbench run --target 127.0.0.1:25 --sink-listen 127.0.0.1:2526 \
-    --rate 50 --messages 1000`,
+    --rate 50 --messages 1000 --queue-command 'postqueue -j'`,
 		Args: arguments(0, 1, "at most one script"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.Script = args[0]
 			}
-			if err := checkGiven(cmd, &o); err != nil {
+			err := checkGiven(cmd, &o)
+			if err == nil {
+				o.Judge.FailOn, err = failOn(fails)
+			}
+			if err != nil {
 				return err
 			}
 			o.SeedSet = cmd.Flags().Changed("seed")
@@ -80,17 +90,20 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.StringVar(&o.Target, "target", "", "`host:port` of your own MTA, to be driven instead of the sink")
 	f.StringVar(&o.SinkListen, "sink-listen", "", "with --target: `host:port` of the sink, the MTA's next hop")
 	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback, or what your script connects to there, is yours to load")
+	f.StringVar(&o.QueueCommand, "queue-command", "", "with --target: `command` that lists the MTA's queue, run by a shell every 5 s and twice at the end: what it prints must be as postqueue -j, exim -bp, smtpctl show queue or JSON Lines; a failed one is no listing")
 	f.IntVar(&o.CutoffSeconds, "cutoff", 60, "through an MTA: `seconds` after the last message during which delivery is watched, all of them where its queue can't be seen")
+	f.StringVar(&fails, "fail-on", "faults,undetermined,thresholds", bookfiles.FailOnUsage)
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
 	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+run.DefaultDashboard+"; port 0 takes any free one)")
 	f.StringVar(&o.K6, "k6", "", "k6 `binary` with the smtp extension (default: beside smtpbench, or bin/k6)")
 	f.StringVar(&o.Scripts, "scripts", "", "`directory` of calm.js, bounce-storm.js and plans/ (default: those of the project's checkout if you are in it, or else what is built in; see smtpbench scripts)")
 	completeRun(cmd)
-	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "every injected reply was observed, or was in flight at the end; every message that an MTA accepted was delivered once, or refused for good"},
-		cli.Exit{Status: exitFailed, Meaning: "something can't be explained, or went wrong on the way"},
+	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "sound: every message is accounted for, and every injected reply was observed or in flight at the end"},
+		cli.Exit{Status: exitFailed, Meaning: "there are faults, such as messages that were lost, duplicated or changed; or something went wrong on the way"},
 		cli.Exit{Status: exitUsage, Meaning: "bad input: nothing was started or written"},
-		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "through an MTA: a message did not arrive until the cutoff, or arrived more than once, and nothing says why"},
-		cli.Exit{Status: exitInterrupted, Meaning: "ended early by a signal; what was measured until then is written"})
+		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "no fault, but not enough is known of some messages, or not all of the load was carried out: also after the first Ctrl-C"},
+		cli.Exit{Status: reconcile.ExitThresholds, Meaning: "sound, and thresholds of the script were crossed"},
+		cli.Exit{Status: exitInterrupted, Meaning: "ended at once by a signal; nothing was written"})
 }
 
 // completeRun tells shells what flags and scripts may be given.
@@ -119,7 +132,7 @@ func completeRun(cmd *cobra.Command) {
 	cli.Prefixes(cmd, "target", "127.0.0.1:")
 	cli.Prefixes(cmd, "sink-listen", "127.0.0.1:")
 	cli.Prefixes(cmd, "dashboard-listen", run.DefaultDashboard)
-	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff"} {
+	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff", "queue-command", "fail-on"} {
 		cli.Values(cmd, flag)
 	}
 }
@@ -199,10 +212,7 @@ func runLegs(o run.Options, stdout *os.File) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "took     %.0f s\n", time.Since(started).Seconds())
-	switch {
-	case outcome.Interrupted:
-		return statusError(exitInterrupted)
-	case outcome.Exit != 0:
+	if outcome.Exit != 0 {
 		return statusError(outcome.Exit)
 	}
 	return nil

@@ -55,17 +55,8 @@ func newSummarizeCommand(stdout io.Writer) *cobra.Command {
 	return cmd
 }
 
-// judging is what reconcile is told.
-type judging struct {
-	files   bookfiles.Files
-	units   string
-	failOn  string
-	options reconcile.Options
-	asJSON  bool
-}
-
 func newReconcileCommand(stdout io.Writer) *cobra.Command {
-	var b judging
+	var r bookfiles.Request
 	cmd := &cobra.Command{
 		Use:   "reconcile FILE... --sent FILE [--queue FILE] [--dsn FILE] [--incidents FILE]",
 		Short: "say what became of every recipient of every message that a sender claims to have sent",
@@ -82,64 +73,36 @@ Give --queue and --dsn even if the files are empty: without them nobody can tell
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			if b.files.Claims == "" {
+			if r.Files.Claims == "" {
 				return &usageError{errors.New("reconcile: --sent FILE is missing: without it nobody knows what should have arrived")}
 			}
-			b.files.Ledgers = args
-			return b.reconcile(stdout)
+			r.Files.Ledgers = args
+			return judge(stdout, &r)
 		},
 	}
 	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the books are sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
 		cli.Exit{Status: exitUsage, Meaning: "an input is missing or bad"}, cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "units are undetermined: not enough is known"})
 	flags := cmd.Flags()
-	flags.StringVar(&b.files.Claims, "sent", "", "`file` of what was sent: one {\"token\", \"recipient\", ...} a line")
-	flags.StringVar(&b.files.Queue, "queue", "", "`file` of what the sender's queue holds at the end, taken as complete: one {\"recipient\", \"token\" or \"sender\"} a line, postqueue -j, exim -bp or smtpctl show queue")
-	flags.StringArrayVar(&b.files.DSNs, "dsn", nil, "`file` of all notifications that the sender gave: one {\"recipient\", \"action\", ...} a line, or one notification as it came (.eml); may be repeated")
-	flags.StringVar(&b.files.Incidents, "incidents", "", "`file` of what was done to the sender: one {\"time\", \"what\", \"who\"} a line")
-	flags.StringVar(&b.files.Log, "mta-log", "", "`file` of the MTA's own log as events: one {\"time\", \"queue_id\", \"event\", ...} a line")
-	flags.StringVar(&b.units, "units", "", "`file` to write a line to for each (message, recipient), with its fate")
-	flags.DurationVar(&b.options.IncidentWindow, "incident-window", reconcile.DefaultIncidentWindow, "how long before an incident a reply may have been sent that the sender forgot by it")
-	flags.DurationVar(&b.options.MinimalBackoff, "minimal-backoff", 0, "how soon after a deferral the sender's policy lets it try again; 0: not judged")
-	flags.StringVar(&b.failOn, "fail-on", "faults,undetermined", "which findings fail: faults, undetermined, queued, none, or kinds such as lost,duplicated,altered,dsn")
-	flags.BoolVar(&b.asJSON, "json", false, "print the result as JSON")
+	flags.StringVar(&r.Files.Claims, "sent", "", "`file` of what was sent: one {\"token\", \"recipient\", ...} a line")
+	r.Flags(flags)
 	return cmd
 }
 
-func (b *judging) reconcile(stdout io.Writer) (err error) {
-	if b.options.FailOn, err = reconcile.ParseFailOn(b.failOn); err != nil {
-		return usageErrorf("--fail-on: %v", err)
+func judge(stdout io.Writer, r *bookfiles.Request) error {
+	if err := r.Check(); err != nil {
+		return &usageError{err}
 	}
-	if b.options.IncidentWindow < 0 || b.options.MinimalBackoff < 0 {
-		return usageErrorf("--incident-window and --minimal-backoff: want 0 or more")
-	}
-	result, err := b.judge()
-	if err != nil {
+	result, err := r.Judge(stdout, r.Files.Names(), func(units io.Writer) (*reconcile.Result, error) { return r.Files.Judge(units, r.Options) })
+	var unwritable *outfile.Error
+	switch {
+	case errors.As(err, &unwritable):
+		return &usageError{err}
+	case err != nil:
 		return badInput(err)
-	}
-	if err := render(stdout, b.asJSON, result, result.WriteText); err != nil {
-		return err
-	}
-	if result.Verdict.Exit != reconcile.ExitSound {
+	case result.Verdict.Exit != reconcile.ExitSound:
 		return &verdictError{result.Verdict}
 	}
 	return nil
-}
-
-// judge judges, and writes the units where they are wanted.
-func (b *judging) judge() (*reconcile.Result, error) {
-	if b.units == "" {
-		return b.files.Judge(nil, b.options)
-	}
-	var result *reconcile.Result
-	out := outfile.File{Path: b.units, Kind: "a file of units", Marks: []string{`"fate":"`}, Inputs: b.files.Names()}
-	if err := out.Check(); err != nil {
-		return nil, &usageError{err}
-	}
-	err := out.Write(func(w io.Writer) (err error) {
-		result, err = b.files.Judge(w, b.options)
-		return err
-	})
-	return result, err
 }
 
 // verdictError carries a verdict that is not sound.
