@@ -134,7 +134,8 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 	l := &d.loops[loop]
 	l.lastID += uint64(len(d.loops))
 	listener := rc.Tag().(*boundListener)
-	info := session.ConnInfo{ID: l.lastID, Listener: listener.name, Client: rc.RemoteAddr()}
+	client := rc.RemoteAddr()
+	info := session.ConnInfo{ID: l.lastID, Listener: listener.name, Client: client, N: d.server.attempts.Connection(client.Addr())}
 	if listener.ungreeting() {
 		return l.newMute(rc, info, now)
 	}

@@ -179,6 +179,7 @@ func (d *netDriver) open(nc net.Conn, l *boundListener) {
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.info.Client = unmapped(tcp.AddrPort())
 	}
+	c.info.N = d.server.attempts.Connection(c.info.Client.Addr()) // even if nobody greets it
 	c.count.accepted.Add(1)
 	if !d.start(c, func() {
 		if l.ungreeting() {

@@ -37,7 +37,6 @@ func (c *tally) Connection(*session.Connection)   { c.rest++ }
 // ordinals is a session.Attempts that answers from one counter.
 type ordinals struct{ n uint64 }
 
-func (o *ordinals) Connection(netip.Addr) uint64 { o.n++; return o.n }
 func (o *ordinals) Mail([]byte) uint64           { o.n++; return o.n }
 func (o *ordinals) Recipient(_, _ []byte) uint64 { o.n++; return o.n }
 

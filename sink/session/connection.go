@@ -27,7 +27,6 @@ func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurren
 // describe tells what is known at this stage.
 func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	w := s.work
-	s.countConnection()
 	o := &w.occurrence
 	w.described = true
 	*o = fault.Occurrence{

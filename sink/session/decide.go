@@ -97,13 +97,6 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 	return uint64(*n)
 }
 
-// countConnection asks for the ordinal of the connection, if the plan needs it and it is not known yet.
-func (s *Session) countConnection() {
-	if s.connN == 0 && s.env.Attempts != nil && s.view.Needs().Connections {
-		s.connN = uint32(s.env.Attempts.Connection(s.client.Addr())) // #nosec G115 -- after four billion connections a client's draws begin again
-	}
-}
-
 // verdict says who made the decision under way.
 func (s *Session) verdict() Verdict { return verdictOf(&s.work.decision) }
 

@@ -29,7 +29,6 @@ type Plans interface {
 // Attempts counts what connections share. Each call counts one more and returns the ordinal, from 1. A session asks only for what
 // View.Needs says. The slices are valid during the call only.
 type Attempts interface {
-	Connection(client netip.Addr) uint64
 	Mail(sender []byte) uint64
 	Recipient(sender, recipient []byte) uint64
 }

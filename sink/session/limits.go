@@ -108,7 +108,6 @@ func (s *Session) occupy() {
 	if len(crowds) == 0 || s.env.Limits == nil {
 		return
 	}
-	s.countConnection()
 	o := fault.Occurrence{
 		Stage: smtp.StageConnect, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), TLS: s.cfg.TLS == TLSImplicit,
 	}

@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -85,8 +84,7 @@ func (r *recording) Connection(c *session.Connection) {
 // counters is a session.Attempts of its own, unbounded.
 type counters map[string]uint64
 
-func (c counters) Connection(client netip.Addr) uint64 { return c.next("c", client.String()) }
-func (c counters) Mail(sender []byte) uint64           { return c.next("m", string(sender)) }
+func (c counters) Mail(sender []byte) uint64 { return c.next("m", string(sender)) }
 func (c counters) Recipient(sender, recipient []byte) uint64 {
 	return c.next("r", string(sender)+">"+string(recipient))
 }

@@ -49,7 +49,7 @@ type Session struct {
 	helo     []byte // of the last greeting that was accepted
 
 	messages  uint32
-	connN     uint32 // this client's n-th connection; 0 until a plan needs it
+	connN     uint32 // ConnInfo.N
 	delivered uint32
 	nth       [numCommandStages]uint16
 
@@ -166,6 +166,7 @@ type work struct {
 // New starts a session and decides its greeting. conn is copied.
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
+	s.connN = uint32(conn.N) // #nosec G115 -- after four billion connections a client's draws begin again
 	s.enter(now)
 	s.readView()
 	s.touch()

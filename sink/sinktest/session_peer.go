@@ -72,7 +72,7 @@ func NewSessionPeer(setup Setup, env *session.Env) *SessionPeer {
 	env = &whole
 	p := &SessionPeer{Now: Epoch}
 	p.Session = session.New(&setup.Config, env, session.ConnInfo{
-		ID: 1, Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000"),
+		ID: 1, N: 1, Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000"),
 	}, p.Now)
 	p.obey()
 	return p
