@@ -142,7 +142,7 @@ func TestServerPostfix(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: filepath.Join(dir, "instance"), Relay: "127.0.0.1:" + strconv.Itoa(nextHop.port()), Extra: strings.Join([]string{
+	postfix, err := mta.Start(ctx, "postfix", mta.Options{Dir: filepath.Join(dir, "instance"), Relay: "127.0.0.1:" + strconv.Itoa(nextHop.port()), Extra: strings.Join([]string{
 		"smtpd_tls_security_level = may", "smtpd_tls_cert_file = " + cert, "smtpd_tls_key_file = " + key,
 		"smtpd_sasl_auth_enable = yes", "smtpd_sasl_local_domain = mx.test", "cyrus_sasl_config_path = " + sasl,
 		"smtpd_recipient_restrictions = check_recipient_access inline:{ {refused@dst.test = 550 5.1.1 no such user} }",
@@ -155,7 +155,7 @@ func TestServerPostfix(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := postfix.Stop(); err != nil {
+		if err := postfix.Close(); err != nil {
 			t.Error(err)
 		}
 	})

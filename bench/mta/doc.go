@@ -1,10 +1,14 @@
-// Package mta starts, watches and stops a private instance of a real mail transfer agent, so that a benchmark can put it
-// between a load generator and the sink.
+// Package mta runs private instances of real mail transfer agents, so that a benchmark can put one between a load generator and
+// the sink.
 //
-// An instance listens on a loopback port, relays every message to one next hop, and keeps its configuration, queue and logs
-// under one private directory; it never reads or writes the configuration or the queue of the system's own service, and it
-// is stopped by its own commands and process ids. Only Postfix is known so far.
+// An Agent takes mail on a loopback port and relays all of it to one next hop. Configuration, queue and logs lie in one private
+// directory: it neither reads nor writes what belongs to a system's own service. What makes one MTA differ from another is an
+// adapter, one file each; the registry in adapter.go has them all, and nothing else names one. The suite that every adapter passes is
+// package mtatest.
 //
-// It leaves out feeding: whoever drives the instance speaks SMTP to Addr. It judges nothing either: what became of the
-// messages is told by the sink behind it.
+// Processes are known by the directory, which they carry in their environment. When this program is killed, the kernel ends the main one
+// if it can (Linux; Postfix's master changes its user, and so escapes), and a watchdog of package supervise ends them all.
+//
+// It leaves out feeding: whoever drives an agent speaks SMTP to Addr. It judges nothing either: queue and log are told in the
+// vocabulary of package reconcile, which does.
 package mta

@@ -1,344 +1,133 @@
 package mta
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
+	"maps"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"text/template"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// ErrNeedsRoot is wrapped by StartPostfix when the process is not root: Postfix's master daemon refuses to run otherwise.
-var ErrNeedsRoot = errors.New("a private Postfix instance needs root")
-
-// ErrMissing is wrapped by StartPostfix when Postfix isn't installed.
-var ErrMissing = errors.New("not installed")
-
-// Options say how to start an instance.
-type Options struct {
-	Dir    string // a private directory, created if needed; everything that the instance writes stays below it
-	Listen string // loopback host:port to listen on; empty: a free port of 127.0.0.1
-	Relay  string // loopback host:port of the next hop for every message
-	Policy Policy // retry policy
-	Extra  string // more lines for main.cf, which win over this package's own; empty: none
+func postfixAdapter() adapter {
+	return adapter{
+		name: "postfix", product: "Postfix", root: true, log: "log/mail.log",
+		// The queue manager rounds a message's next attempt down to whole seconds, and takes it up to a second before. With less than 3 s it
+		// may meet the agent that has just deferred a message, and whose lock it finds: "skipped, still being delivered", and put aside for
+		// a minute.
+		traits: Traits{DSN: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
+		find:   func(string) string { return lookTool("postfix") },
+		fetch:  func(string) string { return "apt-get install -y postfix" },
+		layout: postfixLayout,
+		environment: func(i *instance) []string {
+			// With the last two, as postfix(1) sets them, master(8) can log why it doesn't start while postlogd(8) isn't there.
+			return []string{"MAIL_CONFIG=" + i.path("etc"), "POSTLOG_SERVICE=public/postlog", "POSTLOG_HOSTNAME=pf"}
+		},
+		queue: func(ctx context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
+			listing, err := i.output(ctx, i.beside("postqueue"), "-c", i.path("etc"), "-j")
+			if err != nil {
+				return err
+			}
+			return reconcile.ReadQueue(bytes.NewReader(listing), "postqueue -j", f)
+		},
+		depth:  postfixDepth,
+		parser: newPostfixParser,
+	}
 }
 
-// Postfix is a running private instance. Its methods may be called concurrently.
-type Postfix struct {
-	addr    string
-	dir     string
-	binary  string
-	version string
-	config  string
+// beside is a program that was installed together with the main one.
+func (i *instance) beside(name string) string { return filepath.Join(filepath.Dir(i.program), name) }
+
+// postfixSettings fill the templates of main.cf and master.cf.
+type postfixSettings struct {
+	Dir, CommandDir, DaemonDir string
+	ListenHost, ListenPort     string
+	RelayHost, RelayPort       string
+	Policy                     Policy
+	Extra                      string
 }
 
-// How long each step of starting and stopping may take; Postfix itself needs about two seconds for either.
-const (
-	startTimeout   = 20 * time.Second
-	stopTimeout    = 15 * time.Second
-	pollInterval   = 20 * time.Millisecond
-	commandTimeout = 20 * time.Second
-)
+// IPv6 reports whether the listening address must be bracketed.
+func (s postfixSettings) IPv6() bool { return strings.Contains(s.ListenHost, ":") }
 
-// StartPostfix configures and starts a private Postfix below o.Dir and returns when it greets on its port, or with an error
-// and nothing left running. It needs root (ErrNeedsRoot) and an installed Postfix (ErrMissing). Cancelling ctx afterwards
-// doesn't stop the instance; Stop does.
-func StartPostfix(ctx context.Context, o Options) (*Postfix, error) {
-	binary := lookTool("postfix")
-	postconf := lookTool("postconf")
-	if binary == "" || postconf == "" {
-		return nil, fmt.Errorf("postfix is %w: apt-get install -y postfix", ErrMissing)
-	}
-	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("%w: run as root, or leave this MTA out", ErrNeedsRoot)
-	}
-	settings, err := o.settings(ctx, binary, postconf)
+func postfixLayout(ctx context.Context, i *instance) (daemon []string, err error) {
+	s := postfixSettings{Dir: i.o.Dir, CommandDir: filepath.Dir(i.program), Policy: i.o.Policy, Extra: i.o.Extra}
+	s.ListenHost, s.ListenPort = i.listen()
+	s.RelayHost, s.RelayPort = i.relay()
+	// Defaults of the binaries: postconf -d doesn't read the system's main.cf.
+	compiled, err := i.output(ctx, i.beside("postconf"), "-d", "-h", "daemon_directory", "mail_version")
 	if err != nil {
 		return nil, err
 	}
-	version, err := compiledDefault(ctx, postconf, "mail_version")
-	if err != nil {
+	daemons, version, _ := strings.Cut(string(compiled), "\n")
+	s.DaemonDir = daemons
+	i.setVersion(version)
+	if err := i.mkdirs("etc", "spool", "data"); err != nil {
 		return nil, err
 	}
-	p := &Postfix{
-		addr:    net.JoinHostPort(settings.ListenHost, settings.ListenPort),
-		dir:     settings.Dir,
-		binary:  binary,
-		version: version,
+	var files [][2]string
+	for _, name := range []string{"main.cf", "master.cf"} {
+		var text strings.Builder
+		if err := postfixTemplates.ExecuteTemplate(&text, name, s); err != nil {
+			return nil, err
+		}
+		files = append(files, [2]string{"etc/" + name, text.String()})
 	}
-	if err := p.layOut(settings); err != nil {
+	if err := i.configure(files...); err != nil {
 		return nil, err
-	}
-	if err := p.command(ctx, "start"); err != nil {
-		return nil, errors.Join(err, p.Stop())
-	}
-	if err := p.awaitGreeting(ctx); err != nil {
-		return nil, errors.Join(err, p.Stop())
-	}
-	return p, nil
-}
-
-// settings checks the options and completes them.
-func (o Options) settings(ctx context.Context, binary, postconf string) (postfixSettings, error) {
-	var s postfixSettings
-	dir, err := filepath.Abs(o.Dir)
-	if err != nil || o.Dir == "" {
-		return s, fmt.Errorf("directory %q for postfix can't be used", o.Dir)
-	}
-	if strings.ContainsAny(dir, " \t$#\n") {
-		return s, fmt.Errorf("directory %q can't stand in main.cf: it holds a blank, $ or #", dir)
-	}
-	listen := o.Listen
-	if listen == "" {
-		if listen, err = freePort(); err != nil {
-			return s, err
-		}
-	}
-	s.Dir, s.CommandDir = dir, filepath.Dir(binary)
-	if s.ListenHost, s.ListenPort, err = loopbackAddress("listening address", listen); err != nil {
-		return s, err
-	}
-	if s.RelayHost, s.RelayPort, err = loopbackAddress("next hop", o.Relay); err != nil {
-		return s, err
-	}
-	s.Extra = o.Extra
-	s.Policy = o.Policy.withDefaults()
-	if err := s.Policy.validate(); err != nil {
-		return s, err
-	}
-	s.DaemonDir, err = compiledDefault(ctx, postconf, "daemon_directory")
-	return s, err
-}
-
-// compiledDefault asks postconf for a default of the installed binaries, which doesn't read the system's main.cf.
-func compiledDefault(ctx context.Context, postconf, name string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, postconf, "-d", "-h", name).Output() // #nosec G204 -- postconf as lookTool found it; the arguments are constants of this file
-	if err != nil {
-		return "", fmt.Errorf("postconf -d %s: %w", name, err)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
-// freePort returns a loopback address that nobody listened on a moment ago.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free loopback port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// layOut writes the configuration and the directories that Postfix doesn't create itself.
-func (p *Postfix) layOut(s postfixSettings) error {
-	mainCf, err := s.render("main.cf")
-	if err != nil {
-		return err
-	}
-	masterCf, err := s.render("master.cf")
-	if err != nil {
-		return err
-	}
-	p.config = mainCf + "\n# master.cf\n" + masterCf
-	if err := enterable(filepath.Dir(p.dir)); err != nil {
-		return err
-	}
-	for _, dir := range []string{p.dir, p.path("etc"), p.path("spool"), p.path("data"), p.path("log")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- Postfix's daemons run as user postfix, and have to enter
-			return fmt.Errorf("lay out postfix: %w", err)
-		}
-		if err := os.Chmod(dir, 0o755); err != nil { // #nosec G302 -- Postfix's daemons run as user postfix, and have to enter
-			return fmt.Errorf("lay out postfix: %w", err)
-		}
-	}
-	for name, text := range map[string]string{"main.cf": mainCf, "master.cf": masterCf} {
-		if err := os.WriteFile(p.path("etc", name), []byte(text), 0o644); err != nil { // #nosec G306 -- Postfix's daemons read it as user postfix
-			return fmt.Errorf("lay out postfix: %w", err)
-		}
 	}
 	owner, err := user.Lookup("postfix")
 	if err != nil {
-		return fmt.Errorf("lay out postfix: %w", err)
+		return nil, err
 	}
 	uid, err := strconv.Atoi(owner.Uid)
 	if err != nil {
-		return fmt.Errorf("lay out postfix: user id %q: %w", owner.Uid, err)
+		return nil, err
 	}
-	if err := os.Chown(p.path("data"), uid, -1); err != nil {
-		return fmt.Errorf("lay out postfix: %w", err)
+	if err := os.Chown(i.path("data"), uid, -1); err != nil {
+		return nil, err
 	}
-	return nil
+	// It creates the queue's directories, and says in one line what is wrong with main.cf. "postfix start" is this check, and then the
+	// master daemon in the background: as a child of ours it can't outlive this program.
+	_, err = i.output(ctx, i.program, "-c", i.path("etc"), "check")
+	return []string{filepath.Join(daemons, "master"), "-c", i.path("etc"), "-s"}, err
 }
 
-// enterable checks that user postfix, as whom the daemons run, can reach what lies below dir.
-func enterable(dir string) error {
-	for {
-		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
-			return fmt.Errorf("postfix's daemons can't enter %s (mode %v): choose a directory that all users can reach", dir, info.Mode().Perm())
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return nil
-		}
-		dir = parent
-	}
-}
+// postfixQueue is one of the queues of qmgr(8), by the name of its directory.
+type postfixQueue string
 
-func (p *Postfix) path(elem ...string) string {
-	return filepath.Join(append([]string{p.dir}, elem...)...)
-}
-
-// command runs "postfix -c DIR/etc VERB" and returns its output in the error when it fails.
-func (p *Postfix) command(ctx context.Context, verb string) error {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, p.binary, "-c", p.path("etc"), verb) // #nosec G204 -- postfix as lookTool found it; the verbs are constants of this file
-	// The daemons inherit the descriptors of the command: a file instead of a pipe, or waiting would last as long as they do.
-	output, err := os.Create(p.path("log", verb+".out"))
-	if err != nil {
-		return fmt.Errorf("postfix %s: %w", verb, err)
-	}
-	defer output.Close()
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("postfix %s: %w: %s", verb, err, p.complaint(verb))
-	}
-	return nil
-}
-
-// complaint returns what went wrong in one line: the first fatal error of the log, or else the last line of the command's
-// output.
-func (p *Postfix) complaint(verb string) string {
-	for line := range strings.Lines(readText(p.LogPath())) {
-		if _, fatal, ok := strings.Cut(line, " fatal: "); ok {
-			return strings.TrimSpace(fatal)
-		}
-	}
-	lines := strings.Split(strings.TrimSpace(readText(p.path("log", verb+".out"))), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return last
-	}
-	return "no output"
-}
-
-// readText returns a file's content, or nothing when it can't be read.
-func readText(path string) string {
-	text, err := os.ReadFile(path) // #nosec G304 -- a log of the instance, below its own folder
-	if err != nil {
-		return ""
-	}
-	return string(text)
-}
-
-// awaitGreeting polls until the port greets.
-func (p *Postfix) awaitGreeting(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	var last error
-	for {
-		if last = greets(ctx, p.addr); last == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("postfix didn't greet on %s within %v: %w (%s)", p.addr, startTimeout, last, p.complaint("start"))
-		case <-time.After(pollInterval):
-		}
-	}
-}
-
-// greets connects once and reads the greeting.
-func greets(ctx context.Context, addr string) error {
-	dialer := net.Dialer{Timeout: time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return err
-	}
-	buf := make([]byte, 512)
-	n, err := conn.Read(buf)
-	if err != nil {
-		return err
-	}
-	if !strings.HasPrefix(string(buf[:n]), "220") {
-		return fmt.Errorf("greeting %q", buf[:n])
-	}
-	_, err = conn.Write([]byte("QUIT\r\n"))
-	return err
-}
-
-// Addr returns the host:port on which the instance takes mail.
-func (p *Postfix) Addr() string { return p.addr }
-
-// Version returns the name and version, such as "Postfix 3.7.11".
-func (p *Postfix) Version() string { return "Postfix " + p.version }
-
-// Config returns main.cf and master.cf, for the provenance of a result.
-func (p *Postfix) Config() string { return p.config }
-
-// LogPath returns the path of the instance's mail log.
-func (p *Postfix) LogPath() string { return p.path("log", "mail.log") }
-
-// Depth is the number of messages in each queue.
-type Depth struct {
-	Incoming int // accepted, not yet seen by the queue manager
-	Active   int // scheduled for delivery
-	Deferred int // waiting for their next attempt
-}
-
-// Total returns the number of messages that the instance holds.
-func (d Depth) Total() int { return d.Incoming + d.Active + d.Deferred }
-
-// QueueDepth counts the messages by their queue files. One that moves during the count is counted once, in the queue where it was seen
-// last; only one that moves there and back again may be missed.
-func (p *Postfix) QueueDepth() (Depth, error) {
-	// Messages move along incoming, active, deferred, and back from deferred to active: who looks in that order meets them again.
-	where := make(map[string]queue)
-	for _, q := range []queue{incoming, active, deferred, active} {
-		if err := q.list(p.path("spool", string(q)), where); err != nil {
-			return Depth{}, fmt.Errorf("count queue %s: %w", q, err)
-		}
-	}
-	var d Depth
-	for _, q := range where {
-		switch q {
-		case incoming:
-			d.Incoming++
-		case active:
-			d.Active++
-		case deferred:
-			d.Deferred++
-		}
-	}
-	return d, nil
-}
-
-// queue is one of the queues of qmgr(8), by the name of its directory.
-type queue string
-
+// The queues of messages for delivery.
 const (
-	incoming queue = "incoming"
-	active   queue = "active"
-	deferred queue = "deferred"
+	incomingQueue postfixQueue = "incoming"
+	activeQueue   postfixQueue = "active"
+	deferredQueue postfixQueue = "deferred"
 )
 
+// postfixDepth counts the messages by their queue files. Only one that moves there and back again during the count may be missed: messages
+// move along incoming, active, deferred, and back from deferred to active, and who looks in that order meets them again.
+func postfixDepth(i *instance) (int, error) {
+	ids := make(map[string]struct{})
+	for _, q := range []postfixQueue{incomingQueue, activeQueue, deferredQueue, activeQueue} {
+		if err := q.list(i.path("spool", string(q)), ids); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}
+
 // list notes the messages whose files lie below dir, which keep their names as they move; what vanishes meanwhile has left the queue.
-func (q queue) list(dir string, where map[string]queue) error {
+func (q postfixQueue) list(dir string, ids map[string]struct{}) error {
 	return filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -346,51 +135,178 @@ func (q queue) list(dir string, where map[string]queue) error {
 		case err != nil:
 			return err
 		case entry.Type().IsRegular():
-			where[entry.Name()] = q
+			ids[entry.Name()] = struct{}{}
 		}
 		return nil
 	})
 }
 
-// Stop ends the instance by its own command, then, should it still run after a while, by killing its processes. It returns
-// when none of them is left. Queue and logs stay in the directory.
-func (p *Postfix) Stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	stopErr := p.command(ctx, "stop")
-	if len(p.processes()) == 0 {
-		return nil // it was not running, or it is stopped: either way nothing is left
-	}
-	if p.awaitExit(ctx) {
-		return nil
-	}
-	for _, pid := range p.processes() {
-		if process, err := os.FindProcess(pid); err == nil {
-			_ = process.Kill() // it may have ended by itself meanwhile
-		}
-	}
-	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if p.awaitExit(ctx) {
-		return nil
-	}
-	return errors.Join(fmt.Errorf("postfix in %s doesn't end: processes %v", p.dir, p.processes()), stopErr)
+var (
+	// postfixLine is a line of Postfix's own log or of syslog: a time without a year, or one of RFC 3339; a host; and the daemon, which
+	// the syslog_name stands before.
+	postfixLine = regexp.MustCompile(`^([A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ \S+/([a-z-]+)\[\d+\]: (.*)$`)
+	// postfixTo is what a delivery agent says of a recipient.
+	postfixTo = regexp.MustCompile(`^to=<(.*?)>, (?:orig_to=<.*?>, )?relay=(.*?), .*?\bstatus=(\w+)(?: \((.*)\))?$`)
+)
+
+// postfixMessage is what a parser remembers of a message in the queue.
+type postfixMessage struct {
+	sender string
+	open   map[string]struct{} // recipients that were deferred
 }
 
-// awaitExit polls until no process of the instance is left.
-func (p *Postfix) awaitExit(ctx context.Context) bool {
-	for {
-		if len(p.processes()) == 0 {
+// newPostfixParser reads what qmgr(8) and the delivery agents log.
+func newPostfixParser(o LogOptions) lineParser {
+	messages := map[string]*postfixMessage{}
+	message := func(id string) *postfixMessage {
+		m := messages[id]
+		if m == nil {
+			if len(messages) >= maxOpen {
+				clear(messages)
+			}
+			m = &postfixMessage{open: map[string]struct{}{}}
+			messages[id] = m
+		}
+		return m
+	}
+	return func(line string, tell func(reconcile.LogEvent)) bool {
+		head := postfixLine.FindStringSubmatch(line)
+		if head == nil {
+			return false
+		}
+		id, rest, found := strings.Cut(head[3], ": ")
+		if !found || strings.ContainsAny(id, " =") {
 			return true
 		}
-		select {
-		case <-ctx.Done():
+		at, err := syslogTime(head[1], o)
+		if err != nil {
 			return false
-		case <-time.After(pollInterval):
 		}
+		e := reconcile.LogEvent{Time: at, QueueID: id}
+		if head[2] == "qmgr" {
+			sender, named := between(rest, "from=<", ">, ")
+			switch {
+			case rest == "removed":
+				delete(messages, id)
+			case named && strings.HasSuffix(rest, "(queue active)"):
+				if _, again := messages[id]; again {
+					message(id).sender = sender
+					return true
+				}
+				message(id).sender = sender
+				e.Event, e.Sender = accepted, sender
+				tell(e)
+			case named && strings.Contains(rest, "status=expired"):
+				m := message(id)
+				for _, e.Recipient = range slices.Sorted(maps.Keys(m.open)) {
+					e.Event, e.Sender, e.Text = expired, sender, "returned to sender"
+					tell(e)
+				}
+				clear(m.open)
+			}
+			return true
+		}
+		to := postfixTo.FindStringSubmatch(rest)
+		if to == nil {
+			return true
+		}
+		m := message(id)
+		e.Sender, e.Recipient, e.Text, e.Code = m.sender, to[1], to[4], reply(to[4])
+		if to[2] != "none" {
+			e.Connection = to[2]
+		}
+		switch e.Event = to[3]; e.Event {
+		case deferred:
+			m.open[e.Recipient] = struct{}{}
+			if strings.HasPrefix(e.Text, "delivery temporarily suspended") {
+				e.Event = suspended
+			}
+		case sent, bounced:
+			delete(m.open, e.Recipient)
+		default: // of verify(8), or one that says nothing of a delivery
+			return true
+		}
+		tell(e)
+		return true
 	}
 }
 
-// processes returns the ids of the instance's processes: master and all its children carry the configuration directory in their
-// environment (MAIL_CONFIG).
-func (p *Postfix) processes() []int { return supervise.Processes(p.dir) }
+// syslogTime reads a time with or without a year.
+func syslogTime(text string, o LogOptions) (time.Time, error) {
+	if text[0] >= '0' && text[0] <= '9' {
+		return time.Parse(time.RFC3339Nano, text)
+	}
+	until := o.Until.In(o.Location)
+	for year := until.Year() + 1; ; year-- { // on New Year's Eve a line may be of the next year
+		at, err := time.ParseInLocation("2006 Jan _2 15:04:05", strconv.Itoa(year)+" "+text, o.Location)
+		if err == nil && at.After(until.AddDate(0, 0, 1)) {
+			continue
+		}
+		if err != nil && year > until.Year()-4 { // 29 February
+			continue
+		}
+		return at, err
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Second)) }
+
+var postfixTemplates = template.Must(template.New("").Funcs(template.FuncMap{"seconds": seconds}).Parse(`
+{{- define "main.cf"}}compatibility_level = 3.6
+queue_directory = {{.Dir}}/spool
+data_directory = {{.Dir}}/data
+command_directory = {{.CommandDir}}
+daemon_directory = {{.DaemonDir}}
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = pf.bench.test
+mydestination =
+inet_interfaces = {{.ListenHost}}
+inet_protocols = {{if .IPv6}}ipv6{{else}}ipv4{{end}}
+mynetworks = 127.0.0.0/8 [::1]/128
+smtpd_relay_restrictions = permit_mynetworks, reject
+relayhost = [{{.RelayHost}}]:{{.RelayPort}}
+disable_dns_lookups = yes
+smtp_host_lookup = native
+smtp_tls_security_level = none
+smtpd_tls_security_level = none
+alias_maps =
+alias_database =
+local_recipient_maps =
+smtpd_peername_lookup = no
+maillog_file = {{.Dir}}/log/mail.log
+maillog_file_prefixes = {{.Dir}}
+minimal_backoff_time = {{seconds .Policy.MinimalBackoff}}
+maximal_backoff_time = {{seconds .Policy.MaximalBackoff}}
+queue_run_delay = 1s
+maximal_queue_lifetime = {{seconds .Policy.Lifetime}}
+bounce_queue_lifetime = {{seconds .Policy.Lifetime}}
+transport_retry_time = 2s
+default_destination_concurrency_limit = {{.Policy.Concurrency}}
+initial_destination_concurrency = {{if lt .Policy.Concurrency 5}}{{.Policy.Concurrency}}{{else}}5{{end}}
+{{.Extra}}
+{{end}}
+
+{{- define "master.cf"}}{{if .IPv6}}[{{.ListenHost}}]{{else}}{{.ListenHost}}{{end}}:{{.ListenPort}} inet n - n - - smtpd
+pickup    unix  n       -       n       60      1       pickup
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      unix  n       -       n       10      1       qmgr
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+rewrite   unix  -       -       n       -       -       trivial-rewrite
+bounce    unix  -       -       n       -       0       bounce
+defer     unix  -       -       n       -       0       bounce
+trace     unix  -       -       n       -       0       bounce
+verify    unix  -       -       n       -       1       verify
+flush     unix  n       -       n       1000?   0       flush
+proxymap  unix  -       -       n       -       -       proxymap
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+showq     unix  n       -       n       -       -       showq
+error     unix  -       -       n       -       -       error
+retry     unix  -       -       n       -       -       error
+discard   unix  -       -       n       -       -       discard
+local     unix  -       n       n       -       -       local
+anvil     unix  -       -       n       -       1       anvil
+scache    unix  -       -       n       -       1       scache
+postlog   unix-dgram n  -       n       -       1       postlogd
+{{end}}`))

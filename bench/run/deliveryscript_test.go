@@ -31,12 +31,12 @@ func TestDeliveryScriptThroughPostfix(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(spool)
-	postfix, err := mta.StartPostfix(t.Context(), mta.Options{Dir: spool, Relay: sinkAddress, Policy: mtaRetries})
+	postfix, err := mta.Start(t.Context(), MTAPostfix, mta.Options{Dir: spool, Relay: sinkAddress, Policy: mtaRetries})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := postfix.Stop(); err != nil {
+		if err := postfix.Close(); err != nil {
 			t.Error(err)
 		}
 	}()

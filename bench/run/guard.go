@@ -2,8 +2,8 @@ package run
 
 import (
 	"errors"
-	"os"
 
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 )
 
@@ -12,19 +12,21 @@ const scratchPrefix = "smtpstorm-"
 
 // guard clears away what runs that were killed have left, and sees to it that this one leaves nothing, however it ends.
 func (r *runner) guard() (err error) {
-	swept, err := supervise.Sweep("", scratchPrefix)
-	if err != nil { // this run can do without
-		r.progress.say("what an earlier run left could not all be cleared away: %v", err)
-	}
-	if n := len(swept); n > 0 {
-		r.progress.say("swept    %d %s that a killed run had left in %s", n, plural(n, "directory", "directories"), os.TempDir())
+	for _, place := range mta.ScratchPlaces("") {
+		swept, err := supervise.Sweep(place, scratchPrefix)
+		if err != nil { // this run can do without
+			r.progress.say("what an earlier run left could not all be cleared away: %v", err)
+		}
+		if n := len(swept); n > 0 {
+			r.progress.say("swept    %d %s that a killed run had left in %s", n, plural(n, "directory", "directories"), place)
+		}
 	}
 	if len(r.o.Watchdog) > 0 {
 		if r.watchdog, err = supervise.StartWatchdog(r.o.Watchdog); err != nil {
 			return err
 		}
 	}
-	if r.scratch, err = r.newScratch("run"); err == nil {
+	if r.scratch, err = r.newScratch("run", supervise.NewScratch); err == nil {
 		err = r.watchdog.Watch(r.out.temp)
 	}
 	if err != nil {
@@ -51,8 +53,8 @@ func (r *runner) unguard() {
 }
 
 // newScratch creates a directory of files that nobody keeps. Processes that are to end with this run get its Environ.
-func (r *runner) newScratch(what string) (*supervise.Scratch, error) {
-	s, err := supervise.NewScratch("", scratchPrefix+what+"-")
+func (r *runner) newScratch(what string, create func(parent, prefix string) (*supervise.Scratch, error)) (*supervise.Scratch, error) {
+	s, err := create("", scratchPrefix+what+"-")
 	if err != nil {
 		return nil, err
 	}

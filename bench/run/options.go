@@ -246,10 +246,10 @@ func (o *Options) chooseMTA(found []mta.Candidate, root bool) (use bool, why str
 	switch {
 	case o.MTA == MTANone:
 		return false, "", nil
-	case !postfix.Present() && o.MTA == MTAPostfix:
-		return false, "", inputErrorf("--mta postfix: it is not installed: %s", postfix.InstallCommand())
-	case !postfix.Present():
-		return false, "Postfix is not installed; to add a leg through it: " + postfix.InstallCommand(), nil
+	case postfix.Path == "" && o.MTA == MTAPostfix:
+		return false, "", inputErrorf("--mta postfix: it is not installed: %s", postfix.Fetch)
+	case postfix.Path == "":
+		return false, "Postfix is not installed; to add a leg through it: " + postfix.Fetch, nil
 	case !root && o.MTA == MTAPostfix:
 		return false, "", inputErrorf("--mta postfix: a private Postfix instance needs root: run as root, or use --mta none")
 	case !root:

@@ -260,5 +260,3 @@ func liveLine(name string, l load, elapsed time.Duration, s *sink.Stats) string 
 	return fmt.Sprintf("%-8s %3.0f%s s: %s accepted, %s deferred, %s bounced, %d %s", name, elapsed.Seconds(), planned,
 		count(a.Delivered), count(a.Deferred), count(a.Bounced), s.Open, text.Plural(s.Open, "connection"))
 }
-
-var _ agent = (*mta.Postfix)(nil)

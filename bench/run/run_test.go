@@ -331,8 +331,8 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestChooseMTA(t *testing.T) {
-	present := []mta.Candidate{{Name: "postfix", Path: "/usr/sbin/postfix", Package: "postfix"}}
-	absent := []mta.Candidate{{Name: "postfix", Package: "postfix"}}
+	present := []mta.Candidate{{Name: "postfix", Path: "/usr/sbin/postfix"}}
+	absent := []mta.Candidate{{Name: "postfix", Fetch: "apt-get install -y postfix"}}
 	for _, tt := range []struct {
 		mta   string
 		found []mta.Candidate
@@ -354,10 +354,10 @@ func TestChooseMTA(t *testing.T) {
 			why = err.Error()
 		}
 		if use != tt.use || !strings.Contains(why, tt.say) || (tt.say == "") != (why == "") {
-			t.Errorf("--mta %s, postfix %v, root %v: %v, %q; want %v and a reason with %q", tt.mta, tt.found[0].Present(), tt.root, use, why, tt.use, tt.say)
+			t.Errorf("--mta %s, postfix %q, root %v: %v, %q; want %v and a reason with %q", tt.mta, tt.found[0].Path, tt.root, use, why, tt.use, tt.say)
 		}
 		if (err != nil) != (tt.mta == MTAPostfix && !tt.use) {
-			t.Errorf("--mta %s, postfix %v, root %v: error %v", tt.mta, tt.found[0].Present(), tt.root, err)
+			t.Errorf("--mta %s, postfix %q, root %v: error %v", tt.mta, tt.found[0].Path, tt.root, err)
 		}
 	}
 }

@@ -42,22 +42,20 @@ func (l load) ramp() (rise, steady time.Duration) {
 }
 
 // mtaRetries let a private Postfix drain a mild storm within seconds.
-var mtaRetries = mta.Policy{
-	QueueRunDelay: time.Second, MinimalBackoff: 3 * time.Second, MaximalBackoff: 4 * time.Second, TransportRetry: 2 * time.Second,
-}
+var mtaRetries = mta.Policy{MinimalBackoff: 3 * time.Second, MaximalBackoff: 4 * time.Second}
 
 //go:embed mta.js
 var mtaScript []byte
 
-// agent is a mail transfer agent that this program started.
-type agent interface {
-	Addr() string
-	Version() string
-	Config() string
-	LogPath() string
-	QueueDepth() (mta.Depth, error)
-	ListQueue(ctx context.Context) ([]byte, error)
-	Stop() error
+// lines prints what an agent's queue holds, as queue.jsonl does.
+func lines(agent mta.Agent) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) (text []byte, err error) {
+		err = agent.Queue(ctx, func(q *reconcile.QueueEntry) error {
+			text = q.Append(text)
+			return nil
+		})
+		return text, err
+	}
 }
 
 // postfix runs the leg through a private Postfix.
@@ -67,26 +65,26 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 		return nil, err
 	}
 	defer p.sink.server.Close()
-	scratch, err := r.newScratch("postfix")
+	scratch, err := r.newScratch("mta", mta.NewScratch)
 	if err != nil {
 		return nil, err
 	}
 	defer r.dispose(scratch)
 	host, port := p.sink.hostPort()
 	r.progress.update("mta      starting a private Postfix")
-	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: scratch.Dir, Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	postfix, err := mta.Start(ctx, MTAPostfix, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
 	if err != nil {
 		return nil, err
 	}
-	p.watcher = newWatcher(ctx, p.sink, postfix.ListQueue)
-	p.watcher.depth, p.watcher.every = postfix.QueueDepth, time.Second
+	p.watcher = newWatcher(ctx, p.sink, lines(postfix))
+	p.watcher.depth, p.watcher.every = postfix.Depth, time.Second
 	p.about = result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
 	leg, err := r.through(ctx, p, postfix.Addr(), postfix.Version()+", "+p.weather.source.Name)
-	err = errors.Join(err, postfix.Stop(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
+	err = errors.Join(err, postfix.Close(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
 	if err != nil {
 		return nil, err
 	}
-	leg.Record.Note("retry policy: %v", mtaRetries)
+	leg.Record.Note("retry policy: %v", postfix.Policy())
 	return leg, nil
 }
 

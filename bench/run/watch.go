@@ -5,7 +5,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
@@ -14,9 +13,9 @@ import (
 // watcher watches an MTA from outside: how much the sink took from it, and what its queue holds. It is used by one goroutine.
 type watcher struct {
 	sink  *embedded
-	list  *lister                   // nil: the queue can't be seen
-	depth func() (mta.Depth, error) // counts the queue at little cost; nil: the listings do
-	every time.Duration             // how often the queue is listed while it holds something
+	list  *lister             // nil: the queue can't be seen
+	depth func() (int, error) // counts the queue at little cost; nil: the listings do
+	every time.Duration       // how often the queue is listed while it holds something
 
 	series []result.DeliverySample // Time and Queued only
 	final  []listing               // the last two of those that were begun when the load was over
@@ -60,7 +59,7 @@ func (w *watcher) count(now time.Time) {
 		w.list.blind = err
 		return
 	}
-	queued := uint64(depth.Total()) // #nosec G115 -- a count of files
+	queued := uint64(depth) // #nosec G115 -- a count of files
 	w.series = append(w.series, result.DeliverySample{Time: now, Queued: &queued})
 }
 

@@ -5,7 +5,8 @@ import (
 	"runtime"
 )
 
-// Start starts a command in a process group of its own, so that a Ctrl-C at the terminal reaches this program alone. On Linux the
+// Start starts a command in a process group of its own, or in the session that its SysProcAttr asks
+// for, so that a Ctrl-C at the terminal reaches this program alone. On Linux the
 // kernel kills it as soon as this program has ended, however that came about. The channel gets what cmd.Wait returned, once.
 func Start(cmd *exec.Cmd) (<-chan error, error) {
 	tie(cmd)

@@ -7,7 +7,11 @@ import (
 )
 
 func tie(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid // a session has a group of its own
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 }
 
 // apart gives a command a session of its own: no signal of a terminal, and no end of one, reaches it.

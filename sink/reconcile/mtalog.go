@@ -2,7 +2,10 @@ package reconcile
 
 import (
 	"io"
+	"strconv"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // LogEvent is one event of the MTA's own log: one line of mta.jsonl.
@@ -31,6 +34,25 @@ func (j *Judge) Log(e *LogEvent) error {
 		j.units.at(f.unit).flags |= gaveUp
 	}
 	return nil
+}
+
+// Append appends the event as one line of mta.jsonl, with its line feed; what is empty is left out.
+func (e *LogEvent) Append(dst []byte) []byte {
+	dst = appendTime(append(dst, `{"time":`...), e.Time)
+	for _, k := range [...]struct{ key, value string }{{`,"queue_id":`, e.QueueID}, {`,"event":`, e.Event}, {`,"sender":`, e.Sender}, {`,"recipient":`, e.Recipient}} {
+		if k.value != "" {
+			dst = jsonl.AppendString(append(dst, k.key...), k.value)
+		}
+	}
+	if e.Code != 0 {
+		dst = strconv.AppendInt(append(dst, `,"code":`...), int64(e.Code), 10)
+	}
+	for _, k := range [...]struct{ key, value string }{{`,"text":`, e.Text}, {`,"connection":`, e.Connection}} {
+		if k.value != "" {
+			dst = jsonl.AppendString(append(dst, k.key...), k.value)
+		}
+	}
+	return append(dst, "}\n"...)
 }
 
 // ReadLog reads events of an MTA's log, one JSON object a line, and passes each to f, whose error ends it. Errors are

@@ -1,0 +1,186 @@
+package mta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// ErrMissing is wrapped by New when the MTA isn't installed; the message has the command that gets it.
+var ErrMissing = errors.New("not installed")
+
+// ErrNeedsRoot is wrapped by New when this user can't run the MTA.
+var ErrNeedsRoot = errors.New("needs root")
+
+// Agent is one private instance of a mail transfer agent. Its methods may be called concurrently, except that Prepare, Start, Stop,
+// Kill, Restart and Close wait for one another.
+type Agent interface {
+	// Prepare lays out configuration and an empty queue in the directory of the options, which it creates if needed.
+	Prepare(ctx context.Context) error
+	// Start runs the agent on what lies in its directory, and returns when it greets on Addr, or with an error and nothing left
+	// running. Cancelling ctx afterwards doesn't stop it.
+	Start(ctx context.Context) error
+	// Stop ends the agent in good order, and by force what doesn't end within 15 s. Queue and logs stay. It returns when no process
+	// is left; it does nothing to an agent that doesn't run.
+	Stop() error
+	// Kill ends all processes at once, as a crash does (kill -9). Queue and logs stay.
+	Kill() error
+	// Restart is Stop and Start.
+	Restart(ctx context.Context) error
+	// Close stops the agent and gives its port up. It can't be started again.
+	Close() error
+
+	// Addr is the host:port to which mail is submitted, the same from New to Close.
+	Addr() string
+	// Name is that of the registry, such as "postfix".
+	Name() string
+	// Version is product and version, such as "Postfix 3.7.11". It is known from Prepare on.
+	Version() string
+	// Config is the text of all configuration files, for the provenance of a result. It is known from Prepare on.
+	Config() string
+
+	// Queue passes on what the queue holds: an entry for each message and recipient that is not delivered. A message that moves
+	// meanwhile may be passed on twice, or not at all.
+	Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error
+	// Depth is the number of messages in the queue. It is cheap enough to be asked several times a second. MTAs that split a
+	// message by recipients count the parts.
+	Depth() (int, error)
+	// Log passes on what the agent's log says so far, as events, the oldest first.
+	Log(f func(*reconcile.LogEvent) error) error
+	// LogPath is the file of that log.
+	LogPath() string
+
+	// Policy is the retry policy that is in force.
+	Policy() Policy
+	// Traits are properties that don't depend on the configuration.
+	Traits() Traits
+	// Usage is what the processes use. It is known on Linux only, and zero when nothing runs.
+	Usage() Usage
+}
+
+// Traits say in what an MTA differs from others for whoever looks on from outside.
+type Traits struct {
+	// DSN: it offers the DSN extension (RFC 3461), and passes ENVID and ORCPT on to the next hop.
+	DSN bool
+	// RemoteStatus: its notifications have the enhanced status code of the next hop's refusal as Status (RFC 3464 section 2.3.4);
+	// else it is one of the MTA's own.
+	RemoteStatus bool
+	// RetryEarly is by how much an attempt may come before the policy's time, as the MTA rounds.
+	RetryEarly time.Duration
+	// ShortestBackoff is the shortest pause between two attempts that it can be told to make.
+	ShortestBackoff time.Duration
+}
+
+// Usage is what the processes of an agent use.
+type Usage struct {
+	CPU       time.Duration // of those that run, and of those of their children that have ended; a process whose parent ended first may be missing
+	Memory    int64         // resident octets; what processes share counts once for each
+	Processes int
+}
+
+// Policy is a retry policy: the pause after the first failure is MinimalBackoff, later ones grow to about twice the one before, up to
+// MaximalBackoff. Zero values mean the default in each field's comment.
+type Policy struct {
+	MinimalBackoff time.Duration // shortest pause between two attempts; 3 s, or the MTA's ShortestBackoff if that is longer
+	MaximalBackoff time.Duration // longest; 8 times the shortest
+	Lifetime       time.Duration // when a message that can't be delivered is returned; 10 min
+	Concurrency    int           // parallel deliveries to the next hop; 20
+}
+
+// String returns the policy in words, for reports.
+func (p Policy) String() string {
+	return fmt.Sprintf("retries after %v to %v, gives up after %v, %d parallel deliveries", p.MinimalBackoff, p.MaximalBackoff, p.Lifetime, p.Concurrency)
+}
+
+// complete fills in the defaults for an MTA and checks the policy. MTAs count in whole seconds.
+func (p Policy) complete(shortest time.Duration) (Policy, error) {
+	if p.MinimalBackoff == 0 {
+		p.MinimalBackoff = max(3*time.Second, shortest)
+	}
+	if p.MaximalBackoff == 0 {
+		p.MaximalBackoff = 8 * p.MinimalBackoff
+	}
+	if p.Lifetime == 0 {
+		p.Lifetime = 10 * time.Minute
+	}
+	if p.Concurrency == 0 {
+		p.Concurrency = 20
+	}
+	for _, f := range []struct {
+		name         string
+		value, least time.Duration
+	}{{"minimal backoff", p.MinimalBackoff, shortest}, {"maximal backoff", p.MaximalBackoff, p.MinimalBackoff}, {"lifetime", p.Lifetime, time.Second}} {
+		if f.value < f.least || f.value%time.Second != 0 {
+			return p, fmt.Errorf("%s %v is not a whole number of seconds of at least %v", f.name, f.value, f.least)
+		}
+	}
+	if p.Concurrency < 1 {
+		return p, fmt.Errorf("concurrency %d is not positive", p.Concurrency)
+	}
+	return p, nil
+}
+
+// gaps returns the pauses between the attempts of a message that is deferred each time, until its lifetime is over.
+func (p Policy) gaps() []time.Duration {
+	var gaps []time.Duration
+	for gap, age := p.MinimalBackoff, time.Duration(0); age < p.Lifetime && len(gaps) < maxGaps; gap = min(2*gap, p.MaximalBackoff) {
+		gaps = append(gaps, gap)
+		age += gap
+	}
+	return gaps
+}
+
+// maxGaps bounds a list of pauses.
+const maxGaps = 100_000
+
+// Options say how to make an instance.
+type Options struct {
+	Dir    string // a private directory, best one of NewScratch; everything that the instance writes stays below it
+	Listen string // loopback host:port to listen on; empty: a free port of 127.0.0.1
+	Relay  string // loopback host:port of the next hop for every message
+	Policy Policy // retry policy
+	Extra  string // more lines for the main configuration file, which win over this package's own where the MTA takes the last; empty: none
+}
+
+// maxDir bounds the length of an instance's directory: MTAs have sockets in it, whose whole path must fit into 107 octets (unix(7)).
+const maxDir = 75
+
+// check returns the options with an absolute directory.
+func (o Options) check() (Options, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil || o.Dir == "" {
+		return o, fmt.Errorf("directory %q can't be used", o.Dir)
+	}
+	switch {
+	case strings.ContainsAny(dir, " \t$#\n:\"'\\"):
+		return o, fmt.Errorf("directory %q can't stand in configuration files: it holds a blank, or one of $ # : \" ' \\", dir)
+	case len(dir) > maxDir:
+		return o, fmt.Errorf("directory %q is longer than %d octets, too long for the sockets in it", dir, maxDir)
+	}
+	o.Dir = dir
+	if o.Listen != "" {
+		if err := loopback("listening address", o.Listen); err != nil {
+			return o, err
+		}
+	}
+	return o, loopback("next hop", o.Relay)
+}
+
+// loopback insists on a host:port of the loopback network: an instance under load must never be reachable, or reach out, beyond its
+// machine.
+func loopback(what, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s %q is not host:port", what, address)
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("%s %q is not a loopback address such as 127.0.0.1:2525", what, address)
+	}
+	return nil
+}

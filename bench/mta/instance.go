@@ -1,0 +1,410 @@
+package mta
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// How long each step may take.
+const (
+	startTimeout   = 20 * time.Second
+	stopTimeout    = 15 * time.Second
+	commandTimeout = 20 * time.Second
+	pollInterval   = 20 * time.Millisecond
+)
+
+// instance is an Agent by means of an adapter.
+type instance struct {
+	adapter
+	program string
+	o       Options
+	port    *reservedPort
+	addr    string
+
+	lifecycle sync.Mutex   // Prepare, Start, Stop, Kill, Restart and Close wait for one another
+	daemon    []string     // the command that runs it; nil: not prepared. Guarded by lifecycle
+	main      *exec.Cmd    // the process that Start started; nil: none. Guarded by lifecycle
+	ended     <-chan error // its end
+
+	texts   sync.Mutex
+	version string
+	config  string
+}
+
+func newInstance(a adapter, program string, o Options) (*instance, error) {
+	o, err := o.check()
+	if err == nil {
+		o.Policy, err = o.Policy.complete(a.traits.ShortestBackoff)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a.name, err)
+	}
+	i := &instance{adapter: a, program: program, o: o, addr: o.Listen}
+	if o.Listen == "" {
+		if i.port, err = reservePort(); err != nil {
+			return nil, fmt.Errorf("%s: %w", a.name, err)
+		}
+		i.addr = i.port.addr()
+	}
+	return i, nil
+}
+
+func (i *instance) path(elem ...string) string {
+	return filepath.Join(append([]string{i.o.Dir}, elem...)...)
+}
+
+// host and port of the address that the instance listens on, and of the next hop.
+func (i *instance) listen() (host, port string) { return hostPort(i.addr) }
+func (i *instance) relay() (host, port string)  { return hostPort(i.o.Relay) }
+
+func hostPort(address string) (host, port string) {
+	host, port, _ = net.SplitHostPort(address) // it was checked
+	return host, port
+}
+
+func (i *instance) Prepare(ctx context.Context) error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	if err := i.mkdirs("", "log"); err != nil {
+		return err
+	}
+	daemon, err := i.layout(ctx, i)
+	if err != nil {
+		return fmt.Errorf("lay out %s: %w", i.name, err)
+	}
+	i.daemon = daemon
+	return nil
+}
+
+// mkdirs makes directories that belong to whom the agent runs as, and that everybody may enter: daemons of some MTAs run as users of
+// their own.
+func (i *instance) mkdirs(dirs ...string) error {
+	for _, dir := range dirs {
+		dir = i.path(dir)
+		err := os.MkdirAll(dir, 0o755) // #nosec G301 -- daemons of an MTA run as its own user, and have to enter
+		if err == nil {
+			err = os.Chmod(dir, 0o755) // #nosec G302 -- as above
+		}
+		if err == nil && i.drops() {
+			err = os.Chown(dir, nobody, nobody)
+		}
+		if err != nil {
+			return fmt.Errorf("lay out %s: %w", i.name, err)
+		}
+	}
+	if i.root || i.drops() {
+		return enterable(filepath.Dir(i.o.Dir))
+	}
+	return nil
+}
+
+// configure writes configuration files, by their names below the directory, and keeps their text.
+func (i *instance) configure(files ...[2]string) error {
+	var all strings.Builder
+	for _, f := range files {
+		name, text := f[0], f[1]
+		fmt.Fprintf(&all, "# %s\n%s\n", name, text)
+		if err := os.WriteFile(i.path(name), []byte(text), 0o644); err != nil { // #nosec G306 -- daemons of an MTA read it as its own user
+			return err
+		}
+	}
+	i.texts.Lock()
+	defer i.texts.Unlock()
+	i.config = all.String()
+	return nil
+}
+
+func (i *instance) setVersion(version string) {
+	i.texts.Lock()
+	defer i.texts.Unlock()
+	i.version = i.product + " " + strings.TrimSpace(version)
+}
+
+// enterable checks that every user can reach what lies below dir.
+func enterable(dir string) error {
+	for {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
+			return fmt.Errorf("the MTA's own user can't enter %s (mode %v): choose a directory that all users can reach", dir, info.Mode().Perm())
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		dir = parent
+	}
+}
+
+// nobody is the user as whom root runs an MTA that must not run as root.
+const nobody = 65534
+
+// drops reports whether the processes run as nobody.
+func (i *instance) drops() bool { return i.other && os.Geteuid() == 0 }
+
+// command is a command of the MTA, with the environment that makes it belong to the instance.
+func (i *instance) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) // #nosec G204 -- programs as the adapter's find found them, or that lie beside them; no shell
+	cmd.Dir = i.o.Dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=" + i.o.Dir, "TMPDIR=" + i.o.Dir, "LC_ALL=C", "TZ=UTC", supervise.Environment + "=" + i.o.Dir}
+	if i.environment != nil {
+		cmd.Env = append(cmd.Env, i.environment(i)...)
+	}
+	apart(cmd, i.drops())
+	return cmd
+}
+
+// output runs a command and returns what it says; the error has the last line of its complaints.
+func (i *instance) output(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	cmd := i.command(ctx, args...)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(args[0]), err, lastLine(complaints.String()+"\n"+out.String()))
+	}
+	return out.Bytes(), nil
+}
+
+// console is the file of what the agent's processes print.
+func (i *instance) console() string { return i.path("log", "console") }
+
+func (i *instance) Start(ctx context.Context) error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	return i.start(ctx)
+}
+
+func (i *instance) start(ctx context.Context) error {
+	if i.daemon == nil {
+		return fmt.Errorf("%s is not prepared", i.name)
+	}
+	if i.main != nil {
+		select {
+		case <-i.ended:
+			i.main = nil
+		default:
+			return fmt.Errorf("%s runs already", i.name)
+		}
+	}
+	// A file instead of a pipe: its processes inherit it, and may outlive the first.
+	out, err := os.OpenFile(i.console(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644) // #nosec G302 G304 -- in the instance's own folder, for daemons of the MTA's user
+	if err != nil {
+		return fmt.Errorf("start %s: %w", i.name, err)
+	}
+	defer out.Close()
+	cmd := i.command(context.WithoutCancel(ctx), i.daemon...)
+	cmd.Stdout, cmd.Stderr = out, out
+	logged := fileSize(i.LogPath())
+	ended, err := supervise.Start(cmd)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", i.name, err)
+	}
+	i.main, i.ended = cmd, ended
+	if err := i.awaitGreeting(ctx); err != nil {
+		return errors.Join(fmt.Errorf("start %s: %w%s", i.name, err, i.complaint(logged)), i.kill())
+	}
+	return nil
+}
+
+// complaint is what the agent said last when it did not start: since the log had a size, or on its console.
+func (i *instance) complaint(logged int64) string {
+	for _, text := range []string{readFrom(i.LogPath(), logged), readFrom(i.console(), 0)} {
+		last := ""
+		for line := range strings.Lines(text) {
+			line = strings.TrimSpace(line)
+			if lower := strings.ToLower(line); last == "" || strings.Contains(lower, "fatal") || strings.Contains(lower, "error") || strings.Contains(lower, "failed") {
+				last = line
+			}
+		}
+		if last != "" {
+			return ": " + last
+		}
+	}
+	return ""
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// readFrom returns a file's text from an offset on, or nothing when it can't be read.
+func readFrom(path string, offset int64) string {
+	f, err := os.Open(path) // #nosec G304 -- a log of the instance, below its own folder
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return ""
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, 1<<20)) // what was read counts
+	return string(text)
+}
+
+// awaitGreeting polls until the port greets.
+func (i *instance) awaitGreeting(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		last := greets(ctx, i.addr)
+		if last == nil {
+			return nil
+		}
+		select {
+		case err := <-i.ended:
+			i.main = nil
+			return fmt.Errorf("it ended at once (%w)", err)
+		case <-ctx.Done():
+			return fmt.Errorf("it doesn't greet on %s: %w", i.addr, last)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// greets connects once and reads the greeting.
+func greets(ctx context.Context, addr string) error {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	buf := make([]byte, 512)
+	n, err := conn.Read(buf)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(buf[:n]), "220") {
+		return fmt.Errorf("greeting %q", buf[:n])
+	}
+	// The agent has to be done with this connection, so that nothing of it is under way when Start returns.
+	if _, err = conn.Write([]byte("QUIT\r\n")); err == nil {
+		_, err = io.Copy(io.Discard, conn)
+	}
+	return err
+}
+
+func (i *instance) Stop() error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	return i.stop()
+}
+
+func (i *instance) stop() error {
+	if i.main != nil {
+		_ = terminate(i.main.Process) // it may have ended by itself meanwhile
+	}
+	for end := time.Now().Add(stopTimeout); len(i.processes()) > 0 && time.Now().Before(end); time.Sleep(pollInterval) {
+	}
+	return i.kill()
+}
+
+func (i *instance) Kill() error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	return i.kill()
+}
+
+func (i *instance) kill() error {
+	if i.main != nil {
+		_ = supervise.Kill(i.main.Process) // it may have ended by itself meanwhile
+	}
+	err := supervise.EndProcesses(i.o.Dir, stopTimeout)
+	if err == nil && i.main != nil {
+		<-i.ended
+		i.main = nil
+	}
+	return err
+}
+
+func (i *instance) Restart(ctx context.Context) error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	if err := i.stop(); err != nil {
+		return err
+	}
+	return i.start(ctx)
+}
+
+func (i *instance) Close() error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	err := i.stop()
+	if i.port != nil {
+		err = errors.Join(err, i.port.release())
+		i.port = nil
+	}
+	return err
+}
+
+func (i *instance) processes() []int { return supervise.Processes(i.o.Dir) }
+
+func (i *instance) Addr() string    { return i.addr }
+func (i *instance) Name() string    { return i.name }
+func (i *instance) LogPath() string { return i.path(i.log) }
+func (i *instance) Policy() Policy  { return i.o.Policy }
+func (i *instance) Traits() Traits  { return i.traits }
+
+func (i *instance) Version() string {
+	i.texts.Lock()
+	defer i.texts.Unlock()
+	return i.version
+}
+
+func (i *instance) Config() string {
+	i.texts.Lock()
+	defer i.texts.Unlock()
+	return i.config
+}
+
+func (i *instance) Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error {
+	if err := i.queue(ctx, i, f); err != nil {
+		return fmt.Errorf("queue of %s: %w", i.name, err)
+	}
+	return nil
+}
+
+func (i *instance) Depth() (int, error) {
+	n, err := i.depth(i)
+	if err != nil {
+		return 0, fmt.Errorf("queue of %s: %w", i.name, err)
+	}
+	return n, nil
+}
+
+func (i *instance) Log(f func(*reconcile.LogEvent) error) error {
+	log, err := os.Open(i.LogPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // nothing was logged so far
+	}
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return readLog(i.parser(LogOptions{Until: time.Now(), Location: time.UTC}), log, i.LogPath(), f)
+}

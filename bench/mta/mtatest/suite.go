@@ -1,0 +1,349 @@
+package mtatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+// patience bounds each wait for something that has to happen. A healthy agent needs a few seconds for all of the suite; a busy machine
+// more.
+const patience = 30 * time.Second
+
+// weather says what the sink makes of a recipient, by the domain: held.test is deferred until the plan is swapped.
+const (
+	held    = "  - {name: held, stage: rcpt, match: {recipient: \"*@held.test\"}, reply: {code: 451, enhanced: 4.2.1, text: not yet}}\n"
+	weather = `version: 1
+rules:
+  - {name: once, stage: rcpt, match: {recipient: "*@deferred.test", attempt: 1}, reply: {code: 451, enhanced: 4.3.0, text: come again}}
+  - {name: never, stage: rcpt, match: {recipient: "*@bounced.test"}, reply: {code: 550, enhanced: 5.7.1, text: not you}}
+  - {name: slow, stage: message, match: {recipient: "*@slow.test"}, reply: plain, delay: 300ms}
+`
+)
+
+// How many messages go to each domain.
+const (
+	calm = 20
+	few  = 5
+)
+
+// suite is one agent and what is around it.
+type suite struct {
+	agent    mta.Agent
+	dir      string
+	received received
+	notes    string // where the sink keeps notifications
+	server   *sink.Server
+}
+
+// received is what the sink has received, with the times.
+type received struct {
+	sinktest.Received
+	mu   sync.Mutex
+	seen map[string][]time.Time // of the RCPT commands, by recipient
+}
+
+// Attempt implements sink.Observer.
+func (r *received) Attempt(a *session.Attempt) {
+	r.mu.Lock()
+	r.seen[string(a.Recipient)] = append(r.seen[string(a.Recipient)], a.Time)
+	r.mu.Unlock()
+	r.Received.Attempt(a)
+}
+
+// Run puts an agent to the test. open makes it, with the options given, and does not prepare it.
+func Run(t *testing.T, open func(o mta.Options) (mta.Agent, error)) {
+	scratch, err := mta.NewScratch("", "mtatest-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := scratch.Remove(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := &suite{dir: scratch.Path("a"), notes: t.TempDir()}
+	s.received.seen = map[string][]time.Time{}
+	s.server = sinktest.Start(t, sinktest.WithPlan(weather+held), sinktest.With(func(cfg *sink.Config) {
+		cfg.Observer = &s.received
+		cfg.DSN.Dir = s.notes
+	}))
+	relay := s.server.Addr("").String()
+	s.agent, err = open(mta.Options{Dir: s.dir, Relay: relay, Policy: mta.Policy{MinimalBackoff: 5 * time.Second, MaximalBackoff: 5 * time.Second, Lifetime: 5 * time.Minute, Concurrency: 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.agent.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := errors.Join(s.agent.Prepare(ctx), s.agent.Start(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	s.describes(t, relay)
+	s.submit(t, "calm.test", calm)
+	for _, domain := range []string{"deferred.test", "bounced.test", "held.test"} {
+		s.submit(t, domain, few)
+	}
+	for _, step := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"delivers", s.delivers},
+		{"retries what was deferred, and not too soon", s.retries},
+		{"tells senders what was refused", s.bounces},
+		{"lists exactly what it holds", s.lists},
+		{"tells what it uses", s.uses},
+		{"keeps its queue over stop and start", s.stops},
+		{"logs what the sink saw", s.logs},
+		{"loses nothing that it acknowledged by kill -9", s.crashes},
+		{"leaves nothing behind", s.leaves},
+	} {
+		if !t.Run(step.name, step.test) {
+			t.Logf("the log of %s:\n%s", s.agent.Version(), tail(s.agent.LogPath()))
+			return // what follows builds on it
+		}
+	}
+}
+
+func (s *suite) describes(t *testing.T, relay string) {
+	t.Helper()
+	host, _, err := net.SplitHostPort(s.agent.Addr())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		t.Errorf("it listens on %s, want a loopback address", s.agent.Addr())
+	}
+	if s.agent.Name() == "" || len(strings.Fields(s.agent.Version())) < 2 {
+		t.Errorf("name %q and version %q: want a name, and product and version", s.agent.Name(), s.agent.Version())
+	}
+	_, port, _ := net.SplitHostPort(relay)
+	if !strings.Contains(s.agent.Config(), port) {
+		t.Errorf("the port of the next hop, %s, is not in the configuration:\n%s", port, s.agent.Config())
+	}
+	if p := s.agent.Policy(); p.MinimalBackoff != 5*time.Second || p.MaximalBackoff != p.MinimalBackoff || p.Lifetime != 5*time.Minute {
+		t.Errorf("policy %+v is not what was asked for", p)
+	}
+}
+
+// delivers holds that each message arrives exactly once.
+func (s *suite) delivers(t *testing.T) {
+	s.awaitDelivered(t, "calm.test", calm)
+}
+
+func (s *suite) retries(t *testing.T) {
+	s.awaitDelivered(t, "deferred.test", few)
+	least := s.agent.Policy().MinimalBackoff - s.agent.Traits().RetryEarly
+	s.received.mu.Lock()
+	defer s.received.mu.Unlock()
+	for _, r := range recipients("deferred.test", few) {
+		seen := s.received.seen[r]
+		if len(seen) != 2 {
+			t.Errorf("%s was tried %d times, want twice: deferred, then delivered", r, len(seen))
+		} else if gap := seen[1].Sub(seen[0]); gap < least {
+			t.Errorf("%s was tried again after %v; the policy has %v", r, gap, least)
+		}
+	}
+}
+
+// bounces holds that each refusal is tried once, and told to its sender once.
+func (s *suite) bounces(t *testing.T) {
+	want := map[string]bool{}
+	for n := range few {
+		want[sender("bounced.test", n)] = true
+	}
+	s.await(t, fmt.Sprintf("%d notifications", few), func() bool { return len(s.notifications(t)) >= few })
+	got := s.notifications(t)
+	if len(got) != few {
+		t.Errorf("%d notifications, want one for each of %d refusals", len(got), few)
+	}
+	traits := s.agent.Traits()
+	for _, n := range got {
+		domain := strings.HasSuffix(n.Recipient, "@bounced.test")
+		if !want[n.Sender] || !domain || n.Action != "failed" || !strings.HasPrefix(n.Status, "5.") {
+			t.Errorf("notification %+v: want one to a sender of bounced.test, once, that says failed and 5.x.x", n)
+		}
+		delete(want, n.Sender)
+		if (n.Status == "5.7.1") != traits.RemoteStatus {
+			t.Errorf("Status %s after 550 5.7.1; the traits say RemoteStatus %v", n.Status, traits.RemoteStatus)
+		}
+		if strings.HasPrefix(n.Token, "envid-") != traits.DSN {
+			t.Errorf("Original-Envelope-Id %q; the traits say DSN %v", n.Token, traits.DSN)
+		}
+	}
+	for _, r := range recipients("bounced.test", few) {
+		if n := s.attempts(r); n != 1 {
+			t.Errorf("%s was tried %d times although it was refused at first", r, n)
+		}
+	}
+}
+
+func (s *suite) lists(t *testing.T) {
+	s.awaitHeld(t)
+	if n, err := s.agent.Depth(); n != few || err != nil {
+		t.Errorf("depth %d, %v; want %d", n, err, few)
+	}
+}
+
+// awaitHeld waits until the listing has what the weather holds back, and nothing else.
+func (s *suite) awaitHeld(t *testing.T) {
+	t.Helper()
+	var want, got []string
+	for n, r := range recipients("held.test", few) {
+		want = append(want, sender("held.test", n)+" "+r)
+	}
+	s.await(t, fmt.Sprintf("a listing of %q", want), func() bool {
+		got = got[:0]
+		err := s.agent.Queue(t.Context(), func(q *reconcile.QueueEntry) error {
+			got = append(got, q.Sender+" "+q.Recipient)
+			return nil
+		})
+		slices.Sort(got)
+		return err == nil && slices.Equal(got, want)
+	})
+}
+
+func (s *suite) uses(t *testing.T) {
+	if u := s.agent.Usage(); u.CPU <= 0 || u.Memory <= 0 || u.Processes <= 0 {
+		t.Errorf("usage %+v, want more than nothing of each", u)
+	}
+}
+
+func (s *suite) stops(t *testing.T) {
+	if err := s.agent.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.nothingRuns(t)
+	if n, err := s.agent.Depth(); n != few || err != nil {
+		t.Errorf("depth %d, %v after the stop; want %d", n, err, few)
+	}
+	if err := s.agent.Stop(); err != nil {
+		t.Errorf("a second stop: %v", err)
+	}
+	if err := s.agent.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitHeld(t)
+	if err := s.agent.Start(t.Context()); err == nil {
+		t.Error("it starts twice")
+	}
+	if err := s.agent.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.swap(t, weather)
+	s.awaitDelivered(t, "held.test", few)
+	s.await(t, "an empty queue", func() bool { n, err := s.agent.Depth(); return n == 0 && err == nil })
+}
+
+// logs compares the events of the log with what the sink saw, recipient by recipient.
+func (s *suite) logs(t *testing.T) {
+	want := map[string]int{} // "recipient event code" -> how often
+	for _, a := range s.received.Attempts() {
+		event := "sent"
+		switch {
+		case a.Code >= 500:
+			event = "bounced"
+		case a.Code >= 400:
+			event = "deferred"
+		}
+		if a.Sender != "" { // of notifications some logs don't tell to whom they go
+			want[fmt.Sprintf("%s %s %s %d", a.Sender, a.Recipient, event, a.Code)]++
+		}
+	}
+	got, taken := map[string]int{}, map[string]bool{}
+	s.await(t, "a log of all that the sink saw", func() bool {
+		clear(got)
+		clear(taken)
+		err := s.agent.Log(func(e *reconcile.LogEvent) error {
+			switch e.Event {
+			case "sent", "bounced", "deferred":
+				if e.Sender != "" {
+					code := e.Code
+					if e.Event == "sent" {
+						code = 250 // some logs leave it out
+					}
+					got[fmt.Sprintf("%s %s %s %d", e.Sender, e.Recipient, e.Event, code)]++
+				}
+			case "accepted":
+				taken[e.Sender] = true
+			}
+			if e.QueueID == "" || time.Since(e.Time) > patience || time.Since(e.Time) < -time.Second {
+				t.Errorf("event %+v has no queue id, or a time that is far from now", e)
+			}
+			return nil
+		})
+		return err == nil && maps.Equal(got, want)
+	})
+	if t.Failed() {
+		for _, key := range slices.Sorted(maps.Keys(want)) {
+			if got[key] != want[key] {
+				t.Logf("%s: in the log %d times, at the sink %d times", key, got[key], want[key])
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(got)) {
+			if want[key] == 0 {
+				t.Logf("%s: in the log %d times, never at the sink", key, got[key])
+			}
+		}
+	}
+	if n := len(taken); n < calm+3*few {
+		t.Errorf("the log has %d messages as accepted, want at least %d", n, calm+3*few)
+	}
+}
+
+// crashes kills the agent while it delivers: what it had acknowledged arrives, once or more.
+func (s *suite) crashes(t *testing.T) {
+	s.submit(t, "slow.test", calm)
+	s.await(t, "a first delivery", func() bool { return len(s.delivered("slow.test")) > 0 })
+	if err := s.agent.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.nothingRuns(t)
+	if n := len(s.delivered("slow.test")); n == calm {
+		t.Fatal("all was delivered before the crash: it shows nothing")
+	}
+	if err := s.agent.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, "all deliveries", func() bool { return len(s.delivered("slow.test")) == calm })
+}
+
+func (s *suite) leaves(t *testing.T) {
+	if err := s.agent.Close(); err != nil {
+		t.Error(err)
+	}
+	s.nothingRuns(t)
+	if err := s.agent.Close(); err != nil {
+		t.Errorf("a second close: %v", err)
+	}
+}
+
+// nothingRuns holds that no process is left, and nobody listens.
+func (s *suite) nothingRuns(t *testing.T) {
+	t.Helper()
+	if pids := supervise.Processes(s.dir); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
+	if conn, err := net.DialTimeout("tcp", s.agent.Addr(), time.Second); err == nil {
+		conn.Close()
+		t.Errorf("%s still accepts connections", s.agent.Addr())
+	}
+	if u := s.agent.Usage(); u != (mta.Usage{}) {
+		t.Errorf("usage %+v, and nothing runs", u)
+	}
+}
