@@ -62,6 +62,9 @@ var outOfOrderReply = smtp.Reply{
 	Code: OutOfOrderCode, Enhanced: smtp.Enhanced{Class: 5, Subject: 5, Detail: 1}, Lines: []string{"Bad sequence of commands"},
 }
 
+// Matches reports whether the rule is for the occurrence, whatever stands before it. The stage is not looked at.
+func (r *Rule) Matches(o *Occurrence) bool { return r.matcher.holdsAll(o) }
+
 // Draws reports whether the rule's decisions depend on a draw, and so on its key.
 func (r *Rule) Draws() bool { return r.draws }
 

@@ -22,7 +22,7 @@ var recipientCounts = [...]int{1, 5, 50}
 // stage, the resulting probabilities per reply code, and the compounded chance that a message with 1, 5 or 50 recipients is
 // accepted, deferred or bounced at its first attempt; what breaks replay; and what looks like a mistake. Errors are those of w.
 func Explain(w io.Writer, f *File) error {
-	e := explainer{plan: f.Plan, atlas: newAtlas(f.Plan)}
+	e := explainer{plan: f.Plan}
 	e.head(f)
 	for _, phase := range f.Plan.Phases() {
 		e.period(phaseWords(phase), phase)
@@ -53,9 +53,8 @@ func fold(all string) string {
 }
 
 type explainer struct {
-	plan  *fault.Plan
-	atlas *atlas
-	text  bytes.Buffer
+	plan *fault.Plan
+	text bytes.Buffer
 }
 
 // printf adds text; what a plan's author wrote into a name does not steer the terminal of who reads it.
@@ -134,33 +133,9 @@ func (e *explainer) period(title string, phase *fault.Phase) {
 	if len(limits) == 0 && len(rules) == 0 {
 		e.printf("  every stage gives its plain reply\n")
 	}
-	for _, t := range e.atlas.allTraffic(phase) {
+	for _, t := range allTraffic(e.plan, phase) {
 		e.fates(t)
 	}
-}
-
-// allTraffic returns the kinds of mail that are told apart in a phase, or outside of phases; in a phase with a ramp each at its beginning
-// and at its end.
-func (a *atlas) allTraffic(phase *fault.Phase) (all []*traffic) {
-	plan := a.plan
-	rules, view := plan.OwnRules(), plan.View(zeroTime, zeroTime)
-	if phase != nil {
-		rules, view = slices.Concat(rules, phase.Rules), phase.View(0)
-	}
-	down := view.ListenerFault(fault.AllListeners) != fault.ListenerUp
-	for _, match := range classes(rules) {
-		t := a.traffic(phase, match)
-		t.down = down
-		if phase == nil || phase.Ramp == nil {
-			all = append(all, &t)
-			continue
-		}
-		begin, end := t, t
-		begin.share, begin.when = phase.Ramp.From, "beginning"
-		end.share, end.when = phase.Ramp.To, "end"
-		all = append(all, &begin, &end)
-	}
-	return all
 }
 
 func (e *explainer) limit(l *fault.Limit) {
@@ -217,32 +192,6 @@ func (e *explainer) rule(r *fault.Rule) {
 	e.printf("\n")
 }
 
-// classes returns the kinds of mail that are told apart: without any condition, and one for each condition of a rule that does
-// something else than letting mail pass.
-func classes(rules []*fault.Rule) []fault.Match {
-	list := []fault.Match{{}}
-	known := map[matchKey]bool{"": true}
-	for _, r := range rules {
-		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
-		if exempts || r.Match.OutOfOrder || !slices.Contains(path[:], r.Stage) {
-			continue
-		}
-		if key := keyOf(&r.Match); !known[key] {
-			known[key] = true
-			list = append(list, r.Match)
-		}
-	}
-	return list
-}
-
-// mail says in words whose mail it is.
-func (t *traffic) mail() string {
-	if t.match.IsZero() {
-		return "mail that no condition names"
-	}
-	return "mail with " + matchWords(&t.match)
-}
-
 // fates explains what one kind of mail meets.
 func (e *explainer) fates(t *traffic) {
 	title := t.mail()
@@ -272,43 +221,16 @@ func (t *traffic) codes(s smtp.Stage) string {
 	return strings.Join(texts(names, func(name string) string { return percent(odds[name]) + " " + name }), ", ")
 }
 
-// odds returns the probability of each reply code at a stage, and of "no reply"; nil when neither a rule nor a greylist speaks.
-func (t *traffic) odds(s smtp.Stage) map[string]float64 {
-	if l := t.greylist(); l != nil && s == smtp.StageRcpt {
-		return map[string]float64{fmt.Sprint(uint16(l.Reply.Code)): 1}
-	}
-	r, share := t.ruleAt(s)
-	if r == nil {
-		return nil
-	}
-	odds := map[string]float64{}
-	add := func(name string, p float64) {
-		if p > 0 {
-			odds[name] += p
-		}
-	}
-	if share < 1 {
-		add(fmt.Sprint(uint16(fault.PlainCode(s))), 1-share)
-	}
-	for i := range r.Outcomes {
-		o := &r.Outcomes[i]
-		name := fmt.Sprint(uint16(o.Code))
-		if o.Unsent() {
-			name = "no reply"
-		}
-		add(name, share*o.Probability)
-	}
-	return odds
-}
-
 func (e *explainer) assumptions() {
 	e.printf(`
-These chances are exact for a first attempt of one message alone on a connection
-without TLS and AUTH, whose recipients are drawn independently (or together,
-where a rule says so). A lost connection, a reply that is missing or malformed,
-and 421 count as deferred. Rules with conditions count only for mail that meets
-exactly these; limits other than greylists, triggers and retries are not in the
-chances.
+These chances are exact for a first attempt of one message alone on the client's
+first connection, without STARTTLS and AUTH, whose recipients are of one domain,
+come at once, and are drawn independently (or together, where a rule says so).
+Its body is within all limits of size, and longer than what faults in a body
+wait for. Buckets are full, and greylists have seen nothing. A lost connection,
+a reply that is missing or malformed, and 421 count as deferred. Mail with a
+condition is an example of it, whatever else that meets. Triggers and retries
+are not in the chances.
 `)
 }
 

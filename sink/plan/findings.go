@@ -125,7 +125,8 @@ func (e *explainer) refusesDSNs(s smtp.Stage) (lines []string) {
 		}
 		refuses := false
 		for i := range r.Outcomes {
-			refuses = refuses || effectOf(s, &r.Outcomes[i]) != passes && r.Outcomes[i].Probability > 0
+			d := fault.Decision{Chosen: &r.Outcomes[i], Reply: r.Outcomes[i].Reply}
+			refuses = refuses || effectOf(s, &d, false) != passes && r.Outcomes[i].Probability > 0
 		}
 		if refuses && len(r.Match.Senders) == 0 {
 			return []string{fmt.Sprintf("rule %q speaks to the null sender too: DSNs may not come home", r.Name)}

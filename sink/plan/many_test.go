@@ -36,14 +36,13 @@ func TestExplainingManyRulesIsLinear(t *testing.T) {
 		t.Errorf("%d rules take %v allocations, %d take %v: more than in proportion", n, small, 4*n, large)
 	}
 	f := manyRules(t, 20_000) // minutes, were each asked for each
-	a := newAtlas(f.Plan)
-	all := a.allTraffic(nil)
+	all := allTraffic(f.Plan, nil)
 	if len(all) != 20_001 {
 		t.Fatalf("%d kinds of mail, want 20001", len(all))
 	}
 	for i, mail := range all[1:] {
-		if r, _ := mail.ruleAt(f.Plan.Rules()[i].Stage); r != f.Plan.Rules()[i] {
-			t.Fatalf("mail to recipient %d meets %v", i, r)
+		if shares := mail.spread(f.Plan.Rules()[i].Stage, 0, 0); shares[0].Rule != f.Plan.Rules()[i] {
+			t.Fatalf("mail to recipient %d meets %v", i, shares[0].Rule)
 		}
 	}
 }

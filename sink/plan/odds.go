@@ -1,103 +1,85 @@
 package plan
 
 import (
-	"math"
-
+	"github.com/smtpstorm/xk6-smtp/sink/decide"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// effect is what an outcome means to a client at its first attempt.
+// effect is what a decision means to a client.
 type effect uint8
 
 const (
 	passes  effect = iota // the dialogue goes on; at message: accepted
 	defers                // 4xx: tried again later
 	bounces               // 5xx: never tried again
-	ends                  // the connection is over: whatever has no reply yet is tried again later
+	// The same, and then the connection is over: whatever has no reply yet is tried again later.
+	passesLast
+	defersLast
+	bouncesLast
 	numEffects
 )
 
 // mix is a distribution over effects.
 type mix [numEffects]float64
 
-var passing = mix{passes: 1}
-
-// effectOf returns what the outcome means at the stage. A client that gets no reply, or one that it can't read, gives up the
-// connection and tries again (RFC 5321 section 4.5.4.1).
-func effectOf(s smtp.Stage, o *fault.Outcome) effect {
-	handshake := o.TLS == fault.TLSGarbage || o.TLS == fault.TLSStall || o.TLS == fault.TLSReset || o.TLS == fault.TLSRefused
-	cut := o.Body.Close != fault.CloseNone || o.Body.StopReading && o.Body.For == 0
+// effectOf returns what a decision means at the stage, on a connection that is encrypted from the start or isn't. A client that gets no reply,
+// or one that it can't read, gives up the connection and tries again (RFC 5321 section 4.5.4.1).
+func effectOf(s smtp.Stage, d *fault.Decision, implicitTLS bool) effect {
+	code := fault.PlainCode(s)
+	if d.Reply != nil {
+		code = d.Reply.Code
+	}
+	closes := false
+	if o := d.Chosen; o != nil {
+		handshake := o.TLS == fault.TLSGarbage || o.TLS == fault.TLSStall || o.TLS == fault.TLSReset || o.TLS == fault.TLSRefused
+		switch {
+		case o.Unsent(), o.Malformed != fault.MalformedNone, handshake && (implicitTLS || s != smtp.StageConnect):
+			return defersLast
+		case o.Body.Close != fault.CloseNone, o.Body.StopReading && o.Body.For == 0:
+			return defersLast
+		}
+		closes = o.Close.Mode != fault.CloseNone
+	}
+	e := passes
 	switch {
-	case o.Unsent(), o.Malformed != fault.MalformedNone, o.Code == 421, handshake, cut:
-		return ends
-	case o.Close.Mode != fault.CloseNone && s != smtp.StageMessage:
-		return ends
-	case o.Code.Permanent():
-		return bounces
-	case o.Code.Temporary(), o.Code.Class() == 3 != (s == smtp.StageData):
-		return defers
+	case code == 421, code.Positive() && code.Class() == 3 != (s == smtp.StageData): // out of step
+		return defersLast
+	case code.Permanent():
+		e = bounces
+	case code.Temporary():
+		e = defers
 	}
-	return passes
+	if closes {
+		e += passesLast
+	}
+	return e
 }
 
-// path are the stages that a message without TLS and AUTH passes, once each but for rcpt.
-var path = [...]smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage}
-
-// traffic is mail that meets the rules without conditions, and those with exactly these conditions, in one phase.
-type traffic struct {
-	atlas *atlas
-	phase *fault.Phase // nil: outside of phases
-	match fault.Match
-	key   matchKey // of match
-	share float64  // of the occurrences that the phase's rules apply to
-	when  string   // in a phase with a ramp: at its beginning, or at its end
-	down  bool     // no listener serves it
-}
-
-// ruleAt returns the rule that speaks at the stage, and in which share of the cases; elsewhere the reply is plain.
-func (t *traffic) ruleAt(s smtp.Stage) (*fault.Rule, float64) {
-	if r := t.atlas.own.first(s, t.key); r != nil {
-		return r, 1
-	}
-	if t.phase == nil {
-		return nil, 0
-	}
-	return t.atlas.phases[t.phase].first(s, t.key), t.share
-}
-
-// at returns the distribution of effects at a stage.
-func (t *traffic) at(s smtp.Stage) mix {
-	if l := t.greylist(); l != nil && s == smtp.StageRcpt {
-		var m mix
-		m[effectOf(s, &fault.Outcome{Code: l.Reply.Code})] = 1
-		return m
-	}
-	r, share := t.ruleAt(s)
-	if r == nil {
-		return passing
-	}
-	var m mix
-	for i := range r.Outcomes {
-		m[effectOf(s, &r.Outcomes[i])] += r.Outcomes[i].Probability
-	}
-	return blend(m, share)
-}
-
-// blend mixes m with the plain reply, which it leaves 1-share to.
-func blend(m mix, share float64) mix {
-	for i := range m {
-		m[i] *= share
-	}
-	m[passes] += 1 - share
-	return m
-}
-
-// fate is what becomes of a message with several recipients at its first attempt: accepted for all of them, bounced for at least
-// one, or neither: deferred.
+// fate is what becomes of a message with several recipients: accepted for all of them, bounced for at least one, or neither: deferred.
 type fate struct{ accepted, deferred, bounced float64 }
 
-// of computes the fate of a message with n recipients, exactly: a message alone on its connection, and recipients drawn
+// add adds another fate, in a share of the cases.
+func (f *fate) add(share float64, g fate) {
+	f.accepted += share * g.accepted
+	f.deferred += share * g.deferred
+	f.bounced += share * g.bounced
+}
+
+// then passes what was accepted so far through a stage that speaks for the whole message, and that is the last or isn't.
+func (f fate) then(m mix, last bool) fate {
+	if last {
+		m[passes] += m[passesLast]
+		m[passesLast] = 0
+	}
+	return fate{
+		accepted: f.accepted * m[passes],
+		deferred: f.deferred + f.accepted*(m[defers]+m[defersLast]+m[passesLast]),
+		bounced:  f.bounced + f.accepted*(m[bounces]+m[bouncesLast]),
+	}
+}
+
+// of computes the fate of a message with n recipients, exactly: a message alone on its connection, with recipients that are drawn
 // independently unless the rule's key is theirs in common.
 func (t *traffic) of(n int) fate {
 	if t.down {
@@ -105,47 +87,163 @@ func (t *traffic) of(n int) fate {
 	}
 	before := fate{accepted: 1}
 	for _, s := range []smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail} {
-		before = before.then(t.at(s))
+		before = before.then(t.mix(s, draw{}), false)
 	}
-	after := fate{accepted: 1}.then(t.at(smtp.StageData)).then(t.at(smtp.StageMessage))
-	var rcpt fate
-	r, share := t.ruleAt(smtp.StageRcpt)
-	if r != nil && (r.Key == fault.KeyMessage || r.Key == fault.KeyConnection) {
-		for i := range r.Outcomes {
-			var all mix
-			all[effectOf(smtp.StageRcpt, &r.Outcomes[i])] = 1
-			f := recipients(blend(all, share), n, after)
-			p := r.Outcomes[i].Probability
-			rcpt.accepted, rcpt.deferred, rcpt.bounced = rcpt.accepted+p*f.accepted, rcpt.deferred+p*f.deferred, rcpt.bounced+p*f.bounced
+	after := t.afterRecipients(n)
+	out := fate{deferred: before.deferred, bounced: before.bounced}
+	for _, d := range t.draws(smtp.StageRcpt) {
+		out.add(before.accepted*d.share, t.recipients(n, d, after))
+	}
+	return out
+}
+
+// recipients passes n recipients through rcpt, and what was accepted of them through what comes after: after[k] for k of them.
+func (t *traffic) recipients(n int, d draw, after []fate) (out fate) {
+	step := t.rcptMixes(d)
+	end := func(p float64, bounced bool) { // nothing was accepted, or nothing of it is left
+		if bounced {
+			out.bounced += p
+		} else {
+			out.deferred += p
 		}
-	} else {
-		rcpt = recipients(t.at(smtp.StageRcpt), n, after)
 	}
-	return fate{
-		accepted: before.accepted * rcpt.accepted,
-		deferred: before.deferred + before.accepted*rcpt.deferred,
-		bounced:  before.bounced + before.accepted*rcpt.bounced,
+	reached := make([][2]float64, n+1) // by how many are accepted, and whether one has bounced
+	reached[0][0] = 1
+	for i := range n {
+		next := make([][2]float64, n+1)
+		for k := range i + 1 {
+			m := step(i, k)
+			for b, p := range reached[k] {
+				if p == 0 {
+					continue
+				}
+				next[k+1][b] += p * m[passes]
+				next[k][b] += p * m[defers]
+				next[k][1] += p * m[bounces]
+				end(p*(m[passesLast]+m[defersLast]), b == 1)
+				end(p*m[bouncesLast], true)
+			}
+		}
+		reached = next
 	}
+	for k, bs := range reached {
+		for b, p := range bs {
+			if k == 0 {
+				end(p, b == 1)
+				continue
+			}
+			f := after[k]
+			out.bounced += p * f.bounced
+			end(p*f.deferred, b == 1)
+			if k == n {
+				out.accepted += p * f.accepted
+			} else {
+				end(p*f.accepted, b == 1)
+			}
+		}
+	}
+	return out
 }
 
-// then passes what was accepted so far through a stage that speaks for the whole message.
-func (f fate) then(m mix) fate {
-	return fate{
-		accepted: f.accepted * m[passes],
-		deferred: f.deferred + f.accepted*(m[defers]+m[ends]),
-		bounced:  f.bounced + f.accepted*m[bounces],
+// afterRecipients returns the fate of 0 to n accepted recipients from DATA on.
+func (t *traffic) afterRecipients(n int) []fate {
+	data := fate{accepted: 1}.then(t.mix(smtp.StageData, draw{}), false)
+	all := make([]fate, n+1)
+	if !t.lmtp {
+		one := data.then(t.mix(smtp.StageMessage, draw{}), true)
+		for k := range all {
+			all[k] = one
+		}
+		return all
 	}
+	for k := range all {
+		all[k] = fate{deferred: data.deferred, bounced: data.bounced}
+	}
+	for _, d := range t.draws(smtp.StageMessage) {
+		m := t.mix(smtp.StageMessage, d)
+		for k := 1; k <= n; k++ {
+			all[k].add(data.accepted*d.share, eachReplied(m, k))
+		}
+	}
+	return all
 }
 
-// recipients passes n recipients through rcpt, each with the effects m, and those that were accepted through what comes after.
-func recipients(m mix, n int, after fate) fate {
-	pow := func(p float64) float64 { return math.Pow(p, float64(n)) }
-	kind := m[passes] + m[defers] // neither bounced nor over
-	// Without any bounce: all n answered, and none accepted or the accepted ones not bounced later; or over after k < n of them.
-	notBounced := pow(m[defers]) + (pow(kind)-pow(m[defers]))*(1-after.bounced)
-	for k := range n {
-		notBounced += math.Pow(kind, float64(k)) * m[ends]
+// eachReplied returns the fate of k recipients, each of whom gets a reply of its own after the body (RFC 2033 section 4.2).
+func eachReplied(m mix, k int) (out fate) {
+	reached := [2]float64{1, 0} // all accepted so far, and some deferred; none bounced
+	for i := range k {
+		last := i == k-1
+		out.bounced += (reached[0] + reached[1]) * (m[bounces] + m[bouncesLast])
+		out.deferred += (reached[0] + reached[1]) * m[defersLast]
+		if last {
+			out.accepted += reached[0] * m[passesLast]
+			out.deferred += reached[1] * m[passesLast]
+		} else {
+			out.deferred += (reached[0] + reached[1]) * m[passesLast]
+		}
+		reached = [2]float64{reached[0] * m[passes], reached[0]*m[defers] + reached[1]*(m[passes]+m[defers])}
 	}
-	accepted := pow(m[passes]) * after.accepted
-	return fate{accepted: accepted, deferred: max(0, notBounced-accepted), bounced: max(0, 1-notBounced)}
+	out.accepted += reached[0]
+	out.deferred += reached[1]
+	return out
+}
+
+// draw is an outcome that a rule has drawn for all recipients of a message: those of a rule whose key they have in common.
+type draw struct {
+	rule    *fault.Rule // nil: each is drawn alone
+	outcome int
+	share   float64 // of the messages
+}
+
+// draws returns the draws that recipients have in common at a stage; one without a rule when they have none.
+func (t *traffic) draws(s smtp.Stage) []draw {
+	for _, x := range t.spread(s, 0, 0) {
+		if r := x.Rule; r != nil && (r.Key == fault.KeyMessage || r.Key == fault.KeyConnection) {
+			all := make([]draw, len(r.Outcomes))
+			for i := range r.Outcomes {
+				all[i] = draw{rule: r, outcome: i, share: r.Outcomes[i].Probability}
+			}
+			return all
+		}
+	}
+	return []draw{{share: 1}}
+}
+
+// mix returns the distribution of effects at a stage, once the draw is known.
+func (t *traffic) mix(s smtp.Stage, d draw) mix { return t.mixOf(s, t.spread(s, 0, 0), d) }
+
+func (t *traffic) mixOf(s smtp.Stage, shares []decide.Share, d draw) (m mix) {
+	for i := range shares {
+		x := &shares[i]
+		p := x.Probability
+		if d.rule != nil && x.Rule == d.rule {
+			if x.Outcome != d.outcome {
+				continue
+			}
+			p /= d.share
+		}
+		m[effectOf(s, &x.Decision, t.implicitTLS)] += p
+	}
+	return m
+}
+
+// rcptMixes returns the distribution of effects of a RCPT, by how many came before it and how many of them were accepted. The limits of rcpt
+// decide once a count is reached: so there are four cases.
+func (t *traffic) rcptMixes(d draw) func(before, accepted int) mix {
+	tokens, places := t.rcptRoom()
+	var known [4]*mix
+	return func(before, accepted int) mix {
+		i, k, x := 0, 0, 0
+		if before >= tokens {
+			i, x = tokens, 1
+		}
+		if accepted >= places {
+			k, x = places, x+2
+		}
+		if known[x] == nil {
+			m := t.mixOf(smtp.StageRcpt, t.spread(smtp.StageRcpt, i, k), d)
+			known[x] = &m
+		}
+		return *known[x]
+	}
 }

@@ -43,20 +43,20 @@ type Chance struct {
 
 // NewOutlook computes what Explain writes.
 func NewOutlook(f *File) *Outlook {
-	e := explainer{plan: f.Plan, atlas: newAtlas(f.Plan)}
+	e := explainer{plan: f.Plan}
 	o := &Outlook{
 		Plan: f.Plan.Name(), File: f.Name, SHA256: f.SHA256, Seed: f.Plan.Seed(),
 		Replay: append([]string{}, e.replay()...), Warnings: append([]string{}, e.warnings()...), Keeps: append([]string{}, keeps(f.Plan)...),
 	}
 	for _, phase := range f.Plan.Phases() {
-		o.Periods = append(o.Periods, Period{Phase: phase.Name, Duration: phase.Duration.Seconds(), Times: phase.Times, Mail: fates(e.atlas, phase)})
+		o.Periods = append(o.Periods, Period{Phase: phase.Name, Duration: phase.Duration.Seconds(), Times: phase.Times, Mail: fates(f.Plan, phase)})
 	}
-	o.Periods = append(o.Periods, Period{Mail: fates(e.atlas, nil)})
+	o.Periods = append(o.Periods, Period{Mail: fates(f.Plan, nil)})
 	return o
 }
 
-func fates(a *atlas, phase *fault.Phase) (all []Fates) {
-	for _, t := range a.allTraffic(phase) {
+func fates(p *fault.Plan, phase *fault.Phase) (all []Fates) {
+	for _, t := range allTraffic(p, phase) {
 		f := Fates{Mail: t.mail(), At: t.when, Replies: map[string]map[string]float64{}}
 		for s := range smtp.Stage(smtp.NumStages) {
 			if odds := t.odds(s); odds != nil {

@@ -1,0 +1,341 @@
+package plan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/fit"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/state"
+)
+
+// TestChancesAreMetBySessions sends messages through sessions, as a client does, and compares what becomes of them with the chances that
+// are told: of every shipped plan, and of plans that were told wrongly once.
+func TestChancesAreMetBySessions(t *testing.T) {
+	paths, err := filepath.Glob("../../scripts/plans/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no plans", err)
+	}
+	for _, path := range paths {
+		f, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(path), func(t *testing.T) { simulatePlan(t, f.Plan) })
+	}
+	const lmtp = "listeners: [{name: store, address: \"127.0.0.1:0\", protocol: lmtp}]\n"
+	for _, c := range []struct {
+		name, text string
+		recipients int
+		accepted   float64 // by the first kind of mail with so many recipients
+	}{
+		{"LMTP", lmtp + "rules: [{stage: message, outcomes: [{weight: 70}, {weight: 20, reply: 451}, {weight: 10, reply: 550}]}]", 5, 0.16807},
+		{"LMTP, one draw for all", lmtp + "rules: [{stage: message, key: message, outcomes: [{weight: 70}, {weight: 20, reply: 451}, {weight: 10, reply: 550}]}]", 5, 0.7},
+		{"LMTP, closed between replies", lmtp + "rules: [{stage: message, outcomes: [{weight: 6}, {weight: 1, reply: 421}, {weight: 1, close: fin}, {weight: 1, close: {mode: fin, when: after}}, {weight: 1, reply: 550, close: {mode: fin, when: after}}]}]", 1, 0.7},
+		{"550, then closed, at rcpt", "rules: [{stage: rcpt, outcomes: [{}, {reply: 550, close: {mode: fin, when: after}}]}]", 1, 0.5},
+		{"closed around mail", "rules: [{stage: mail, outcomes: [{}, {reply: 550, close: {mode: rst, when: after}}, {reply: 451, close: {mode: fin, when: after}}, {close: {mode: fin, when: after}}]}]", 1, 0.25},
+		{"the first attempt", "rules: [{stage: rcpt, match: {attempt: 1}, outcomes: [{weight: 20}, {weight: 80, reply: 451}]}]", 1, 0.2},
+		{"the first connection and message", "rules: [{stage: mail, match: {connection: 1, message: 1}, outcomes: [{}, {reply: 550}]}]", 1, 0.5},
+		{"later attempts", "rules: [{stage: rcpt, match: {attempt: 2-}, reply: 550}]", 1, 1},
+		{"recipients that are drawn alone", `
+rules:
+  - {stage: connect, outcomes: [{weight: 19}, {reply: 421}]}
+  - {stage: mail, outcomes: [{weight: 18}, {reply: 451}, {reply: 550}]}
+  - {stage: rcpt, outcomes: [{weight: 14}, {weight: 2, reply: 450}, {weight: 2, reply: 550}, {reply: 421}, {close: rst}]}
+  - {stage: data, outcomes: [{weight: 18}, {reply: 451}, {reply: 554}]}
+  - {stage: message, outcomes: [{weight: 16}, {reply: 452}, {reply: 554}, {close: fin, delivery: keep}, {malformed: no-code}]}`, 1, 0.95 * 0.9 * 0.7 * 0.9 * 0.8},
+		{"recipients that share a draw", `
+rules:
+  - {stage: rcpt, key: message, outcomes: [{weight: 6}, {weight: 2, reply: 450}, {weight: 1, reply: 550}, {weight: 1, reply: 421}]}
+  - {stage: message, outcomes: [{weight: 3}, {weight: 1, reply: 554}]}`, 5, 0.45},
+		{"half of a phase's rules", `
+phases:
+  - name: p
+    duration: 1s
+    ramp: {from: 0.5, to: 0.5}
+    rules:
+      - {stage: rcpt, key: message, outcomes: [{weight: 1}, {weight: 1, reply: 450}, {weight: 1, reply: 550}]}
+      - {stage: message, reply: 451}`, 1, 1. / 3},
+		{"limits at rcpt", `
+limits:
+  - {name: pace, kind: rate, rate: 3/s, reply: 451}
+  - {name: few, kind: recipients, max: 2, match: {recipient: "*@recipient.invalid"}, reply: 550}
+rules: [{stage: rcpt, outcomes: [{weight: 9}, {weight: 1, reply: 450}]}]`, 1, 0.9},
+		{"a draw for the connection, and a fault in the body", `
+rules:
+  - {stage: connect, key: connection, outcomes: [{weight: 9}, {weight: 1, reply: 554}]}
+  - {stage: data, outcomes: [{weight: 8}, {weight: 1, body: {after: 1KiB, close: rst}}, {weight: 1, body: {after: 1KiB, stop_reading: true, for: 1s}}]}`, 1, 0.81},
+		{"implicit TLS", "listeners: [{name: a, address: \"127.0.0.1:0\", tls: implicit}]\nrules: [{stage: connect, outcomes: [{weight: 8}, {weight: 1, tls: garbage}, {weight: 1, tls: expired}]}]", 1, 0.9},
+		{"replies out of step", "rules: [{stage: rcpt, outcomes: [{weight: 8}, {weight: 1, reply: 354}, {weight: 1, malformed: wrong-code}]}, {stage: data, outcomes: [{weight: 9}, {weight: 1, reply: 250}]}]", 1, 0.72},
+		{"one kind of mail among others", "rules: [{stage: rcpt, match: {sender: \"*@a.test\"}, outcomes: [{}, {reply: 550}]}, {stage: rcpt, match: {recipient: \"*.b.test\"}, reply: 451}, {stage: message, match: {header: {x-bulk: \"yes*\"}}, outcomes: [{}, {reply: 554}]}]", 1, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := Parse("x.yaml", []byte("version: 1\nseed: 11\n"+c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var first *fault.Phase
+			for _, p := range f.Plan.Phases() {
+				first = p
+			}
+			if got := allTraffic(f.Plan, first)[0].of(c.recipients).accepted; math.Abs(got-c.accepted) > 1e-9 {
+				t.Errorf("%v of the messages with %d recipients are said to be accepted, want %v", got, c.recipients, c.accepted)
+			}
+			simulatePlan(t, f.Plan)
+		})
+	}
+}
+
+// simulatePlan simulates each kind of mail in each phase.
+func simulatePlan(t *testing.T, p *fault.Plan) {
+	t.Helper()
+	for _, phase := range append([]*fault.Phase{nil}, p.Phases()...) {
+		for _, mail := range allTraffic(p, phase) {
+			for _, n := range recipientCounts {
+				simulate(t, mail, n)
+			}
+		}
+	}
+}
+
+// simulate sends messages of one kind and compares their fates with the chances.
+func simulate(t *testing.T, mail *traffic, recipients int) {
+	t.Helper()
+	want := mail.of(recipients)
+	if sum := want.accepted + want.deferred + want.bounced; math.Abs(sum-1) > 1e-9 {
+		t.Errorf("%s %s, %d recipients: the chances add up to %v", mail.mail(), mail.when, recipients, sum)
+	}
+	m := &mail.match
+	later := mail.example.RcptN > 1 || mail.example.MessageN > 1 || mail.example.ConnN > 1 // the sender would have to come before
+	exact := recipients > 1 && len(m.Recipients) > 0 && !bytes.HasPrefix(mail.example.Recipient, []byte("any@"))
+	if mail.down || later || exact {
+		return
+	}
+	messages := 2500
+	if recipients > 10 {
+		messages = 500
+	}
+	s := simulation{traffic: mail, store: state.NewStore(0), now: time.Unix(0, 0)}
+	s.env = session.Env{Plans: fixedView{mail.view}, Attempts: state.NewAttempts(s.store), Limits: state.NewLimits(s.store), Scratch: new(session.Scratch)}
+	s.cfg = session.Config{LMTP: mail.lmtp}
+	if mail.implicitTLS {
+		s.cfg.TLS = session.TLSImplicit
+	}
+	var got [3]uint64
+	for i := range messages {
+		got[s.send(t, i, recipients)]++
+	}
+	result := fit.Test([]fit.Rule{{Name: mail.mail(), Outcomes: []fit.Outcome{
+		{Label: "accepted", Probability: want.accepted, Drawn: got[passes]}, {Label: "deferred", Probability: want.deferred, Drawn: got[defers]},
+		{Label: "bounced", Probability: want.bounced, Drawn: got[bounces]},
+	}}})[0]
+	if certain := max(want.accepted, want.deferred, want.bounced) > 1-1e-9; certain && result.P == 0 && result.Tested || result.Tested && result.P <= 0.001 {
+		t.Errorf("%s %s, %d recipients: of %d messages %v were accepted, deferred, bounced; the chances are %.5f %.5f %.5f: p = %v",
+			mail.mail(), mail.when, recipients, messages, got, want.accepted, want.deferred, want.bounced, result.P)
+	}
+}
+
+// fixedView is a plan that stays in its phase.
+type fixedView struct{ view *fault.View }
+
+func (v fixedView) Current(time.Time) *fault.View { return v.view }
+
+// simulation is a sink, and its clients one after the other.
+type simulation struct {
+	*traffic
+	store *state.Store
+	env   session.Env
+	cfg   session.Config
+	now   time.Time
+
+	session *session.Session // of the client that is connected
+	output  []byte
+	closed  bool
+}
+
+// patience is how long a client waits for a reply: less than the session waits for the client, who would be told 421.
+const patience = session.DefaultIdleTimeout - time.Second
+
+// send sends one message, alone on its connection and long after the one before, and returns what became of it.
+func (s *simulation) send(t *testing.T, i, recipients int) effect {
+	s.now = s.now.Add(24 * time.Hour)
+	x, m := &s.example, &s.match
+	client := x.Client
+	if len(m.Clients) == 0 {
+		client = netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+	}
+	sender := vary(x.Sender, len(m.Senders) == 0, fmt.Sprint("s", i))
+	s.output, s.closed = s.output[:0], false
+	s.session = session.New(&s.cfg, &s.env, session.ConnInfo{ID: uint64(i), Listener: x.Listener, Client: netip.AddrPortFrom(client, 1025)}, s.now)
+	s.obey()
+	defer func() { s.session.Closed(s.now, errors.New("done")); s.obey() }()
+	hello := map[bool]string{true: "LHLO ", false: "EHLO "}[s.cfg.LMTP]
+	for j, line := range []string{"", hello + string(x.Helo), "MAIL FROM:<" + sender + ">"} {
+		if j > 0 {
+			s.say(line)
+		}
+		if e := meaning(s.reply(), 2); e != passes {
+			return e % passesLast
+		} else if s.closed {
+			return defers
+		}
+	}
+	accepted, bounced := 0, false
+	giveUp := func() effect {
+		if bounced {
+			return bounces
+		}
+		return defers
+	}
+	for r := range recipients {
+		s.say("RCPT TO:<" + vary(x.Recipient, true, fmt.Sprint("r", i, "-", r)) + ">")
+		e := meaning(s.reply(), 2)
+		bounced = bounced || e%passesLast == bounces
+		if e == passes {
+			accepted++
+		}
+		if e >= passesLast || s.closed {
+			return giveUp()
+		}
+	}
+	if accepted == 0 {
+		return giveUp()
+	}
+	s.say("DATA")
+	if e := meaning(s.reply(), 3); e != passes || s.closed {
+		bounced = bounced || e%passesLast == bounces
+		return giveUp()
+	}
+	s.say(s.body())
+	replies := 1
+	if s.cfg.LMTP {
+		replies = accepted
+	}
+	all := accepted == recipients
+	for range replies {
+		e := meaning(s.reply(), 2)
+		bounced, all = bounced || e%passesLast == bounces, all && e == passes
+	}
+	if all {
+		return passes
+	}
+	return giveUp()
+}
+
+// vary puts another local part into an address that is an example, or that nobody names.
+func vary(address []byte, free bool, local string) string {
+	if domain, ok := bytes.CutPrefix(address, []byte("any@")); free || ok {
+		return local + "@" + string(domain)
+	}
+	return string(address)
+}
+
+// body returns a message that is longer than what faults wait for.
+func (s *simulation) body() string {
+	header := "Subject: test\r\n"
+	if h := s.example.Headers; h != nil {
+		for _, p := range s.match.Headers {
+			value, _, _ := h.Header(strings.ToLower(p.Name), 0)
+			header += p.Name + ": " + string(value) + "\r\n"
+		}
+	}
+	return header + "\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 20) + "."
+}
+
+func (s *simulation) say(line string) {
+	s.output = s.output[:0]
+	for input := []byte(line + "\r\n"); len(input) > 0 && !s.closed; {
+		n := s.session.Feed(s.now, input)
+		input = input[n:]
+		s.obey()
+		if n == 0 && !s.wait() {
+			return
+		}
+	}
+}
+
+// wait lets time pass until the session wants to do something. It reports whether that was within the client's patience.
+func (s *simulation) wait() bool {
+	due := s.session.Deadline()
+	if due.IsZero() || due.Sub(s.now) > patience {
+		return false
+	}
+	s.now = due
+	s.session.Advance(due)
+	s.obey()
+	return true
+}
+
+// reply returns the code of the next reply: 0 when none comes that can be understood.
+func (s *simulation) reply() smtp.Code {
+	code := smtp.Code(0)
+	for {
+		end := bytes.Index(s.output, []byte("\r\n"))
+		if end < 0 {
+			if s.closed || !s.wait() {
+				return 0
+			}
+			continue
+		}
+		line := string(s.output[:end])
+		s.output = s.output[end+2:]
+		if len(line) < 4 || len(line) > 1000 {
+			return 0
+		}
+		n, err := strconv.ParseUint(line[:3], 10, 16)
+		if err != nil || code != 0 && smtp.Code(n) != code {
+			return 0
+		}
+		code = smtp.Code(n)
+		if line[3] == ' ' {
+			return code
+		}
+	}
+}
+
+// meaning returns what a reply means where its first digit should be class.
+func meaning(code smtp.Code, class uint8) effect {
+	switch {
+	case code == 0, code == 421:
+		return defersLast
+	case code.Permanent():
+		return bounces
+	case code.Temporary():
+		return defers
+	case code.Class() != class:
+		return defersLast
+	}
+	return passes
+}
+
+// obey does what the session's effects say.
+func (s *simulation) obey() {
+	for e, ok := s.session.Next(); ok; e, ok = s.session.Next() {
+		switch e.Kind {
+		case session.EffectWrite:
+			s.output = append(s.output, e.Data...)
+		case session.EffectAwaitDrain:
+			s.session.Drained(s.now)
+		case session.EffectStartTLS:
+			switch e.TLS {
+			case fault.TLSGarbage, fault.TLSStall, fault.TLSReset, fault.TLSRefused:
+				s.closed = true
+				s.session.Closed(s.now, errors.New("handshake"))
+			default:
+				s.session.TLSDone(s.now, session.TLSInfo{}, nil)
+			}
+		case session.EffectClose:
+			s.closed = true
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/smtpstorm/xk6-smtp/sink/decide"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// path are the stages that a message without TLS and AUTH passes, once each but for rcpt, and in LMTP message.
+var path = [...]smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage}
+
+// traffic is one kind of mail in one phase: an example of it is what package decide is asked about.
+type traffic struct {
+	view        *fault.View
+	match       fault.Match      // zero: mail that no condition names
+	example     fault.Occurrence // its first attempt
+	lmtp        bool
+	implicitTLS bool
+	apart       bool   // its protocol is told, since the plan's listeners have several
+	when        string // in a phase with a ramp: at its beginning, or at its end
+	down        bool   // its listener does not serve
+}
+
+// spread returns what may be decided at a stage, and how probably; at rcpt after so many RCPTs that no limit has refused, of which so many
+// were accepted.
+func (t *traffic) spread(s smtp.Stage, before, accepted int) []decide.Share {
+	return decide.Spread(t.view, decide.Point{Stage: s}, &visit{traffic: t, before: before, accepted: accepted})
+}
+
+// visit is the connection of an example, as package decide asks about it.
+type visit struct {
+	*traffic
+	before, accepted int
+	occurrence       fault.Occurrence
+}
+
+// Describe implements decide.Connection.
+func (v *visit) Describe(s smtp.Stage, _ bool) *fault.Occurrence {
+	v.occurrence = v.example
+	v.occurrence.Stage, v.occurrence.Recipients = s, v.accepted
+	return &v.occurrence
+}
+
+// Admit implements decide.Connection: buckets are full, nobody else is connected, and no triple of a greylist was seen before.
+func (v *visit) Admit(l *fault.Limit, o *fault.Occurrence) bool {
+	switch l.Kind {
+	case fault.LimitRate:
+		return l.Stage != smtp.StageRcpt || v.before < tokensOf(l)
+	case fault.LimitRecipients:
+		return int64(v.accepted) < l.Max
+	case fault.LimitGreylist:
+		return false
+	}
+	return l.Fits(o)
+}
+
+// Return implements decide.Connection.
+func (v *visit) Return(*fault.Limit, *fault.Occurrence) {}
+
+// tokensOf returns how many tokens a full bucket has.
+func tokensOf(l *fault.Limit) int { return int(math.Floor(l.Burst)) }
+
+// rcptRoom returns how many RCPTs at once the limits let pass, and how many recipients a transaction may have.
+func (t *traffic) rcptRoom() (tokens, places int) {
+	tokens, places = math.MaxInt, math.MaxInt
+	o := t.example
+	o.Stage = smtp.StageRcpt
+	for _, l := range t.view.Limits(smtp.StageRcpt) {
+		switch {
+		case !l.Applies(&o):
+		case l.Kind == fault.LimitRate:
+			tokens = min(tokens, tokensOf(l))
+		case l.Kind == fault.LimitRecipients:
+			places = min(places, int(l.Max))
+		}
+	}
+	return tokens, places
+}
+
+// service is a way in which a plan's listeners serve.
+type service struct {
+	lmtp, implicitTLS bool
+	listener          string // one that no condition names
+}
+
+// servicesOf returns the ways in which the plan's listeners serve mail that no condition names.
+func servicesOf(p *fault.Plan) (all []service) {
+	named := map[string]bool{}
+	for _, r := range p.Rules() {
+		for _, name := range r.Match.Listeners {
+			named[name] = true
+		}
+	}
+	for i := range p.Listeners() {
+		l := &p.Listeners()[i]
+		known := slices.ContainsFunc(all, func(s service) bool { return s.lmtp == l.LMTP && s.implicitTLS == l.ImplicitTLS })
+		if !known && !named[l.Name] {
+			all = append(all, service{l.LMTP, l.ImplicitTLS, l.Name})
+		}
+	}
+	if len(all) == 0 {
+		all = []service{{}}
+	}
+	return all
+}
+
+// exampleOf returns the first attempt of mail that no condition names, if there is such mail.
+func exampleOf(p *fault.Plan) fault.Occurrence {
+	recipient := []byte("any@recipient.invalid")
+	return fault.Occurrence{
+		Client: unnamedClient(p), ConnN: 1, Helo: []byte("client.invalid"), Sender: []byte("any@sender.invalid"), MailN: 1, MessageN: 1,
+		Recipient: recipient, AcceptedRecipients: [][]byte{recipient}, RcptN: 1, MaxRcptN: 1, Nth: 1,
+	}
+}
+
+// unnamedClient returns an address that no rule names, or any: there are networks that have them all.
+func unnamedClient(p *fault.Plan) netip.Addr {
+	candidates := []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, 1}), netip.AddrFrom4([4]byte{203, 0, 113, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 1})}
+	for _, a := range candidates {
+		if !slices.ContainsFunc(p.Rules(), func(r *fault.Rule) bool {
+			return slices.ContainsFunc(r.Match.Clients, func(n netip.Prefix) bool { return n.Contains(a) })
+		}) {
+			return a
+		}
+	}
+	return candidates[0]
+}
+
+// allTraffic returns the kinds of mail that are told apart in a phase, or outside of phases; in a phase with a ramp each at its beginning
+// and at its end.
+func allTraffic(p *fault.Plan, phase *fault.Phase) (all []*traffic) {
+	rules := p.OwnRules()
+	views := []traffic{{view: p.View(zeroTime, zeroTime)}}
+	if phase != nil {
+		rules = slices.Concat(rules, phase.Rules)
+		views = []traffic{{view: phase.View(0)}}
+		if ramp := phase.Ramp; ramp != nil {
+			views = []traffic{{view: phase.Reaching(ramp.From), when: "beginning"}, {view: phase.Reaching(ramp.To), when: "end"}}
+		}
+	}
+	services := servicesOf(p)
+	example := exampleOf(p)
+	for _, match := range classes(rules, &example) {
+		for _, s := range services {
+			t := traffic{match: match, example: example, lmtp: s.lmtp, implicitTLS: s.implicitTLS, apart: s.lmtp || len(services) > 1}
+			t.example.Listener, t.example.TLS = s.listener, s.implicitTLS
+			match.Example(&t.example)
+			if len(match.Listeners) > 0 {
+				t.serveAs(p, match.Listeners[0])
+			}
+			t.down = views[0].view.ListenerFault(t.example.Listener) != fault.ListenerUp
+			for _, v := range views {
+				one := t
+				one.view, one.when = v.view, v.when
+				all = append(all, &one)
+			}
+			if len(match.Listeners) > 0 {
+				break
+			}
+		}
+	}
+	return all
+}
+
+// serveAs makes it mail at a listener of the plan.
+func (t *traffic) serveAs(p *fault.Plan, name string) {
+	for i := range p.Listeners() {
+		if l := &p.Listeners()[i]; l.Name == name {
+			t.lmtp, t.implicitTLS, t.apart = l.LMTP, l.ImplicitTLS, false
+			t.example.TLS = t.example.TLS || l.ImplicitTLS
+		}
+	}
+}
+
+// classes returns the kinds of mail that are told apart: without any condition, and one for each condition of a rule that does
+// something else than letting mail pass, unless all mail fulfils it at its first attempt.
+func classes(rules []*fault.Rule, example *fault.Occurrence) []fault.Match {
+	list := []fault.Match{{}}
+	known := map[string]bool{"": true}
+	for _, r := range rules {
+		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
+		if exempts || r.Match.OutOfOrder || !slices.Contains(path[:], r.Stage) || r.Matches(example) {
+			continue
+		}
+		if key := keyOf(&r.Match); !known[key] {
+			known[key] = true
+			list = append(list, r.Match)
+		}
+	}
+	return list
+}
+
+// keyOf returns the same for the same conditions, in the same words and order, and "" for none.
+func keyOf(m *fault.Match) string {
+	if m.IsZero() {
+		return ""
+	}
+	text, err := json.Marshal(m)
+	if err != nil { // nothing in a match has no JSON form
+		text = fmt.Appendf(nil, "%+v", *m)
+	}
+	return string(text)
+}
+
+// mail says in words whose mail it is.
+func (t *traffic) mail() string {
+	words := "mail that no condition names"
+	if !t.match.IsZero() {
+		words = "mail with " + matchWords(&t.match)
+	}
+	if t.apart {
+		words += map[bool]string{true: ", by LMTP", false: ", by SMTP"}[t.lmtp]
+		if t.implicitTLS {
+			words += " within TLS"
+		}
+	}
+	return words
+}
+
+// odds returns the probability of each reply code at a stage, and of "no reply"; nil when neither a rule nor a limit speaks.
+func (t *traffic) odds(s smtp.Stage) map[string]float64 {
+	shares := t.spread(s, 0, 0)
+	if len(shares) == 1 && shares[0].Cause == fault.CausePlain {
+		return nil
+	}
+	odds := map[string]float64{}
+	for i := range shares {
+		x := &shares[i]
+		code := fault.PlainCode(s)
+		if x.Reply != nil {
+			code = x.Reply.Code
+		}
+		name := fmt.Sprint(uint16(code))
+		if x.Chosen != nil && x.Chosen.Unsent() {
+			name = "no reply"
+		}
+		odds[name] += x.Probability
+	}
+	return odds
+}
