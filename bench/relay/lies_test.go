@@ -1,9 +1,12 @@
 package relay_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 const calm = "version: 1"
@@ -12,6 +15,7 @@ const calm = "version: 1"
 const refusing = `version: 1
 rules:
   - {name: refuse, stage: rcpt, match: {recipient: "*@no.test"}, reply: 550/5.1.1}
+  - {name: soon, stage: mail, match: {sender: "*@slow.test"}, outcomes: [{}, {reply: 451/4.3.0}]}
   - {name: later, stage: rcpt, match: {recipient: "*@slow.test", attempt: 1}, reply: 451/4.3.0}
 `
 
@@ -44,6 +48,9 @@ func TestLies(t *testing.T) {
 		{"bodies swapped", calm, lie(relay.SwapBodies, 8, 200), to("r", 200), "16 delivered-altered, 184 delivered, fault delivered-altered 16, fault bodies-swapped 16, exit 1"},
 		{"5xx retried", refusing, lie(relay.RetryRefused, 38, 60), append(to("no", 80), to("yes", 20)...), "20 delivered, 80 refused, fault retried-after-refusal 38, exit 1"},
 		{"retried too soon", refusing, lie(relay.RetrySoon, 4, 50), append(to("slow", 50), to("yes", 20)...), "70 delivered, fault retried-too-soon 4, exit 1"},
+		{"retried too soon after MAIL", refusing, lie(relay.RetrySoon, 4, 15), bySender("slow.test", to("yes", 60)), "60 delivered, fault retried-too-soon 4, exit 1"},
+		{"refused mail copied to strangers", refusing, lie(relay.Copy, 8, 50), to("no", 50), "50 refused, fault misrouted 8, exit 1"},
+		{"refused mail to wrong recipients", refusing, lie(relay.Misdeliver, 8, 50), to("no", 50), "8 misdelivered, 42 refused, fault misdelivered 8, exit 1"},
 		{"forged", refusing, lie(relay.ForgeDSN, 8, 100), append(to("no", 20), to("yes", 100)...), "100 delivered, 20 refused, fault dsn-forged 8, exit 1"},
 		{"doubled", refusing, lie(relay.DoubleDSN, 51, 120), append(to("no", 120), to("yes", 20)...), "20 delivered, 120 refused, fault dsn-repeated 51, exit 1"},
 		{"withheld", refusing, lie(relay.WithholdDSN, 50, 120), append(to("no", 120), to("yes", 20)...), "20 delivered, 120 refused, fault dsn-missing 50, exit 1"},
@@ -64,6 +71,52 @@ func TestLies(t *testing.T) {
 			r.send(test.mails...)
 			r.drain()
 			r.want(test.want)
+		})
+	}
+}
+
+// bySender has each message known by a sender of its own, in a domain that plans match.
+func bySender(domain string, mails []mail) []mail {
+	for i := range mails {
+		mails[i].bySender, mails[i].domain = true, domain
+	}
+	return mails
+}
+
+// rough defers, loses replies and delays, but refuses nobody for good.
+const rough = `version: 1
+seed: 9
+rules:
+  - {name: sender, stage: mail, outcomes: [{weight: 90}, {weight: 10, reply: 451/4.3.0}]}
+  - {name: recipient, stage: rcpt, outcomes: [{weight: 85}, {weight: 10, reply: 450/4.2.0}, {weight: 5, close: rst}]}
+  - {name: content, stage: message, outcomes: [{weight: 70}, {weight: 10, reply: 451/4.3.0}, {weight: 10, close: fin, delivery: keep}, {weight: 10, delay: 50ms}]}
+`
+
+// TestLiesInAStorm: however rough the weather is, and whatever names the messages, the judge finds each lie, and nothing that is none.
+func TestLiesInAStorm(t *testing.T) {
+	lies := []relay.Lie{
+		{relay.Lose, 16, 400}, {relay.Copy, 5, 400}, {relay.CopyBare, 6, 400}, {relay.Misdeliver, 8, 400}, {relay.ChangeBody, 7, 400}, {relay.DropStormID, 9, 400},
+		{relay.DropMessageID, 4, 400}, {relay.RewriteMessageID, 10, 400}, {relay.SwapContents, 8, 400}, {relay.SwapBodies, 6, 400},
+		{relay.Duplicate, 11, 150}, {relay.ForgeDSN, 13, 150}, {relay.RetrySoon, 14, 60},
+	}
+	const want = "lost 16, duplicated 11, delivered-altered 35, misdelivered 8, misrouted 11, bodies-swapped 28, header-lost 13, retried-too-soon 14, dsn-forged 13, message-id-rewritten 10"
+	for name, mails := range map[string][]mail{"by ENVID": to("yes", 400), "by sender": bySender("src.test", to("yes", 400))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, rough, lies...)
+			r.send(mails...)
+			r.drain()
+			result := r.judge()
+			var got []string
+			for _, f := range result.Findings {
+				if f.Severity != reconcile.Information {
+					got = append(got, fmt.Sprint(f.Kind, " ", f.Units))
+				}
+			}
+			if strings.Join(got, ", ") != want {
+				t.Errorf("found %s, want %s; all in all: %s", strings.Join(got, ", "), want, say(result))
+			}
+			r.told()
 		})
 	}
 }

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -125,13 +126,14 @@ func (r *rig) startRelay() {
 type mail struct {
 	to          []string
 	notify, ret string
-	bySender    bool // known by a sender of its own, without ENVID and ORCPT
+	bySender    bool   // known by a sender of its own, without ENVID and ORCPT
+	domain      string // of that sender; empty: src.test
 }
 
 // from returns the sender of the i-th message, and the token that it is known by.
 func (m *mail) from(i int) (sender, token string) {
 	if m.bySender {
-		sender = fmt.Sprintf("run1-%d@src.test", i)
+		sender = fmt.Sprintf("run1-%d@%s", i, cmp.Or(m.domain, "src.test"))
 		return sender, sender
 	}
 	return "load@src.test", fmt.Sprintf("run1-%d", i)
@@ -323,6 +325,12 @@ func (r *rig) want(want string, incidents ...reconcile.Incident) {
 			r.t.Logf("%s: %+v", f.Kind, f.Evidence)
 		}
 	}
+	r.told()
+}
+
+// told compares how often each lie was told with what was ordered.
+func (r *rig) told() {
+	r.t.Helper()
 	var ordered []string
 	for _, l := range r.cfg.Lies {
 		n := r.relay.Told()[l.Kind]

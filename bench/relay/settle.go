@@ -1,6 +1,10 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
 
 // result is what became of one recipient.
 type result struct {
@@ -98,7 +102,7 @@ func (r *Relay) again(m *message, waiting []result, now time.Time) bool {
 		return false
 	}
 	r.logResults(m, "deferred", waiting)
-	if m.tries == 1 && r.lies.strike(m, deferred) == RetrySoon {
+	if waiting[0].Code.Class() == 4 && waiting[0].Phase != smtp.StageConnect && r.lies.strike(m, deferred) == RetrySoon {
 		r.queue.Flush(m.id)
 	}
 	r.look()

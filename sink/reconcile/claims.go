@@ -75,7 +75,6 @@ type message struct {
 	size          int64
 	sent          int64 // the earliest time at which a claim says that it was sent; 0: not known
 	mailRefused   int64 // when a told 5xx to MAIL was handed over; 0: never
-	lastMail      int64 // when the last MAIL without RCPT was read
 	mailRefusal   int64 // the first 4yz or 5yz to MAIL
 	flags         messageFlags
 	mailCode      uint16
@@ -92,6 +91,7 @@ const (
 	nullSender    // nobody could be notified
 	dsnQueued     // its notification is in the queue
 	dsnUnclear    // a notification in the queue may be its
+	expands       // a recipient has aliases
 	dsnUnreadable // a notification that could not be read may be its
 )
 
@@ -239,6 +239,7 @@ func anyEntry(*entry) bool { return true }
 // aliases notes the other addresses that a delivery of the unit may have.
 func (j *Judge) aliases(c *Claim, m, u int32) error {
 	for _, to := range c.DeliveredTo {
+		j.messages.at(m).flags |= expands
 		alias := appendAddress(nil, []byte(to))
 		if j.unitOf(m, alias) >= 0 {
 			continue

@@ -135,7 +135,7 @@ func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind,
 	refused := u.refused != 0 || m.mailRefused != 0
 	if d == nil {
 		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear|dsnUnreadable) == 0 && u.yes > 0
-		if fate == Refused && owed && j.dsns.complete && j.queue.complete() && j.queue.dsns == 0 {
+		if (fate == Refused || fate == Expired) && owed && j.dsns.complete && j.queue.complete() && j.queue.dsns == 0 {
 			add(KindDSNMissing, "")
 		}
 		return

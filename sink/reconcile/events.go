@@ -106,7 +106,9 @@ func (l *Ledger) transaction(t *event.Transaction) {
 		return
 	}
 	msg := j.messages.at(m)
-	msg.lastMail = max(msg.lastMail, t.Time.UnixNano())
+	if msg.first == msg.last && msg.flags&expands == 0 { // else nobody knows for which of the recipients it was
+		j.try(j.units.at(msg.first), t.Time, packReply(t.End.Sub(t.Time), t.Code, t.ReplySent)|onlyMail)
+	}
 	if t.Code.Class() < 4 || t.Stage != smtp.StageMail {
 		return
 	}
@@ -180,13 +182,7 @@ func (l *Ledger) unitAttempt(a *event.Attempt, i int32, content *contents, end i
 	j := l.judge
 	u := j.units.at(i)
 	handed := handedAt(a.Handed, end)
-	n := j.tries.add(try{at: a.Time.UnixNano(), next: none, reply: packReply(a.End.Sub(a.Time), a.Code, a.ReplySent)})
-	if u.lastTry >= 0 {
-		j.tries.at(u.lastTry).next = n
-	} else {
-		u.firstTry = n
-	}
-	u.lastTry = n
+	j.try(u, a.Time, packReply(a.End.Sub(a.Time), a.Code, a.ReplySent))
 	if a.ReplySent && a.Code.Class() >= 4 && (u.refusal == 0 || handed < u.refusal) {
 		u.refusal, u.refusalCode, u.refusalStage = handed, uint16(a.Code), uint8(a.Stage)
 	}
@@ -201,6 +197,17 @@ func (l *Ledger) unitAttempt(a *event.Attempt, i int32, content *contents, end i
 		w.what = replyRefusal
 		l.await(a.Conn, w, a.ReplySent, a.Ambiguous)
 	}
+}
+
+// try notes that the unit was tried.
+func (j *Judge) try(u *unit, at time.Time, reply uint32) {
+	n := j.tries.add(try{at: at.UnixNano(), next: none, reply: reply})
+	if u.lastTry >= 0 {
+		j.tries.at(u.lastTry).next = n
+	} else {
+		u.firstTry = n
+	}
+	u.lastTry = n
 }
 
 // refuses reports whether the attempt's reply, if it is told, ends the unit. A 552 to RCPT means too many recipients and counts as 452
@@ -276,34 +283,39 @@ func (j *Judge) sends(address []byte) bool {
 
 // try is an attempt of a unit. There are most of these, so they are packed.
 type try struct {
-	at    int64 // when RCPT was read
+	at    int64 // when RCPT was read, or MAIL if that was all
 	next  int32
-	reply uint32 // milliseconds until its fate was known, reply code, whether it was sent
+	reply uint32 // milliseconds until its fate was known, reply code, and the flags
 }
 
 const (
+	replySent uint32 = 1 << iota
+	onlyMail         // it got no further than MAIL
+	codeShift = iota
+
 	codeBits = 10
-	mostTook = 1<<(31-codeBits) - 1 // 35 minutes
+	tookAt   = codeShift + codeBits
+	mostTook = 1<<(32-tookAt) - 1 // 17 minutes
 )
 
 func packReply(took time.Duration, code smtp.Code, sent bool) uint32 {
 	ms := min(max(took.Milliseconds(), 0), mostTook)
-	packed := uint32(ms)<<(codeBits+1) | uint32(code&(1<<codeBits-1))<<1 // #nosec G115 -- ms has 21 bits
+	packed := uint32(ms)<<tookAt | uint32(code&(1<<codeBits-1))<<codeShift // #nosec G115 -- ms has 20 bits
 	if sent {
-		packed |= 1
+		packed |= replySent
 	}
 	return packed
 }
 
 // ended returns when the attempt's fate was known.
 func (t *try) ended() int64 {
-	return t.at + int64(time.Duration(t.reply>>(codeBits+1))*time.Millisecond)
+	return t.at + int64(time.Duration(t.reply>>tookAt)*time.Millisecond)
 }
 
 // deferred reports whether a reply of 4yz, or what counts as one, was sent.
 func (t *try) deferred() bool {
-	code := t.reply >> 1 & (1<<codeBits - 1)
-	return t.reply&1 == 1 && (code >= 400 && code < 500 || code == 552)
+	code := t.reply >> codeShift & (1<<codeBits - 1)
+	return t.reply&replySent != 0 && (code >= 400 && code < 500 || code == 552)
 }
 
 // delivery is a copy of a unit that the sink took, or said that it took.

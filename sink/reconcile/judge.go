@@ -183,18 +183,15 @@ func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
 	return e.fate(), f
 }
 
-// retries looks for attempts that should not have been made (docs/books.md, Findings). MAIL without RCPT says nothing of which of a
-// message's recipients it was for: it is evidence about messages of one recipient only.
+// retries looks for attempts that should not have been made (docs/books.md, Findings). MAIL does not say for which of a message's
+// recipients it is: that one was refused, or came again, is evidence about messages of one recipient only, of which no copy went astray.
 func (j *Judge) retries(u *unit, m *message) (f flags) {
 	if int(u.yes)+int(u.no)+int(u.unknown) > 1 { // submitted again: its attempts are not all of one queue entry
 		return 0
 	}
-	refused, alone := u.refused, m.first == m.last
+	refused, alone := u.refused, m.first == m.last && m.flags&expands == 0 && u.flags&strayed == 0
 	if alone && m.mailRefused != 0 && (refused == 0 || m.mailRefused < refused) {
 		refused = m.mailRefused
-	}
-	if alone && refused != 0 && m.lastMail > refused {
-		f |= retriedRefusal
 	}
 	if refused == 0 && j.options.MinimalBackoff == 0 {
 		return f
@@ -202,6 +199,10 @@ func (j *Judge) retries(u *unit, m *message) (f flags) {
 	var end int64
 	for k := u.firstTry; k >= 0; {
 		t := j.tries.at(k)
+		k = t.next
+		if t.reply&onlyMail != 0 && !alone {
+			continue
+		}
 		if refused != 0 && t.at > refused {
 			f |= retriedRefusal
 		}
@@ -212,7 +213,6 @@ func (j *Judge) retries(u *unit, m *message) (f flags) {
 		if t.deferred() {
 			end = t.ended()
 		}
-		k = t.next
 	}
 	return f
 }

@@ -45,16 +45,19 @@ func (j *Judge) stray(a *event.Attempt, content *contents, m int32) {
 	j.find(kind, string(id), string(a.Recipient), "")
 }
 
-// tie gives each stray delivery to a unit of its message: one that was not delivered becomes misdelivered; else it is a misrouted copy.
-// Both sides are named, and each delivery counts once.
+// tie gives each stray delivery to a unit of its message: one of which nothing else is known becomes misdelivered; else it is a misrouted
+// copy. Both sides are named, and each delivery counts once.
 func (j *Judge) tie() {
 	for i := range j.strays {
 		s := &j.strays[i]
 		var home int32 = none
 		for u := j.messages.at(s.message).first; u >= 0; u = j.units.at(u).next {
-			if j.units.at(u).delivery < 0 && j.wrong[u] == "" {
+			if j.wrong[u] == s.recipient { // the same one again
 				home = u
 				break
+			}
+			if home < 0 && j.wrong[u] == "" && j.missing(u) {
+				home = u
 			}
 		}
 		if home >= 0 {
@@ -72,4 +75,11 @@ func (j *Judge) tie() {
 			j.copied[first] = s.recipient
 		}
 	}
+}
+
+// missing reports whether the unit was neither delivered nor refused nor given up, and is queued no more.
+func (j *Judge) missing(i int32) bool {
+	u := j.units.at(i)
+	m := j.messages.at(u.message)
+	return u.delivery < 0 && u.refused == 0 && m.mailRefused == 0 && u.flags&gaveUp == 0 && m.flags&dsnQueued == 0 && !j.queue.holds(u)
 }

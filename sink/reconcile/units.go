@@ -15,7 +15,7 @@ type Unit struct {
 	Token, Recipient []byte
 	Fate             Fate
 	Sent             time.Time   // when its claims say first that it was sent; zero: they don't say. Not in units.jsonl
-	Attempts         []time.Time // when each RCPT was read
+	Attempts         []time.Time // when each RCPT was read; with one recipient, also each MAIL that got no further
 	Deliveries       []Delivery
 	FirstRefusal     Refusal // with Code 0: none
 	QueuedAtEnd      bool
