@@ -90,8 +90,8 @@ export interface Delivery {
   /** Milliseconds from the begin of the sending; 0 if not delivered, or not sent by this process. */
   duration: number;
   /**
-   * RCPT commands that the sink saw for the message. One that was refused before the header came counts for the message that comes next from
-   * the same sender to the same recipient: give each message an envelope of its own, or its token as ENVID (`dsn: { envid: true }`).
+   * RCPT commands that the sink saw for the message. One that was refused before the header came is known by its envelope alone: it counts
+   * where no two messages share sender and recipient, or have an ENVID (`dsn: { envid: true }` makes it the token).
    */
   attempts: number;
   /** Those of them that ended in a delivery: more than there are recipients means duplicates. */
@@ -99,6 +99,11 @@ export interface Delivery {
   /** Reply code of the last attempt; 0 without one. */
   code: number;
   error: string;
+  /**
+   * The judge's word on each recipient as far as things are known: the fates of docs/books.md, but for `lost`. Of a message that another process has sent
+   * nobody knows whether it was acknowledged: delivered, it is `recovered`.
+   */
+  recipients: { address: string; fate: string; attempts: number; deliveries: number }[];
 }
 
 export interface AttachedSink {
@@ -108,7 +113,8 @@ export interface AttachedSink {
   readonly ca: string;
   stats(): SinkStats;
   /**
-   * Waits for a message by its token: X-Storm-Id, ENVID or the envelope sender. The latest 200,000 messages are known. A message that was
+   * Waits for a message by its token: X-Storm-Id, ENVID, or an envelope sender that no other message of this process has; for a message of another process,
+   * too. It ends when the first recipient has it. At least the latest 100,000 recipients are known. A message that was
    * delivered adds once to the trend smtp_delivery_duration, however often it is waited for. On a sink that was stopped, or is stopped
    * meanwhile, the wait ends at once. @default {timeout: "60s"}
    */

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +65,7 @@ func (s *Server) openLedger() error {
 		return err
 	}
 	for range s.cfg.Loops {
-		b := &books{causes: map[session.Verdict]string{}}
+		b := &books{causes: causes{}}
 		b.shard = a.writer.Shard(b.decided)
 		a.shards = append(a.shards, b)
 	}
@@ -130,7 +129,7 @@ type books struct {
 	shard *ledger.Shard
 
 	mu      sync.Mutex
-	causes  map[session.Verdict]string
+	causes  causes
 	waiting []waiting
 	last    ledger.Ticket // the last ticket whose fate is known
 	failed  []failure     // of the last tickets whose rows were not kept
@@ -216,86 +215,27 @@ func (b *books) decided(on ledger.Ticket, err error) {
 
 // attempt appends the row of a RCPT command, and returns its length in octets.
 func (b *books) attempt(a *session.Attempt, room ledger.Room) int {
-	row := event.Attempt{
-		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End, Mail: a.Mail, Handed: a.Handed,
-		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
-		Token: a.Token, ORCPT: a.ORCPT,
-		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
-		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.Cut || a.ReplySent && unreliable(a.Fault), Size: a.Size,
-		Amends: a.Commit == session.CommitAmended,
-	}
-	if !a.Whole { // else the message row has them
-		row.StormID, row.MessageID = a.StormID, a.MessageID
-	}
+	row := attemptRow(a)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a.Code != 0 {
-		row.Cause = b.cause(a.Verdict)
-	}
+	row.Cause = b.causes.of(a.Code, a.Verdict)
 	return b.shard.AttemptWithin(&row, room)
 }
 
 // transaction appends the row of a transaction without RCPT commands, and returns its length in octets.
 func (b *books) transaction(t *session.Transaction, room ledger.Room) int {
-	row := event.Transaction{
-		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End, Handed: t.Handed,
-		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
-		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Fault: t.Fault, ReplySent: t.ReplySent,
-		Ambiguous: t.Cut || t.ReplySent && unreliable(t.Fault),
-	}
+	row := transactionRow(t)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t.Code != 0 {
-		row.Cause = b.cause(t.Verdict)
-	}
+	row.Cause = b.causes.of(t.Code, t.Verdict)
 	return b.shard.TransactionWithin(&row, room)
 }
 
 func (b *books) connection(c *session.Connection) {
-	row := event.Connection{
-		Conn: c.Conn, Listener: c.Listener, Client: c.Client, Time: c.Time, End: c.End, Phase: c.Phase, Helo: c.Helo, Extended: c.Extended,
-		TLS: c.TLSInfo.Version, Messages: c.Messages, Attempts: c.Attempts, Delivered: c.Delivered,
-		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit,
-		User: c.User, Injections: c.Injections, BadSwitches: c.BadSwitches, BadSwitch: c.BadSwitch, LongHeaders: c.LongHeaders,
-		Stage: c.Stage, Code: c.Code, Enhanced: c.Enhanced, Fault: c.Fault, Reason: c.Reason.String(),
-		Told: c.Told,
-	}
-	if c.Err != nil {
-		row.Error = c.Err.Error()
-	}
+	row := connectionRow(c)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.shard.Connection(&row)
-}
-
-// maxCauses is how many causes are remembered as text: more than most plans have, and no more however many plans come.
-const maxCauses = 4096
-
-// cause returns the cause as rows write it. b.mu is held.
-func (b *books) cause(v session.Verdict) string {
-	v.Fault = ""
-	if v.By == "" {
-		return v.Cause.String()
-	}
-	text, known := b.causes[v]
-	if !known {
-		if len(b.causes) == maxCauses {
-			clear(b.causes)
-		}
-		text = fmt.Sprintf("%v:%s", v.Cause, v.By)
-		b.causes[v] = text
-	}
-	return text
-}
-
-var endings = [...]event.Ending{
-	session.EndReply: event.EndReply, session.EndAbandoned: event.EndAbandoned,
-	session.EndLost: event.EndLost, session.EndTimeout: event.EndTimeout,
-}
-
-// unreliable reports whether a client that was sent a reply with these faults may not have understood it.
-func unreliable(faults string) bool {
-	return strings.Contains(faults, "malformed-") || strings.Contains(faults, fault.CloseRST.String()+"-"+fault.CloseAfter.String())
 }
 
 // phase notes that the storm is in another phase.

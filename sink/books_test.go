@@ -14,7 +14,6 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
-	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
 // stubbornFile is a ledger's file whose Sync waits for a word, and whose calls fail on demand.
@@ -132,8 +131,8 @@ func TestAckRefusesWhatIsNotOnDisk(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 		file := &stubbornFile{}
 		var mu sync.Mutex
-		var attempts []session.Attempt
-		server := onFile(t, kind, file, event.Ack, func(error) {}, observerFunc(func(a *session.Attempt) {
+		var attempts []event.Attempt
+		server := onFile(t, kind, file, event.Ack, func(error) {}, attemptObserver(func(a *event.Attempt) {
 			mu.Lock()
 			defer mu.Unlock()
 			attempts = append(attempts, *a)

@@ -183,8 +183,8 @@ type Config struct {
 	// Now is the clock; nil means time.Now. It must keep pace with real time.
 	Now func() time.Time
 
-	// Observer, if not nil, is told of each attempt when its fate is known. It is called on the goroutines that drive the
-	// connections: it must be quick and safe for concurrent use, and must not keep the slices of the attempt.
+	// Observer, if not nil, is told what sessions do, in the rows that a ledger would have. It is called on the goroutines that drive the
+	// connections: it must be quick and safe for concurrent use, and must not keep the row or its slices.
 	Observer Observer
 }
 
@@ -235,8 +235,9 @@ type AuthConfig struct {
 	NeedsTLS bool          // announce AUTH only once there is TLS, and refuse it before: 538 5.7.11
 }
 
-// Observer is told what became of RCPT commands, one by one.
-type Observer interface{ Attempt(a *session.Attempt) }
+// Observer is told of connections, messages, transactions, attempts, and of replies that clients may not know. The rows of one connection
+// come in order, and that of an attempt comes once, when its fate is known.
+type Observer interface{ Row(row *event.Row) }
 
 // maxLoops is what package reactor allows.
 const maxLoops = 1024
@@ -342,8 +343,8 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		AuthNeedsTLS:   c.Auth.NeedsTLS,
 		RequireAuth:    c.Auth.Require,
 		Triggers:       !c.NoTriggers,
-		CaptureHeaders: c.Ledger.wanted(),
-		HashBodies:     c.Ledger.wanted(),
+		CaptureHeaders: c.Ledger.wanted() || c.Observer != nil,
+		HashBodies:     c.Ledger.wanted() || c.Observer != nil,
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,
 	}

@@ -21,12 +21,17 @@ type recorder struct {
 	dsn      *notifications // nil unless notifications are captured
 	unsaved  bool           // rows were appended since the last flush
 	observer Observer
-	peer     *peer // whose session is being driven
-	replied  bool  // a reply was handed over since this was cleared
+	row      *event.Row // what the observer is told
+	causes   causes     // of such rows
+	peer     *peer      // whose session is being driven
+	replied  bool       // a reply was handed over since this was cleared
 }
 
 func (s *Server) newRecorder(shard int) *recorder {
 	r := &recorder{metrics: s.metrics, shard: s.metrics.Shard(shard), observer: s.cfg.Observer}
+	if r.observer != nil {
+		r.row, r.causes = &event.Row{}, causes{}
+	}
 	if s.ledger != nil {
 		r.books = s.ledger.books(shard)
 	}
@@ -87,8 +92,16 @@ func (r *recorder) Attempt(a *session.Attempt) {
 	}
 	r.shard.Attempt(a.Listener, smtp.DomainOf(a.Recipient), end)
 	if r.observer != nil {
-		r.observer.Attempt(a)
+		r.row.Attempt = attemptRow(a)
+		r.row.Attempt.Cause = r.causes.of(a.Code, a.Verdict)
+		r.observe(event.KindAttempt)
 	}
+}
+
+// observe tells the observer the row, whose member of that kind was filled in.
+func (r *recorder) observe(kind event.Kind) {
+	r.row.Kind = kind
+	r.observer.Row(r.row)
 }
 
 // Message implements session.Recorder.
@@ -96,6 +109,10 @@ func (r *recorder) Message(m *event.Message) {
 	if r.books != nil {
 		r.peer.rowOctets += uint64(r.books.shard.Message(m)) // #nosec G115 -- a length
 		r.unsaved = true
+	}
+	if r.observer != nil {
+		r.row.Message = *m
+		r.observe(event.KindMessage)
 	}
 }
 
@@ -105,6 +122,10 @@ func (r *recorder) Told(e *event.Exception) {
 		r.peer.rowOctets += uint64(r.books.shard.Told(e)) // #nosec G115 -- a length
 		r.unsaved = true
 	}
+	if r.observer != nil {
+		r.row.Told = *e
+		r.observe(event.KindTold)
+	}
 }
 
 // Transaction implements session.Recorder.
@@ -112,6 +133,11 @@ func (r *recorder) Transaction(t *session.Transaction) {
 	if r.books != nil {
 		r.peer.rowOctets += uint64(r.books.transaction(t, r.room())) // #nosec G115 -- a length
 		r.unsaved = true
+	}
+	if r.observer != nil {
+		r.row.Transaction = transactionRow(t)
+		r.row.Transaction.Cause = r.causes.of(t.Code, t.Verdict)
+		r.observe(event.KindTransaction)
 	}
 }
 
@@ -126,6 +152,10 @@ func (r *recorder) Connection(c *session.Connection) {
 	if r.books != nil {
 		r.books.connection(c)
 		r.unsaved = true
+	}
+	if r.observer != nil {
+		r.row.Connection = connectionRow(c)
+		r.observe(event.KindConnection)
 	}
 }
 

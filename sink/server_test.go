@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
-	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -65,7 +65,7 @@ func TestListeners(t *testing.T) {
 				{Name: "both", Address: ":0"},
 				{Name: "local", Network: "unix", Address: socket},
 			}
-			cfg.Observer = observerFunc(func(a *session.Attempt) {
+			cfg.Observer = attemptObserver(func(a *event.Attempt) {
 				mu.Lock()
 				defer mu.Unlock()
 				clients[a.Listener] = a.Client.Addr()
@@ -92,9 +92,14 @@ func TestListeners(t *testing.T) {
 	})
 }
 
-type observerFunc func(*session.Attempt)
+// attemptObserver is told of attempts alone.
+type attemptObserver func(*event.Attempt)
 
-func (f observerFunc) Attempt(a *session.Attempt) { f(a) }
+func (f attemptObserver) Row(row *event.Row) {
+	if row.Kind == event.KindAttempt {
+		f(&row.Attempt)
+	}
+}
 
 func TestShutdownLetsTransactionsEnd(t *testing.T) {
 	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {

@@ -286,11 +286,12 @@ func (c *smtpClient) runTransfer(op *operation, phase smtp.Stage, body *handBody
 		res.setFailure(phase, err)
 		return res
 	}
-	if c.claims() {
+	claims := c.claims()
+	if claims {
 		c.claimBody(body)
 	}
 	t, err := send(conn)
-	if c.claims() {
+	if claims {
 		c.claimTransfer(body, t.Replies)
 	}
 	c.release(op, conn)

@@ -1,216 +1,191 @@
 package xk6smtp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// maxRecent is how many messages an embedded sink remembers: the latest ones.
-const maxRecent = 200_000
+// The bounds of what one judge of an embedded sink keeps. Two of them know the latest messages: at least maxUnits recipients.
+const (
+	maxUnits  = 100_000
+	maxEvents = 1_000_000
+)
 
-// recent is a map that forgets what was put into it first once it is full. The zero value is not ready.
-type recent[V any] struct {
-	values map[string]V
-	order  []string // a ring once it is full
-	oldest int
-}
-
-func newRecent[V any]() *recent[V] { return &recent[V]{values: make(map[string]V)} }
-
-func (r *recent[V]) get(key string) (V, bool) {
-	v, ok := r.values[key]
-	return v, ok
-}
-
-func (r *recent[V]) put(key string, value V) {
-	if _, ok := r.values[key]; !ok {
-		if len(r.order) < maxRecent {
-			r.order = append(r.order, key)
-		} else {
-			delete(r.values, r.order[r.oldest])
-			r.order[r.oldest] = key
-			r.oldest = (r.oldest + 1) % maxRecent
-		}
-	}
-	r.values[key] = value
-}
-
-// delivery is what a sink knows of one message.
-type delivery struct {
-	at         time.Time // of the first delivery; zero before
-	attempts   int       // RCPT commands
-	deliveries int       // those of them that ended in one
-	code       smtp.Code // of the last attempt
-	last       time.Time // when that one's fate was known
-	sampled    bool      // smtp_delivery_duration has it
-}
-
-// add counts an attempt.
-func (d *delivery) add(code smtp.Code, end time.Time) {
-	d.attempts++
-	if !end.Before(d.last) {
-		d.code, d.last = code, end
-	}
-}
-
-// deliveries is the Observer of an embedded sink. A message is known by its X-Storm-Id, and by its ENVID or sender. An attempt that ended
-// before the header came shows no X-Storm-Id: it belongs to the message whose header comes in the same transaction, or else to the next
-// one from the same sender to the same recipient.
+// deliveries is the Observer of an embedded sink. What became of a message says package reconcile's judge, by what this process claims to have sent and
+// by what the sink saw; what others send to the sink is adopted.
 type deliveries struct {
 	mu      sync.Mutex
-	known   *recent[delivery]
-	early   *earlyAttempts
-	waiting map[string][]chan struct{} // closed at the delivery
+	judges  []*witness                 // the newest last, at most two
+	waiting map[string][]chan struct{} // by the message's token, "" while nobody knows the message; closed at a delivery
 	stopped chan struct{}              // closed when the sink was stopped
 	once    sync.Once
 }
 
+// witness is a judge, and how much he was told.
+type witness struct {
+	judge  *reconcile.Judge
+	rows   *reconcile.Ledger
+	events int
+}
+
 func newDeliveries() *deliveries {
-	return &deliveries{
-		known: newRecent[delivery](), early: newEarlyAttempts(maxRecent), waiting: make(map[string][]chan struct{}), stopped: make(chan struct{}),
+	d := &deliveries{waiting: make(map[string][]chan struct{}), stopped: make(chan struct{})}
+	d.call()
+	return d
+}
+
+// call calls another judge, and dismisses the oldest of three. A message that both know the older one knows better.
+func (d *deliveries) call() {
+	w := &witness{judge: reconcile.New(reconcile.Options{Adopt: true, Delivered: d.wake})}
+	w.rows = w.judge.Ledger()
+	if d.judges = append(d.judges, w); len(d.judges) > 2 {
+		d.judges = d.judges[1:]
 	}
 }
+
+func (d *deliveries) newest() *witness { return d.judges[len(d.judges)-1] }
 
 // stop ends all waiting: nothing more is delivered. It may be called more than once.
 func (d *deliveries) stop() { d.once.Do(func() { close(d.stopped) }) }
 
-// Attempt implements sink.Observer.
-func (d *deliveries) Attempt(a *session.Attempt) {
+// Row implements sink.Observer.
+func (d *deliveries) Row(row *event.Row) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id, token := stormID(a.StormID), string(a.Token)
-	switch {
-	case id == "" && a.Message > 0 && len(a.Recipient) > 0:
-		d.early.add(&earlyAttempt{
-			pair: envelopePair{string(a.Sender), string(a.Recipient)}, transaction: transactionID{a.Conn, a.Message},
-			token: token, code: a.Code, time: a.Time, end: a.End,
-		})
-	case id != "":
-		d.claim(id, a)
-		d.note(id, a)
+	for _, w := range d.judges {
+		w.events++
+		_ = w.rows.Row(row) // it gives no error
 	}
-	if id != token {
-		d.note(token, a)
+	d.relieve()
+}
+
+// claim takes a claim: before any row of its message, and again when its reply is known.
+func (d *deliveries) claim(c *reconcile.Claim) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.judges {
+		if w == d.newest() || w.judge.Provisional(c.Token, func(*reconcile.Unit) {}) {
+			_ = w.judge.Claim(c) // a judge is relieved long before he has too much
+		}
+	}
+	d.relieve()
+}
+
+// relieve calls another judge when the newest one has enough to remember.
+func (d *deliveries) relieve() {
+	if w := d.newest(); w.judge.Units() >= maxUnits || w.events >= maxEvents {
+		d.call()
 	}
 }
 
-// claim gives a message the attempts that ended before its header came.
-func (d *deliveries) claim(id string, a *session.Attempt) {
-	claimed := d.early.take(envelopePair{string(a.Sender), string(a.Recipient)}, transactionID{a.Conn, a.Message})
-	if len(claimed) == 0 {
-		return
-	}
-	known, _ := d.known.get(id)
-	for _, e := range claimed {
-		if e.token != id { // otherwise it counts already
-			known.add(e.code, e.end)
+// wake has those look again who wait for a message, or for one that nobody knew. d.mu is held.
+func (d *deliveries) wake(token []byte) {
+	for _, key := range [...]string{string(token), ""} {
+		for _, delivered := range d.waiting[key] {
+			close(delivered)
 		}
+		delete(d.waiting, key)
 	}
-	d.known.put(id, known)
-}
-
-func (d *deliveries) note(token string, a *session.Attempt) {
-	if token == "" {
-		return
-	}
-	known, _ := d.known.get(token)
-	known.add(a.Code, a.End)
-	if a.Delivered {
-		known.deliveries++
-		if known.at.IsZero() {
-			known.at = a.End
-			for _, done := range d.waiting[token] {
-				close(done)
-			}
-			delete(d.waiting, token)
-		}
-	}
-	d.known.put(token, known)
 }
 
 // errSinkStopped is the end of waiting for a sink that takes no mail any more.
 var errSinkStopped = errors.New("the sink was stopped")
 
-// wait returns when a message was delivered, or why it waits no longer: the context's error, or errSinkStopped.
-func (d *deliveries) wait(ctx context.Context, token string) error {
-	d.mu.Lock()
-	if known, _ := d.known.get(token); !known.at.IsZero() {
+// wait returns when a message was delivered to any of its recipients, or why it waits no longer: the context's error, or errSinkStopped. fate is what is
+// known then.
+func (d *deliveries) wait(ctx context.Context, id string) (fate messageFate, err error) {
+	for {
+		d.mu.Lock()
+		if fate = d.of(id); fate.deliveries > 0 || err != nil {
+			d.mu.Unlock()
+			if fate.deliveries > 0 {
+				err = nil
+			}
+			return fate, err
+		}
+		delivered := make(chan struct{})
+		d.waiting[fate.token] = append(d.waiting[fate.token], delivered)
 		d.mu.Unlock()
-		return nil
+		select {
+		case <-delivered:
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-d.stopped:
+			err = errSinkStopped
+		}
+		d.leave(fate.token, delivered)
 	}
-	done := make(chan struct{})
-	d.waiting[token] = append(d.waiting[token], done)
-	d.mu.Unlock()
-	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-d.stopped:
-		err = errSinkStopped
-	}
+}
+
+// leave takes back who waits no longer.
+func (d *deliveries) leave(token string, delivered chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if known, _ := d.known.get(token); !known.at.IsZero() {
-		return nil
-	}
 	list := d.waiting[token]
 	for i, c := range list {
-		if c == done {
-			d.waiting[token] = append(list[:i:i], list[i+1:]...)
+		if c == delivered {
+			list = append(list[:i:i], list[i+1:]...)
+			break
 		}
 	}
-	if len(d.waiting[token]) == 0 {
+	if d.waiting[token] = list; len(list) == 0 {
 		delete(d.waiting, token)
 	}
-	return err
 }
 
-// clockSlack is how far a sink's clock, which is read once a turn, may lag behind that of a client.
-const clockSlack = 10 * time.Millisecond
+// messageFate is what is known of a message.
+type messageFate struct {
+	token      string    // empty: nothing
+	at         time.Time // of the first delivery; zero before
+	attempts   int       // RCPT commands
+	deliveries int
+	code       smtp.Code // of the last attempt
+	recipients []recipientFate
+}
 
-// of returns what is known of a message. If this process sent it, attempts count that no header has claimed so far: those with the envelope
-// that it was sent with, since then.
-func (d *deliveries) of(token string, sent *sending) delivery {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	known, _ := d.known.get(token)
-	if sent == nil {
-		return known
-	}
-	for _, to := range sent.to {
-		for _, e := range d.early.of(envelopePair{sent.from, to}) {
-			if e.token != token && !e.time.Before(sent.at.Add(-clockSlack)) {
-				known.add(e.code, e.end)
-			}
+// recipientFate is the judge's word on one recipient, as scripts see it.
+type recipientFate struct {
+	Address    string `js:"address"`
+	Fate       string `js:"fate"`
+	Attempts   int    `js:"attempts"`
+	Deliveries int    `js:"deliveries"`
+}
+
+// of returns what is known of the message that an identity names: its X-Storm-Id, ENVID, sender or Message-ID. d.mu is held.
+func (d *deliveries) of(id string) (f messageFate) {
+	var last time.Time
+	for _, w := range d.judges {
+		if w.judge.Provisional(id, func(u *reconcile.Unit) { f.add(u, &last) }) {
+			break
 		}
 	}
-	return known
+	return f
 }
 
-// sample reports, once for each message, that its delivery is to be counted.
-func (d *deliveries) sample(token string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	known, ok := d.known.get(token)
-	if !ok || known.sampled {
-		return false
+// add adds a recipient; last is when the last attempt was so far.
+func (f *messageFate) add(u *reconcile.Unit, last *time.Time) {
+	r := recipientFate{Address: string(u.Recipient), Fate: u.Fate.String(), Attempts: len(u.Attempts)}
+	for _, copied := range u.Deliveries {
+		if copied.Dropped {
+			continue
+		}
+		r.Deliveries++
+		if f.at.IsZero() || copied.Time.Before(f.at) {
+			f.at = copied.Time
+		}
 	}
-	known.sampled = true
-	d.known.put(token, known)
-	return true
-}
-
-// stormID is the value of a header field X-Storm-Id without folding and the blanks around it (RFC 5322 section 2.2.3).
-func stormID(value []byte) string {
-	if bytes.IndexByte(value, '\n') >= 0 {
-		value = bytes.ReplaceAll(bytes.ReplaceAll(value, []byte("\r"), nil), []byte("\n"), nil)
+	if n := len(u.Attempts); n > 0 && !u.Attempts[n-1].Before(*last) {
+		*last, f.code = u.Attempts[n-1], u.LastCode
 	}
-	return string(bytes.TrimSpace(value))
+	f.token = string(u.Token)
+	f.attempts += r.Attempts
+	f.deliveries += r.Deliveries
+	f.recipients = append(f.recipients, r)
 }

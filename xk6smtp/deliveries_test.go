@@ -3,121 +3,159 @@ package xk6smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// attempt is a row as a sink reports it.
-func attempt(conn, message uint64, from, to, id string, second int64, edit func(*session.Attempt)) *session.Attempt {
-	a := &session.Attempt{
-		Conn: conn, Message: message, Sender: []byte(from), Recipient: []byte(to), Token: []byte(from), StormID: []byte(id),
-		Time: time.Unix(second, 0), End: time.Unix(second, 0),
-	}
-	if edit(a); a.Code/100 == 2 && id != "" {
-		a.Delivered = true
-	}
-	return a
+// row is one that a sink tells, of a message of its own connection.
+func row(conn uint64, from, to string, second int64, edit func(*event.Attempt)) *event.Row {
+	r := &event.Row{Kind: event.KindAttempt, Attempt: event.Attempt{
+		Conn: conn, Message: 1, Sender: []byte(from), Recipient: []byte(to), Token: []byte(from), Stage: smtp.StageMessage, Ending: event.EndReply, ReplySent: true,
+		Time: time.Unix(second, 0), Mail: time.Unix(second, 0), End: time.Unix(second, 0),
+	}}
+	edit(&r.Attempt)
+	r.Attempt.Delivered = r.Attempt.Code/100 == 2
+	return r
 }
 
-func TestDeliveryIsKnownByIDAndBySender(t *testing.T) {
+func refused(a *event.Attempt) { a.Stage, a.Code = smtp.StageRcpt, 451 }
+
+func accepted(id string) func(*event.Attempt) {
+	return func(a *event.Attempt) { a.Code, a.StormID = 250, []byte(id) }
+}
+
+// known is what is known of a message: attempts, deliveries, last code, and fates.
+func (d *deliveries) known(id string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.of(id)
+	text := fmt.Sprintf("%d %d %d", f.attempts, f.deliveries, f.code)
+	for _, r := range f.recipients {
+		text += " " + r.Address + ":" + r.Fate
+	}
+	return text
+}
+
+func TestWhatThisProcessSends(t *testing.T) {
 	d := newDeliveries()
-	refused := func(a *session.Attempt) { a.Code = 451 }
-	accepted := func(a *session.Attempt) { a.Code = 250 }
-	d.Attempt(attempt(1, 1, "s+1@src.test", "b@dst.test", "", 1, refused)) // refused at RCPT: no header was seen
-	d.Attempt(attempt(2, 1, "s+1@src.test", "c@dst.test", "", 2, refused)) // another recipient of the transaction that is accepted
-	d.Attempt(attempt(3, 1, "s+2@src.test", "b@dst.test", "", 3, refused)) // another message
-	d.Attempt(attempt(2, 1, "s+1@src.test", "b@dst.test", " run-\r\n 1 ", 4, accepted))
-	for token, want := range map[string]delivery{
-		"s+1@src.test": {attempts: 3, deliveries: 1, code: 250},
-		"run- 1":       {attempts: 3, deliveries: 1, code: 250},
-		"s+2@src.test": {attempts: 1, code: 451},
-	} {
-		got := d.of(token, nil)
-		if got.attempts != want.attempts || got.deliveries != want.deliveries || got.code != want.code {
-			t.Errorf("%q: %+v, expected %+v", token, got, want)
+	claim := reconcile.Claim{Token: "envid", StormID: "run-1", Sender: "s+1@src.test", HasSender: true, Recipient: "b@dst.test", Ack: reconcile.AckUnknown}
+	d.claim(&claim)
+	d.Row(row(1, "s+1@src.test", "b@dst.test", 1, refused))
+	d.Row(row(2, "s+2@src.test", "b@dst.test", 2, refused)) // another message
+	d.Row(row(3, "s+1@src.test", "b@dst.test", 3, accepted("run-1")))
+	claim.Ack = reconcile.AckYes
+	d.claim(&claim)
+	for _, id := range []string{"run-1", "envid", "s+1@src.test"} {
+		if got := d.known(id); got != "2 1 250 b@dst.test:delivered" {
+			t.Errorf("%s: %s", id, got)
 		}
 	}
-	if err := d.wait(t.Context(), "run- 1"); err != nil {
-		t.Error(err)
+	d.Row(row(4, "s+1@src.test", "b@dst.test", 4, accepted("run-1")))
+	if got := d.known("run-1"); got != "3 2 250 b@dst.test:duplicated-ambiguous" {
+		t.Errorf("after a copy: %s", got)
 	}
-	d.Attempt(attempt(4, 1, "s+1@src.test", "b@dst.test", "run- 1", 5, accepted))
-	if got := d.of("run- 1", nil); got.deliveries != 2 || got.attempts != 4 || !got.at.Equal(time.Unix(4, 0)) {
-		t.Errorf("after a duplicate: %+v", got)
-	}
-}
-
-// TestAttemptsWithoutHeaderCountForTheEnvelope has a message that nobody accepts: its attempts are known by what it was sent with.
-func TestAttemptsWithoutHeaderCountForTheEnvelope(t *testing.T) {
-	d := newDeliveries()
-	sent := &sending{time.Unix(10, 0), "s@src.test", []string{"b@dst.test", "c@dst.test"}}
-	refused := func(a *session.Attempt) { a.Code = 550 }
-	d.Attempt(attempt(1, 1, "s@src.test", "b@dst.test", "", 5, refused)) // before it was sent
-	d.Attempt(attempt(2, 1, "s@src.test", "b@dst.test", "", 11, refused))
-	d.Attempt(attempt(2, 1, "s@src.test", "c@dst.test", "", 12, func(a *session.Attempt) { a.Code = 551 }))
-	d.Attempt(attempt(2, 0, "", "c@dst.test", "", 12, refused)) // outside a transaction
-	if got := d.of("run-1", sent); got.attempts != 2 || got.code != 551 {
-		t.Errorf("%+v", got)
-	}
-	if got := d.of("run-1", nil); got.attempts != 0 {
-		t.Errorf("%+v", got)
+	if got := d.known("run-2"); got != "0 0 0" {
+		t.Errorf("of nobody: %s", got)
 	}
 }
 
-// TestEnvelopeIDCountsOnce has the attempts of a message whose ENVID is its X-Storm-Id.
-func TestEnvelopeIDCountsOnce(t *testing.T) {
+func TestWhatOthersSend(t *testing.T) {
 	d := newDeliveries()
-	envid := func(code smtp.Code) func(*session.Attempt) {
-		return func(a *session.Attempt) { a.Token = []byte("run-1"); a.Code = code }
+	d.Row(row(1, "app@src.test", "b@dst.test", 1, refused))
+	d.Row(row(2, "app@src.test", "b@dst.test", 2, accepted("a-1")))
+	for id, want := range map[string]string{"app@src.test": "2 1 250 b@dst.test:recovered", "a-1": "1 1 250 b@dst.test:recovered"} {
+		if got := d.known(id); got != want {
+			t.Errorf("%s: %s, expected %s", id, got, want)
+		}
 	}
-	d.Attempt(attempt(1, 1, "s@src.test", "b@dst.test", "", 11, func(a *session.Attempt) { a.Token, a.Code = []byte("run-1"), 451 }))
-	sent := &sending{time.Unix(10, 0), "s@src.test", []string{"b@dst.test"}}
-	if got := d.of("run-1", sent); got.attempts != 1 || got.code != 451 {
-		t.Errorf("before the delivery %+v", got)
+}
+
+// TestTheLatestMessagesAreKnown claims more than one judge remembers: the latest are known, by the one who knows them best, and no more than two judges are asked.
+func TestTheLatestMessagesAreKnown(t *testing.T) {
+	d := newDeliveries()
+	claim := func(i int) {
+		d.claim(&reconcile.Claim{Token: fmt.Sprint("run-", i), Recipient: "b@dst.test", Ack: reconcile.AckUnknown})
 	}
-	d.Attempt(attempt(2, 1, "s@src.test", "b@dst.test", "run-1", 12, envid(250)))
-	if got := d.of("run-1", sent); got.attempts != 2 || got.code != 250 || got.deliveries != 1 {
-		t.Errorf("after the delivery %+v", got)
+	connection := uint64(0)
+	deliver := func(i int) {
+		id := fmt.Sprint("run-", i)
+		connection++
+		d.Row(row(connection, id, "b@dst.test", 1, accepted("")))
 	}
+	for i := range 2 * maxUnits {
+		if claim(i); i == maxUnits-1 {
+			deliver(maxUnits - 1)
+		}
+	}
+	deliver(maxUnits) // known to the second judge, who is the older one by now
+	claim(maxUnits)
+	deliver(maxUnits)
+	for i, want := range map[int]string{0: "0 0 0", maxUnits: "2 2 250 b@dst.test:duplicated-ambiguous", 2*maxUnits - 1: "0 0 0 b@dst.test:never-accepted"} {
+		if got := d.known(fmt.Sprint("run-", i)); got != want {
+			t.Errorf("message %d: %s, expected %s", i, got, want)
+		}
+	}
+	if n := len(d.judges); n != 2 {
+		t.Errorf("%d judges", n)
+	}
+}
+
+func TestWaitingEndsWithTheDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeliveries()
+		done := make(chan string, 2)
+		for _, id := range []string{"claimed", "stranger"} {
+			go func() {
+				fate, err := d.wait(t.Context(), id)
+				done <- fmt.Sprint(id, " ", fate.deliveries, " ", err)
+			}()
+		}
+		d.claim(&reconcile.Claim{Token: "claimed", Recipient: "b@dst.test", Ack: reconcile.AckUnknown})
+		synctest.Wait()
+		d.Row(row(1, "claimed", "b@dst.test", 1, refused))
+		d.Row(row(2, "other", "b@dst.test", 2, accepted("")))
+		synctest.Wait()
+		if len(done) != 0 {
+			t.Fatalf("%s before it was delivered", <-done)
+		}
+		d.Row(row(3, "claimed", "b@dst.test", 3, accepted("")))
+		if got := <-done; got != "claimed 1 <nil>" {
+			t.Error(got)
+		}
+		d.Row(row(4, "other", "b@dst.test", 4, accepted("stranger")))
+		if got := <-done; got != "stranger 1 <nil>" {
+			t.Error(got)
+		}
+		if len(d.waiting) != 0 {
+			t.Errorf("%d still wait", len(d.waiting))
+		}
+	})
 }
 
 func TestWaitingEndsWithTheSink(t *testing.T) {
 	d := newDeliveries()
 	done := make(chan error)
-	go func() { done <- d.wait(context.Background(), "x") }()
+	wait := func(id string) error {
+		_, err := d.wait(context.Background(), id)
+		return err
+	}
+	go func() { done <- wait("x") }()
 	d.stop()
 	d.stop()
 	if err := <-done; !errors.Is(err, errSinkStopped) {
 		t.Errorf("got %v", err)
 	}
-	if err := d.wait(t.Context(), "y"); !errors.Is(err, errSinkStopped) {
+	if err := wait("y"); !errors.Is(err, errSinkStopped) {
 		t.Errorf("after the end: %v", err)
 	}
 	if len(d.waiting) != 0 {
 		t.Errorf("%d still wait", len(d.waiting))
-	}
-}
-
-func TestEarlyAttemptsAreBounded(t *testing.T) {
-	e := newEarlyAttempts(3)
-	pair := func(i int) envelopePair { return envelopePair{"s", string(rune('a' + i))} }
-	for i := range 5 {
-		e.add(&earlyAttempt{pair: pair(i), transaction: transactionID{1, uint64(i)}})
-	}
-	if len(e.byPair) != 3 || len(e.byTransaction) != 3 || len(e.order) != 3 || len(e.of(pair(0))) != 0 || len(e.of(pair(4))) != 1 {
-		t.Errorf("%d pairs, %d transactions", len(e.byPair), len(e.byTransaction))
-	}
-	e = newEarlyAttempts(10 * maxEarlyOfPair)
-	for i := range 3 * maxEarlyOfPair {
-		e.add(&earlyAttempt{pair: pair(0), transaction: transactionID{1, uint64(i)}})
-	}
-	if n := len(e.of(pair(0))); n != maxEarlyOfPair || len(e.byTransaction) != n {
-		t.Errorf("%d attempts of one pair, %d transactions", n, len(e.byTransaction))
-	}
-	if n := len(e.take(pair(0), transactionID{})); n != maxEarlyOfPair || len(e.byPair)+len(e.byTransaction) != 0 {
-		t.Errorf("%d taken, %d pairs and %d transactions left", n, len(e.byPair), len(e.byTransaction))
 	}
 }
 

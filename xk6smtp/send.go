@@ -76,7 +76,6 @@ func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values 
 	token, isFresh := m.token(wire.Body, fresh)
 	c.header = m.appendHeader(c.header[:0], idDomain, fresh, isFresh, c.date.at(now))
 	wire.Header = c.header
-	c.module.root.sinks.noteSent(token, now, wire.From, wire.To)
 	expected := options.expected
 	if expected == nil {
 		expected = c.options.expected
@@ -88,7 +87,8 @@ func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values 
 		}
 		wire.DSN = &dsn
 	}
-	if c.claims() {
+	claims := c.claims()
+	if claims {
 		claim := c.claimMessage(m, wire.Body, token, fresh, idDomain)
 		if claim.Sender = wire.From; wire.DSN != nil {
 			claim.Notify = wire.DSN.Notify
@@ -103,7 +103,7 @@ func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values 
 		err = conn.Send(op.ctx, &wire, &c.result)
 		c.sent++
 	}
-	if c.claims() {
+	if claims {
 		c.claimAfter(wire.To, c.result.Recipients)
 	}
 	o := judge(&c.result, expected, &c.collector)

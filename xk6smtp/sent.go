@@ -18,8 +18,10 @@ type claimant struct {
 // maxRows is how many octets of rows are put together: those of a message with very many recipients go out in parts.
 const maxRows = 64 << 10
 
-// claims reports whether somebody wants to know what is sent.
-func (c *smtpClient) claims() bool { return c.module.root.sent != nil }
+// claims reports whether somebody wants to know what is sent: the file of claims, or a sink of this process.
+func (c *smtpClient) claims() bool {
+	return c.module.root.sent != nil || c.module.root.sinks.any.Load()
+}
 
 // newClaim begins the claims of a message.
 func (c *smtpClient) newClaim(f bodyFacts, token string) *reconcile.Claim {
@@ -45,8 +47,7 @@ func (c *smtpClient) claimBefore(to []string) {
 	for _, rcpt := range to {
 		c.claimRow(rcpt)
 	}
-	c.module.root.sent.save(c.claimant.rows)
-	c.claimant.rows = c.claimant.rows[:0]
+	c.claimRows(true)
 }
 
 // claimAfter tells what became of it: for each recipient the reply that decided. Where none did, the row before stands.
@@ -59,16 +60,32 @@ func (c *smtpClient) claimAfter(to []string, recipients []client.Recipient) {
 			c.claimRow(to[i])
 		}
 	}
-	c.module.root.sent.add(c.claimant.rows)
-	c.claimant.rows = c.claimant.rows[:0]
+	c.claimRows(false)
 }
 
+// claimRow claims the message for one recipient.
 func (c *smtpClient) claimRow(rcpt string) {
 	a := &c.claimant
 	a.claim.Recipient = rcpt
+	c.module.root.sinks.claim(&a.claim)
+	if c.module.root.sent == nil {
+		return
+	}
 	if a.rows = a.claim.Append(a.rows); len(a.rows) > maxRows {
-		c.module.root.sent.add(a.rows)
-		a.rows = a.rows[:0]
+		c.claimRows(false)
+	}
+}
+
+// claimRows hands over the rows, with save to the kernel at once.
+func (c *smtpClient) claimRows(save bool) {
+	file, rows := c.module.root.sent, c.claimant.rows
+	c.claimant.rows = rows[:0]
+	switch {
+	case file == nil:
+	case save:
+		file.save(rows)
+	default:
+		file.add(rows)
 	}
 }
 

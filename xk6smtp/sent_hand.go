@@ -109,7 +109,6 @@ func (c *smtpClient) claimBody(b *handBody) {
 	}
 	claim.Sender, claim.Token = h.sender, cmp.Or(h.envID, claim.Token)
 	c.claimRecipients(nil)
-	c.module.root.sent.flush()
 }
 
 // claimTransfer tells what became of the message that claimBody has claimed.
@@ -146,6 +145,5 @@ func (c *smtpClient) claimRecipients(replies []client.Reply) {
 			c.claimRow(r.address)
 		}
 	}
-	c.module.root.sent.add(c.claimant.rows)
-	c.claimant.rows = c.claimant.rows[:0]
+	c.claimRows(replies == nil)
 }

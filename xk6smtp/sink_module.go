@@ -15,6 +15,7 @@ import (
 	"go.k6.io/k6/v2/metrics"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 // SinkImportPath is how scripts import the sink.
@@ -174,32 +175,40 @@ func (e *embedded) listens(remote net.Addr) bool {
 	return false
 }
 
-// sending is a message as a client of this process sent it first.
+// sending is a message that a client of this process sent.
 type sending struct {
-	at   time.Time // the begin of send
-	from string
-	to   []string
+	at      time.Time // the begin of the first send
+	sampled bool      // smtp_delivery_duration has it
 }
 
-// noteSent remembers a sending for those who wait for its delivery. A message that is sent again under the same token began with its
-// first sending.
-func (s *sinks) noteSent(token string, at time.Time, from string, to []string) {
+// claim remembers what is sent for those who wait for its delivery, while a sink runs. A message that is sent again under the same token began with its first
+// sending.
+func (s *sinks) claim(c *reconcile.Claim) {
 	if !s.any.Load() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.sent.get(token); !ok {
-		s.sent.put(token, &sending{at, from, to})
+	if _, ok := s.sent.get(c.StormID); !ok && c.StormID != "" {
+		s.sent.put(c.StormID, &sending{at: c.Sent})
+	}
+	timeless := *c // a sink's clock may be read once a turn: no row is too early
+	timeless.Sent, timeless.Replied = time.Time{}, time.Time{}
+	for _, e := range s.running {
+		e.deliveries.claim(&timeless)
 	}
 }
 
-// sentAs returns how a message was sent, nil if it was not sent by this process.
-func (s *sinks) sentAs(token string) *sending {
+// sentAt returns when a message was sent, zero if it was not sent by this process; and whether that is asked for the first time.
+func (s *sinks) sentAt(token string) (at time.Time, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sent, _ := s.sent.get(token)
-	return sent
+	sent, ok := s.sent.get(token)
+	if !ok {
+		return at, false
+	}
+	first, sent.sampled = !sent.sampled, true
+	return sent.at, first
 }
 
 // closeAll stops what no script has stopped.
@@ -378,7 +387,9 @@ type deliveryResult struct {
 	Attempts   int     `js:"attempts"`
 	Deliveries int     `js:"deliveries"`
 	Code       int     `js:"code"` // of the last attempt's reply
-	Error      string  `js:"error"`
+
+	Recipients []recipientFate `js:"recipients"`
+	Error      string          `js:"error"`
 }
 
 // waitFor waits until a message was delivered to the sink.
@@ -397,10 +408,10 @@ func (m *sinkInstance) waitFor(e *embedded, call sobek.FunctionCall) sobek.Value
 		return func(call *operation) (any, error) {
 			ctx, cancel := context.WithTimeout(call.ctx, timeout)
 			defer cancel()
-			err := e.deliveries.wait(ctx, token)
-			sent := m.root.sinks.sentAs(token)
-			d := e.deliveries.of(token, sent)
-			res := &deliveryResult{OK: err == nil, Token: token, Attempts: d.attempts, Deliveries: d.deliveries, Code: int(d.code)}
+			fate, err := e.deliveries.wait(ctx, token)
+			res := &deliveryResult{
+				OK: err == nil, Token: token, Attempts: fate.attempts, Deliveries: fate.deliveries, Code: int(fate.code), Recipients: fate.recipients,
+			}
 			switch {
 			case errors.Is(err, errSinkStopped):
 				res.Error = "not delivered: " + err.Error()
@@ -412,10 +423,10 @@ func (m *sinkInstance) waitFor(e *embedded, call sobek.FunctionCall) sobek.Value
 			if err != nil {
 				return res, nil
 			}
-			res.At = float64(d.at.UnixMicro()) / 1000
-			if sent != nil {
-				res.Duration = metrics.D(max(d.at.Sub(sent.at), 0))
-				if e.deliveries.sample(token) {
+			res.At = float64(fate.at.UnixMicro()) / 1000
+			if sent, first := m.root.sinks.sentAt(token); !sent.IsZero() {
+				res.Duration = metrics.D(max(fate.at.Sub(sent), 0))
+				if first {
 					call.batch.add(m.metrics.delivery, ownTags{}, res.Duration)
 				}
 			}

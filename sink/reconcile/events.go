@@ -150,6 +150,9 @@ func (l *Ledger) attempt(a *event.Attempt) {
 		s.envid = a.Token
 	}
 	f := j.lookup(&s)
+	if l.adopt(a, f, &content, end) {
+		return
+	}
 	if f.unit < 0 {
 		l.cutRows = l.cutRows || cutIdentity(a.Cut)
 		l.unclaimed(a, &content, f.message)
@@ -189,6 +192,9 @@ func (l *Ledger) unitAttempt(a *event.Attempt, i int32, content *contents, end i
 	w := waiting{unit: i, message: a.Message, stage: a.Stage, handed: handed, rcpt: addressHash(a.Recipient)}
 	if a.Delivered || a.Stage == smtp.StageMessage && a.Code.Class() == 2 && a.ReplySent {
 		w.what, w.place = replyDelivery, l.deliver(a, i, content, handed)
+		if a.Delivered && j.options.Delivered != nil {
+			j.options.Delivered(j.texts.get(j.messages.at(u.message).token))
+		}
 		if a.Code.Class() == 2 {
 			l.await(a.Conn, w, a.ReplySent, a.Ambiguous)
 		}
@@ -307,6 +313,8 @@ func packReply(took time.Duration, code smtp.Code, sent bool) uint32 {
 	return packed
 }
 
+func (t *try) code() smtp.Code { return smtp.Code(t.reply >> codeShift & (1<<codeBits - 1)) } // #nosec G115 -- of codeBits
+
 // ended returns when the attempt's fate was known.
 func (t *try) ended() int64 {
 	return t.at + int64(time.Duration(t.reply>>tookAt)*time.Millisecond)
@@ -314,7 +322,7 @@ func (t *try) ended() int64 {
 
 // deferred reports whether a reply of 4yz, or what counts as one, was sent.
 func (t *try) deferred() bool {
-	code := t.reply >> codeShift & (1<<codeBits - 1)
+	code := t.code()
 	return t.reply&replySent != 0 && (code >= 400 && code < 500 || code == 552)
 }
 

@@ -23,6 +23,10 @@ type Options struct {
 	Stopped string
 	// Crossed names the thresholds of the script that were crossed; empty: none were.
 	Crossed string
+	// Adopt takes attempts of messages that nobody has claimed for claimed ones, for who waits for what others send: see Provisional. They make no findings.
+	Adopt bool
+	// Delivered, if not nil, is told the token of a unit with each delivery of it, before Row returns.
+	Delivered func(token []byte)
 }
 
 // Judge gives each claimed unit its fate. Call Claim for all claims first; then take the rows of each ledger, the listings of the
@@ -43,6 +47,7 @@ type Judge struct {
 	wrong      map[int32]string // unit -> to whom it was delivered instead
 	copied     map[int32]string // unit -> to which stranger a copy went
 	foreign    map[uint64]struct{}
+	adopted    map[int32]bool // messages that nobody has claimed
 
 	ledgers    []*Ledger
 	open       map[connKey]*connection
@@ -72,7 +77,7 @@ func New(o Options) *Judge {
 		o.FailOn = DefaultFailOn()
 	}
 	return &Judge{
-		options: o, wrong: map[int32]string{}, copied: map[int32]string{}, foreign: map[uint64]struct{}{}, open: map[connKey]*connection{},
+		options: o, wrong: map[int32]string{}, copied: map[int32]string{}, foreign: map[uint64]struct{}{}, adopted: map[int32]bool{}, open: map[connKey]*connection{},
 		runNumbers: map[string]uint32{}, runs: map[string]struct{}{}, found: map[Kind]*Finding{}, dsns: dsnView{units: map[int32]*notified{}},
 	}
 }

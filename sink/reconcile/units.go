@@ -17,7 +17,8 @@ type Unit struct {
 	Sent             time.Time   // when its claims say first that it was sent; zero: they don't say. Not in units.jsonl
 	Attempts         []time.Time // when each RCPT was read; with one recipient, also each MAIL that got no further
 	Deliveries       []Delivery
-	FirstRefusal     Refusal // with Code 0: none
+	FirstRefusal     Refusal   // with Code 0: none
+	LastCode         smtp.Code // of the reply that decided the last attempt; 0: none did
 	QueuedAtEnd      bool
 
 	findings []Kind
@@ -54,6 +55,7 @@ func (j *Judge) describe(u *unit, fate Fate, view *Unit) {
 	}
 	for k := u.firstTry; k >= 0; k = j.tries.at(k).next {
 		view.Attempts = append(view.Attempts, time.Unix(0, j.tries.at(k).at).UTC())
+		view.LastCode = j.tries.at(k).code()
 	}
 	for k := u.delivery; k >= 0; k = j.deliveries.at(k).next {
 		d := j.deliveries.at(k)

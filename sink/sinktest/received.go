@@ -3,13 +3,14 @@ package sinktest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
-	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -42,13 +43,18 @@ func Record(to *Received) Option {
 	return With(func(cfg *sink.Config) { cfg.Observer = to })
 }
 
-// Attempt implements sink.Observer.
-func (r *Received) Attempt(a *session.Attempt) {
+// Row implements sink.Observer.
+func (r *Received) Row(row *event.Row) {
+	if row.Kind != event.KindAttempt {
+		return
+	}
+	a := &row.Attempt
+	_, by, _ := strings.Cut(a.Cause, ":")
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempts = append(r.attempts, Attempt{
 		Sender: string(a.Sender), Recipient: string(a.Recipient), Token: string(a.Token), Size: a.Size,
-		Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Delivered: a.Delivered, By: a.By,
+		Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Delivered: a.Delivered, By: by,
 	})
 	if r.changed != nil {
 		close(r.changed)

@@ -15,8 +15,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
-	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
@@ -57,12 +57,14 @@ type received struct {
 	seen map[string][]time.Time // of the RCPT commands, by recipient
 }
 
-// Attempt implements sink.Observer.
-func (r *received) Attempt(a *session.Attempt) {
-	r.mu.Lock()
-	r.seen[string(a.Recipient)] = append(r.seen[string(a.Recipient)], a.Time)
-	r.mu.Unlock()
-	r.Received.Attempt(a)
+// Row implements sink.Observer.
+func (r *received) Row(row *event.Row) {
+	if a := &row.Attempt; row.Kind == event.KindAttempt {
+		r.mu.Lock()
+		r.seen[string(a.Recipient)] = append(r.seen[string(a.Recipient)], a.Time)
+		r.mu.Unlock()
+	}
+	r.Received.Row(row)
 }
 
 // Run puts an agent to the test. open makes it, with the options given, and does not prepare it.
