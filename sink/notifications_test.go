@@ -17,7 +17,7 @@ import (
 )
 
 // notification is one that says that r@recipient.test could not be delivered to.
-const notification = "To: a@sender.test\r\nSubject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n" +
+const notification = "To: a@sender.test\r\nMessage-ID: <n1@mx.test>\r\nSubject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n" +
 	"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.test\r\n\r\n" +
 	"Final-Recipient: rfc822; r@recipient.test\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n" +
 	"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <1@sender.test>\r\n--b--\r\n"
@@ -105,22 +105,7 @@ rules:
 		if d := stats.DSN; d == nil || d.Notifications != 2 || d.Recipients != 1 || d.Malformed != 1 || d.Failed != 0 {
 			t.Errorf("the counts are %+v", d)
 		}
-		server.rows()
-		claims := `{"token":"a@sender.test","recipient":"b@recipient.test"}` + "\n" + `{"token":"a@sender.test","recipient":"r@recipient.test"}` + "\n"
-		if err := os.WriteFile(filepath.Join(dir, bookfiles.ClaimsFile), []byte(claims), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, bookfiles.QueueFile), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		files, err := bookfiles.Find(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		result, err := files.Judge(nil, reconcile.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		result := judged(t, server, dir, "b@recipient.test", "r@recipient.test")
 		var found []string
 		for _, f := range result.Findings {
 			found = append(found, string(f.Kind))
@@ -128,6 +113,60 @@ rules:
 		want := []reconcile.Kind{reconcile.KindDSNMalformed, reconcile.KindForeignOther} // of the other sender
 		if result.Verdict.Exit != reconcile.ExitSound || fmt.Sprint(found) != fmt.Sprint(want) || result.Foreign != 1 {
 			t.Errorf("the verdict is %v, found are %v (foreign %d), want %v", result.Verdict, found, result.Foreign, want)
+		}
+	})
+}
+
+// judged ends the sink and judges its books: a@sender.test has sent a message to each recipient, and its queue is empty.
+func judged(t *testing.T, server *booked, dir string, recipients ...string) *reconcile.Result {
+	t.Helper()
+	server.rows()
+	var claims string
+	for _, r := range recipients {
+		claims += fmt.Sprintf(`{"token":"a@sender.test","recipient":%q}`, r) + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, bookfiles.ClaimsFile), []byte(claims), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, bookfiles.QueueFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := bookfiles.Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := files.Judge(nil, reconcile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// TestNotificationSentAgain: a sender that lost the reply to its notification sends that again, and is not blamed for it.
+func TestNotificationSentAgain(t *testing.T) {
+	const plan = `
+rules:
+  - {name: refuse, stage: rcpt, match: {recipient: r@recipient.test}, reply: 550}
+  - {name: cut, stage: message, match: {sender: <>, attempt: 1}, close: rst, delivery: keep}`
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server, dir := capturing(t, kind, plan, nil)
+		c := greeted(t, server.Server)
+		c.command("MAIL FROM:<a@sender.test>", "250 ")
+		c.command("RCPT TO:<r@recipient.test>", "550 ")
+		c.command("RSET", "250 ")
+		c.command("MAIL FROM:<>", "250 ")
+		c.command("RCPT TO:<a@sender.test>", "250 ")
+		c.command("DATA", "354 ")
+		c.send(notification + ".\r\n")
+		c.expectReset()
+		again := greeted(t, server.Server)
+		if reply := again.mail("", "a@sender.test", notification); !strings.HasPrefix(reply, "250 ") {
+			t.Error(reply)
+		}
+		again.quit()
+		result := judged(t, server, dir, "r@recipient.test")
+		if d := server.Stats().DSN; d.Notifications != 2 || result.Verdict.Exit != reconcile.ExitSound || len(result.Findings) > 0 {
+			t.Errorf("captured %+v; the verdict is %v, found are %+v", d, result.Verdict, result.Findings)
 		}
 	})
 }

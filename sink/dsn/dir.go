@@ -178,7 +178,7 @@ func (d *Dir) read(m *Message) (rows []event.Notification, told, malformed uint6
 	for i := range rows {
 		n := &rows[i]
 		n.Sender, n.Time = m.To, m.Time.UTC()
-		for _, value := range [...]*string{&n.Token, &n.Sender, &n.StormID, &n.MessageID, &n.Recipient, &n.Original, &n.Malformed} {
+		for _, value := range [...]*string{&n.ID, &n.Token, &n.Sender, &n.StormID, &n.MessageID, &n.Recipient, &n.Original, &n.Malformed} {
 			if len(*value) > maxValue {
 				*value, n.Malformed = strings.ToValidUTF8((*value)[:maxValue], ""), "a value is longer than 998 octets"
 			}

@@ -65,6 +65,7 @@ func TestKeep(t *testing.T) {
 		t.Fatalf("%d rows, want 4: %+v", len(all), all)
 	}
 	want := event.Notification{
+		ID:    "<20260131102030.9F1A@mx.example>",
 		Token: "order+2B17", Sender: "s+run-1@envelope.example", StormID: "run-1", MessageID: "<1@src.example>",
 		Recipient: "r1@a.example", Original: "r1+x@a.example", Action: "failed", Status: "5.1.1", Time: time.Date(2026, 1, 31, 10, 20, 31, 500, time.UTC),
 	}

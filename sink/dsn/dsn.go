@@ -39,6 +39,7 @@ func Parse(r io.Reader) ([]event.Notification, error) {
 	if to, err := mail.ParseAddress(m.Header.Get("To")); err == nil {
 		base.Sender = to.Address
 	}
+	base.ID = m.Header.Get("Message-Id")
 	base.Time, _ = m.Header.Date() // the zero time when there is none
 	var out []event.Notification
 	for parts := multipart.NewReader(m.Body, params["boundary"]); ; {

@@ -16,6 +16,7 @@ func crlf(text string) string { return strings.ReplaceAll(text, "\n", "\r\n") }
 const postfix = `Date: Sat, 31 Jan 2026 10:20:30 +0000 (UTC)
 From: MAILER-DAEMON@mx.example (Mail Delivery System)
 Subject: Undelivered Mail Returned to Sender
+Message-Id: <20260131102030.9F1A@mx.example>
 To: s+run-1@src.example
 MIME-Version: 1.0
 Content-Type: multipart/report; report-type=delivery-status;
@@ -71,7 +72,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := event.Notification{Token: "order+2B17", Sender: "s+run-1@src.example", StormID: "run-1", MessageID: "<1@src.example>"}
+	base := event.Notification{ID: "<20260131102030.9F1A@mx.example>", Token: "order+2B17", Sender: "s+run-1@src.example", StormID: "run-1", MessageID: "<1@src.example>"}
 	want := []event.Notification{base, base, base, base}
 	want[0].Recipient, want[0].Original, want[0].Action, want[0].Status = "r1@a.example", "r1+x@a.example", "failed", "5.1.1"
 	want[1].Recipient, want[1].Action, want[1].Status = "r2@a.example", "failed", "4.4.7"

@@ -12,6 +12,7 @@ import (
 // Notification is what a sender was told of a recipient by a delivery status notification (RFC 3464): one line of dsn.jsonl, or one
 // recipient of an .eml. What it does not say is empty; Recipient and Action are, too, only where Malformed says so.
 type Notification struct {
+	ID        string    `json:"notification_id,omitempty"` // Message-ID of the notification itself: one that comes again has the same
 	Token     string    `json:"token,omitempty"`
 	Sender    string    `json:"sender,omitempty"`
 	StormID   string    `json:"storm_id,omitempty"`

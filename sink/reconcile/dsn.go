@@ -3,8 +3,11 @@ package reconcile
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
@@ -12,7 +15,7 @@ import (
 // Notification is what a sender was told of a recipient.
 type Notification = event.Notification
 
-const dsnKeys = "keys: recipient action, optional: token sender storm_id message_id original_recipient status time malformed, others are ignored"
+const dsnKeys = "keys: recipient action, optional: token sender storm_id message_id original_recipient status time malformed notification_id, others are ignored"
 
 // dsnView is what is known of the notifications.
 type dsnView struct {
@@ -25,8 +28,9 @@ type dsnView struct {
 // notified is what a unit's sender was told of it.
 type notified struct {
 	failed    int
-	first     int64 // the time of the first notification of failure; 0: not known
-	permanent bool  // a status of 5.x.x other than x.4.7, delivery time expired (RFC 3463 section 3.5)
+	ids       []uint64 // hashes of the notifications' own identities
+	first     int64    // the time of the first notification of failure; 0: not known
+	permanent bool     // a status of 5.x.x other than x.4.7, delivery time expired (RFC 3463 section 3.5)
 }
 
 // KnowNotifications says that all notifications that the sender gave are passed on, even if there are none.
@@ -50,6 +54,13 @@ func (j *Judge) Notify(n *Notification) error {
 	if d == nil {
 		d = &notified{}
 		j.dsns.units[i] = d
+	}
+	if n.ID != "" {
+		id := xxhash.Sum64String(n.ID)
+		if slices.Contains(d.ids, id) { // the same one again: whoever sent it did not get the reply
+			return nil
+		}
+		d.ids = append(d.ids, id)
 	}
 	d.failed++
 	if !n.Time.IsZero() && (d.first == 0 || n.Time.UnixNano() < d.first) {
@@ -185,6 +196,9 @@ func ReadNotifications(r io.Reader, name string, f func(*Notification) error) er
 
 func (in *input) notification(n *Notification) (err error) {
 	if err := in.names(&n.Token, &n.Sender, &n.StormID, &n.MessageID); err != nil {
+		return err
+	}
+	if n.ID, err = in.text("notification_id", false); err != nil {
 		return err
 	}
 	if n.Malformed, err = in.text("malformed", false); err != nil {

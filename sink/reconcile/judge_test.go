@@ -120,6 +120,16 @@ func TestFates(t *testing.T) {
 		{"not forged: the 250 may not have been read", with(one().attempt(1, 1, tok, rcpt, 250).close(1, may), func(b *books) { b.dsns = []Notification{failed("5.1.1")} }), "1 delivered, exit 0"},
 		{"told 550 although it was kept, and notified", with(one().attempt(1, 1, tok, rcpt, 550, kept).close(1, yes), func(b *books) { b.dsns = []Notification{failed("5.1.1")} }), "1 delivered, exit 0"},
 		{"notified twice", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), func(b *books) { b.dsns = []Notification{failed("5.1.1"), failed("5.1.1")} }), "1 refused, fault dsn-repeated 1, exit 1"},
+		{"one notification, sent again after a reply that was lost", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), func(b *books) {
+			n := failed("5.1.1")
+			n.ID = "<n1@mx.example>"
+			b.dsns = []Notification{n, n, n}
+		}), "1 refused, exit 0"},
+		{"two notifications", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), func(b *books) {
+			n, other := failed("5.1.1"), failed("5.1.1")
+			n.ID, other.ID = "<n1@mx.example>", "<n2@mx.example>"
+			b.dsns = []Notification{n, other, n}
+		}), "1 refused, fault dsn-repeated 1, exit 1"},
 		{"a notification of delay", with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), func(b *books) { b.dsns = []Notification{{Token: tok, Recipient: rcpt, Action: "delayed"}} }), "1 delivered, exit 0"},
 		{"notified before the refusal", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt, during(200, 201)).close(1, yes), func(b *books) { b.dsns = []Notification{failed("5.1.1")} }), "1 refused, warning dsn-early 1, exit 0"},
 		{"notified, and named by its recipient alone", with(one().attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes), func(b *books) { b.dsns = []Notification{{Recipient: rcpt, Action: "failed"}} }), "1 expired, exit 0"},
