@@ -73,6 +73,7 @@ type legView struct {
 	Problems      []string
 	Warnings      []string
 	Notes         []string
+	Errors        []ErrorCount
 	Reconciled    bool
 	Unreconciled  string // why not
 }

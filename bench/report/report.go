@@ -160,7 +160,7 @@ func reconcileCheck(r *result.Record, rec *result.Reconciliation) Check {
 	switch {
 	case rec == nil:
 		return Check{name, None, notReconciled(r)}
-	case rec.Injected == 0 && rec.Observed == 0 && !r.Load.Interrupted:
+	case rec.Injected == 0 && !r.Load.Interrupted:
 		return Check{name, Fail, "the sink saw no client: does the script connect to __ENV.SMTP_HOST and __ENV.SMTP_PORT?"}
 	case rec.Balanced && rec.InFlight == 0:
 		return Check{name, Pass, fmt.Sprintf("%s = %s replies, every code at every stage", count(rec.Injected), count(rec.Observed))}

@@ -34,6 +34,7 @@ type Leg struct {
 	Reconciliation *result.Reconciliation `json:"reconciliation,omitempty"`
 	Fits           []Fit                  `json:"fits,omitempty"`
 	Failed         Failures               `json:"failed"`
+	Errors         []ErrorCount           `json:"errors,omitempty"`
 	Warnings       []string               `json:"warnings,omitempty"`
 	Notes          []string               `json:"notes,omitempty"`
 
@@ -141,6 +142,7 @@ func newLeg(r *result.Record, i int) Leg {
 		leg.Fits = append(leg.Fits, out)
 	}
 	leg.Failed.Failed, leg.Failed.Messages = failures(r.Client)
+	leg.Errors = errorsOf(r.Client)
 	leg.Checks = checks(r, leg.Reconciliation, leg.fits, leg.Warnings)
 	return leg
 }

@@ -30,6 +30,11 @@ func Text(w io.Writer, r Report) error {
 		b.WriteByte('\n')
 		latencyTable(&b, s, i+1)
 	}
+	for i := range s.Legs {
+		if table := errorTable(&s.Legs[i]); table != "" {
+			b.WriteString("\n" + table)
+		}
+	}
 	for _, leg := range s.Legs {
 		for _, warning := range leg.Warnings {
 			b.WriteString("\n" + text.Wrap("warning: "+leg.Label+": "+warning, text.Columns, "  "))

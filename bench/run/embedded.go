@@ -20,14 +20,16 @@ type embedded struct {
 	usage   time.Duration // CPU time of this process when it started
 }
 
-// startSink listens on an address; port 0 means a free one. Without a ledger, an empty name, nothing is kept of what it sees.
-func startSink(w weather, address, ledger string) (*embedded, error) {
+// startSink listens on an address; port 0 means a free one. Without a ledger, an empty name, nothing is kept of what it sees; with a
+// directory for them, it keeps the notifications (DSNs) that it gets there.
+func startSink(w weather, address, ledger, notifications string) (*embedded, error) {
 	server, err := sink.New(sink.Config{
 		Listeners: []sink.Listener{{Name: "smtp", Address: address}},
 		Plan:      w.plan,
 		PlanHash:  w.source.SHA256,
 		Hostname:  "sink.bench.test",
 		Ledger:    sink.LedgerConfig{Path: ledger, Durability: event.Batch},
+		DSN:       sink.DSNConfig{Dir: notifications},
 	})
 	if err != nil {
 		return nil, &InputError{err}

@@ -24,7 +24,7 @@ import (
 // watchdogArgument makes the test binary a watchdog.
 const watchdogArgument = "__watchdog"
 
-// TestMain lets the test binary stand in for k6: called with FAKE_K6 set, it sends messages and writes a record as the output
+// TestMain lets the test binary stand in for k6: called as k6 is, it sends messages and writes a record as the output
 // extension would. What it gets wrong on purpose is the value of FAKE_K6.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == watchdogArgument {
@@ -33,13 +33,16 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if how := os.Getenv("FAKE_K6"); how != "" {
-		os.Exit(fakeK6(how, os.Args[1:]))
+	if len(os.Args) == 3 && os.Args[1] == fetchArgument {
+		os.Exit(printFrom(os.Args[2]))
+	}
+	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "version") {
+		os.Exit(fakeK6(os.Getenv("FAKE_K6"), os.Args[1:]))
 	}
 	goleak.VerifyTestMain(m, leaveNothing)
 }
 
-// fakeMessages is how many messages the fake sends, whatever the rate.
+// fakeMessages is how many messages the fake sends, whatever the rate, unless --env FAKE_MESSAGES says otherwise.
 const fakeMessages = 40
 
 func fakeK6(how string, args []string) int {
@@ -65,8 +68,11 @@ func fakeK6(how string, args []string) int {
 	started := time.Now()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
-	c := &fakeClient{observed: map[result.Reply]uint64{}}
-	if claims := os.Getenv(claimsVariable); claims != "" {
+	c := &fakeClient{observed: map[result.Reply]uint64{}, messages: fakeMessages}
+	if n, err := strconv.ParseUint(env["FAKE_MESSAGES"], 10, 64); err == nil {
+		c.messages = n
+	}
+	if claims := os.Getenv(claimsVariable); claims != "" && how != "unclaimed" {
 		var err error
 		if c.claims, err = os.Create(claims); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -166,17 +172,23 @@ func fakeDashboard() error {
 
 // fakeClient sends one message after the other over one connection and counts what it reads.
 type fakeClient struct {
-	text     *textproto.Conn
-	observed map[result.Reply]uint64
-	claims   *os.File // nil: nobody keeps what was sent
-	accepted uint64
-	waiting  result.Histogram
+	text        *textproto.Conn
+	observed    map[result.Reply]uint64
+	unconnected uint64   // messages for which there was no connection
+	claims      *os.File // nil: nobody keeps what was sent
+	messages    uint64
+	accepted    uint64
+	waiting     result.Histogram
 }
 
 func (c *fakeClient) run(address, run string) error {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
-	if err != nil {
-		return err
+	if err != nil { // as the real one does, it goes on, and nothing is sent
+		c.unconnected = c.messages
+		for i := range c.messages {
+			c.claim(sender(i, run), i, "unknown", time.Now())
+		}
+		return nil
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -185,19 +197,31 @@ func (c *fakeClient) run(address, run string) error {
 	c.text = textproto.NewConn(conn)
 	c.read("connect")
 	c.say("ehlo", "EHLO fake.test")
-	for i := range fakeMessages {
+	for i := range c.messages {
 		c.send(i, run)
 	}
 	c.say("quit", "QUIT")
 	return nil
 }
 
-func (c *fakeClient) send(i int, run string) {
-	began := time.Now()
-	sender := fmt.Sprintf("s-%d", i) // always the same, and so are its draws
-	if run != "" {
-		sender = fmt.Sprintf("s+%s-%d", run, i)
+// sender returns the local part of a message's sender: without a run always the same, and so are its draws.
+func sender(i uint64, run string) string {
+	if run == "" {
+		return fmt.Sprintf("s-%d", i)
 	}
+	return fmt.Sprintf("s+%s-%d", run, i)
+}
+
+// claim writes that a message was sent.
+func (c *fakeClient) claim(sender string, i uint64, ack string, at time.Time) {
+	if c.claims == nil {
+		return
+	}
+	fmt.Fprintf(c.claims, `{"token":"%s@src.bench.test","recipient":"r%d@dst.bench.test","storm_id":"id-%s","ack":"%s","sent":"%s"}`+"\n", sender, i, sender, ack, at.UTC().Format(time.RFC3339Nano))
+}
+
+func (c *fakeClient) send(i uint64, run string) {
+	began, sender := time.Now(), sender(i, run)
 	code := c.say("mail", "MAIL FROM:<"+sender+"@src.bench.test>")
 	if code == 250 {
 		code = c.say("rcpt", fmt.Sprintf("RCPT TO:<r%d@dst.bench.test>", i))
@@ -215,9 +239,7 @@ func (c *fakeClient) send(i int, run string) {
 	} else {
 		c.say("rset", "RSET")
 	}
-	if c.claims != nil {
-		fmt.Fprintf(c.claims, `{"token":"%s@src.bench.test","recipient":"r%d@dst.bench.test","storm_id":"id-%s","ack":"%s","sent":"%s"}`+"\n", sender, i, sender, ack, began.UTC().Format(time.RFC3339Nano))
-	}
+	c.claim(sender, i, ack, began)
 	c.waiting.Record(float64(time.Since(began)) / float64(time.Millisecond))
 }
 
@@ -242,15 +264,18 @@ func (c *fakeClient) record(status int) *result.Record {
 	r := result.New("")
 	r.Client = &result.Client{Tool: "fake", Series: []result.Series{
 		{Metric: "smtp_msg_duration", Type: result.Trend, Unit: result.UnitMillis, Histogram: &c.waiting},
-		counter("smtp_messages", fakeMessages, nil),
+		counter("smtp_messages", c.messages, nil),
 		counter("smtp_recipients", c.accepted, result.Tags{"expected_response": "true"}),
-		counter("smtp_recipients", fakeMessages-c.accepted, result.Tags{"expected_response": "false"}),
+		counter("smtp_recipients", c.messages-c.accepted, result.Tags{"expected_response": "false"}),
 	}}
+	if c.unconnected > 0 {
+		r.Client.Series = append(r.Client.Series, counter("smtp_errors", c.unconnected, result.Tags{"phase": "connect", "error_code": "1212"}))
+	}
 	for reply, n := range c.observed {
 		r.Client.Series = append(r.Client.Series,
 			counter(result.MetricReplies, n, result.Tags{"phase": reply.Stage, "code": strconv.Itoa(reply.Code), "enhanced": reply.Enhanced}))
 	}
-	r.Load.IterationsComplete = fakeMessages
+	r.Load.IterationsComplete = c.messages
 	r.Load.Thresholds = []result.Threshold{{Metric: "smtp_msg_failed", Expression: "rate<0.01", OK: status != 99}}
 	return r
 }

@@ -117,7 +117,7 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 	if err != nil {
 		return nil, err
 	}
-	sink, err := startSink(w, "127.0.0.1:0", b.path(bookfiles.LedgerFile))
+	sink, err := startSink(w, "127.0.0.1:0", b.path(bookfiles.LedgerFile), "")
 	if err != nil {
 		return nil, err
 	}

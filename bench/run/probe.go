@@ -49,7 +49,7 @@ func (m *probeMeter) rate() float64 {
 
 // probe measures how many messages per second generator and sink manage on this machine with the calm script.
 func (r *runner) probe(ctx context.Context, script string) (float64, error) {
-	sink, err := startSink(calm(), "127.0.0.1:0", "")
+	sink, err := startSink(calm(), "127.0.0.1:0", "", "")
 	if err != nil {
 		return 0, err
 	}

@@ -24,6 +24,12 @@ import (
 func options(t *testing.T, how string) (Options, *bytes.Buffer) {
 	t.Helper()
 	t.Setenv("FAKE_K6", how)
+	return soundOptions(t)
+}
+
+// soundOptions are those of a run with a fake k6 that gets nothing wrong.
+func soundOptions(t *testing.T) (Options, *bytes.Buffer) {
+	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		calmScript: "// calm", stormScript: "// storm",
@@ -71,6 +77,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if outcome.Exit != 0 || outcome.Interrupted || len(outcome.Legs) != 2 {
 		t.Fatalf("outcome %+v, want two legs and no problem\n%s", outcome, console)
 	}
+	agree(t, o.Out, console.String(), outcome.Exit)
 	for i, script := range []string{calmScript, stormScript} {
 		if got := outcome.Legs[i].Record.Load.Script; got != script {
 			t.Errorf("leg %d ran %s, want %s", i, got, script)
@@ -123,6 +130,7 @@ func TestRunNamesADifferenceAndFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	agree(t, o.Out, console.String(), outcome.Exit)
 	if outcome.Exit != reconcile.ExitFaults || !strings.Contains(console.String(), "verdict  FAULTS in 80 units: 2 harness-mismatch") {
 		t.Errorf("exit status %d, want that of a fault in each leg:\n%s", outcome.Exit, console)
 	}
@@ -140,6 +148,7 @@ func TestRunTakesACrossedThresholdAsAResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	agree(t, o.Out, console.String(), outcome.Exit)
 	if outcome.Exit != reconcile.ExitThresholds || !strings.Contains(console.String(), "verdict  THRESHOLDS crossed (calm: smtp_msg_failed rate<0.01; bad") {
 		t.Errorf("exit status %d, want that of a crossed threshold:\n%s", outcome.Exit, console)
 	}
@@ -210,6 +219,7 @@ func TestStopLeavesAUsableResult(t *testing.T) {
 	if !outcome.Interrupted || outcome.Exit != reconcile.ExitUndetermined || len(outcome.Legs) != 1 || !outcome.Legs[0].Interrupted {
 		t.Errorf("outcome %+v, want one interrupted leg\n%s", outcome, console)
 	}
+	agree(t, o.Out, console.String(), outcome.Exit)
 	record, err := result.Read(filepath.Join(o.Out, "calm.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -122,7 +122,7 @@ func (r *runner) newPassage(plan, listen string) (p *passage, err error) {
 	if p.books, err = r.books(legMTA); err != nil {
 		return nil, err
 	}
-	p.sink, err = startSink(p.weather, listen, p.books.path(bookfiles.LedgerFile))
+	p.sink, err = startSink(p.weather, listen, p.books.path(bookfiles.LedgerFile), p.books.dir)
 	return p, err
 }
 

@@ -92,7 +92,7 @@ const (
 	dsnQueued     // its notification is in the queue
 	dsnUnclear    // a notification in the queue may be its
 	expands       // a recipient has aliases
-	dsnUnreadable // a notification that could not be read may be its
+	dsnUnreadable // a notification that could not be read, or that the sink refused, may be its
 )
 
 const none = -1

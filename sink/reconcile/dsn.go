@@ -23,6 +23,7 @@ type dsnView struct {
 	units    map[int32]*notified
 	byRcpt   index // recipient -> unit, or several; made when a notification names nothing else
 	indexed  bool
+	unheard  map[uint32]struct{} // shared senders of notifications that nobody could read
 }
 
 // notified is what a unit's sender was told of it.
@@ -79,15 +80,34 @@ func (j *Judge) unreadable(n *Notification) {
 	if n.Recipient != "" && n.Action != "" || n.Sender == "" {
 		return
 	}
-	if !j.sends([]byte(n.Sender)) {
-		return
+	j.unheard([]byte(n.Sender))
+}
+
+// unheard notes that a sender was given a notification of which nobody knows what it says: it could not be read, or the sink refused it. It
+// reports whether the address is the sender of a claim.
+func (j *Judge) unheard(address []byte) bool {
+	sender := appendID(nil, address)
+	e := j.senders.find(&j.texts, sender)
+	switch {
+	case e == nil:
+		return false
+	case e.value >= 0:
+		j.messages.at(e.value).flags |= dsnUnreadable
+		return true
 	}
-	sender := appendAddress(nil, []byte(n.Sender))
+	if _, seen := j.dsns.unheard[e.text]; seen {
+		return true
+	}
+	if j.dsns.unheard == nil {
+		j.dsns.unheard = map[uint32]struct{}{}
+	}
+	j.dsns.unheard[e.text] = struct{}{}
 	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
 		if m := j.messages.at(i); j.texts.is(m.sender, sender) {
 			m.flags |= dsnUnreadable
 		}
 	}
+	return true
 }
 
 // notifiedUnit finds the unit that a notification is about: by its identities, or by a recipient that one unit alone has.

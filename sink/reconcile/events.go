@@ -272,6 +272,9 @@ func (l *Ledger) unclaimed(a *event.Attempt, content *contents, m int32) {
 	j := l.judge
 	if len(a.Sender) == 0 && j.sends(a.Recipient) { // a notification on its way home
 		j.result.Returned++
+		if !a.Delivered && a.Code.Permanent() && a.ReplySent { // and the plan has it turned away for good
+			j.unheard(a.Recipient)
+		}
 		return
 	}
 	if m < 0 && len(a.Sender) == 0 && len(a.Token) == 0 && !a.Delivered {

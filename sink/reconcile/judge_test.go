@@ -86,6 +86,8 @@ func TestFates(t *testing.T) {
 		{"refused, and notified by what nobody can read", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), func(b *books) { b.dsns = []Notification{{Sender: tok, Malformed: "no report"}} }), "1 refused, warning dsn-malformed 1, exit 0"},
 		{"never seen, but its sender got what nobody can read", with(one().attempt(1, 1, tok, "other@a.example", 450).close(1, yes), func(b *books) { b.dsns = []Notification{{Sender: tok, Malformed: "no report"}} }), "1 undetermined, warning dsn-malformed 1, exit 3"},
 		{"never seen, and another sender got that", with(one().attempt(1, 1, tok, "other@a.example", 450).close(1, yes), func(b *books) { b.dsns = []Notification{{Sender: "x@src.example", Malformed: "no report"}} }), "1 lost, fault lost 1, warning dsn-malformed 1, exit 1"},
+		{"refused, and the plan refused the notification, too", one().attempt(1, 1, tok, rcpt, 550, atRcpt).attempt(1, 2, "", tok, 550, atRcpt).close(1, yes), "1 refused, exit 0"},
+		{"refused, and the notification was deferred, and never came again", one().attempt(1, 1, tok, rcpt, 550, atRcpt).attempt(1, 2, "", tok, 450, atRcpt).close(1, yes), "1 refused, fault dsn-missing 1, exit 1"},
 		{"refused, not notified", one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), "1 refused, fault dsn-missing 1, exit 1"},
 		{"refused, not notified, with NOTIFY=NEVER", newBooks().claim(tok, rcpt, notify("NEVER")).attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), "1 refused, exit 0"},
 		{"refused, not notified, with NOTIFY=DELAY", newBooks().claim(tok, rcpt, notify("DELAY")).attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), "1 refused, exit 0"},
