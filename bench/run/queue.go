@@ -20,6 +20,9 @@ const (
 	listTimeout = 10 * time.Second // for one; what takes longer is none
 )
 
+// listQueue passes on what a queue holds. Its error means that there is no listing, whatever was passed on.
+type listQueue func(ctx context.Context, f func(*reconcile.QueueEntry) error) error
+
 // listing is what a queue held.
 type listing struct {
 	begun   time.Time
@@ -40,7 +43,7 @@ func (l *listing) messages() (n uint64) {
 // lister lists a queue, one listing at a time and each on a goroutine of its own, since a listing may take long. Its methods are for one
 // goroutine.
 type lister struct {
-	text   func(ctx context.Context) ([]byte, error) // what the MTA prints
+	queue  listQueue
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan listing // of the one under way
@@ -50,12 +53,12 @@ type lister struct {
 	blind  error     // why the last of them was not
 }
 
-// newLister returns a lister; a nil text means that the queue can't be seen, and so does a nil lister.
-func newLister(ctx context.Context, text func(ctx context.Context) ([]byte, error)) *lister {
-	if text == nil {
+// newLister returns a lister; a nil queue means that it can't be seen, and so does a nil lister.
+func newLister(ctx context.Context, queue listQueue) *lister {
+	if queue == nil {
 		return nil
 	}
-	l := &lister{text: text, done: make(chan listing, 1)}
+	l := &lister{queue: queue, done: make(chan listing, 1)}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	return l
 }
@@ -70,13 +73,10 @@ func (l *lister) begin(now time.Time, pause time.Duration) {
 		ctx, cancel := context.WithTimeout(l.ctx, listTimeout)
 		defer cancel()
 		out := listing{begun: now}
-		var text []byte
-		if text, out.err = l.text(ctx); out.err == nil {
-			out.err = reconcile.ReadQueue(bytes.NewReader(text), "the queue's listing", func(q *reconcile.QueueEntry) error {
-				out.entries = append(out.entries, *q)
-				return nil
-			})
-		}
+		out.err = l.queue(ctx, func(q *reconcile.QueueEntry) error {
+			out.entries = append(out.entries, *q)
+			return nil
+		})
 		l.done <- out
 	}()
 }
@@ -112,10 +112,10 @@ func (l *lister) close() {
 	}
 }
 
-// queueCommand returns what the user's command prints; a status other than 0 is an error that has the first line of its complaint. The
+// queueCommand lists a queue by the user's command; a status other than 0 is an error that has the first line of its complaint. The
 // command and all that it starts end with the context.
-func queueCommand(command, tie string) func(ctx context.Context) ([]byte, error) {
-	return func(ctx context.Context) ([]byte, error) {
+func queueCommand(command, tie string) listQueue {
+	return func(ctx context.Context, f func(*reconcile.QueueEntry) error) error {
 		cmd := exec.Command("/bin/sh", "-c", command) // #nosec G204 -- the user's own command, which a shell is to run
 		var out, complaint bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &complaint
@@ -123,7 +123,7 @@ func queueCommand(command, tie string) func(ctx context.Context) ([]byte, error)
 		cmd.WaitDelay = time.Second // should something that it left behind hold its output
 		done, err := supervise.Start(cmd)
 		if err != nil {
-			return nil, fmt.Errorf("--queue-command: %w", err)
+			return fmt.Errorf("--queue-command: %w", err)
 		}
 		select {
 		case err = <-done:
@@ -138,10 +138,10 @@ func queueCommand(command, tie string) func(ctx context.Context) ([]byte, error)
 		if err != nil {
 			first, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
 			if first != "" {
-				return nil, fmt.Errorf("--queue-command: %w: %s", err, first)
+				return fmt.Errorf("--queue-command: %w: %s", err, first)
 			}
-			return nil, fmt.Errorf("--queue-command: %w", err)
+			return fmt.Errorf("--queue-command: %w", err)
 		}
-		return out.Bytes(), nil
+		return reconcile.ReadQueue(&out, "--queue-command", f)
 	}
 }

@@ -47,17 +47,6 @@ var mtaRetries = mta.Policy{MinimalBackoff: 3 * time.Second, MaximalBackoff: 4 *
 //go:embed mta.js
 var mtaScript []byte
 
-// lines prints what an agent's queue holds, as queue.jsonl does.
-func lines(agent mta.Agent) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) (text []byte, err error) {
-		err = agent.Queue(ctx, func(q *reconcile.QueueEntry) error {
-			text = q.Append(text)
-			return nil
-		})
-		return text, err
-	}
-}
-
 // postfix runs the leg through a private Postfix.
 func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 	p, err := r.newPassage(mtaPlan, "127.0.0.1:0")
@@ -76,7 +65,7 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.watcher = newWatcher(ctx, p.sink, lines(postfix))
+	p.watcher = newWatcher(ctx, p.sink, postfix.Queue)
 	p.watcher.depth, p.watcher.every = postfix.Depth, time.Second
 	p.about = result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
 	leg, err := r.through(ctx, p, postfix.Addr(), postfix.Version()+", "+p.weather.source.Name)
@@ -95,7 +84,7 @@ func (r *runner) target(ctx context.Context) (*Leg, error) {
 		return nil, err
 	}
 	defer p.sink.server.Close()
-	var queue func(context.Context) ([]byte, error)
+	var queue listQueue
 	if r.o.QueueCommand != "" {
 		queue = queueCommand(r.o.QueueCommand, r.scratch.Environ())
 	}

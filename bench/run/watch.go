@@ -21,8 +21,8 @@ type watcher struct {
 	final  []listing               // the last two of those that were begun when the load was over
 }
 
-// newWatcher returns a watcher; queue prints what the MTA holds, nil where nobody can tell.
-func newWatcher(ctx context.Context, sink *embedded, queue func(context.Context) ([]byte, error)) *watcher {
+// newWatcher returns a watcher; queue lists what the MTA holds, nil where nobody can tell.
+func newWatcher(ctx context.Context, sink *embedded, queue listQueue) *watcher {
 	return &watcher{sink: sink, list: newLister(ctx, queue), every: listEvery}
 }
 
