@@ -6,7 +6,7 @@
 // occurrence and returns the Decision of the first rule that matches, or the plain reply. An Outcome is a reply, a delay and Faults:
 // edits of what happens, never of a socket. A Limit says what is counted, and whom it is for; a Switch is what a tester asks for by an
 // address or a header. Every choice among outcomes is a hash of (seed, key, stage, purpose): never a shared generator and never a
-// clock, so that two clients meet the same weather whatever their concurrency (see Draw).
+// clock, so that two clients meet the same outcomes whatever their concurrency (see Draw).
 //
 // Plans come from a PlanSpec, which command-line flags (CompileFlags) and plan files (package plan) both produce.
 //

@@ -75,11 +75,6 @@ type ModeSpec struct {
 	Loose bool
 }
 
-// ModeTable returns the weighted codes that a mode with uniform weights draws from at a stage: see ModeSpec.Table.
-func ModeTable(m Mode, s smtp.Stage, strict bool) ([]WeightedCode, error) {
-	return ModeSpec{Mode: m, Loose: !strict}.Table(s)
-}
-
 // Table returns the weighted codes that the mode draws from at a stage: its whole table at message, elsewhere what the stage
 // table "rfc" allows of it. At a stage where accept keeps none of its codes it means the plain positive code, such as 220 or 354.
 // The error for an empty result names mode, stage and the modes that are valid there. For ModeRandom the weights are the

@@ -46,7 +46,7 @@ func TestModeTable(t *testing.T) {
 		{ModeNone, smtp.StageMail, false, "no mode (valid: accept bounce offline unavailable random)"},
 	} {
 		t.Run(fmt.Sprintf("%v at %v loose=%v", c.mode, c.stage, c.loose), func(t *testing.T) {
-			table, err := ModeTable(c.mode, c.stage, !c.loose)
+			table, err := ModeSpec{Mode: c.mode, Loose: c.loose}.Table(c.stage)
 			got := make([]string, len(table))
 			for i, row := range table {
 				got[i] = fmt.Sprint(row.Code)
@@ -65,7 +65,7 @@ func TestModeTable(t *testing.T) {
 // TestUnavailableEverywhere holds RFC 5321 section 4.3.2: 421 is allowed at every stage.
 func TestUnavailableEverywhere(t *testing.T) {
 	for s := range smtp.NumStages {
-		table, err := ModeTable(ModeUnavailable, smtp.Stage(s), true)
+		table, err := ModeSpec{Mode: ModeUnavailable}.Table(smtp.Stage(s))
 		if err != nil || len(table) != 1 || table[0].Code != 421 {
 			t.Errorf("mode unavailable at %v: %v, %v, want 421", smtp.Stage(s), table, err)
 		}

@@ -18,7 +18,7 @@ type Plan struct {
 	listeners         []Listener
 	rules             []*Rule  // of the plan, then of the phases
 	limits            []*Limit // of the plan, then of the phases
-	crowds            []*Limit // those of concurrency among them
+	concurrency       []*Limit // those of concurrency among them
 	own               int      // how many of the rules are the plan's
 	needs             Needs
 	stages            ruleIndex // of the plan's own rules
@@ -99,17 +99,8 @@ func (p *Plan) Concurrency() []*Limit {
 	if p == nil {
 		return nil
 	}
-	return p.crowds
+	return p.concurrency
 }
-
-// Limits returns the plan's own limits at the stage, in file order. The slice is the plan's and must not be changed.
-func (p *Plan) Limits(s smtp.Stage) []*Limit { return p.base.Limits(s) }
-
-// At returns the plan's own rules of one stage in file order, without those for commands out of order. The slice is the plan's and must not be changed.
-func (p *Plan) At(s smtp.Stage) []*Rule { return p.stages.inOrder[s].rules }
-
-// Decide returns the decision of the plan's own rules, as if no phase was in force; see View.Decide.
-func (p *Plan) Decide(o *Occurrence) Decision { return p.base.Decide(o) }
 
 // planCompiler holds what the checks of a plan share: which names are taken, and where.
 type planCompiler struct {
@@ -230,7 +221,7 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 		l.Index, l.Phase = len(c.plan.limits), phase
 		c.plan.limits = append(c.plan.limits, l)
 		if l.Kind == LimitConcurrency {
-			c.plan.crowds = append(c.plan.crowds, l)
+			c.plan.concurrency = append(c.plan.concurrency, l)
 		}
 		c.plan.needs = c.plan.needs.or(l.Needs())
 		limits = append(limits, l)

@@ -36,16 +36,6 @@ type Outcome struct {
 	Fault  string // Faults.Names
 }
 
-// Probabilities returns the probability of each outcome, from the weights. The number of replies planned for an outcome is its
-// probability times the rule's occurrences. The slice is the caller's.
-func (r *Rule) Probabilities() []float64 {
-	p := make([]float64, len(r.Outcomes))
-	for i := range r.Outcomes {
-		p[i] = r.Outcomes[i].Probability
-	}
-	return p
-}
-
 // UsualReply returns the reply of an outcome, or what stands for it where the session chooses the words: the stage's plain reply, or the
 // refusal of a command out of order. It is shared and must not be changed.
 func (r *Rule) UsualReply(outcome int) *smtp.Reply {

@@ -64,21 +64,21 @@ func (r *recipients) outcome(i int, n uint64) int {
 	return r.plan.Decide(&r.o).Outcome
 }
 
-const weather = "250:90,450:7,550:3"
+const configured = "250:90,450:7,550:3"
 
-var weatherOdds = []float64{0.9, 0.07, 0.03}
+var configuredOdds = []float64{0.9, 0.07, 0.03}
 
 // TestDrawsFitTheirWeights: over 200 seeds the p-values of goodness of fit are uniform, by a Kolmogorov-Smirnov test.
 func TestDrawsFitTheirWeights(t *testing.T) {
 	const seeds, draws = 200, 5000
 	var ps []float64
 	for seed := range uint64(seeds) {
-		r := newRecipients(t, seed, smtp.StageRcpt, weather)
+		r := newRecipients(t, seed, smtp.StageRcpt, configured)
 		counts := make([]float64, 3)
 		for i := range draws {
 			counts[r.outcome(i, 1)]++
 		}
-		ps = append(ps, goodness(counts, weatherOdds))
+		ps = append(ps, goodness(counts, configuredOdds))
 	}
 	t.Logf("p-values of seeds 0 to %d: %.3f", seeds-1, ps)
 	if d, critical := uniformDistance(ps), ksCritical(seeds); d > critical {
@@ -113,13 +113,13 @@ func TestDrawsAreTellable(t *testing.T) {
 	for _, c := range []struct {
 		reply  string
 		reject bool
-	}{{"250:89,450:8,550:3", true}, {weather, false}} {
+	}{{"250:89,450:8,550:3", true}, {configured, false}} {
 		r := newRecipients(t, 42, smtp.StageRcpt, c.reply)
 		counts := make([]float64, 3)
 		for i := range 100_000 {
 			counts[r.outcome(i, 1)]++
 		}
-		if p := goodness(counts, weatherOdds); (p < alpha) != c.reject {
+		if p := goodness(counts, configuredOdds); (p < alpha) != c.reject {
 			t.Errorf("%s gave %v: p = %.3g against 90/7/3, want rejection: %v", c.reply, counts, p, c.reject)
 		}
 	}
@@ -129,9 +129,9 @@ func TestDrawsAreTellable(t *testing.T) {
 func TestDrawsAreIndependent(t *testing.T) {
 	const draws = 50_000
 	for seed := range uint64(5) {
-		rcpt := newRecipients(t, seed, smtp.StageRcpt, weather)
-		message := newRecipients(t, seed, smtp.StageMessage, weather)
-		neighbour := newRecipients(t, seed+1, smtp.StageRcpt, weather)
+		rcpt := newRecipients(t, seed, smtp.StageRcpt, configured)
+		message := newRecipients(t, seed, smtp.StageMessage, configured)
+		neighbour := newRecipients(t, seed+1, smtp.StageRcpt, configured)
 		for _, c := range []struct {
 			name string
 			pair func(i int) (a, b int)
@@ -172,12 +172,12 @@ func TestCodeAndDelayAreIndependent(t *testing.T) {
 
 // TestManyNoops: stages outside a transaction have an ordinal in their key, so that one connection meets the weights too.
 func TestManyNoops(t *testing.T) {
-	p := mustCompile(t, Flags{Seed: 5, Replies: []string{"noop=" + weather}})
+	p := mustCompile(t, Flags{Seed: 5, Replies: []string{"noop=" + configured}})
 	counts := make([]float64, 3)
 	for i := range uint64(20_000) {
 		counts[p.Decide(&Occurrence{Stage: smtp.StageNoop, ConnN: 1, Nth: i + 1}).Outcome]++
 	}
-	if got := goodness(counts, weatherOdds); got < alpha {
+	if got := goodness(counts, configuredOdds); got < alpha {
 		t.Errorf("p = %.3g of %v against 90/7/3", got, counts)
 	}
 }

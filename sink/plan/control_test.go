@@ -12,7 +12,7 @@ func TestNamesSteerNoTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := Explain(&out, file); err != nil {
+	if err := Explain(&out, file, Serving{}); err != nil {
 		t.Fatal(err)
 	}
 	text := out.String()

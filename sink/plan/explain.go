@@ -21,8 +21,8 @@ var recipientCounts = [...]int{1, 5, 50}
 // Explain writes a plan in words: its listeners and limits; for the time outside of phases and for each phase the rules of each
 // stage, the resulting probabilities per reply code, and the compounded chance that a message with 1, 5 or 50 recipients is
 // accepted, deferred or bounced at its first attempt; what breaks replay; and what looks like a mistake. Errors are those of w.
-func Explain(w io.Writer, f *File) error {
-	e := explainer{plan: f.Plan}
+func Explain(w io.Writer, f *File, serving Serving) error {
+	e := explainer{plan: f.Plan, serving: serving}
 	e.head(f)
 	for _, phase := range f.Plan.Phases() {
 		e.period(phaseWords(phase), phase)
@@ -53,8 +53,9 @@ func fold(all string) string {
 }
 
 type explainer struct {
-	plan *fault.Plan
-	text bytes.Buffer
+	plan    *fault.Plan
+	serving Serving
+	text    bytes.Buffer
 }
 
 // printf adds text; what a plan's author wrote into a name does not steer the terminal of who reads it.
@@ -133,7 +134,7 @@ func (e *explainer) period(title string, phase *fault.Phase) {
 	if len(limits) == 0 && len(rules) == 0 {
 		e.printf("  every stage gives its plain reply\n")
 	}
-	for _, t := range allTraffic(e.plan, phase) {
+	for _, t := range allTraffic(e.plan, e.serving, phase) {
 		e.fates(t)
 	}
 }

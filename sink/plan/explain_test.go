@@ -55,7 +55,7 @@ func explained(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	if err := plan.Explain(&b, f); err != nil {
+	if err := plan.Explain(&b, f, plan.Serving{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -157,7 +157,7 @@ func TestExplainReportsTheWritersError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plan.Explain(brokenWriter{}, f); !errors.Is(err, errBroken) {
+	if err := plan.Explain(brokenWriter{}, f, plan.Serving{}); !errors.Is(err, errBroken) {
 		t.Errorf("error is %v, want the writer's", err)
 	}
 }

@@ -25,8 +25,8 @@ func TestExplainingManyRulesIsLinear(t *testing.T) {
 	work := func(n int) float64 {
 		f := manyRules(t, n)
 		return testing.AllocsPerRun(1, func() {
-			NewOutlook(f)
-			if err := Explain(new(bytes.Buffer), f); err != nil {
+			NewExplanation(f, Serving{})
+			if err := Explain(new(bytes.Buffer), f, Serving{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -36,7 +36,7 @@ func TestExplainingManyRulesIsLinear(t *testing.T) {
 		t.Errorf("%d rules take %v allocations, %d take %v: more than in proportion", n, small, 4*n, large)
 	}
 	f := manyRules(t, 20_000) // minutes, were each asked for each
-	all := allTraffic(f.Plan, nil)
+	all := allTraffic(f.Plan, Serving{}, nil)
 	if len(all) != 20_001 {
 		t.Fatalf("%d kinds of mail, want 20001", len(all))
 	}

@@ -238,7 +238,7 @@ func FuzzParse(f *testing.F) {
 		start := time.Unix(0, 0)
 		for s := range smtp.NumStages {
 			o := &fault.Occurrence{Stage: smtp.Stage(s), Recipient: []byte("r@example.org"), AcceptedRecipients: [][]byte{[]byte("r@example.org")}}
-			file.Plan.Decide(o)
+			file.Plan.View(time.Time{}, time.Time{}).Decide(o)
 			for at := range 3 {
 				v := file.Plan.View(start.Add(time.Duration(at)*time.Second), start)
 				v.Decide(o)
@@ -247,7 +247,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		if err := plan.Explain(io.Discard, file); err != nil {
+		if err := plan.Explain(io.Discard, file, plan.Serving{}); err != nil {
 			t.Error(err)
 		}
 	})

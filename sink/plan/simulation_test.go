@@ -88,7 +88,7 @@ rules:
 			for _, p := range f.Plan.Phases() {
 				first = p
 			}
-			if got := allTraffic(f.Plan, first)[0].of(c.recipients).accepted; math.Abs(got-c.accepted) > 1e-9 {
+			if got := allTraffic(f.Plan, Serving{}, first)[0].of(c.recipients).accepted; math.Abs(got-c.accepted) > 1e-9 {
 				t.Errorf("%v of the messages with %d recipients are said to be accepted, want %v", got, c.recipients, c.accepted)
 			}
 			simulatePlan(t, f.Plan)
@@ -100,7 +100,7 @@ rules:
 func simulatePlan(t *testing.T, p *fault.Plan) {
 	t.Helper()
 	for _, phase := range append([]*fault.Phase{nil}, p.Phases()...) {
-		for _, mail := range allTraffic(p, phase) {
+		for _, mail := range allTraffic(p, Serving{}, phase) {
 			for _, n := range recipientCounts {
 				simulate(t, mail, n)
 			}
@@ -176,7 +176,7 @@ func (s *simulation) send(t *testing.T, i, recipients int) effect {
 	}
 	sender := vary(x.Sender, len(m.Senders) == 0, fmt.Sprint("s", i))
 	s.output, s.closed = s.output[:0], false
-	s.session = session.New(&s.cfg, &s.env, session.ConnInfo{ID: uint64(i), Listener: x.Listener, Client: netip.AddrPortFrom(client, 1025)}, s.now)
+	s.session = session.New(&s.cfg, &s.env, session.ConnInfo{ID: uint64(i), N: 1, Listener: x.Listener, Client: netip.AddrPortFrom(client, 1025)}, s.now)
 	s.obey()
 	defer func() { s.session.Closed(s.now, errors.New("done")); s.obey() }()
 	hello := map[bool]string{true: "LHLO ", false: "EHLO "}[s.cfg.LMTP]

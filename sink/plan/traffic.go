@@ -83,14 +83,17 @@ func (t *traffic) rcptRoom() (tokens, places int) {
 	return tokens, places
 }
 
+// Serving says how listeners serve that a plan does not declare.
+type Serving struct{ LMTP, ImplicitTLS bool }
+
 // service is a way in which a plan's listeners serve.
 type service struct {
-	lmtp, implicitTLS bool
-	listener          string // one that no condition names
+	Serving
+	listener string // one that no condition names
 }
 
 // servicesOf returns the ways in which the plan's listeners serve mail that no condition names.
-func servicesOf(p *fault.Plan) (all []service) {
+func servicesOf(p *fault.Plan, undeclared Serving) (all []service) {
 	named := map[string]bool{}
 	for _, r := range p.Rules() {
 		for _, name := range r.Match.Listeners {
@@ -99,13 +102,13 @@ func servicesOf(p *fault.Plan) (all []service) {
 	}
 	for i := range p.Listeners() {
 		l := &p.Listeners()[i]
-		known := slices.ContainsFunc(all, func(s service) bool { return s.lmtp == l.LMTP && s.implicitTLS == l.ImplicitTLS })
+		known := slices.ContainsFunc(all, func(s service) bool { return s.LMTP == l.LMTP && s.ImplicitTLS == l.ImplicitTLS })
 		if !known && !named[l.Name] {
-			all = append(all, service{l.LMTP, l.ImplicitTLS, l.Name})
+			all = append(all, service{Serving{l.LMTP, l.ImplicitTLS}, l.Name})
 		}
 	}
 	if len(all) == 0 {
-		all = []service{{}}
+		all = []service{{Serving: undeclared}}
 	}
 	return all
 }
@@ -134,7 +137,7 @@ func unnamedClient(p *fault.Plan) netip.Addr {
 
 // allTraffic returns the kinds of mail that are told apart in a phase, or outside of phases; in a phase with a ramp each at its beginning
 // and at its end.
-func allTraffic(p *fault.Plan, phase *fault.Phase) (all []*traffic) {
+func allTraffic(p *fault.Plan, undeclared Serving, phase *fault.Phase) (all []*traffic) {
 	rules := p.OwnRules()
 	views := []traffic{{view: p.View(zeroTime, zeroTime)}}
 	if phase != nil {
@@ -144,12 +147,12 @@ func allTraffic(p *fault.Plan, phase *fault.Phase) (all []*traffic) {
 			views = []traffic{{view: phase.Reaching(ramp.From), when: "beginning"}, {view: phase.Reaching(ramp.To), when: "end"}}
 		}
 	}
-	services := servicesOf(p)
+	services := servicesOf(p, undeclared)
 	example := exampleOf(p)
 	for _, match := range classes(rules, &example) {
 		for _, s := range services {
-			t := traffic{match: match, example: example, lmtp: s.lmtp, implicitTLS: s.implicitTLS, apart: s.lmtp || len(services) > 1}
-			t.example.Listener, t.example.TLS = s.listener, s.implicitTLS
+			t := traffic{match: match, example: example, lmtp: s.LMTP, implicitTLS: s.ImplicitTLS, apart: s.LMTP || s.ImplicitTLS || len(services) > 1}
+			t.example.Listener, t.example.TLS = s.listener, s.ImplicitTLS
 			match.Example(&t.example)
 			if len(match.Listeners) > 0 {
 				t.serveAs(p, match.Listeners[0])

@@ -141,8 +141,8 @@ func (s *Session) exchange(response []byte) {
 	s.deliver(smtp.StageAuth)
 }
 
-// settleAuth goes on with an exchange after a 3yz, and ends it after anything else.
-func (s *Session) settleAuth(r *smtp.Reply) {
+// afterAuth goes on with an exchange after a 3yz, and ends it after anything else.
+func (s *Session) afterAuth(r *smtp.Reply) {
 	if r.Code.Class() == 3 {
 		s.state = stateAuth
 		return

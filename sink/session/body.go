@@ -34,12 +34,12 @@ func (s *Session) noRecipients() *smtp.Reply {
 	return &replyNoValidRecipients // RFC 5321 section 3.3
 }
 
-// settleData opens the body: any 3yz does, since clients go by the first digit (RFC 5321 section 4.2.1).
-func (s *Session) settleData(r *smtp.Reply) {
+// afterData opens the body: any 3yz does, since clients go by the first digit (RFC 5321 section 4.2.1).
+func (s *Session) afterData(r *smtp.Reply) {
 	switch {
 	case r.Code.Class() == 3 && s.work.opensBody:
 		if s.tx == nil {
-			s.openVessel()
+			s.openWithoutMail()
 		}
 		s.tx.misplaced = s.work.misplaced
 		s.tx.scanner.Reset()
@@ -51,10 +51,10 @@ func (s *Session) settleData(r *smtp.Reply) {
 	}
 }
 
-// openVessel opens what a body goes into that a plan's 3yz to a DATA without MAIL makes the client send. It leaves no row.
-func (s *Session) openVessel() {
+// openWithoutMail opens what a body goes into that a plan's 3yz to a DATA without MAIL makes the client send. It leaves no row.
+func (s *Session) openWithoutMail() {
 	s.tx = transactionPool.Get().(*transaction)
-	s.tx.started, s.tx.vessel = s.work.now, true
+	s.tx.started, s.tx.withoutMail = s.work.now, true
 }
 
 // feedData takes octets of the body of DATA.
@@ -125,8 +125,8 @@ func (s *Session) tooBig(octets int64) bool {
 	return limit > 0 && octets > limit
 }
 
-// settleMessage writes the final rows that the reply decides.
-func (s *Session) settleMessage(r *smtp.Reply) {
+// afterMessage writes the final rows that the reply decides.
+func (s *Session) afterMessage(r *smtp.Reply) {
 	tx := s.tx
 	defer func() { s.work.amends = false }()
 	if s.state == stateReplies {
@@ -230,8 +230,8 @@ func (s *Session) endChunk() {
 	}
 }
 
-// settleChunk dooms the transaction when the chunk failed.
-func (s *Session) settleChunk(r *smtp.Reply) {
+// afterChunk dooms the transaction when the chunk failed.
+func (s *Session) afterChunk(r *smtp.Reply) {
 	if tx := s.tx; tx != nil && r.Code.Class() != 2 {
 		if !tx.doomed {
 			s.noteRefusal(smtp.StageBdat, r)

@@ -92,7 +92,7 @@ func (s *Session) cutChunk() {
 func (s *Session) readOn() {
 	b := &s.tx.fault
 	if b.For == 0 {
-		s.blame(verdictOf(&b.decision))
+		s.endedBy(verdictOf(&b.decision))
 		s.close(CloseFIN, ClosedByFault)
 		return
 	}

@@ -74,7 +74,7 @@ const captureStart = 8 << 10
 // beginCapture starts to keep the message whose body begins, if it is to be captured.
 func (s *Session) beginCapture() {
 	tx := s.tx
-	if s.cfg.Capture == CaptureNull && len(tx.sender()) > 0 || tx.vessel || s.env.Captures == nil || tx.captured != nil {
+	if s.cfg.Capture == CaptureNull && len(tx.sender()) > 0 || tx.withoutMail || s.env.Captures == nil || tx.captured != nil {
 		return
 	}
 	tx.captured = new(capturing)

@@ -114,8 +114,8 @@ func verdictOf(d *fault.Decision) (v Verdict) {
 	return v
 }
 
-// settle makes the state follow from the reply that was sent, whoever decided it.
-func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
+// after makes the state follow from the reply that was sent, whoever decided it.
+func (s *Session) after(stage smtp.Stage, r *smtp.Reply) {
 	positive := r.Code.Class() == 2
 	switch stage {
 	case smtp.StageConnect:
@@ -133,29 +133,29 @@ func (s *Session) settle(stage smtp.Stage, r *smtp.Reply) {
 			s.helo = append(s.helo[:0], s.work.helo...)
 		}
 	case smtp.StageStartTLS:
-		s.settleStartTLS(r)
+		s.afterStartTLS(r)
 	case smtp.StageAuth:
-		s.settleAuth(r)
+		s.afterAuth(r)
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
-		s.settleMail(stage, r)
+		s.afterMail(stage, r)
 	case smtp.StageRcpt:
-		s.settleRcpt(r)
+		s.afterRcpt(r)
 	case smtp.StageData:
-		s.settleData(r)
+		s.afterData(r)
 	case smtp.StageBdat:
-		s.settleChunk(r)
+		s.afterChunk(r)
 	case smtp.StageMessage:
-		s.settleMessage(r)
+		s.afterMessage(r)
 	case smtp.StageRset:
 		if positive {
 			s.endTransaction(EndAbandoned, stage)
 		}
 	}
-	s.settleClose(stage, r)
+	s.closeAfter(stage, r)
 }
 
-// settleClose ends the connection after the reply, when the reply, the stage or a fault has it so.
-func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
+// closeAfter ends the connection after the reply, when the reply, the stage or a fault has it so.
+func (s *Session) closeAfter(stage smtp.Stage, r *smtp.Reply) {
 	kind := fault.CloseNone
 	if f := s.work.faults; f != nil {
 		kind = f.Close.Mode
@@ -169,7 +169,7 @@ func (s *Session) settleClose(stage smtp.Stage, r *smtp.Reply) {
 		if s.tx != nil {
 			s.noteRefusal(stage, r)
 		}
-		s.blame(s.verdict())
+		s.endedBy(s.verdict())
 		if r == &replyNotSMTP {
 			reason = ClosedByForeign
 		}

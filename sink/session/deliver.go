@@ -24,7 +24,7 @@ func (s *Session) decided(stage smtp.Stage) {
 	w.stage, w.faults, w.withheld, w.committed, w.decided = stage, nil, false, false, w.now
 	if c := w.decision.Chosen; c != nil && c.Faulty {
 		w.faults = &c.Faults
-		s.misspeak(stage)
+		s.replaceCode(stage)
 		if c.Body == (fault.BodyFault{}) && !s.hasRow(stage) { // one in a body may never strike
 			s.lasting().by = s.verdict()
 		}
@@ -107,7 +107,7 @@ func (s *Session) replied() {
 	if final(w.stage, w.decision.Reply) {
 		s.given(w.stage)
 	}
-	s.settle(w.stage, w.decision.Reply)
+	s.after(w.stage, w.decision.Reply)
 }
 
 func (s *Session) noteReply(stage smtp.Stage, r *smtp.Reply) {
@@ -119,7 +119,7 @@ func (s *Session) noteReply(stage smtp.Stage, r *smtp.Reply) {
 func (s *Session) withhold(f *fault.Faults) {
 	s.work.withheld = true
 	if f.Silence {
-		s.blame(s.verdict())
+		s.endedBy(s.verdict())
 		s.hold(false)
 		return
 	}
@@ -128,7 +128,7 @@ func (s *Session) withhold(f *fault.Faults) {
 
 // closeByFault ends the connection as planned.
 func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
-	s.blame(by)
+	s.endedBy(by)
 	switch kind {
 	case fault.CloseRST:
 		s.close(CloseRST, ClosedByFault)
@@ -139,8 +139,8 @@ func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
 	}
 }
 
-// blame notes who ends the connection.
-func (s *Session) blame(by Verdict) { s.work.by, s.work.blamed = by, true }
+// endedBy notes who ends the connection.
+func (s *Session) endedBy(by Verdict) { s.work.by, s.work.ending = by, true }
 
 // hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. half closes the sending
 // side. What comes is thrown away: were nothing read, nobody would learn that the client has gone.

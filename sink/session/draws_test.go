@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
@@ -56,7 +57,7 @@ func TestDraws(t *testing.T) {
 				got = got[max(0, len(got)-3):]
 				o := fault.Occurrence{Stage: tt.stage, Client: client, Helo: []byte("c.example"), Nth: 1}
 				tt.facts(round, &o)
-				d := s.Plan.Decide(&o)
+				d := s.Plan.View(time.Time{}, time.Time{}).Decide(&o)
 				if want := fmt.Sprint(d.Rule.Outcomes[d.Outcome].Code); got != want {
 					t.Errorf("round %d: got %s, want %s", round, got, want)
 				}

@@ -12,9 +12,9 @@ import (
 // 512), and more than those take who are generous.
 const overLong = 16 << 10
 
-// misspeak replaces the code of a reply by one that has no meaning at the stage, if a fault has it so. The state then follows from
+// replaceCode replaces the code of a reply by one that has no meaning at the stage, if a fault has it so. The state then follows from
 // the code that is sent.
-func (s *Session) misspeak(stage smtp.Stage) {
+func (s *Session) replaceCode(stage smtp.Stage) {
 	w := s.work
 	if w.faults.Malformed != fault.MalformedWrongCode {
 		return

@@ -104,14 +104,14 @@ func (s *Session) countRecipient() {
 // occupy counts the connection, which is open, towards the limits of concurrency that it did not have to pass: those of phases that
 // may come, and those of a plan that came after it.
 func (s *Session) occupy() {
-	crowds := s.view.Plan().Concurrency()
-	if len(crowds) == 0 || s.env.Limits == nil {
+	limits := s.view.Plan().Concurrency()
+	if len(limits) == 0 || s.env.Limits == nil {
 		return
 	}
 	o := fault.Occurrence{
 		Stage: smtp.StageConnect, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), TLS: s.cfg.TLS == TLSImplicit,
 	}
-	for _, l := range crowds {
+	for _, l := range limits {
 		if !s.counts(l) && l.Applies(&o) {
 			s.env.Limits.Occupy(l, s.client.Addr())
 			x := s.lasting()

@@ -16,7 +16,7 @@ func (s *Session) newAttempt() *Attempt {
 	if s.tx == nil && s.receipt.told() != event.ToldYes { // a row of no message: those before it are over
 		s.except()
 	}
-	s.settleFormer()
+	s.resolveFormer()
 	a := &s.work.attempt
 	*a = Attempt{} // a literal with values would be made elsewhere first, and copied
 	a.Conn, a.Listener, a.Client = s.id, s.listener, s.client
@@ -144,7 +144,7 @@ func (s *Session) cut() bool { return s.extra != nil && s.extra.reply != nil && 
 // recordMessage writes the row of a message whose body has come to its end.
 func (s *Session) recordMessage() {
 	tx := s.tx
-	if s.env.Recorder == nil || tx.vessel {
+	if s.env.Recorder == nil || tx.withoutMail {
 		return
 	}
 	s.beforeBody()
@@ -175,7 +175,7 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 		s.recordRcpt(ending, unsent, false)
 		unsent = nil
 	}
-	if tx.attempts == 0 && !tx.vessel {
+	if tx.attempts == 0 && !tx.withoutMail {
 		s.recordTransaction(ending, stage, unsent)
 	}
 	for ; tx.next < len(tx.recipients); tx.next++ {
@@ -206,7 +206,7 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	if s.env.Recorder == nil {
 		return
 	}
-	s.settleFormer()
+	s.resolveFormer()
 	tx := s.tx
 	t := &s.work.transaction
 	*t = Transaction{

@@ -142,7 +142,7 @@ type work struct {
 	bodyOpened bool          // a 3yz that this input has brought about opened the body
 	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
 	by         Verdict       // who ends the connection, when a fault does
-	blamed     bool          // by or withheld was set
+	ending     bool          // by or withheld was set
 	described  bool          // occurrence was set
 	wrong      smtp.Reply    // a reply made for this occurrence
 	ask        fault.Switch  // what this RCPT's recipient asks for
@@ -350,7 +350,7 @@ func (s *Session) lost(err error) {
 	case s.state == stateHeld:
 		reason = ClosedByFault
 	case s.wait == waitReading:
-		s.blame(verdictOf(&s.tx.fault.decision))
+		s.endedBy(verdictOf(&s.tx.fault.decision))
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)
@@ -403,8 +403,8 @@ func (s *Session) leave() {
 		if w.described {
 			w.described, w.occurrence = false, fault.Occurrence{}
 		}
-		if w.blamed {
-			w.blamed, w.by, w.withheld = false, Verdict{}, false
+		if w.ending {
+			w.ending, w.by, w.withheld = false, Verdict{}, false
 		}
 		s.env.Scratch.putWork(w)
 	}

@@ -155,7 +155,7 @@ func (c *client) wait() {
 	}
 }
 
-// simulationFlags are the weather: they close connections, delay and refuse at random, but never open a body out of sequence.
+// simulationFlags close connections, delay and refuse at random, but never open a body out of sequence.
 var simulationFlags = []string{
 	"",
 	"--reply rcpt=250:70,450:20,421:2,551:8 --delay rcpt=uniform(0s,3s) --reply message=250:80,451:19,421:1 --delay message=uniform(0s,1s)",
@@ -164,7 +164,7 @@ var simulationFlags = []string{
 	"--max-size 40 --bare-lf accept --mode random --at rcpt,message,mail --reply noop=250:9,421:1 --delay unknown=exponential(1s)",
 }
 
-// TestSimulation lets random clients meet random weather: every command gets exactly one reply (the end of an LMTP message one per
+// TestSimulation lets random clients meet random faults: every command gets exactly one reply (the end of an LMTP message one per
 // recipient), the state follows from the reply, each RCPT command leaves one row, and every connection ends.
 func TestSimulation(t *testing.T) {
 	for range 10 { // each of which is 100 dialogues, unless -rapid.checks says otherwise

@@ -24,8 +24,8 @@ func (s *Session) startTLS(args []byte) {
 	}
 }
 
-// settleStartTLS begins the handshake. Without TLS, a forced 220 leaves a client that nobody answers.
-func (s *Session) settleStartTLS(r *smtp.Reply) {
+// afterStartTLS begins the handshake. Without TLS, a forced 220 leaves a client that nobody answers.
+func (s *Session) afterStartTLS(r *smtp.Reply) {
 	switch {
 	case r.Code.Class() != 2: // RFC 3207 section 4 has 220, but clients go by the first digit
 	case s.offersTLS():
@@ -75,7 +75,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	if err != nil {
 		s.lasting().err = err
 		if f := s.extra.tlsFault; f != fault.TLSNone {
-			s.blame(Verdict{Fault: (&fault.Faults{TLS: f}).Names()})
+			s.endedBy(Verdict{Fault: (&fault.Faults{TLS: f}).Names()})
 		}
 		s.close(CloseFIN, ClosedByTLS)
 		s.leave()

@@ -22,7 +22,7 @@ type Receipt struct {
 	More bool
 }
 
-// receipt is what is known of the last final replies: the replies that settle a message for one of its recipients or for all.
+// receipt is what is known of the last final replies: the replies that after a message for one of its recipients or for all.
 type receipt uint8
 
 const (
@@ -185,7 +185,7 @@ func final(stage smtp.Stage, r *smtp.Reply) bool {
 
 // beforeFinal writes what must stand before the rows of a final reply.
 func (s *Session) beforeFinal() {
-	s.settleFormer()
+	s.resolveFormer()
 	if s.receipt < receiptFollowed {
 		return
 	}
@@ -211,8 +211,8 @@ func (s *Session) given(stage smtp.Stage) {
 
 func (w *work) late() bool { return w.now-w.decided >= lateReply }
 
-// settleFormer says what is known of the last message's replies before a row of another message says that they were told.
-func (s *Session) settleFormer() {
+// resolveFormer says what is known of the last message's replies before a row of another message says that they were told.
+func (s *Session) resolveFormer() {
 	if s.doubts&doubtFormer == 0 {
 		return
 	}
@@ -226,7 +226,7 @@ func (s *Session) settleFormer() {
 // beforeBody says what is known of the replies to recipients of this message before its message row says that they were told: a chunk
 // may have come with them.
 func (s *Session) beforeBody() {
-	s.settleFormer()
+	s.resolveFormer()
 	if s.receipt.told() != event.ToldYes {
 		s.except()
 	}

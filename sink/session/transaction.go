@@ -13,17 +13,17 @@ import (
 // transaction is one mail transaction, from a MAIL that may be refused to its end (RFC 5321 section 3.3).
 type transaction struct {
 	// What every RCPT needs comes first, in a line of the processor's cache.
-	arena      []byte      // all addresses, one after the other
-	recipients []recipient // the accepted ones, in RCPT order
-	attempts   int         // RCPT commands
-	body       smtp.Body   // what MAIL said
-	smtputf8   bool        // what MAIL said
-	chunked    bool        // BDAT was used
-	vessel     bool        // no MAIL opened it: see openVessel
-	misplaced  *smtp.Reply // why the DATA was out of order whose body a plan has let in; nil: it wasn't
-	whole      bool        // its message row was given
-	doomed     bool        // a chunk failed: only RSET helps
-	stalled    bool        // a commit took too long: no other is tried
+	arena       []byte      // all addresses, one after the other
+	recipients  []recipient // the accepted ones, in RCPT order
+	attempts    int         // RCPT commands
+	body        smtp.Body   // what MAIL said
+	smtputf8    bool        // what MAIL said
+	chunked     bool        // BDAT was used
+	withoutMail bool        // no MAIL opened it: see openWithoutMail
+	misplaced   *smtp.Reply // why the DATA was out of order whose body a plan has let in; nil: it wasn't
+	whole       bool        // its message row was given
+	doomed      bool        // a chunk failed: only RSET helps
+	stalled     bool        // a commit took too long: no other is tried
 
 	started  time.Duration // since the session's start: when MAIL was read
 	mailN    uint64        // the sender's n-th MAIL; 0 when nobody needs it
@@ -189,7 +189,7 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 func (s *Session) openTransaction() *transaction {
 	w := s.work
 	s.readView()
-	s.settleFormer()
+	s.resolveFormer()
 	if s.messages++; s.receipt != receiptNone {
 		s.doubts |= doubtFormer
 	}
@@ -217,8 +217,8 @@ func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
 	s.deliver(stage)
 }
 
-// settleMail keeps the transaction or drops it.
-func (s *Session) settleMail(stage smtp.Stage, r *smtp.Reply) {
+// afterMail keeps the transaction or drops it.
+func (s *Session) afterMail(stage smtp.Stage, r *smtp.Reply) {
 	if !s.work.opened || r.Code.Class() == 2 {
 		return
 	}
@@ -271,8 +271,8 @@ func (s *Session) needsRecipients() bool {
 	return s.env.Attempts != nil && s.view.Needs().Recipients
 }
 
-// settleRcpt accepts the recipient, or writes its final row.
-func (s *Session) settleRcpt(r *smtp.Reply) {
+// afterRcpt accepts the recipient, or writes its final row.
+func (s *Session) afterRcpt(r *smtp.Reply) {
 	w := s.work
 	if !w.candidate {
 		s.recordRcpt(EndReply, r, true)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func newCheckCommand(stdout io.Writer) *cobra.Command {
-	asJSON := false
+	asJSON, serving := false, plan.Serving{}
 	cmd := &cobra.Command{
 		Use:   "check PLAN",
 		Short: "explain a plan in words, or say what is wrong with it",
@@ -36,8 +37,11 @@ accepted, deferred or bounced, each rule that breaks replay, and what looks like
 			if err != nil {
 				return &usageError{err}
 			}
-			return render(stdout, asJSON, plan.NewOutlook(file), func(w io.Writer) error {
-				if err := plan.Explain(w, file); err != nil {
+			if serving != (plan.Serving{}) && len(file.Plan.Listeners()) > 0 {
+				return &usageError{errors.New("check: --lmtp and --tls-implicit are for plans without listeners of their own, which this one has")}
+			}
+			return render(stdout, asJSON, plan.NewExplanation(file, serving), func(w io.Writer) error {
+				if err := plan.Explain(w, file, serving); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(w, "\nwhat is remembered takes %d octets each: --state-memory (%s) has room for\n%d of them, and the oldest go first\n",
@@ -50,6 +54,8 @@ accepted, deferred or bounced, each rule that breaks replay, and what looks like
 		cmd.ValidArgs = append(cmd.ValidArgs, p.Name+"\t"+p.Summary)
 	}
 	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the plan is good, whatever the warnings say"}, cli.Exit{Status: exitUsage, Meaning: "the plan is bad, or missing"})
+	cmd.Flags().BoolVar(&serving.LMTP, "lmtp", false, "the chances by LMTP, for a plan that declares no listeners")
+	cmd.Flags().BoolVar(&serving.ImplicitTLS, "tls-implicit", false, "the chances within implicit TLS, for a plan that declares no listeners")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the probabilities and chances as JSON (shares from 0 to 1)")
 	return cmd
 }

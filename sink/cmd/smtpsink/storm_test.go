@@ -288,6 +288,15 @@ func TestCheck(t *testing.T) {
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "plan thirty") || !strings.Contains(stdout, "30% 450") {
 		t.Errorf("check: exit status %d, %q, stderr %q; want the plan in words", status, stdout, stderr)
 	}
+	writePlan(t, plan, "rules: [{stage: message, outcomes: [{weight: 70}, {weight: 20, reply: 451}, {weight: 10, reply: 550}]}]\n")
+	stdout, stderr, status = invoke(t, "check", "--lmtp", plan)
+	if words := strings.Join(strings.Fields(stdout), " "); status != 0 || stderr != "" || !strings.Contains(words, "5 16.81% 42.24% 40.95%") {
+		t.Errorf("check --lmtp: exit status %d, %q, stderr %q; want a reply for each of 5 recipients to count", status, stdout, stderr)
+	}
+	writePlan(t, plan, "listeners: [{name: a, address: \"127.0.0.1:0\"}]\n")
+	if _, stderr, status := invoke(t, "check", "--lmtp", plan); status != exitUsage || !strings.Contains(oneLine(t, stderr), "--lmtp") {
+		t.Errorf("check --lmtp of a plan with listeners: exit status %d, stderr %q; want %d", status, stderr, exitUsage)
+	}
 	writePlan(t, plan, "rules: [{name: t, stage: dinner}]\n")
 	for _, args := range [][]string{{"check", plan}, {"check"}, {"check", plan, plan}, {"check", plan + ".missing"}} {
 		if stdout, stderr, status := invoke(t, args...); status != exitUsage || stdout != "" {

@@ -5,8 +5,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// Outlook is what Explain says of a plan in figures, for programs.
-type Outlook struct {
+// Explanation is what Explain says of a plan in figures, for programs.
+type Explanation struct {
 	Plan     string   `json:"plan"`
 	File     string   `json:"file"`
 	SHA256   string   `json:"sha256"`
@@ -22,11 +22,11 @@ type Period struct {
 	Phase    string  `json:"phase,omitempty"` // empty: outside of phases
 	Duration float64 `json:"duration_s,omitempty"`
 	Times    int     `json:"times,omitempty"` // how often the phase happens
-	Mail     []Fates `json:"mail"`            // by the conditions that rules have
+	Mail     []Mail  `json:"mail"`            // by the conditions that rules have
 }
 
-// Fates is what one kind of mail meets at its first attempt; see Explain for what the chances leave out.
-type Fates struct {
+// Mail is what one kind of mail meets at its first attempt; see Explain for what the chances leave out.
+type Mail struct {
 	Mail    string                        `json:"mail"`              // in words
 	At      string                        `json:"at,omitempty"`      // in a phase with a ramp: beginning or end
 	Replies map[string]map[string]float64 `json:"replies,omitempty"` // by stage and code, "no reply" among them: the share; stages without any give their plain reply
@@ -41,33 +41,33 @@ type Chance struct {
 	Bounced    float64 `json:"bounced"` // for at least one
 }
 
-// NewOutlook computes what Explain writes.
-func NewOutlook(f *File) *Outlook {
-	e := explainer{plan: f.Plan}
-	o := &Outlook{
+// NewExplanation computes what Explain writes.
+func NewExplanation(f *File, serving Serving) *Explanation {
+	e := explainer{plan: f.Plan, serving: serving}
+	o := &Explanation{
 		Plan: f.Plan.Name(), File: f.Name, SHA256: f.SHA256, Seed: f.Plan.Seed(),
 		Replay: append([]string{}, e.replay()...), Warnings: append([]string{}, e.warnings()...), Keeps: append([]string{}, keeps(f.Plan)...),
 	}
 	for _, phase := range f.Plan.Phases() {
-		o.Periods = append(o.Periods, Period{Phase: phase.Name, Duration: phase.Duration.Seconds(), Times: phase.Times, Mail: fates(f.Plan, phase)})
+		o.Periods = append(o.Periods, Period{Phase: phase.Name, Duration: phase.Duration.Seconds(), Times: phase.Times, Mail: e.mail(phase)})
 	}
-	o.Periods = append(o.Periods, Period{Mail: fates(f.Plan, nil)})
+	o.Periods = append(o.Periods, Period{Mail: e.mail(nil)})
 	return o
 }
 
-func fates(p *fault.Plan, phase *fault.Phase) (all []Fates) {
-	for _, t := range allTraffic(p, phase) {
-		f := Fates{Mail: t.mail(), At: t.when, Replies: map[string]map[string]float64{}}
+func (e *explainer) mail(phase *fault.Phase) (all []Mail) {
+	for _, t := range allTraffic(e.plan, e.serving, phase) {
+		m := Mail{Mail: t.mail(), At: t.when, Replies: map[string]map[string]float64{}}
 		for s := range smtp.Stage(smtp.NumStages) {
 			if odds := t.odds(s); odds != nil {
-				f.Replies[s.String()] = odds
+				m.Replies[s.String()] = odds
 			}
 		}
 		for _, n := range recipientCounts {
 			c := t.of(n)
-			f.Chances = append(f.Chances, Chance{Recipients: n, Accepted: c.accepted, Deferred: c.deferred, Bounced: c.bounced})
+			m.Chances = append(m.Chances, Chance{Recipients: n, Accepted: c.accepted, Deferred: c.deferred, Bounced: c.bounced})
 		}
-		all = append(all, f)
+		all = append(all, m)
 	}
 	return all
 }

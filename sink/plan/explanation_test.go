@@ -11,7 +11,7 @@ import (
 )
 
 // The figures for programs are those of the text, and the chances of a message add up.
-func TestOutlookOfShippedPlans(t *testing.T) {
+func TestExplanationOfShippedPlans(t *testing.T) {
 	files, err := filepath.Glob("../../scripts/plans/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
@@ -21,12 +21,12 @@ func TestOutlookOfShippedPlans(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := NewOutlook(f)
+		o := NewExplanation(f, Serving{})
 		if _, err := json.Marshal(o); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 		var text bytes.Buffer
-		if err := Explain(&text, f); err != nil {
+		if err := Explain(&text, f, Serving{}); err != nil {
 			t.Fatal(err)
 		}
 		if want := len(f.Plan.Phases()) + 1; len(o.Periods) != want {
@@ -58,13 +58,13 @@ func TestOutlookOfShippedPlans(t *testing.T) {
 }
 
 // A greylist defers each first attempt: the chances say so.
-func TestOutlookOfAGreylist(t *testing.T) {
+func TestExplanationOfAGreylist(t *testing.T) {
 	f, err := Parse("grey.yaml", []byte("version: 1\nlimits: [{name: grey, kind: greylist, delay: 1m, window: 1h, except: {sender: \"<>\"}}]\n"+
 		"rules: [{name: bad, stage: rcpt, match: {sender: \"<>\"}, outcomes: [{weight: 9}, {weight: 1, reply: 550}]}]"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	mail := NewOutlook(f).Periods[0].Mail
+	mail := NewExplanation(f, Serving{}).Periods[0].Mail
 	if len(mail) != 2 || mail[0].Chances[0].Deferred != 1 || mail[0].Replies["rcpt"]["451"] != 1 || mail[1].Chances[0].Accepted != 0.9 {
 		t.Errorf("%+v, want mail deferred, but for DSNs", mail)
 	}
