@@ -34,6 +34,8 @@ export interface SinkData {
 
 /** A plan as smtpsink's flags of the same names write it. */
 export interface SinkFlags {
+  /** A built-in plan by its name, such as "bounce-storm": `smtpsink plans` lists them. Only `seed` goes with it. @default none */
+  plan?: string;
   /** @default 0 */
   seed?: number;
   /** @default none */
@@ -124,7 +126,7 @@ export interface AttachedSink {
 }
 
 export const Sink: {
-  /** Starts a sink. The plan is YAML text, an object of the same form (with `version: 1`), or flags; none accepts everything. */
+  /** Starts a sink. The plan is YAML text, the name of a built-in one, an object of YAML's form (with `version: 1`), or flags; none accepts everything. */
   start(plan?: string | SinkFlags | ({ version: 1 } & Record<string, unknown>) | null, options?: SinkOptions): Promise<SinkData>;
   /** Finds a sink again. It throws where no such sink runs: in another k6 process, or after stop. */
   attach(data: { id: string }): AttachedSink;

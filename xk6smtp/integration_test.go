@@ -386,11 +386,10 @@ func testScript(t *testing.T, binary, name string) {
 		t.Fatal(err)
 	}
 	record := filepath.Join(t.TempDir(), "run.json")
-	got, _ := runScript(t, binary, record, "--env", "SMTP_HOST="+host, "--env", "SMTP_PORT="+port, "--env", "RATE=50", "--env", "DURATION=2s",
+	got, _ := runScript(t, binary, record, "--env", "SMTP_HOST="+host, "--env", "SMTP_PORT="+port, "--vus", "10", "--iterations", "200",
 		filepath.Join("..", "scripts", name+".js"))
-	// k6 may start one iteration more than rate times duration, and on a busy machine drops some, or starts fewer.
-	n, dropped := got.Client.Sum("smtp_messages", nil), got.Load.IterationsDropped
-	if n == 0 || n+float64(dropped) > 101 || n != float64(got.Load.IterationsComplete) {
-		t.Errorf("%v messages in %d iterations, %d dropped, expected at most 50 a second for 2 s", n, got.Load.IterationsComplete, dropped)
+	// By number instead of the script's own rate and duration: how many a busy machine starts within these nobody knows.
+	if n := got.Client.Sum("smtp_messages", nil); n != 200 || got.Load.IterationsComplete != 200 {
+		t.Errorf("%v messages in %d iterations, expected 200", n, got.Load.IterationsComplete)
 	}
 }

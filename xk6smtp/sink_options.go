@@ -2,6 +2,7 @@ package xk6smtp
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/grafana/sobek"
 	"go.k6.io/k6/v2/js/common"
 
+	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
@@ -87,8 +89,8 @@ func parseSink(rt *sobek.Runtime, planValue, value sobek.Value) (*sink.Config, e
 	return cfg, nil
 }
 
-// parsePlan reads a plan: YAML text, an object of the same form, or an object of what command-line flags say; nothing means that the
-// sink accepts everything.
+// parsePlan reads a plan: YAML text, the name of a built-in one, an object of the same form, or an object of what command-line flags say; nothing means
+// that the sink accepts everything.
 func parsePlan(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	if common.IsNullish(value) {
 		return nil
@@ -96,7 +98,14 @@ func parsePlan(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	text := ""
 	switch kind(value) {
 	case reflect.String:
-		text = value.String()
+		if text = value.String(); !strings.ContainsAny(text, ":\n") { // a plan has a version: at least
+			file, err := builtIn(text)
+			if err != nil {
+				return &optionError{owner: sinkOwner, problem: "plan " + err.Error()}
+			}
+			cfg.Plan, cfg.PlanHash = file.Plan, file.SHA256
+			return nil
+		}
 	case reflect.Map:
 		if value.ToObject(rt).Get("version") == nil {
 			return parseFlags(rt, value, cfg)
@@ -117,9 +126,25 @@ func parsePlan(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	return nil
 }
 
-// parseFlags reads a plan as smtpsink's command line has it: {seed, mode, at, weight, randomAccept, reply, delay}.
+// builtIn returns the built-in plan of a name.
+func builtIn(name string) (*plan.File, error) {
+	f, ok := scripts.Find(scripts.Plans(), name)
+	if !ok {
+		return nil, fmt.Errorf("%q is not built in (valid: %s)", name, scripts.Names(scripts.Plans()))
+	}
+	return plan.Parse(f.Base()+" (built in)", f.Text())
+}
+
+// parseFlags reads a plan as smtpsink's command line has it: {seed, mode, at, weight, randomAccept, reply, delay}, or {seed, plan}.
 func parseFlags(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	var flags fault.Flags
+	var file *plan.File
+	for _, key := range value.ToObject(rt).Keys() {
+		if value.ToObject(rt).Get("plan") != nil && key != "plan" && key != "seed" {
+			return &optionError{sinkOwner, key, "can't be combined with plan, which says what is injected"}
+		}
+	}
+	seedGiven := false
 	list := func(into *[]string) parser {
 		return func(v option) (err error) {
 			*into, err = v.strings()
@@ -129,7 +154,16 @@ func parseFlags(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	err := parseOptions(rt, sinkOwner, value, map[string]parser{
 		"seed": func(v option) error {
 			n, err := v.integer(0, 1<<53)
-			flags.Seed = uint64(n) // #nosec G115 -- from 0, see integer
+			flags.Seed, seedGiven = uint64(n), true // #nosec G115 -- from 0, see integer
+			return err
+		},
+		"plan": func(v option) error {
+			name, err := v.string()
+			if err == nil {
+				if file, err = builtIn(name); err != nil {
+					return &optionError{v.owner, v.key, err.Error()}
+				}
+			}
 			return err
 		},
 		"mode": func(v option) (err error) {
@@ -151,7 +185,14 @@ func parseFlags(rt *sobek.Runtime, value sobek.Value, cfg *sink.Config) error {
 	if err != nil {
 		return err
 	}
-	spec, err := fault.CompileFlags(flags)
+	var spec fault.PlanSpec
+	if file != nil {
+		if spec, cfg.PlanHash = file.Spec, file.SHA256; seedGiven {
+			spec.Seed = flags.Seed
+		}
+	} else {
+		spec, err = fault.CompileFlags(flags)
+	}
 	if err == nil {
 		cfg.Plan, err = fault.NewPlan(spec)
 	}

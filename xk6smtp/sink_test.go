@@ -93,7 +93,7 @@ func TestPlansOfScripts(t *testing.T) {
 		const plans = [
 			'version: 1\nrules:\n  - {stage: rcpt, outcomes: [{reply: {code: 550, enhanced: 5.1.1, text: no}}]}\n',
 			{version: 1, rules: [{stage: 'rcpt', outcomes: [{reply: {code: 550, enhanced: '5.1.1', text: 'no'}}]}]},
-			{reply: 'rcpt=550/5.1.1'}, {mode: 'bounce', at: 'rcpt', weight: '550:1000000000'}];
+			{reply: 'rcpt=550/5.1.1'}, 'outage-421', {plan: 'outage-421.yaml', seed: 3}, {mode: 'bounce', at: 'rcpt', weight: '550:1000000000'}];
 		const codes = [];
 		for (const plan of plans) {
 			const data = await Sink.start(plan);
@@ -102,7 +102,7 @@ func TestPlansOfScripts(t *testing.T) {
 			client.close();
 		}
 		return codes.join()`)
-	if got != "550,550,550,550" {
+	if got != "550,550,550,421,421,550" {
 		t.Error(got)
 	}
 }
@@ -118,13 +118,16 @@ func TestWrongSinkArguments(t *testing.T) {
 	v.activate()
 	for _, test := range []struct{ call, want string }{
 		{"Sink.start(7)", "TypeError: Sink.start: wants a plan as YAML text or an object, not the number 7"},
+		{"Sink.start('bounce')", `TypeError: Sink.start: plan "bounce" is not built in (valid: as-in-the-wild bounce-storm calm `},
+		{"Sink.start({plan: 'x'})", `TypeError: Sink.start: option "plan" "x" is not built in (valid: as-in-the-wild bounce-storm calm `},
+		{"Sink.start({plan: 'calm', mode: 'bounce'})", `TypeError: Sink.start: option "mode" can't be combined with plan, which says what is injected`},
 		{"Sink.start('version: 2')", "TypeError: Sink.start: plan:1:10: version: "},
 		{"Sink.start({reply: 'foo=250'})", `TypeError: Sink.start: reply "foo=250": unknown stage "foo" (valid: `},
 		{"Sink.start({at: 'rcpt'})", `TypeError: Sink.start: at "rcpt": there is no mode that it could apply to`},
 		{"Sink.start({mode: 'bounce', weight: 'x'})", `TypeError: Sink.start: weight: no weight in "x"`},
 		{"Sink.start({mode: 'random', randomAccept: 2})", `TypeError: Sink.start: mode random at message: invalid odds 2`},
 		{"Sink.start({reply: ['rcpt=250', 'rcpt=450 --mode']})", `TypeError: Sink.start: reply "rcpt=450 --mode": invalid reply`},
-		{"Sink.start({codes: []})", `TypeError: Sink.start: option "codes" is unknown (valid: at delay mode randomAccept reply seed weight)`},
+		{"Sink.start({codes: []})", `TypeError: Sink.start: option "codes" is unknown (valid: at delay mode plan randomAccept reply seed weight)`},
 		{"Sink.start({version: 1, rule: []})", "TypeError: Sink.start: plan:1:"},
 		{"Sink.start(null, {tls: 'ssl'})", `TypeError: Sink.start: option "tls" wants one of auto never always required implicit, not the string "ssl"`},
 		{"Sink.start(null, {authRequired: true})", `TypeError: Sink.start: option "authRequired" needs accounts in auth`},
