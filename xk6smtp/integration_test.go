@@ -43,6 +43,8 @@ func TestK6(t *testing.T) {
 	t.Run("a sink that is stopped tells k6 its replies", func(t *testing.T) { testSinkReplies(t, binary) })
 	t.Run("a lost record is told by the exit status", func(t *testing.T) { testLostRecord(t, binary) })
 	t.Run("an unknown module is not looked for elsewhere", func(t *testing.T) { testQuietBuild(t, binary) })
+	t.Run("what is claimed and what the sink saw make one story", func(t *testing.T) { testClaims(t, binary) })
+	t.Run("a killed k6 has claimed what it sent", func(t *testing.T) { testKilled(t, binary) })
 	t.Run("a record keeps secrets", func(t *testing.T) { testRecordKeepsSecrets(t, binary) })
 	t.Run("two servers stay apart, and a leak is told", func(t *testing.T) { testServersApart(t, binary) })
 	t.Run("the examples of scripting.md run", func(t *testing.T) { testScriptingExamples(t, binary) })
