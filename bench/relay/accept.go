@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -84,6 +85,8 @@ func (r *Relay) accept(m *message, client string) error {
 	if r.stopped {
 		return &smtpserver.SMTPError{Code: 421, EnhancedCode: smtpserver.EnhancedCode{4, 3, 2}, Message: "Shutting down"}
 	}
+	before := r.before
+	r.before = m.recipients[0].address
 	r.spool.add(m)
 	trace := fmt.Sprintf("Received: from %s\r\n\tby %s with ESMTP id %s;\r\n\t%s\r\n", client, r.cfg.Hostname, m.name(), m.arrived.Format(time.RFC1123Z))
 	m.content = append([]byte(trace), m.content...)
@@ -100,6 +103,8 @@ func (r *Relay) accept(m *message, client string) error {
 		for i := range m.recipients {
 			m.recipients[i].address, m.recipients[i].original = m.stranger(i), ""
 		}
+	case Cross:
+		m.recipients = []recipient{{address: cmp.Or(before, m.stranger(0))}}
 	case ChangeBody:
 		if !bytes.HasSuffix(m.content, crlf) {
 			m.content = append(m.content, crlf...)

@@ -19,6 +19,7 @@ const (
 	Copy             Kind = "copy"               // delivered, and a copy to a stranger, as it is
 	CopyBare         Kind = "copy-bare"          // the same, without X-Storm-Id and ENVID, and from another sender
 	Misdeliver       Kind = "misdeliver"         // delivered to another recipient instead
+	Cross            Kind = "cross"              // delivered to a recipient of the message before instead
 	ChangeBody       Kind = "change-body"        // a line more at the end of the body
 	DropStormID      Kind = "drop-storm-id"      // without X-Storm-Id
 	DropMessageID    Kind = "drop-message-id"    // without Message-ID
@@ -52,7 +53,7 @@ var occasions = [...]struct {
 	kind Kind
 	when occasion
 }{
-	{Lose, accepted}, {Copy, accepted}, {CopyBare, accepted}, {Misdeliver, accepted}, {ChangeBody, accepted}, {DropStormID, accepted},
+	{Lose, accepted}, {Copy, accepted}, {CopyBare, accepted}, {Misdeliver, accepted}, {Cross, accepted}, {ChangeBody, accepted}, {DropStormID, accepted},
 	{DropMessageID, accepted}, {RewriteMessageID, accepted}, {SwapContents, accepted}, {SwapBodies, accepted}, {Split, accepted},
 	{HangUp, accepted}, {Duplicate, delivered}, {DuplicateLate, delivered}, {ForgeDSN, delivered}, {RetryRefused, refused},
 	{DoubleDSN, refused}, {WithholdDSN, refused}, {RetrySoon, deferred},

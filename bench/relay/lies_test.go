@@ -40,6 +40,8 @@ func TestLies(t *testing.T) {
 		{"again after a 250", calm, lie(relay.Duplicate, 8, 200), to("r", 200), "8 duplicated, 192 delivered, fault duplicated 8, exit 1"},
 		{"again 6 s after a 250", calm, lie(relay.DuplicateLate, 8, 200), to("r", 200), "8 duplicated, 192 delivered, fault duplicated 8, exit 1"},
 		{"wrong recipient", calm, lie(relay.Misdeliver, 8, 200), to("r", 200), "192 delivered, 8 misdelivered, fault misdelivered 8, exit 1"},
+		{"another message's recipient", calm, lie(relay.Cross, 8, 190), to("r", 200), "192 delivered, 8 misdelivered, fault misdelivered 8, exit 1"},
+		{"another message's recipient, by sender", calm, lie(relay.Cross, 8, 190), bySender("src.test", to("r", 200)), "192 delivered, 8 misdelivered, fault misdelivered 8, exit 1"},
 		{"body changed", calm, lie(relay.ChangeBody, 8, 200), to("r", 200), "8 delivered-altered, 192 delivered, fault delivered-altered 8, exit 1"},
 		{"X-Storm-Id dropped", calm, lie(relay.DropStormID, 8, 200), to("r", 200), "200 delivered, fault header-lost 8, exit 1"},
 		{"Message-ID dropped", calm, lie(relay.DropMessageID, 8, 200), to("r", 200), "200 delivered, fault header-lost 8, exit 1"},

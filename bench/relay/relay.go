@@ -57,6 +57,7 @@ type Relay struct {
 	spool   *Spool
 	lies    *lies
 	alone   map[Kind]*message // waits for one to be swapped with
+	before  string            // first recipient of the message that was accepted last
 	stopped bool
 	killed  bool
 	logErr  error

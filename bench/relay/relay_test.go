@@ -187,9 +187,9 @@ rules: [{name: never, stage: rcpt, match: {recipient: "*@no.test"}, reply: {code
 	}
 	for i, rcpt := range []string{"a@no.test", "c@no.test"} {
 		want := reconcile.Notification{
-			Token: "run1-0", Sender: "load@src.test", StormID: "run1-0", MessageID: "<m0@src.test>", Recipient: rcpt, Original: rcpt, Action: "failed", Status: "5.1.1", Time: told[i].Time,
+			ID: told[i].ID, Token: "run1-0", Sender: "load@src.test", StormID: "run1-0", MessageID: "<m0@src.test>", Recipient: rcpt, Original: rcpt, Action: "failed", Status: "5.1.1", Time: told[i].Time,
 		}
-		if told[i] != want || time.Since(told[i].Time) > time.Minute {
+		if told[i] != want || !strings.HasSuffix(told[i].ID, "@relay.test>") || time.Since(told[i].Time) > time.Minute {
 			t.Errorf("told %+v, want %+v", told[i], want)
 		}
 	}

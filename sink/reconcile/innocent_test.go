@@ -89,3 +89,12 @@ func TestGivenUpInTheLogAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestANameThatOneClaimHas goes before a sender and a recipient that another one has.
+func TestANameThatOneClaimHas(t *testing.T) {
+	b := newBooks().claim("a", rcpt, from("shop@x.example")).claim("b", "r2@a.example", from("shop@x.example"))
+	b.attempt(1, 1, "shop@x.example", "r2@a.example", 250, withEnvID("a")).attempt(1, 2, "shop@x.example", "r2@a.example", 250, withEnvID("b")).close(1, yes)
+	if got, _ := b.judge(t); said(got) != "1 delivered, 1 misdelivered, fault misdelivered 1, exit 1" {
+		t.Errorf("got %s", said(got))
+	}
+}

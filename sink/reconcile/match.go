@@ -51,6 +51,9 @@ func (j *Judge) lookup(s *sight) found {
 		}
 		m := x.message(&j.texts, id)
 		if m == several {
+			if n > 0 { // what one claim alone has names another message: that this sender has a claim to the recipient proves nothing
+				return none
+			}
 			return x.unit(j, id, rcpt)
 		}
 		name(m)
