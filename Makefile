@@ -26,7 +26,7 @@ PEERS ?=
 # Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
-.PHONY: help build run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
+.PHONY: help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ go-version:
 
 build: go-version ## build bin/k6, bin/smtpsink and bin/smtpbench
 	$(GO) build $(VCS) -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
+
+mtas: go-version ## get the MTAs that are missing: Exim and Haraka into a private directory, Postfix (as root) from Debian
+	$(GO) run ./bench/cmd/smtpbench mta list --fetch | sh -ex
 
 run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html
 	bin/smtpbench run --out results/latest

@@ -11,7 +11,7 @@ import (
 )
 
 // registry has every MTA that this package can run. Nothing else names one.
-func registry() []adapter { return []adapter{postfixAdapter()} }
+func registry() []adapter { return []adapter{postfixAdapter(), eximAdapter(), harakaAdapter()} }
 
 // adapter is what makes one MTA differ from another. Functions that take an instance may use its program, options and path.
 type adapter struct {

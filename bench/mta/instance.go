@@ -200,28 +200,28 @@ func (i *instance) start(ctx context.Context) error {
 		}
 	}
 	// A file instead of a pipe: its processes inherit it, and may outlive the first.
-	out, err := os.OpenFile(i.console(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644) // #nosec G302 G304 -- in the instance's own folder, for daemons of the MTA's user
+	out, err := os.OpenFile(i.console(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) // #nosec G302 G304 -- in the instance's own folder, for daemons of the MTA's user
 	if err != nil {
 		return fmt.Errorf("start %s: %w", i.name, err)
 	}
 	defer out.Close()
 	cmd := i.command(context.WithoutCancel(ctx), i.daemon...)
 	cmd.Stdout, cmd.Stderr = out, out
-	logged := fileSize(i.LogPath())
+	logged, printed := fileSize(i.LogPath()), fileSize(i.console())
 	ended, err := supervise.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", i.name, err)
 	}
 	i.main, i.ended = cmd, ended
 	if err := i.awaitGreeting(ctx); err != nil {
-		return errors.Join(fmt.Errorf("start %s: %w%s", i.name, err, i.complaint(logged)), i.kill())
+		return errors.Join(fmt.Errorf("start %s: %w%s", i.name, err, i.complaint(logged, printed)), i.kill())
 	}
 	return nil
 }
 
-// complaint is what the agent said last when it did not start: since the log had a size, or on its console.
-func (i *instance) complaint(logged int64) string {
-	for _, text := range []string{readFrom(i.LogPath(), logged), readFrom(i.console(), 0)} {
+// complaint is what the agent said last when it did not start: since log and console had a size.
+func (i *instance) complaint(logged, printed int64) string {
+	for _, text := range []string{readFrom(i.LogPath(), logged), readFrom(i.console(), printed)} {
 		last := ""
 		for line := range strings.Lines(text) {
 			line = strings.TrimSpace(line)

@@ -197,9 +197,12 @@ func (s *suite) bounces(t *testing.T) {
 
 func (s *suite) lists(t *testing.T) {
 	s.awaitHeld(t)
-	if n, err := s.agent.Depth(); n != few || err != nil {
-		t.Errorf("depth %d, %v; want %d", n, err, few)
-	}
+	s.awaitDepth(t, few) // what was delivered a moment ago may still be cleared away
+}
+
+func (s *suite) awaitDepth(t *testing.T, want int) {
+	t.Helper()
+	s.await(t, fmt.Sprintf("a depth of %d", want), func() bool { n, err := s.agent.Depth(); return n == want && err == nil })
 }
 
 // awaitHeld waits until the listing has what the weather holds back, and nothing else.
@@ -249,7 +252,7 @@ func (s *suite) stops(t *testing.T) {
 	}
 	s.swap(t, weather)
 	s.awaitDelivered(t, "held.test", few)
-	s.await(t, "an empty queue", func() bool { n, err := s.agent.Depth(); return n == 0 && err == nil })
+	s.awaitDepth(t, 0)
 }
 
 // logs compares the events of the log with what the sink saw, recipient by recipient.

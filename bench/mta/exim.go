@@ -1,0 +1,286 @@
+package mta
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+func eximAdapter() adapter {
+	return adapter{
+		name: "exim", product: "Exim", other: true, log: "log/mainlog",
+		// Times of retries are whole seconds.
+		traits: Traits{DSN: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
+		find: func(private string) string {
+			if fetched := filepath.Join(private, "usr/sbin/exim4"); isFile(fetched) {
+				return fetched
+			}
+			return lookTool("exim4")
+		},
+		// Debian's package excludes Postfix's, and wants a user that only its installation makes: it is unpacked, with the libraries that
+		// this machine lacks (not those that apt would upgrade) and with one that knows the user.
+		fetch: func(private string) string {
+			return "mkdir -p " + private + " && cd " + private +
+				` && apt-get download $(apt-get -s --no-install-recommends install exim4-daemon-light libnss-wrapper | sed -n 's/^Inst \([^ ]*\) (.*/\1/p')` +
+				` && for deb in *.deb; do dpkg -x "$deb" .; done && rm *.deb`
+		},
+		layout:      eximLayout,
+		environment: eximEnvironment,
+		queue: func(ctx context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
+			listing, err := i.output(ctx, i.path("bin", "exim4"), "-C", i.path("exim.conf"), "-bp")
+			if err != nil {
+				return err
+			}
+			return reconcile.ReadQueue(bytes.NewReader(listing), "exim -bp", f)
+		},
+		depth:  func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "-H") },
+		parser: newEximParser,
+	}
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// countFiles counts the files in a directory whose names end so. One that isn't there yet has none.
+func countFiles(dir, suffix string) (n int, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), suffix) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// eximEnvironment lets an unpacked Exim find its libraries and its user.
+func eximEnvironment(i *instance) []string {
+	wrapper := i.path("bin", "libnss_wrapper.so")
+	if !isFile(wrapper) {
+		return nil
+	}
+	return []string{"LD_LIBRARY_PATH=" + i.path("bin"), "LD_PRELOAD=" + wrapper, "NSS_WRAPPER_PASSWD=" + i.path("passwd"), "NSS_WRAPPER_GROUP=" + i.path("group")}
+}
+
+func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
+	host, port := i.listen()
+	next, nextPort := i.relay()
+	if strings.Contains(host+next, ":") {
+		return nil, errors.New("addresses of IPv6 are not supported")
+	}
+	if err := i.mkdirs("bin", "spool"); err != nil {
+		return nil, err
+	}
+	// Copies lack the setuid bit, which would have it drop the libraries; and where root has them no other user may reach the original.
+	files := []string{i.program}
+	if root, fetched := strings.CutSuffix(i.program, "/usr/sbin/exim4"); fetched && root != "" {
+		for _, pattern := range []string{"usr/lib/*/*.so*", "lib/*/*.so*"} {
+			libraries, err := filepath.Glob(filepath.Join(root, pattern))
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, libraries...)
+		}
+	}
+	for _, file := range files {
+		octets, err := os.ReadFile(file) // #nosec G304 -- the program that find found, and what was fetched with it
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755); err != nil { // #nosec G306 -- a program for the user as whom it runs
+			return nil, err
+		}
+	}
+	user, group := os.Geteuid(), os.Getegid()
+	if i.drops() {
+		user, group = nobody, nobody
+	}
+	p := i.o.Policy
+	// The pause doubles while it is shorter than the longest.
+	retry, rising := fmt.Sprintf("F,%s,%s", seconds(p.Lifetime), seconds(p.MaximalBackoff)), time.Duration(0)
+	for _, gap := range p.gaps() {
+		if gap == p.MaximalBackoff {
+			break
+		}
+		rising += gap
+	}
+	if rising > 0 {
+		retry = fmt.Sprintf("G,%s,%s,2; ", seconds(min(rising, p.Lifetime)), seconds(p.MinimalBackoff)) + retry
+	}
+	var conf strings.Builder
+	err = eximTemplate.Execute(&conf, map[string]any{
+		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Extra": i.o.Extra,
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = i.configure([2]string{"exim.conf", conf.String()},
+		[2]string{"passwd", fmt.Sprintf("root:x:0:0:root:/:/bin/false\nDebian-exim:x:%d:%d::/:/bin/false\n", user, group)},
+		[2]string{"group", fmt.Sprintf("root:x:0:\nDebian-exim:x:%d:\n", group)})
+	if err != nil {
+		return nil, err
+	}
+	exim := []string{i.path("bin", "exim4"), "-C", i.path("exim.conf")}
+	about, err := i.output(ctx, append(exim, "-bV")...)
+	if err != nil {
+		return nil, err
+	}
+	version, _ := between(string(about), "Exim version ", " ")
+	i.setVersion(version)
+	// A scan of the queue costs a process for each message: five for the shortest pause are often enough.
+	return append(exim, "-bdf", "-q"+seconds(max(time.Second, (p.MinimalBackoff/5).Truncate(time.Second)))), nil
+}
+
+// eximTemplate: without exim_path and keep_environment what Exim executes anew, such as the sender of notifications, can't start, and
+// messages freeze.
+var eximTemplate = template.Must(template.New("").Funcs(template.FuncMap{"seconds": seconds}).Parse(`exim_path = {{.Dir}}/bin/exim4
+keep_environment = LD_LIBRARY_PATH : LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP : SMTPSTORM_SCRATCH : TZ : PATH
+primary_hostname = exim.bench.test
+spool_directory = {{.Dir}}/spool
+log_file_path = {{.Dir}}/log/%slog
+pid_file_path = {{.Dir}}/exim.pid
+exim_user = {{.User}}
+exim_group = {{.Group}}
+never_users =
+daemon_smtp_ports = {{.Port}}
+daemon_startup_retries = 0
+local_interfaces = {{.Host}}
+disable_ipv6 = true
+host_lookup =
+rfc1413_query_timeout = 0s
+smtp_accept_max = 200
+smtp_accept_max_per_host = 200
+smtp_accept_queue_per_connection = 0
+smtp_accept_reserve = 0
+queue_run_max = 5
+deliver_drop_privilege = true
+dsn_advertise_hosts = *
+chunking_advertise_hosts =
+tls_advertise_hosts =
+acl_smtp_rcpt = accept_all
+acl_smtp_data = accept_all
+ignore_bounce_errors_after = {{seconds .Policy.Lifetime}}
+timeout_frozen_after = {{seconds .Policy.Lifetime}}
+delay_warning =
+log_timezone = true
+log_selector = +millisec +outgoing_port -queue_run
+{{.Extra}}
+begin acl
+accept_all:
+  accept
+begin routers
+sink:
+  driver = manualroute
+  route_list = * {{.NextHost}}
+  self = send
+  transport = sink_smtp
+begin transports
+sink_smtp:
+  driver = smtp
+  port = {{.NextPort}}
+  allow_localhost
+  max_parallel = {{.Policy.Concurrency}}
+  hosts_avoid_tls = *
+  hosts_try_dane =
+  hosts_try_fastopen =
+  hosts_try_chunking =
+  connect_timeout = 5s
+begin retry
+* * {{.Retry}}
+`))
+
+var (
+	// eximLine is a line of the main log: a time, perhaps with a fraction and a zone; perhaps a process; what of.
+	eximLine = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)( [+-]\d{4})? (?:\[\d+\] )?(.*)$`)
+	// eximEvent is a message and what became of it (Exim's specification, chapter 52.3).
+	eximEvent = regexp.MustCompile(`^([0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}) (<=|=>|->|>>|==|\*\*|Completed)(?: (.*))?$`)
+	// eximAddress is a recipient, in angle brackets after what it became if that is another, and what follows.
+	eximAddress = regexp.MustCompile(`^(?:.*? <([^ >]*@[^>]*)>|(.+?))((?: [A-Z]+=|: | (?:routing|[a-z]+) defer).*)?$`)
+	eximHost    = regexp.MustCompile(` H=(\S+ \[[^\]]*\](?::\d+)?)`)
+	eximDefer   = regexp.MustCompile(` defer \((-?\d+)\)(.*)$`)
+	eximTook    = regexp.MustCompile(` (?:DT|QT)=[0-9.smhd]+`)
+)
+
+// newEximParser reads the main log.
+func newEximParser(o LogOptions) lineParser {
+	senders := map[string]string{}
+	return func(line string, tell func(reconcile.LogEvent)) bool {
+		head := eximLine.FindStringSubmatch(line)
+		if head == nil {
+			return false
+		}
+		layout := "2006-01-02 15:04:05"
+		if head[2] != "" {
+			layout += " -0700"
+		}
+		at, err := time.ParseInLocation(layout, head[1]+head[2], o.Location)
+		if err != nil {
+			return false
+		}
+		event := eximEvent.FindStringSubmatch(head[3])
+		if event == nil {
+			return true
+		}
+		e := reconcile.LogEvent{Time: at, QueueID: event[1], Sender: senders[event[1]]}
+		rest := eximTook.ReplaceAllString(event[3], "")
+		switch event[2] {
+		case "Completed":
+			delete(senders, e.QueueID)
+			return true
+		case "<=":
+			e.Event = accepted
+			if e.Sender, _, _ = strings.Cut(rest, " "); e.Sender == "<>" {
+				e.Sender = ""
+			}
+			if len(senders) >= maxOpen {
+				clear(senders)
+			}
+			senders[e.QueueID] = e.Sender
+			tell(e)
+			return true
+		}
+		address := eximAddress.FindStringSubmatch(rest)
+		if address == nil {
+			return true
+		}
+		e.Recipient = address[1] + address[2]
+		rest = address[3]
+		if host := eximHost.FindStringSubmatch(rest); host != nil {
+			e.Connection = host[1]
+		}
+		_, e.Text, _ = strings.Cut(rest, ": ")
+		switch event[2] {
+		case "==":
+			e.Event = deferred
+			// -51 to -53: a retry time is not reached (ERRNO_LRETRY, _RRETRY, _HRETRY); no process may begin another delivery now.
+			if d := eximDefer.FindStringSubmatch(rest); d != nil && (d[1] == "-51" || d[1] == "-52" || d[1] == "-53") || strings.Contains(e.Text, "concurrency limit reached") {
+				e.Event = suspended
+			}
+		case "**":
+			e.Event = bounced
+			if strings.Contains(e.Text, "retry timeout exceeded") {
+				e.Event = expired
+			}
+		default:
+			e.Event = sent
+			e.Text, _ = between(rest, ` C="`, `"`)
+		}
+		e.Code = reply(e.Text)
+		tell(e)
+		return true
+	}
+}

@@ -1,0 +1,309 @@
+package mta
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// harakaPackage pins Haraka, and two modules whose latest versions don't go with it.
+const harakaPackage = `{"private":true,"dependencies":{"Haraka":"3.3.4"},"overrides":{"encoding-japanese":"2.2.0","libqp":"2.1.1"}}`
+
+func harakaAdapter() adapter {
+	return adapter{
+		name: "haraka", product: "Haraka", log: "log/console",
+		traits: Traits{RemoteStatus: true, ShortestBackoff: 5 * time.Second}, // one shorter interval makes it ignore them all, without a word
+		find: func(private string) string {
+			path := filepath.Join(private, "node_modules/Haraka/bin/haraka")
+			if installed := lookTool("haraka"); !isFile(path) && installed != "" {
+				path, _ = filepath.EvalSymlinks(installed) // npm links to it
+			}
+			if !isFile(path) || lookTool("node") == "" {
+				return ""
+			}
+			return path
+		},
+		fetch: func(private string) string {
+			return "mkdir -p " + private + " && cd " + private + " && printf '%s' '" + harakaPackage + "' > package.json" +
+				" && npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund"
+		},
+		layout: harakaLayout,
+		queue:  harakaQueue,
+		depth: func(i *instance) (int, error) {
+			n := 0
+			err := eachHarakaFile(i, func(string) error { n++; return nil })
+			return n, err
+		},
+		parser: func(LogOptions) lineParser { return newHarakaParser() },
+	}
+}
+
+func harakaLayout(_ context.Context, i *instance) (daemon []string, err error) {
+	if err := i.mkdirs("config", "plugins", "queue"); err != nil {
+		return nil, err
+	}
+	program := filepath.Dir(filepath.Dir(i.program))
+	about, err := os.ReadFile(filepath.Join(program, "package.json")) // #nosec G304 -- of the program that find found
+	if err != nil {
+		return nil, err
+	}
+	var described struct {
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(about, &described); err != nil {
+		return nil, err
+	}
+	i.setVersion(described.Version)
+	connection, err := os.ReadFile(filepath.Join(program, "config/connection.ini")) // #nosec G304 -- as above; without it a connection is its end
+	if err != nil {
+		return nil, err
+	}
+	var intervals []string // the same ones in a row as 5s*3
+	for gaps := i.o.Policy.gaps(); len(gaps) > 0; {
+		same := 1
+		for same < len(gaps) && gaps[same] == gaps[0] {
+			same++
+		}
+		intervals = append(intervals, fmt.Sprintf("%s*%d", seconds(gaps[0]), same))
+		gaps = gaps[same:]
+	}
+	next, nextPort := i.relay()
+	err = i.configure(
+		[2]string{"config/smtp.ini", "listen=" + i.addr + "\nnodes=0\n" + i.o.Extra},
+		[2]string{"config/me", "haraka.bench.test\n"},
+		[2]string{"config/plugins", "bench_route\n"},
+		[2]string{"config/log.ini", "[main]\nlevel=info\nformat=default\ntimestamps=true\n"},
+		[2]string{"config/outbound.ini", fmt.Sprintf("concurrency_max=%d\nenable_tls=false\nlocal_mx_ok=true\nalways_split=true\ntemp_fail_intervals=%s\n",
+			i.o.Policy.Concurrency, strings.Join(intervals, ","))},
+		[2]string{"config/connection.ini", string(connection)},
+		[2]string{"plugins/bench_route.js", fmt.Sprintf(`'use strict'
+// Takes all mail, and relays it to one next hop.
+exports.register = function () {
+  this.register_hook('connect_init', 'relay')
+  this.register_hook('rcpt', 'accept')
+  this.register_hook('get_mx', 'route')
+}
+exports.relay = (next, connection) => { connection.relaying = true; next() }
+exports.accept = (next) => next(OK)
+exports.route = (next) => next(OK, { exchange: '%s', port: %s, priority: 0 })
+`, next, nextPort)})
+	return []string{lookTool("node"), i.program, "-c", i.o.Dir}, err
+}
+
+// harakaFile is the name of a file in the queue: arrival, next attempt, attempts, process, and more. Those that are being written have
+// other names.
+var harakaFile = regexp.MustCompile(`^\d+_\d+_\d+_\d+_`)
+
+// eachHarakaFile passes on the files of the queue.
+func eachHarakaFile(i *instance, f func(path string) error) error {
+	entries, err := os.ReadDir(i.path("queue"))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !harakaFile.MatchString(entry.Name()) {
+			continue
+		}
+		if err := f(i.path("queue", entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// harakaQueue reads the envelopes that the files of the queue begin with: their names, which package reconcile reads, don't tell whose
+// they are.
+func harakaQueue(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
+	return eachHarakaFile(i, func(path string) error {
+		entries, err := harakaEnvelope(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has left the queue, or moved on to another name
+		}
+		if err != nil {
+			entries = []reconcile.QueueEntry{{Unnamed: true}} // one that is being written
+		}
+		for n := range entries {
+			if err := f(&entries[n]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// maxEnvelope bounds an envelope.
+const maxEnvelope = 16 << 20
+
+func harakaEnvelope(path string) ([]reconcile.QueueEntry, error) {
+	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var length uint32
+	if err := binary.Read(file, binary.BigEndian, &length); err != nil {
+		return nil, err
+	}
+	if length > maxEnvelope {
+		return nil, fmt.Errorf("an envelope of %d octets", length)
+	}
+	text := make([]byte, length)
+	if _, err := file.ReadAt(text, 4); err != nil {
+		return nil, err
+	}
+	type address struct {
+		Original string `json:"original"` // <local@domain>
+	}
+	var envelope struct {
+		From address   `json:"mail_from"`
+		To   []address `json:"rcpt_to"`
+	}
+	if err := json.Unmarshal(text, &envelope); err != nil {
+		return nil, err
+	}
+	bare := func(a address) string { return strings.TrimSuffix(strings.TrimPrefix(a.Original, "<"), ">") }
+	var entries []reconcile.QueueEntry
+	for _, to := range envelope.To {
+		sender := bare(envelope.From)
+		entries = append(entries, reconcile.QueueEntry{Sender: sender, NullSender: sender == "", Recipient: bare(to)})
+	}
+	return entries, nil
+}
+
+var (
+	// harakaLine is a line of the format "default" with timestamps: time, level, connection or message, part of the program.
+	harakaLine      = regexp.MustCompile(`^(\d{4}-\d\d-\d\dT[0-9:.]+Z) \[[A-Z]+\] \[([^\]]+)\] \[([^\]]+)\] +(.*)$`)
+	harakaRecipient = regexp.MustCompile(`^recipient <(.*?)> (rejected|deferred): (.*)$`)
+	harakaDeferred  = regexp.MustCompile(`^Temp failing \S+ for \S+ seconds: (.*)$`)
+	harakaCounts    = regexp.MustCompile(` rcpts=(\d+)/(\d+)/(\d+)`)
+)
+
+// harakaMessage is a message as it was taken.
+type harakaMessage struct {
+	sender     string
+	recipients []string
+	open       int // recipients whose end was not told so far
+}
+
+// newHarakaParser reads what the core and the outbound queue log at level info. The outbound queue names a message by the one that was
+// taken and a number: of the recipient, where messages are split by recipients (always_split), as here. To whom notifications go isn't
+// logged.
+func newHarakaParser() lineParser {
+	messages := map[string]*harakaMessage{}
+	return func(line string, tell func(reconcile.LogEvent)) bool {
+		head := harakaLine.FindStringSubmatch(line)
+		if head == nil {
+			return false
+		}
+		at, err := time.Parse(time.RFC3339Nano, head[1])
+		if err != nil {
+			return false
+		}
+		id, rest := head[2], head[4]
+		if head[3] == "core" {
+			harakaTakes(messages, reconcile.LogEvent{Time: at, QueueID: id}, rest, tell)
+			return true
+		}
+		if head[3] != "outbound" {
+			return true
+		}
+		if created, ok := strings.CutPrefix(rest, "Created transaction: "); ok { // a notification
+			if created != "" {
+				tell(reconcile.LogEvent{Time: at, QueueID: created, Event: accepted})
+			}
+			return true
+		}
+		taken, part := id, 0
+		if dot := strings.LastIndexByte(id, '.'); dot > 0 {
+			taken = id[:dot]
+			part, _ = strconv.Atoi(id[dot+1:])
+		}
+		m := messages[taken]
+		e := reconcile.LogEvent{Time: at, QueueID: taken}
+		whose := []string{""} // not known
+		if m != nil {
+			e.Sender = m.sender
+			if part >= 1 && part <= len(m.recipients) {
+				whose = m.recipients[part-1 : part]
+			}
+		}
+		switch named := harakaRecipient.FindStringSubmatch(rest); {
+		case named != nil:
+			whose, e.Event, e.Text = []string{named[1]}, deferred, named[3]
+			if named[2] == "rejected" {
+				e.Event = bounced
+			}
+		case strings.HasPrefix(rest, "delivered file="):
+			e.Event = sent
+			host, _ := between(rest, " ip=", " ")
+			port, _ := between(rest, " port=", " ")
+			e.Connection = host + ":" + port
+			e.Text, _ = between(rest, " response=", " delay=")
+			e.Text = strings.Trim(e.Text, `"`)
+			if counts := harakaCounts.FindStringSubmatch(rest); m != nil && counts != nil && counts[1] != "1" {
+				domain, _ := between(rest, " domain=", " ") // not split
+				whose = slices.DeleteFunc(slices.Clone(m.recipients), func(r string) bool { return !strings.HasSuffix(r, "@"+domain) })
+			}
+		case strings.HasPrefix(rest, "bouncing mail: Some recipients failed"):
+			return true // they were named
+		case strings.HasPrefix(rest, "bouncing mail: "):
+			e.Event, e.Text = bounced, strings.TrimPrefix(rest, "bouncing mail: ")
+			if strings.HasPrefix(e.Text, "Too many failures") {
+				e.Event = expired
+			}
+		default:
+			failing := harakaDeferred.FindStringSubmatch(rest)
+			if failing == nil || strings.HasPrefix(failing[1], "Some recipients temp failed") {
+				return true
+			}
+			e.Event, e.Text = deferred, failing[1]
+		}
+		e.Code = reply(e.Text)
+		for _, e.Recipient = range whose {
+			tell(e)
+			if m != nil && e.Event != deferred {
+				if m.open--; m.open <= 0 {
+					delete(messages, taken)
+				}
+			}
+		}
+		return true
+	}
+}
+
+// harakaTakes follows how the core takes a message.
+func harakaTakes(messages map[string]*harakaMessage, e reconcile.LogEvent, rest string, tell func(reconcile.LogEvent)) {
+	verb, _, _ := strings.Cut(rest, " ")
+	switch {
+	case verb == "sender":
+		if len(messages) >= maxOpen {
+			clear(messages)
+		}
+		sender, _ := between(rest, "<", "> code=")
+		messages[e.QueueID] = &harakaMessage{sender: sender}
+	case verb == "recipient" && strings.Contains(rest, "> code=OK "):
+		if m := messages[e.QueueID]; m != nil {
+			recipient, _ := between(rest, "<", "> code=")
+			m.recipients = append(m.recipients, recipient)
+			m.open++
+		}
+	case strings.HasPrefix(rest, "queue code=OK "):
+		e.Event = accepted
+		if m := messages[e.QueueID]; m != nil {
+			e.Sender = m.sender
+		}
+		tell(e)
+	}
+}
