@@ -133,7 +133,7 @@ func deliverTo(t *testing.T, client realClient, flags fault.Flags, stage smtp.St
 	code, delivered = client.deliver(t, host, port)
 	stats := eventually(t, server, "the client is gone", func(s *sink.Stats) bool { return s.Connections >= 1 && s.Open == 0 })
 	for _, r := range stats.Replies {
-		if r.Stage == stage {
+		if r.Decided > 0 && r.Stage == stage {
 			injected = int(r.Code)
 		}
 	}

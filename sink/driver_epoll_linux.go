@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/reactor"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
@@ -105,16 +106,16 @@ func (d *epollDriver) close() error {
 	return errors.Join(err, d.tls.close())
 }
 
-func (d *epollDriver) counters() DriverCounters {
+func (d *epollDriver) counters() (count.Traffic, count.Net) {
 	st := d.reactor.TotalStats()
-	tls := d.tls.counters()
-	return DriverCounters{
-		Accepted: st.Accepted, Open: st.Open + tls.Open, Closed: st.Closed + tls.Closed, Failed: st.Failed + tls.Failed,
-		BytesIn: st.BytesIn + tls.BytesIn, BytesOut: st.BytesOut + tls.BytesOut, Reads: st.Reads + tls.Reads, Writes: st.Writes + tls.Writes,
-		Waits:        st.Waits,
-		AcceptPauses: st.AcceptPauses, AcceptErrors: st.AcceptErrors, HighWater: st.HighWater, Pending: st.Pending,
-		LagP99Micros: uint64(st.Lag.Quantile(0.99) / time.Microsecond), LagMaxMicros: uint64(st.Lag.Max / time.Microsecond), // #nosec G115 -- a loop's lag is not negative
-	}
+	traffic, net := d.tls.counters()
+	return count.Traffic{
+			Connections: st.Accepted, Open: st.Open + traffic.Open, BytesIn: st.BytesIn + traffic.BytesIn, BytesOut: st.BytesOut + traffic.BytesOut,
+		}, count.Net{
+			Closed: st.Closed + net.Closed, Failed: st.Failed + net.Failed, Reads: st.Reads + net.Reads, Writes: st.Writes + net.Writes, Waits: st.Waits,
+			AcceptPauses: st.AcceptPauses, AcceptErrors: st.AcceptErrors, HighWater: st.HighWater, Pending: st.Pending,
+			LagP99Micros: uint64(st.Lag.Quantile(0.99) / time.Microsecond), LagMaxMicros: uint64(st.Lag.Max / time.Microsecond), // #nosec G115 -- a loop's lag is not negative
+		}
 }
 
 // epollConn is a connection of the epoll driver: the owner of a reactor's connection, and its session's transport.

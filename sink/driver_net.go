@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -320,20 +321,20 @@ func (d *netDriver) close() error {
 	return nil
 }
 
-func (d *netDriver) counters() (sum DriverCounters) {
+func (d *netDriver) counters() (traffic count.Traffic, net count.Net) {
 	for i := range d.shards {
 		c := &d.shards[i]
 		closed := c.closed.Load() // before accepted: a connection is accepted first
-		sum.Closed += closed
-		sum.Open += int64(c.accepted.Load()) + int64(c.adopted.Load()) - int64(closed) // #nosec G115 -- counts of connections never get near 2^63
-		sum.Accepted += c.accepted.Load()
-		sum.Failed += c.failed.Load()
-		sum.BytesIn += c.bytesIn.Load()
-		sum.BytesOut += c.bytesOut.Load()
-		sum.Reads += c.reads.Load()
-		sum.Writes += c.writes.Load()
-		sum.AcceptPauses += c.acceptPauses.Load()
-		sum.AcceptErrors += c.acceptErrors.Load()
+		net.Closed += closed
+		traffic.Open += int64(c.accepted.Load()) + int64(c.adopted.Load()) - int64(closed) // #nosec G115 -- counts of connections never get near 2^63
+		traffic.Connections += c.accepted.Load()
+		net.Failed += c.failed.Load()
+		traffic.BytesIn += c.bytesIn.Load()
+		traffic.BytesOut += c.bytesOut.Load()
+		net.Reads += c.reads.Load()
+		net.Writes += c.writes.Load()
+		net.AcceptPauses += c.acceptPauses.Load()
+		net.AcceptErrors += c.acceptErrors.Load()
 	}
-	return sum
+	return traffic, net
 }

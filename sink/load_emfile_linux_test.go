@@ -44,8 +44,8 @@ func TestLoadWithoutDescriptors(t *testing.T) {
 			t.Errorf("without descriptors and without a word from anybody the server used %v of CPU in %v", used, quiet)
 		}
 		stats := server.report()
-		if stats.Net.AcceptPauses == 0 || stats.Net.Open >= files {
-			t.Errorf("%d connections are open of at most %d descriptors, accepting has paused %d times", stats.Net.Open, files, stats.Net.AcceptPauses)
+		if stats.Net.AcceptPauses == 0 || stats.Open >= files {
+			t.Errorf("%d connections are open of at most %d descriptors, accepting has paused %d times", stats.Open, files, stats.Net.AcceptPauses)
 		}
 		if most := uint64(100); stats.Net.AcceptPauses > most {
 			t.Errorf("accepting has paused %d times in about a second, want at most %d", stats.Net.AcceptPauses, most)
@@ -63,7 +63,7 @@ func TestLoadWithoutDescriptors(t *testing.T) {
 			})
 		}
 		greeted.Wait()
-		server.until("all were accepted", func(r *serverReport) bool { return r.Net.Accepted == clients+uint64(len(others.load.conns)) })
+		server.until("all were accepted", func(r *serverReport) bool { return r.Connections == clients+uint64(len(others.load.conns)) })
 		late, err := newLoad(server.address, 1)
 		if err != nil {
 			t.Fatalf("a client that comes afterwards: %v", err)

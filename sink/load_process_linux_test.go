@@ -20,9 +20,9 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/canned"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -51,8 +51,9 @@ type serverReport struct {
 	Resident int64 // octets now
 	Garbage  int64 // octets allocated by serverSpec.Garbage
 
-	Net    sink.DriverCounters
-	Ledger *ledger.WriterStats
+	count.Traffic
+	Net    count.Net
+	Ledger *count.Ledger
 }
 
 func init() {
@@ -140,7 +141,7 @@ func (r *serving) report(statm io.ReaderAt, all bool) (*serverReport, error) {
 	report := &serverReport{CPU: time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), Mallocs: int64(mem.Mallocs), Resident: resident}
 	if all && r.server != nil {
 		stats := r.server.Stats()
-		report.Net, report.Ledger = stats.Net, stats.Ledger
+		report.Traffic, report.Net, report.Ledger = stats.Traffic, stats.Net, stats.Ledger
 	}
 	return report, nil
 }

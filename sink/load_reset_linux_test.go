@@ -47,12 +47,12 @@ func TestLoadOfResets(t *testing.T) {
 			return
 		}
 		bystanding := int64(len(others.load.conns))
-		server.until("all are connected", func(r *serverReport) bool { return r.Net.Open == clients+bystanding })
+		server.until("all are connected", func(r *serverReport) bool { return r.Open == clients+bystanding })
 		others.during(func() {
 			for _, conn := range conns {
 				_ = conn.Close()
 			}
-			server.until("they are gone", func(r *serverReport) bool { return r.Net.Open == bystanding })
+			server.until("they are gone", func(r *serverReport) bool { return r.Open == bystanding })
 		})
 		mem.expectWithin(map[string]int64{"epoll": clients*(4<<10) + 8<<20, "net": clients*(24<<10) + 8<<20}[driver])
 		if stats := server.report(); stats.Net.Failed != clients {

@@ -183,8 +183,17 @@ func eventually(t testing.TB, server *sink.Server, what string, so func(*sink.St
 func replyCount(s *sink.Stats, stage, code string) (n uint64) {
 	for _, r := range s.Replies {
 		if r.Stage.String() == stage && fmt.Sprint(uint16(r.Code)) == code {
-			n += r.Count
+			n += r.Decided
 		}
 	}
 	return n
+}
+
+// inFlight lists the replies of which the sink doesn't know that they were read.
+func inFlight(s *sink.Stats) string {
+	var rows []string
+	for _, r := range s.InFlight() {
+		rows = append(rows, fmt.Sprintf("%v %v %v: %d unsent, %d unread", r.Stage, r.Code, r.Enhanced, r.Unsent(), r.Unread))
+	}
+	return strings.Join(rows, "; ")
 }

@@ -35,6 +35,7 @@ type kernel interface {
 // client has read them. Its methods must be called on the goroutine that drives the connection.
 type peer struct {
 	session *session.Session
+	at      *metrics.Listener // whose counters its replies belong to
 	unread  unread
 	kept    bool // the session left a part of the input that it was offered
 	waiting int  // octets of input that waited already when the last final reply was handed over
@@ -89,7 +90,7 @@ func (u *unread) count() {
 
 // greet starts the session.
 func (p *peer) greet(r *recorder, t transport, cfg *session.Config, info session.ConnInfo, now time.Time) {
-	r.peer = p
+	r.peer, p.at = p, r.shard.Listener(info.Listener)
 	p.session = session.New(cfg, &r.env, info, now)
 	p.pump(r, t, now)
 }

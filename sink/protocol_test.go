@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
-	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 )
 
 var protocolCases = []faultCase{
@@ -103,7 +103,7 @@ func TestWhatClientsDoWrongIsShown(t *testing.T) {
 
 		eventually(t, b.Server, "all connections have ended", func(s *sink.Stats) bool { return s.Open == 0 })
 		got := b.Stats().Clients
-		want := metrics.ClientCounts{NotSMTP: 1, BadSwitches: 3, LongHeaders: 1, BadSwitchExamples: []string{"RCPT 999+b@recipient.test"}}
+		want := count.Clients{NotSMTP: 1, BadSwitches: 3, LongHeaders: 1, BadSwitchExamples: []string{"RCPT 999+b@recipient.test"}}
 		if got == nil {
 			t.Fatal("nothing was counted")
 		}

@@ -3,6 +3,7 @@ package sink
 import (
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
@@ -46,27 +47,28 @@ func (s *Server) newRecorder(shard int) *recorder {
 }
 
 // Decided implements session.Recorder.
-func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, _ smtp.Enhanced, v *fault.View) {
-	r.shard.Cell(stage, d).Decided()
+func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View) {
+	r.peer.at.Phase(v.Phase()).Cell(stage, d, e).Decided()
 	if d.Rule != nil && d.Rule.Repeats() {
 		r.metrics.Drawn(d)
-	}
-	if p := v.Phase(); p != nil {
-		r.shard.Phase(p).Decided(stage, d)
 	}
 }
 
 // Replied implements session.Recorder.
-func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fault.View) {
-	c := r.shard.Cell(stage, d)
+func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View) {
+	c := r.peer.at.Phase(v.Phase()).Cell(stage, d, e)
 	c.Replied()
 	r.peer.unread.add(c)
 	r.replied = true
 }
 
 // Struck implements session.Recorder.
-func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, _ *fault.View) {
-	r.shard.Cell(stage, d).Struck()
+func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, v *fault.View) {
+	var e smtp.Enhanced
+	if d.Reply != nil {
+		e = d.Reply.Enhanced
+	}
+	r.peer.at.Phase(v.Phase()).Cell(stage, d, e).Struck()
 }
 
 // Attempt implements session.Recorder.
@@ -144,8 +146,8 @@ func (r *recorder) Transaction(t *session.Transaction) {
 // Connection implements session.Recorder.
 func (r *recorder) Connection(c *session.Connection) {
 	if c.Reason == session.ClosedByForeign || c.Injections > 0 || c.User != "" || c.BadSwitches > 0 || c.LongHeaders > 0 {
-		r.shard.Client(&metrics.ClientCounts{
-			NotSMTP: count(c.Reason == session.ClosedByForeign), Injections: c.Injections, Authenticated: count(c.User != ""),
+		r.shard.Client(&count.Clients{
+			NotSMTP: flag(c.Reason == session.ClosedByForeign), Injections: c.Injections, Authenticated: flag(c.User != ""),
 			BadSwitches: c.BadSwitches, LongHeaders: c.LongHeaders,
 		}, c.BadSwitch)
 	}
@@ -178,7 +180,7 @@ func (r *recorder) room() ledger.Room {
 	return ledger.RoomWide
 }
 
-func count(is bool) uint64 {
+func flag(is bool) uint64 {
 	if is {
 		return 1
 	}

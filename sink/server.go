@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
@@ -74,7 +75,7 @@ type driver interface {
 	// close ends everything at once and returns when all goroutines have ended.
 	close() error
 	// counters may be called at any time, also after close.
-	counters() DriverCounters
+	counters() (count.Traffic, count.Net)
 }
 
 // New returns a server that does not listen yet. The error names what is wrong with the configuration.
@@ -270,13 +271,14 @@ func (s *Server) sample(d driver) {
 		case <-s.stop:
 			return
 		case <-ticker.C:
-			s.series.Sample(s.now(), s.totals(d.counters()))
+			traffic, _ := d.counters()
+			s.series.Sample(s.now(), s.totals(traffic))
 		}
 	}
 }
 
-func (s *Server) totals(c DriverCounters) metrics.Totals {
-	return s.metrics.Totals(c.Accepted, c.BytesIn)
+func (s *Server) totals(t count.Traffic) *count.Window {
+	return s.metrics.Totals(t.Connections, t.BytesIn)
 }
 
 // Shutdown ends the server in good order: it closes the listeners, answers the clients that are between transactions with 421, lets

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,7 +16,6 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -37,8 +35,8 @@ func TestDelivery(t *testing.T) {
 		if s.Driver != kind.String() || s.Connections != 1 || s.Open != 0 || s.Transactions != 3 || s.Recipients != 3 || s.Messages != 3 || s.Attempts.Delivered != 3 {
 			t.Errorf("counters after 3 messages on one connection: %+v", s)
 		}
-		if s.BytesIn == 0 || s.BytesOut == 0 || s.Net.Reads == 0 || s.Net.Writes == 0 || s.Net.Failed != 0 || len(s.InFlight) != 0 {
-			t.Errorf("octets %d in, %d out, %d reads, %d writes, %d failures, in flight %+v", s.BytesIn, s.BytesOut, s.Net.Reads, s.Net.Writes, s.Net.Failed, s.InFlight)
+		if s.BytesIn == 0 || s.BytesOut == 0 || s.Net.Reads == 0 || s.Net.Writes == 0 || s.Net.Failed != 0 || inFlight(s) != "" {
+			t.Errorf("octets %d in, %d out, %d reads, %d writes, %d failures, in flight %+v", s.BytesIn, s.BytesOut, s.Net.Reads, s.Net.Writes, s.Net.Failed, inFlight(s))
 		}
 		if n := replyCount(s, "message", "250"); n != 3 {
 			t.Errorf("%d replies 250 after the dot were counted, want 3", n)
@@ -136,7 +134,7 @@ func TestShutdownLetsTransactionsEnd(t *testing.T) {
 			t.Error("the sink still accepts connections after Shutdown")
 		}
 		s := server.Stats()
-		if s.Messages != 1 || s.Open != 0 || s.Connections != 3 || len(s.InFlight) != 0 {
+		if s.Messages != 1 || s.Open != 0 || s.Connections != 3 || inFlight(s) != "" {
 			t.Errorf("counters after Shutdown: %+v", s)
 		}
 		if err := server.Start(); !errors.Is(err, sink.ErrClosed) {
@@ -279,16 +277,16 @@ func TestRepliesThatWereNeverWritten(t *testing.T) {
 		server := sinktest.Start(t, sinktest.WithDriver(kind), sinktest.WithFlags(fault.Flags{Delays: []string{"noop=30m"}}))
 		c := greeted(t, server)
 		c.send("NOOP\r\n")
-		want := []metrics.InFlightCount{{Stage: smtp.StageNoop, Code: 250, Enhanced: fault.Plain(smtp.StageNoop).Enhanced, Unwritten: 1}}
+		const want = "noop 250 2.0.0: 1 unsent, 0 unread"
 		s := eventually(t, server, "NOOP is decided", func(s *sink.Stats) bool { return replyCount(s, "noop", "250") == 1 })
-		if !slices.Equal(s.InFlight, want) {
-			t.Errorf("in flight during a delay: %+v, want %+v", s.InFlight, want)
+		if inFlight(s) != want {
+			t.Errorf("in flight during a delay: %s, want %s", inFlight(s), want)
 		}
 		if err := server.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if s := server.Stats(); !slices.Equal(s.InFlight, want) {
-			t.Errorf("in flight after the end: %+v, want %+v", s.InFlight, want)
+		if s := server.Stats(); inFlight(s) != want {
+			t.Errorf("in flight after the end: %s, want %s", inFlight(s), want)
 		}
 	})
 }
@@ -312,12 +310,9 @@ func TestRepliesThatWerePerhapsNotRead(t *testing.T) {
 		_ = pipelining.conn.Close() // by a reset
 
 		s := eventually(t, server, "all are gone", func(s *sink.Stats) bool { return s.Net.Closed == 3 })
-		want := []metrics.InFlightCount{
-			{Stage: smtp.StageRset, Code: 451, Enhanced: smtp.DefaultEnhanced(smtp.StageRset, 451), Unread: 2},
-			{Stage: smtp.StageNoop, Code: 250, Enhanced: fault.Plain(smtp.StageNoop).Enhanced, Unread: 1},
-		}
-		if !slices.Equal(s.InFlight, want) {
-			t.Errorf("in flight: %+v, want %+v", s.InFlight, want)
+		const want = "rset 451 4.3.0: 0 unsent, 2 unread; noop 250 2.0.0: 0 unsent, 1 unread"
+		if inFlight(s) != want {
+			t.Errorf("in flight: %s, want %s", inFlight(s), want)
 		}
 		if s.Net.Failed != 1 {
 			t.Errorf("%d connections failed, want the one that was reset", s.Net.Failed)

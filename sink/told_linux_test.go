@@ -65,7 +65,7 @@ func (c *rawClient) replyWaits() {
 func (c *rawClient) unread(server *booked, replies uint64) {
 	c.t.Helper()
 	eventually(c.t, server.Server, "the reply was sent", func(s *sink.Stats) bool {
-		return replyCount(s, "message", "250") == replies && len(s.InFlight) == 0
+		return replyCount(s, "message", "250") == replies && inFlight(s) == ""
 	})
 }
 

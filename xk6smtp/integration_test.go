@@ -126,8 +126,8 @@ func testRecord(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	injected := map[string]uint64{}
-	for _, r := range sink.Stats().Replies {
-		injected[fmt.Sprintf("%v %d %v", r.Stage, r.Code, r.Enhanced)] += r.Count
+	for _, r := range sink.Stats().Caused() {
+		injected[fmt.Sprintf("%v %d %v", r.Stage, r.Code, r.Enhanced)] += r.Decided
 	}
 	observed := map[string]uint64{}
 	for _, s := range got.Client.Find("smtp_replies", nil) {

@@ -15,6 +15,7 @@ import (
 	"go.k6.io/k6/v2/metrics"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -94,6 +95,7 @@ type sinks struct {
 	running map[string]*embedded
 	started int
 	sent    *recent[*sending] // by token, while a sink runs
+	ended   *count.Counts     // of those that were stopped, all together; nil as long as none was
 	inside  int               // connections of clients to sinks of this process
 	outside string            // the first other server that clients connected to while a sink ran
 }
@@ -132,6 +134,34 @@ func (s *sinks) everStarted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.started > 0
+}
+
+// counts returns what all sinks that the process ever ran have counted, together.
+func (s *sinks) counts() *count.Counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := s.ended
+	for _, e := range s.running {
+		sum = merged(sum, e.server.Stats())
+	}
+	return sum
+}
+
+// stopped keeps the counts of a sink that has been taken, and stopped.
+func (s *sinks) stopped(c *count.Counts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = merged(s.ended, c)
+}
+
+// merged returns the sum of two counts, of which the first is nil at first.
+func merged(sum, more *count.Counts) *count.Counts {
+	if sum == nil {
+		return more
+	}
+	out := *sum
+	out.Merge(more)
+	return &out
 }
 
 // noteDial remembers whom clients connect to while a sink runs.
@@ -219,6 +249,7 @@ func (s *sinks) closeAll() {
 		e.deliveries.stop()
 		// Nothing was promised to anybody any more; the error could only be told to nobody.
 		_ = e.server.Close()
+		s.ended = merged(s.ended, e.server.Stats())
 		delete(s.running, id)
 	}
 	s.any.Store(false)
@@ -366,9 +397,10 @@ func (m *sinkInstance) stop(e *embedded) sobek.Value {
 				return nil, err
 			}
 			stats := e.server.Stats()
-			for _, r := range stats.Replies {
+			m.root.sinks.stopped(stats)
+			for _, r := range stats.Caused() {
 				own := ownTags{phase: r.Stage, hasPhase: true, code: r.Code, enhanced: r.Enhanced, reply: true, cause: r.Cause}
-				call.batch.add(m.metrics.replies, own, float64(r.Count))
+				call.batch.add(m.metrics.replies, own, float64(r.Decided))
 			}
 			return newSinkStats(stats), nil
 		}, nil

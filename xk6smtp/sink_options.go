@@ -240,10 +240,10 @@ type sinkReply struct {
 func newSinkStats(s *sink.Stats) *sinkStats {
 	stats := &sinkStats{
 		Connections: s.Connections, Open: s.Open, Transactions: s.Transactions, Recipients: s.Recipients, Messages: s.Messages,
-		BytesIn: s.BytesIn, BytesOut: s.BytesOut, Phase: s.Phase, Replies: make([]sinkReply, len(s.Replies)),
+		BytesIn: s.BytesIn, BytesOut: s.BytesOut, Phase: s.Phase, Replies: []sinkReply{},
 	}
-	for i, r := range s.Replies {
-		stats.Replies[i] = sinkReply{r.Stage.String(), int(r.Code), r.Enhanced.String(), r.Cause, r.Count}
+	for _, r := range s.Caused() {
+		stats.Replies = append(stats.Replies, sinkReply{r.Stage.String(), int(r.Code), r.Enhanced.String(), r.Cause, r.Decided})
 	}
 	return stats
 }

@@ -356,11 +356,11 @@ func fitRows(s *Summary) []fitRow {
 }
 
 func newFitRow(label string, f *stat.Fit) fitRow {
-	row := fitRow{Leg: label, Rule: f.Rule, Stage: f.Stage, Rejected: f.Rejected()}
+	row := fitRow{Leg: label, Rule: f.Rule, Stage: f.Stage, Rejected: f.Rejected}
 	switch {
 	case !f.Tested:
 		row.Verdict = "not tested: " + f.Reason
-	case f.Rejected():
+	case f.Rejected:
 		row.Verdict = "does not fit"
 	default:
 		row.Verdict = "fits"

@@ -116,9 +116,9 @@ func iterationCheck(l result.Load) Check {
 	if l.IterationsPlanned > 0 {
 		c.Text = fmt.Sprintf("%s of %s planned", count(l.IterationsComplete), count(l.IterationsPlanned))
 	}
-	if l.IterationsDropped > 0 || l.IterationsAborted > 0 {
+	if l.IterationsDropped > 0 {
 		c.Status = Note
-		c.Text += fmt.Sprintf(", %s dropped, %s cut short", count(l.IterationsDropped), count(l.IterationsAborted))
+		c.Text += ", " + count(l.IterationsDropped) + " dropped"
 	}
 	return c
 }
@@ -187,7 +187,7 @@ func fitCheck(fits []stat.Fit) Check {
 			tested++
 			smallest = math.Min(smallest, f.AdjustedP)
 		}
-		if f.Rejected() {
+		if f.Rejected {
 			rejected = append(rejected, f.Rule)
 		}
 	}

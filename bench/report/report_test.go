@@ -19,7 +19,9 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	counts "github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 var (
@@ -54,7 +56,8 @@ func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt [
 		Versions: map[string]string{"go": "go1.26.1", "k6": "v2.2.0", "xk6-smtp": "v0.1.0"}, OS: "Debian GNU/Linux 13 (trixie)", Kernel: "6.12.0", Arch: "amd64",
 		CPUModel: "Imaginary CPU @ 3 GHz", Cores: 2, GOMAXPROCS: 2, MemoryBytes: 8 << 30, OpenFilesLimits: "1024 soft, 524288 hard", CommandLine: []string{"smtpbench", "run"},
 	}
-	client, sink := &result.Client{Tool: "k6"}, &result.Sink{Connections: 50, Transactions: total, BytesIn: total * 1300, BytesOut: total * 200}
+	client, sink := &result.Client{Tool: "k6"}, &result.Sink{}
+	sink.Connections, sink.Transactions, sink.BytesIn, sink.BytesOut = 50, total, total*1300, total*200
 	trends := []struct {
 		metric        string
 		median, sigma float64
@@ -71,7 +74,7 @@ func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt [
 	for s := range seconds {
 		at := epoch.Add(time.Duration(s) * time.Second)
 		w := result.Window{Start: at, LengthSeconds: 1}
-		k := result.SinkWindow{Start: at, LengthSeconds: 1}
+		k := counts.Window{Start: at, LengthSeconds: 1}
 		slow := math.Exp(0.15 * r.NormFloat64())
 		for i, tr := range trends {
 			h := &result.Histogram{}
@@ -87,28 +90,32 @@ func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt [
 		}
 		for i, n := range perCode {
 			injected[i] += n
-			k.Replies = append(k.Replies, result.WindowReply{Stage: "rcpt", Code: rcpt[i].code, Count: n})
+			k.Replies = append(k.Replies, counts.WindowReply{Stage: smtp.StageRcpt, Code: smtp.Code(rcpt[i].code), Count: n})
 			if rcpt[i].code >= 400 {
 				failed += n
 			}
 		}
 		client.Windows, sink.Windows = append(client.Windows, w), append(sink.Windows, k)
 	}
-	rule := result.RuleCount{Name: "weather", Stage: "rcpt", Occurrences: total}
+	rule := counts.Rule{Name: "weather", Stage: smtp.StageRcpt, Occurrences: total}
 	for i, w := range rcpt {
-		cause := result.CauseRule + rule.Name
+		cause := counts.CauseRule + rule.Name
 		if len(rcpt) == 1 {
-			cause = result.CausePlain
+			cause = counts.CausePlain
 		}
-		rule.Outcomes = append(rule.Outcomes, result.OutcomeCount{Code: w.code, Enhanced: w.enhanced, Probability: w.p, Injected: injected[i]})
-		sink.Replies = append(sink.Replies, result.ReplyCount{Stage: "rcpt", Code: w.code, Enhanced: w.enhanced, Cause: cause, Count: injected[i]})
+		reply := replied("rcpt", w.code, w.enhanced, cause, injected[i])
+		rule.Outcomes = append(rule.Outcomes, counts.Outcome{Code: reply.Code, Enhanced: reply.Enhanced, Probability: w.p, Injected: injected[i]})
+		if len(rcpt) > 1 {
+			reply.Planned = w.p * float64(total)
+		}
+		sink.Replies = append(sink.Replies, reply)
 		replies[[2]string{"rcpt " + strconv.Itoa(w.code), w.enhanced}] = float64(injected[i])
 	}
 	if len(rcpt) > 1 {
-		sink.Rules = []result.RuleCount{rule}
+		sink.Rules = []counts.Rule{rule}
 	}
 	plain := func(stage string, code int, enhanced string, n uint64) {
-		sink.Replies = append(sink.Replies, result.ReplyCount{Stage: stage, Code: code, Enhanced: enhanced, Cause: result.CausePlain, Count: n})
+		sink.Replies = append(sink.Replies, replied(stage, code, enhanced, counts.CausePlain, n))
 		replies[[2]string{stage + " " + strconv.Itoa(code), enhanced}] = float64(n)
 	}
 	plain("connect", 220, "", 50)
@@ -126,6 +133,16 @@ func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt [
 	client.Series = append(client.Series, result.Series{Metric: failedMetric, Type: result.Rate, Passes: failed, Fails: total - failed})
 	rec.Client, rec.Sink = client, sink
 	return rec
+}
+
+// replied counts replies of a sink, all of them sent.
+func replied(stage string, code int, enhanced, cause string, n uint64) counts.Reply {
+	at, err := smtp.ParseStage(stage)
+	var e smtp.Enhanced
+	if err = errors.Join(err, e.UnmarshalText([]byte(enhanced))); err != nil {
+		panic(err)
+	}
+	return counts.Reply{Kind: counts.Kind{Stage: at, Code: smtp.Code(code), Enhanced: e, Cause: cause}, Decided: n, Sent: n}
 }
 
 func draw(u float64, table []weather) int {
@@ -146,7 +163,7 @@ func storm() *result.Record {
 	crossed := result.ThresholdsCrossed
 	r.Load.ExitStatus = &crossed
 	r.Load.Thresholds[1].OK = false
-	r.Sink.InFlight = []result.InFlight{{Stage: "quit", Code: 221, Enhanced: "2.0.0", Unacknowledged: 3}}
+	r.Sink.Replies[len(r.Sink.Replies)-1].Unread = 3 // of QUIT
 	for i := range r.Client.Series {
 		if s := &r.Client.Series[i]; s.Metric == result.MetricReplies && s.Tags["phase"] == "quit" {
 			s.Stats.Sum -= 2
@@ -309,7 +326,7 @@ func TestHTMLEscapesWhatTheRecordSays(t *testing.T) {
 
 func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
 	r := storm()
-	r.Sink.InFlight = nil
+	r.Sink.Replies[len(r.Sink.Replies)-1].Unread = 0 // of QUIT
 	report := Report{Title: "Storm", Legs: []*result.Record{calm(), r}, Intervals: stat.Options{Resamples: 50}}
 	s, err := Summarize(report)
 	if err != nil {

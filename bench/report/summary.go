@@ -131,11 +131,11 @@ func newLeg(r *result.Record, i int) Leg {
 		leg.Reconciliation = &rec
 	}
 	if r.Sink != nil {
-		leg.fits = stat.Fits(r.Sink)
+		leg.fits = r.Sink.Fits()
 	}
 	for i := range leg.fits {
 		f := &leg.fits[i]
-		out := Fit{Rule: f.Rule, Stage: f.Stage, Tested: f.Tested, Reason: f.Reason, DF: f.DF, Rejected: f.Rejected()}
+		out := Fit{Rule: f.Rule, Stage: f.Stage, Tested: f.Tested, Reason: f.Reason, DF: f.DF, Rejected: f.Rejected}
 		if f.Tested {
 			out.ChiSquare, out.P, out.AdjustedP = finite(f.ChiSquare), finite(f.P), finite(f.AdjustedP)
 		}

@@ -60,7 +60,7 @@ func (l *Leg) mismatches() []reconcile.Finding {
 		}
 	}
 	for i := range l.fits {
-		if f := &l.fits[i]; f.Rejected() {
+		if f := &l.fits[i]; f.Rejected {
 			notes = append(notes, fmt.Sprintf("the draws of rule %s don't fit its weights (p = %s)", f.Rule, pValue(f.AdjustedP)))
 		}
 	}

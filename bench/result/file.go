@@ -24,9 +24,9 @@ func (e *SchemaError) Error() string {
 		name = "record"
 	}
 	if e.Got == "" {
-		return fmt.Sprintf("%s: not a run record: it names no schema (this program reads %s)", name, Schema)
+		return fmt.Sprintf("%s: not a run record: it names no schema (this program reads %s)", name, readable)
 	}
-	return fmt.Sprintf("%s: unknown schema %q (this program reads %s)", name, e.Got, Schema)
+	return fmt.Sprintf("%s: unknown schema %q (this program reads %s)", name, e.Got, readable)
 }
 
 // Read reads a record from a file. Errors name the file; a schema of another
@@ -48,7 +48,7 @@ func Read(path string) (*Record, error) {
 	return r, nil
 }
 
-// Decode reads one record. It checks the schema and that windows refer to
+// Decode reads one record, of schema 1 too. It checks the schema and that windows refer to
 // series that exist; fields which it doesn't know are ignored.
 func Decode(src io.Reader) (*Record, error) {
 	data, err := io.ReadAll(io.LimitReader(src, maxRecordBytes+1))
@@ -64,13 +64,14 @@ func Decode(src io.Reader) (*Record, error) {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return nil, fmt.Errorf("not a run record: %w", err)
 	}
-	if head.Schema != Schema {
+	if head.Schema != Schema && head.Schema != schema1 {
 		return nil, &SchemaError{Got: head.Schema}
 	}
 	r := new(Record)
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, err
 	}
+	r.Schema = Schema
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
@@ -104,14 +105,26 @@ func (r *Record) validate() error {
 	return nil
 }
 
-// Encode writes the record as one line of JSON.
+// Encode writes the record as JSON.
 func (r *Record) Encode(dst io.Writer) error {
 	if r.Schema != Schema {
 		return &SchemaError{Got: r.Schema}
 	}
-	enc := json.NewEncoder(dst)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	if r.Client == nil {
+		text, err := encode(r)
+		if err == nil {
+			_, err = dst.Write(append(text, '\n'))
+		}
+		return err
+	}
+	w, err := NewWriter(dst)
+	for i := 0; err == nil && i < len(r.Client.Windows); i++ {
+		err = w.Window(&r.Client.Windows[i])
+	}
+	if err != nil {
+		return err
+	}
+	return w.Finish(r)
 }
 
 // Write writes the record to path: to a temporary file beside it first, then

@@ -12,6 +12,8 @@ import (
 	"math"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 // The one geometry of every histogram in a record: microseconds from
@@ -22,10 +24,8 @@ const (
 	Digits    = 3
 )
 
-// MaxCount is the most that a count read from a file may be: more than any run
-// has, and little enough that sums of thousands of them don't wrap, and that a
-// float64 holds it exactly.
-const MaxCount = 1 << 53
+// MaxCount is the most that a count read from a file may be.
+const MaxCount = count.Most
 
 // maxEncodedHistogram bounds the base64 text of one histogram. The geometry has
 // 23,552 buckets of at most nine bytes each before compression.

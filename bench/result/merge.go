@@ -80,7 +80,6 @@ func (r *Record) addLoad(m *Load) {
 	l.IterationsPlanned += m.IterationsPlanned
 	l.IterationsComplete += m.IterationsComplete
 	l.IterationsDropped += m.IterationsDropped
-	l.IterationsAborted += m.IterationsAborted
 	if m.MessageSizeBytes != l.MessageSizeBytes {
 		l.MessageSizeBytes = 0
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 // Metrics of the k6 extension that reconciliation reads. Their tags use the
@@ -56,8 +58,8 @@ func CompareStages(a, b string) int {
 // Row reconciles one kind of reply.
 type Row struct {
 	Reply
-	// Planned is the sum of weight x occurrences over the rules that can draw
-	// this reply, plus the replies that no rule drew (plain, protocol, limit).
+	// Planned is what the rules that can draw this reply let one expect
+	// (count.Reply.Planned), plus the replies that no rule drew (plain, protocol, limit).
 	Planned float64 `json:"planned"`
 	// Drawn is how many of Injected a rule drew: where it is 0, Planned says
 	// nothing that Injected doesn't.
@@ -88,12 +90,12 @@ type Verdict struct {
 }
 
 // Reconcile compares what the sink injected with what the client observed, per
-// stage, code and enhanced status code.
+// stage, code and enhanced status code as they stand on the wire.
 //
 // In-flight replies are the only excuse for a difference, and a narrow one:
 //   - A reply that was injected and not observed is excused only by a reply
 //     that a side knew to be unfinished at that stage. For the sink these are
-//     its InFlight entries of the very same code; for the client its errors at
+//     those of the very same code that it never sent, or doesn't know to be read; for the client its errors at
 //     that stage which cut the wait for a reply short (see WaitCutShort), each
 //     of which excuses one reply of any code there.
 //   - A reply that was observed and not injected is never excused.
@@ -141,7 +143,8 @@ type ledger struct {
 	drawn    map[Reply]uint64
 	injected map[Reply]uint64
 	observed map[Reply]uint64
-	flight   map[Reply]InFlight
+	unsent   map[Reply]uint64 // of injected
+	unread   map[Reply]uint64 // of injected
 	// cutShort is what is left of the client's unfinished replies per stage.
 	cutShort  map[string]uint64
 	malformed []string
@@ -151,30 +154,20 @@ func newLedger(client *Client, sink *Sink) *ledger {
 	l := &ledger{
 		planned: map[Reply]float64{}, drawn: map[Reply]uint64{},
 		injected: map[Reply]uint64{}, observed: map[Reply]uint64{},
-		flight: map[Reply]InFlight{}, cutShort: map[string]uint64{},
+		unsent: map[Reply]uint64{}, unread: map[Reply]uint64{}, cutShort: map[string]uint64{},
 	}
-	for _, rule := range sink.Rules {
-		for _, o := range rule.Outcomes {
-			if o.Code != 0 {
-				l.planned[Reply{rule.Stage, o.Code, o.Enhanced}] += o.Probability * float64(rule.Occurrences)
-			}
-		}
-	}
-	for _, r := range sink.Replies {
-		reply := Reply{r.Stage, r.Code, r.Enhanced}
-		l.injected[reply] += r.Count
-		if strings.HasPrefix(r.Cause, CauseRule) && !sink.RepliesOnly {
-			l.drawn[reply] += r.Count
+	for i := range sink.Replies {
+		r := &sink.Replies[i]
+		reply := Reply{r.Stage.String(), int(r.Code), r.Enhanced.String()}
+		l.injected[reply] += r.Decided
+		l.unsent[reply] += r.Unsent()
+		l.unread[reply] += r.Unread
+		if r.Planned > 0 {
+			l.planned[reply] += r.Planned
+			l.drawn[reply] += r.Decided
 		} else {
-			l.planned[reply] += float64(r.Count)
+			l.planned[reply] += float64(r.Decided)
 		}
-	}
-	for _, f := range sink.InFlight {
-		reply := Reply{f.Stage, f.Code, f.Enhanced}
-		have := l.flight[reply]
-		have.Unwritten += f.Unwritten
-		have.Unacknowledged += f.Unacknowledged
-		l.flight[reply] = have
 	}
 	for _, s := range client.Find(MetricReplies, nil) {
 		code, err := strconv.Atoi(s.Tags["code"])
@@ -202,12 +195,6 @@ func (l *ledger) replies() []Reply {
 	for r := range l.observed {
 		all = append(all, r)
 	}
-	for r := range l.flight {
-		all = append(all, r)
-	}
-	for r := range l.planned {
-		all = append(all, r)
-	}
 	slices.SortFunc(all, compareReplies)
 	return slices.Compact(all)
 }
@@ -226,11 +213,10 @@ func (l *ledger) settle(reply Reply) (Row, []string) {
 		return row, append(problems, fmt.Sprintf("%s: observed %d but injected only %d", reply, row.Observed, row.Injected))
 	}
 	missing := row.Injected - row.Observed
-	known := l.flight[reply]
-	if known.Unwritten > missing {
-		problems = append(problems, fmt.Sprintf("%s: %d replies never left the sink, yet only %d are missing at the client", reply, known.Unwritten, missing))
+	if unsent := l.unsent[reply]; unsent > missing {
+		problems = append(problems, fmt.Sprintf("%s: %d replies never left the sink, yet only %d are missing at the client", reply, unsent, missing))
 	}
-	row.InFlight = min(missing, known.Unwritten+known.Unacknowledged)
+	row.InFlight = min(missing, l.unsent[reply]+l.unread[reply])
 	byClient := min(missing-row.InFlight, l.cutShort[reply.Stage])
 	l.cutShort[reply.Stage] -= byClient
 	row.InFlight += byClient
@@ -241,43 +227,27 @@ func (l *ledger) settle(reply Reply) (Row, []string) {
 	return row, problems
 }
 
-// checkRules compares each rule's outcomes with the replies that carry its name.
-func checkRules(sink *Sink) []string {
-	if sink.RepliesOnly {
-		return nil
-	}
-	type drawnReply struct {
-		rule string
-		Reply
-	}
-	byCause := map[drawnReply]uint64{}
+// checkRules compares what each rule has drawn with the replies that carry its name.
+func checkRules(sink *Sink) (problems []string) {
+	carried, drew := map[string]uint64{}, map[string]uint64{}
 	for _, r := range sink.Replies {
-		if name, ok := strings.CutPrefix(r.Cause, CauseRule); ok {
-			byCause[drawnReply{name, Reply{r.Stage, r.Code, r.Enhanced}}] += r.Count
+		if name, ok := strings.CutPrefix(r.Cause, count.CauseRule); ok {
+			carried[name] += r.Decided
 		}
 	}
-	var problems []string
-	outcomes := map[drawnReply]uint64{}
 	for _, rule := range sink.Rules {
 		var sum uint64
 		for _, o := range rule.Outcomes {
 			sum += o.Injected
-			if o.Code != 0 {
-				outcomes[drawnReply{rule.Name, Reply{rule.Stage, o.Code, o.Enhanced}}] += o.Injected
-			}
 		}
+		drew[rule.Name] += sum
 		if sum != rule.Occurrences {
 			problems = append(problems, fmt.Sprintf("sink: rule %q spoke %d times but its outcomes add up to %d", rule.Name, rule.Occurrences, sum))
 		}
 	}
-	for k, n := range outcomes {
-		if byCause[k] != n {
-			problems = append(problems, fmt.Sprintf("sink: rule %q drew %s %d times but %d replies carry its name", k.rule, k.Reply, n, byCause[k]))
-		}
-	}
-	for k, n := range byCause {
-		if _, ok := outcomes[k]; !ok {
-			problems = append(problems, fmt.Sprintf("sink: %d replies %s carry the name of rule %q, which lists no such outcome", n, k.Reply, k.rule))
+	for name, n := range drew {
+		if carried[name] != n {
+			problems = append(problems, fmt.Sprintf("sink: rule %q drew %d times but %d replies carry its name", name, n, carried[name]))
 		}
 	}
 	slices.Sort(problems)

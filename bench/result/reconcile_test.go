@@ -1,10 +1,14 @@
 package result
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 func counter(metric string, value float64, tags Tags) Series {
@@ -19,11 +23,31 @@ func clientError(stage string, code int, n float64) Series {
 	return counter(MetricErrors, n, Tags{"phase": stage, "error_code": strconv.Itoa(code)})
 }
 
+// replied counts replies of a sink, all of them sent.
+func replied(t testing.TB, stage string, code int, enhanced, cause string, n uint64) count.Reply {
+	t.Helper()
+	at, err := smtp.ParseStage(stage)
+	var e smtp.Enhanced
+	if err = errors.Join(err, e.UnmarshalText([]byte(enhanced))); err != nil {
+		t.Fatal(err)
+	}
+	return count.Reply{Kind: count.Kind{Stage: at, Code: smtp.Code(code), Enhanced: e, Cause: cause}, Decided: n, Sent: n}
+}
+
 func TestReconcile(t *testing.T) {
 	const timeout, reset, refused, bounced = 1050, 1220, 1212, 1550
-	plain := func(n uint64) []ReplyCount {
-		return []ReplyCount{{Stage: "message", Code: 250, Enhanced: "2.0.0", Cause: CausePlain, Count: n}}
+	sink := func(replies ...count.Reply) Sink { return Sink{Counts: count.Counts{Replies: replies}} }
+	accepted := func(n, unsent, unread uint64) count.Reply {
+		r := replied(t, "message", 250, "2.0.0", count.CausePlain, n)
+		r.Sent, r.Unread = n-unsent, unread
+		return r
 	}
+	quit := replied(t, "quit", 221, "2.0.0", count.CausePlain, 7)
+	quit.Unread = 7
+	other := replied(t, "message", 250, "2.1.5", count.CausePlain, 4)
+	other.Unread = 4
+	ruled := sink(replied(t, "rcpt", 450, "4.2.0", "rule:weather", 10))
+	ruled.Rules = []count.Rule{{Name: "weather", Stage: smtp.StageRcpt, Occurrences: 10, Outcomes: []count.Outcome{{Code: 450, Probability: 1, Injected: 9}}}}
 	tests := []struct {
 		name     string
 		client   []Series
@@ -34,98 +58,92 @@ func TestReconcile(t *testing.T) {
 		{
 			name:   "equal",
 			client: []Series{observed("message", 250, "2.0.0", 90), observed("message", 250, "2.0.0", 10)},
-			sink:   Sink{Replies: plain(100)},
+			sink:   sink(accepted(100, 0, 0)),
 		},
 		{
 			name:     "one missing and nobody knows why",
 			client:   []Series{observed("message", 250, "2.0.0", 99)},
-			sink:     Sink{Replies: plain(100)},
+			sink:     sink(accepted(100, 0, 0)),
 			problems: []string{"message 250 2.0.0: injected 100, observed 99, in flight 0: 1 unexplained"},
 		},
 		{
 			name:     "observed more than injected is never excused",
 			client:   []Series{observed("message", 250, "2.0.0", 101), clientError("message", timeout, 5)},
-			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unacknowledged: 5}}},
+			sink:     sink(accepted(100, 0, 5)),
 			problems: []string{"message 250 2.0.0: observed 101 but injected only 100"},
 		},
 		{
 			name:     "a reply the sink never wrote",
 			client:   []Series{observed("message", 250, "2.0.0", 98)},
-			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unwritten: 2}}},
+			sink:     sink(accepted(100, 2, 0)),
 			inFlight: 2,
 		},
 		{
 			name:     "a reply the sink never wrote was observed",
 			client:   []Series{observed("message", 250, "2.0.0", 99)},
-			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unwritten: 2}}},
+			sink:     sink(accepted(100, 2, 0)),
 			inFlight: 1,
 			problems: []string{"2 replies never left the sink, yet only 1 are missing"},
 		},
 		{
 			name:   "unacknowledged replies may have been observed",
 			client: []Series{observed("quit", 221, "2.0.0", 7)},
-			sink: Sink{
-				Replies:  []ReplyCount{{Stage: "quit", Code: 221, Enhanced: "2.0.0", Cause: CausePlain, Count: 7}},
-				InFlight: []InFlight{{Stage: "quit", Code: 221, Enhanced: "2.0.0", Unacknowledged: 7}},
-			},
+			sink:   sink(quit),
 		},
 		{
 			name:     "more missing than the sink knows to be unfinished",
 			client:   []Series{observed("message", 250, "2.0.0", 95)},
-			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.0.0", Unacknowledged: 4}}},
+			sink:     sink(accepted(100, 0, 4)),
 			inFlight: 4,
 			problems: []string{"in flight 4: 1 unexplained"},
 		},
 		{
 			name:     "the sink's unfinished replies excuse their own code only",
-			client:   []Series{observed("message", 250, "2.0.0", 99)},
-			sink:     Sink{Replies: plain(100), InFlight: []InFlight{{Stage: "message", Code: 250, Enhanced: "2.1.5", Unacknowledged: 4}}},
+			client:   []Series{observed("message", 250, "2.0.0", 99), observed("message", 250, "2.1.5", 4)},
+			sink:     sink(accepted(100, 0, 0), other),
 			problems: []string{"1 unexplained"},
 		},
 		{
 			name:     "the client gave up waiting: any code of that stage",
 			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("message", timeout, 1), clientError("message", reset, 1)},
-			sink:     Sink{Replies: append(plain(100), ReplyCount{Stage: "message", Code: 451, Enhanced: "4.3.0", Cause: CauseProtocol, Count: 1})},
+			sink:     sink(accepted(100, 0, 0), replied(t, "message", 451, "4.3.0", count.CauseProtocol, 1)),
 			inFlight: 2,
 		},
 		{
 			name:     "each cut-short wait excuses one reply, not one per code",
 			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("message", timeout, 1)},
-			sink:     Sink{Replies: append(plain(100), ReplyCount{Stage: "message", Code: 451, Enhanced: "4.3.0", Cause: CauseProtocol, Count: 1})},
+			sink:     sink(accepted(100, 0, 0), replied(t, "message", 451, "4.3.0", count.CauseProtocol, 1)),
 			inFlight: 1,
 			problems: []string{"message 451 4.3.0: injected 1, observed 0, in flight 0: 1 unexplained"},
 		},
 		{
 			name:     "an error at another stage excuses nothing",
 			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("rcpt", timeout, 9)},
-			sink:     Sink{Replies: plain(100)},
+			sink:     sink(accepted(100, 0, 0)),
 			problems: []string{"1 unexplained"},
 		},
 		{
 			name:     "errors that end no wait excuse nothing",
 			client:   []Series{observed("message", 250, "2.0.0", 99), clientError("message", refused, 9), clientError("message", bounced, 9)},
-			sink:     Sink{Replies: plain(100)},
+			sink:     sink(accepted(100, 0, 0)),
 			problems: []string{"1 unexplained"},
 		},
 		{
 			name:   "the wrong enhanced status code is two differences, whatever was in flight",
 			client: []Series{observed("message", 250, "2.6.0", 100), clientError("message", timeout, 100)},
-			sink:   Sink{Replies: plain(100)}, inFlight: 100,
+			sink:   sink(accepted(100, 0, 0)), inFlight: 100,
 			problems: []string{"message 250 2.6.0: observed 100 but injected only 0"},
 		},
 		{
 			name:     "a rule's outcomes must add up to the replies under its name",
 			client:   []Series{observed("rcpt", 450, "4.2.0", 10)},
-			problems: []string{`rule "weather" drew rcpt 450 4.2.0 9 times but 10 replies carry its name`, `rule "weather" spoke 10 times but its outcomes add up to 9`},
-			sink: Sink{
-				Replies: []ReplyCount{{Stage: "rcpt", Code: 450, Enhanced: "4.2.0", Cause: "rule:weather", Count: 10}},
-				Rules:   []RuleCount{{Name: "weather", Stage: "rcpt", Occurrences: 10, Outcomes: []OutcomeCount{{Code: 450, Enhanced: "4.2.0", Probability: 1, Injected: 9}}}},
-			},
+			problems: []string{`rule "weather" drew 9 times but 10 replies carry its name`, `rule "weather" spoke 10 times but its outcomes add up to 9`},
+			sink:     ruled,
 		},
 		{
 			name:     "a code tag that is no number is named",
 			client:   []Series{observed("message", 250, "2.0.0", 100), counter(MetricReplies, 1, Tags{"phase": "data", "code": "x"})},
-			sink:     Sink{Replies: plain(100)},
+			sink:     sink(accepted(100, 0, 0)),
 			problems: []string{`the code tag "x"`},
 		},
 	}
@@ -162,20 +180,21 @@ func TestWaitCutShort(t *testing.T) {
 }
 
 func TestPlannedIsWeightTimesOccurrences(t *testing.T) {
-	sink := &Sink{
-		Replies: []ReplyCount{
-			{Stage: "rcpt", Code: 250, Enhanced: "2.1.5", Cause: "rule:weather", Count: 905},
-			{Stage: "rcpt", Code: 250, Enhanced: "2.1.5", Cause: CausePlain, Count: 50},
-			{Stage: "rcpt", Code: 450, Enhanced: "4.2.0", Cause: "rule:weather", Count: 95},
-			{Stage: "mail", Code: 250, Enhanced: "2.1.0", Cause: CausePlain, Count: 1050},
+	planned := func(r count.Reply, n float64) count.Reply { r.Planned = n; return r }
+	bare := planned(replied(t, "rcpt", 450, "", "rule:weather", 5), 5.5)
+	sink := &Sink{Counts: count.Counts{
+		Replies: []count.Reply{
+			planned(replied(t, "rcpt", 250, "2.1.5", "rule:weather", 905), 900),
+			replied(t, "rcpt", 250, "2.1.5", count.CausePlain, 50),
+			planned(replied(t, "rcpt", 450, "4.2.0", "rule:weather", 90), 94.5), bare, // to clients that have said HELO
+			replied(t, "mail", 250, "2.1.0", count.CausePlain, 1050),
 		},
-		Rules: []RuleCount{{Name: "weather", Stage: "rcpt", Occurrences: 1000, Outcomes: []OutcomeCount{
-			{Code: 250, Enhanced: "2.1.5", Probability: 0.9, Injected: 905},
-			{Code: 450, Enhanced: "4.2.0", Probability: 0.1, Injected: 95},
+		Rules: []count.Rule{{Name: "weather", Stage: smtp.StageRcpt, Occurrences: 1000, Outcomes: []count.Outcome{
+			{Code: 250, Probability: 0.9, Injected: 905}, {Code: 450, Probability: 0.1, Injected: 95},
 		}}},
-	}
+	}}
 	client := &Client{Series: []Series{
-		observed("rcpt", 250, "2.1.5", 955), observed("rcpt", 450, "4.2.0", 95), observed("mail", 250, "2.1.0", 1050),
+		observed("rcpt", 250, "2.1.5", 955), observed("rcpt", 450, "4.2.0", 90), observed("rcpt", 450, "", 5), observed("mail", 250, "2.1.0", 1050),
 	}}
 	got := Reconcile(client, sink)
 	if !got.Balanced {
@@ -184,7 +203,8 @@ func TestPlannedIsWeightTimesOccurrences(t *testing.T) {
 	want := []Row{
 		{Reply: Reply{"mail", 250, "2.1.0"}, Planned: 1050, Injected: 1050, Observed: 1050},
 		{Reply: Reply{"rcpt", 250, "2.1.5"}, Planned: 950, Drawn: 905, Injected: 955, Observed: 955},
-		{Reply: Reply{"rcpt", 450, "4.2.0"}, Planned: 100, Drawn: 95, Injected: 95, Observed: 95},
+		{Reply: Reply{"rcpt", 450, ""}, Planned: 5.5, Drawn: 5, Injected: 5, Observed: 5},
+		{Reply: Reply{"rcpt", 450, "4.2.0"}, Planned: 94.5, Drawn: 90, Injected: 90, Observed: 90},
 	}
 	if !slices.Equal(got.Rows, want) {
 		t.Errorf("rows:\n got %+v\nwant %+v", got.Rows, want)

@@ -8,10 +8,18 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// Schema is the version of the record that this package reads and writes.
+// Schema is the version of the record that this package writes.
 // Fields may be added within a version, and unknown ones are ignored; a change
 // of meaning is a new version.
-const Schema = "smtpstorm/run/1"
+const Schema = SchemaPrefix + "2"
+
+// SchemaPrefix is what the schemas of all records begin with.
+const SchemaPrefix = "smtpstorm/run/"
+
+// schema1 is the version before, whose sink's part package count still reads.
+const schema1 = SchemaPrefix + "1"
+
+const readable = schema1 + " and " + Schema
 
 // Record is one run.
 type Record struct {
@@ -69,7 +77,6 @@ type Load struct {
 	IterationsPlanned    uint64 `json:"iterations_planned,omitempty"`
 	IterationsComplete   uint64 `json:"iterations_complete,omitempty"`
 	IterationsDropped    uint64 `json:"iterations_dropped,omitempty"` // never started: no VU was free
-	IterationsAborted    uint64 `json:"iterations_aborted,omitempty"` // started, not finished
 	MessageSizeBytes     int64  `json:"message_size_bytes,omitempty"`
 	RecipientsPerMessage int    `json:"recipients_per_message,omitempty"`
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 func sample(t *testing.T) *Record {
@@ -23,7 +25,10 @@ func sample(t *testing.T) *Record {
 		Series:  []Series{{Metric: "smtp_msg_waiting", Type: Trend, Unit: UnitMillis, Tags: Tags{"code": "250"}, Histogram: recorded(1, 2, 3)}, {Metric: "smtp_msg_failed", Type: Rate, Passes: 1, Fails: 3}},
 		Windows: []Window{{Start: start, LengthSeconds: 1, Series: []WindowSeries{{Index: 0, Histogram: recorded(1, 2, 3)}}}},
 	}
-	r.Sink = &Sink{Replies: []ReplyCount{{Stage: "message", Code: 250, Enhanced: "2.0.0", Cause: CausePlain, Count: 3}}, Lateness: recorded(0.01)}
+	c := count.New()
+	c.Replies = []count.Reply{replied(t, "message", 250, "2.0.0", count.CausePlain, 3)}
+	c.Lateness = &count.Distribution{Count: 1, MaxMicros: 10, Buckets: []count.Bucket{{Micros: 10, Count: 1}}}
+	r.Sink = NewSink(c, nil)
 	r.Warn("only %d samples", 3)
 	r.Warn("only %d samples", 3)
 	return r
@@ -69,7 +74,7 @@ func TestWriteLeavesNothingBehindWhenItFails(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ content, want string }{
-		"a later schema":      {`{"schema":"smtpstorm/run/2"}`, `run.json: unknown schema "smtpstorm/run/2" (this program reads smtpstorm/run/1)`},
+		"a later schema":      {`{"schema":"smtpstorm/run/3"}`, `run.json: unknown schema "smtpstorm/run/3" (this program reads smtpstorm/run/1 and smtpstorm/run/2)`},
 		"no schema":           {`{}`, "run.json: not a run record: it names no schema"},
 		"no JSON":             {`hello`, "run.json: not a run record"},
 		"half a record":       {`{"schema":"smtpstorm/run/1",`, "run.json: not a run record"},

@@ -3,65 +3,52 @@ package run
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
-	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/metrics"
+	counts "github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// stormyStats are a sink's with something of everything.
-func stormyStats() *sink.Stats {
-	s := &sink.Stats{Driver: "net", Started: time.Unix(1e9, 0), Seconds: 10, ListenOverflows: 3, Connections: 5}
-	s.Attempts = metrics.AttemptCounts{Delivered: 4, Deferred: 3, Bounced: 2, Unanswered: 1}
-	reply := metrics.ReplyCount{Stage: smtp.StageRcpt, Code: 450, Cause: "rule:r", Count: 3}
-	s.Replies = []metrics.ReplyCount{reply}
-	s.Rules = []metrics.RuleCount{{Name: "r", Stage: smtp.StageRcpt, Phase: "night", Occurrences: 5, Outcomes: []metrics.OutcomeCount{
-		{Code: 450, Probability: 0.5, Injected: 3}, {Fault: "silence", Probability: 0.5, Injected: 2},
-	}}}
-	s.Phases = []metrics.PhaseCount{{Name: "night", Transactions: 2, Recipients: 1, Messages: 1, Replies: []metrics.ReplyCount{reply}}}
-	s.Lateness = &metrics.Distribution{Count: 2_000_000_000, MaxMicros: 900, Buckets: []metrics.BucketCount{{Micros: 1000, Count: 2_000_000_000}}}
-	return s
-}
-
+// The sink's part of a record is what the sink counted, and what it says of itself.
 func TestTheRecordKeepsWhatTheSinkKnows(t *testing.T) {
-	got := sinkRecord(stormyStats(), nil)
-	got.SelfCheck.Saturation = got.SelfCheck.Saturation[:1]
-	replies := []result.ReplyCount{{Stage: "rcpt", Code: 450, Cause: "rule:r", Count: 3}}
-	want := &result.Sink{
-		Driver: "net", Attempts: &result.Attempts{Delivered: 4, Deferred: 3, Bounced: 2, Unanswered: 1}, Connections: 5, Replies: replies,
-		Rules: []result.RuleCount{{Name: "r", Stage: "rcpt", Phase: "night", Occurrences: 5, Outcomes: []result.OutcomeCount{
-			{Code: 450, Probability: 0.5, Injected: 3}, {Fault: "silence", Probability: 0.5, Injected: 2},
-		}}},
-		Phases:    []result.PhaseCount{{Name: "night", Transactions: 2, Recipients: 1, Messages: 1, Replies: replies}},
-		SelfCheck: &result.SelfCheck{Saturation: []string{"3 connections met a full accept queue on this system"}},
-	}
-	h := got.Lateness
-	if got.Lateness = nil; !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
-	if h.Count() != 2_000_000_000 || math.Abs(h.Quantile(0.5)-0.9) > 0.001 {
-		t.Errorf("lateness: count %d, median %v ms; want 2,000,000,000 and 0.9", h.Count(), h.Quantile(0.5))
-	}
-	if label := stat.Fits(got)[0].Cells[1].Label; label != "no reply silence" {
-		t.Errorf("the fault's outcome is called %q", label)
-	}
+	c := counts.New()
+	c.Connections, c.ListenOverflows = 5, 3
+	c.Ledger = &counts.Ledger{Rows: 9}
+	c.Clients = &counts.Clients{NotSMTP: 1}
+	// One recipient whom the rule refuses came back again and again: a report judges it by its distinct keys.
+	c.Rules = []counts.Rule{{
+		Name: "sticky", Stage: smtp.StageRcpt, Occurrences: 1000, DistinctKeys: 200,
+		Outcomes: []counts.Outcome{{Probability: 0.9, Code: 250, Injected: 480, Distinct: 180}, {Probability: 0.1, Fault: "silence", Injected: 520, Distinct: 20}},
+	}}
 	r := result.New("x")
-	r.Sink = got
+	r.Sink = result.NewSink(c, nil)
+	path := filepath.Join(t.TempDir(), "record.json")
+	if err := r.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	r, err := result.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := r.Sink
+	if got.Ledger == nil || got.Ledger.Rows != 9 || got.Clients == nil || got.Clients.NotSMTP != 1 || got.SelfCheck == nil || len(got.SelfCheck.Fits) != 1 || got.SelfCheck.OK {
+		t.Errorf("the record has %+v", got)
+	}
+	f := got.Fits()[0]
+	if f.N != 200 || !f.Tested || f.Rejected || f.Cells[1].Share != 0.1 || f.Cells[1].Label != "no reply silence" {
+		t.Errorf("%+v, want 200 draws that fit the odds", f)
+	}
 	if warnings := stat.Warnings(r); len(warnings) != 1 || warnings[0] != "the sink: 3 connections met a full accept queue on this system" {
 		t.Errorf("warnings %q", warnings)
 	}
 }
 
-func TestCountersAreReadInBothForms(t *testing.T) {
+func TestCountersAreReadInAllForms(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, v any) string {
 		t.Helper()
@@ -75,29 +62,28 @@ func TestCountersAreReadInBothForms(t *testing.T) {
 		}
 		return path
 	}
-	for name, v := range map[string]any{"new.json": stormyStats().Document(), "old.json": stormyStats()} {
-		if _, stats, err := readHalf(write(name, v)); err != nil || stats == nil || stats.Attempts.Delivered != 4 {
-			t.Errorf("%s: %+v, %v", name, stats, err)
+	current := counts.New()
+	current.Driver, current.Attempts.Delivered = "net", 4
+	type document map[string]any
+	replies := []document{{"stage": "quit", "code": 221, "cause": "plain", "count": 3}}
+	attempts := document{"delivered": 4}
+	for name, v := range map[string]any{
+		"new.json":   current,
+		"v1.json":    document{"schema": counts.Schema, "version": 1, "driver": "net", "replies": replies, "attempts": attempts},
+		"first.json": document{"driver": "net", "replies": replies, "attempts": attempts}, // before there was a schema
+	} {
+		if _, sink, err := readHalf(write(name, v)); err != nil || sink == nil || sink.Attempts.Delivered != 4 {
+			t.Errorf("%s: %+v, %v", name, sink, err)
 		}
 	}
-	text, _ := os.ReadFile(filepath.Join(dir, "new.json"))
-	if !strings.HasPrefix(string(text), `{"schema":"smtpstorm/sink-counts","version":1,`) {
-		t.Errorf("it begins %.80s", text)
-	}
-	future := stormyStats().Document()
-	future.Version = 2
-	many, torn, wrapping := stormyStats(), stormyStats(), stormyStats()
-	many.Replies[0].Count = 1 << 60
-	torn.Lateness.Count++
-	wrapping.Lateness.Buckets = append(wrapping.Lateness.Buckets, metrics.BucketCount{Micros: 5, Count: math.MaxUint64})
 	for name, tt := range map[string]struct {
 		v    any
 		want string
 	}{
-		"future.json": {future, "version 2 (this program reads version 1)"},
-		"many.json":   {many, "the count 1152921504606846976 is more than any sink counts"},
-		"torn.json":   {torn, "lateness"},
-		"wrap.json":   {wrapping, "more than any sink counts"},
+		"future.json": {document{"schema": counts.Schema, "version": 3}, "version 3 (this program reads versions 1 to 2)"},
+		"many.json":   {document{"schema": counts.Schema, "version": 2, "messages": uint64(1 << 60)}, "the count 1152921504606846976 is more than any sink counts"},
+		"other.json":  {document{"schema": "x/1"}, `schema "x/1" is neither`},
+		"run.json":    {document{"schema": "smtpstorm/run/9"}, `unknown schema "smtpstorm/run/9"`},
 	} {
 		var input *InputError
 		if _, _, err := readHalf(write(name, tt.v)); !errors.As(err, &input) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), name) {

@@ -13,6 +13,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // TestDeliveryScriptThroughPostfix runs scripts/delivery.js as it stands: k6 submits to a private Postfix that relays to the sink within
@@ -87,8 +88,8 @@ func TestDeliveryScriptThroughPostfix(t *testing.T) {
 	}
 	deferred := uint64(0)
 	for _, r := range got.Sink.Replies {
-		if r.Stage == "rcpt" && r.Code == 451 {
-			deferred += r.Count
+		if r.Stage == smtp.StageRcpt && r.Code == 451 {
+			deferred += r.Decided
 		}
 	}
 	if deferred == 0 || got.Sink.Messages != messages {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/scripts"
-	"github.com/smtpstorm/xk6-smtp/sink"
 )
 
 // JoinOptions say which two halves of a run to put together.
@@ -34,7 +33,7 @@ const maxHalfBytes = 512 << 20
 type halves struct {
 	generators     []*result.Record
 	generatorFiles []string
-	stats          *sink.Stats
+	stats          *result.Sink
 	sinkFile       string
 }
 
@@ -55,7 +54,7 @@ func Join(o JoinOptions) (*Leg, error) {
 		return nil, err
 	}
 	half := result.New(source.Name)
-	half.Sink = sinkRecord(stats, nil)
+	half.Sink = stats
 	half.Provenance.SinkMode = result.SinkExternal
 	half.Provenance.Plan, half.Provenance.Seed = source, stats.Seed
 	if half.Label = o.Label; half.Label == "" {
@@ -126,7 +125,7 @@ func (h *halves) generator() (*result.Record, error) {
 }
 
 // plan returns what the sink ran, and refuses another plan than the one that the user names.
-func (o *JoinOptions) plan(stats *sink.Stats, file string) (result.Plan, error) {
+func (o *JoinOptions) plan(stats *result.Sink, file string) (result.Plan, error) {
 	ran := result.Plan{Name: stats.Plan, SHA256: stats.Hash}
 	if ran.Name == "" {
 		ran.Name = "calm"
@@ -159,7 +158,7 @@ func short(hash string) string {
 }
 
 // sameTime refuses halves that can't be of one run, since one had ended before the other began.
-func sameTime(generator result.Provenance, stats *sink.Stats, generatorFile, sinkFile string) error {
+func sameTime(generator result.Provenance, stats *result.Sink, generatorFile, sinkFile string) error {
 	if generator.Started.IsZero() || generator.Ended.IsZero() || stats.Started.IsZero() {
 		return nil
 	}
@@ -173,14 +172,13 @@ func sameTime(generator result.Provenance, stats *sink.Stats, generatorFile, sin
 }
 
 // readHalf reads a file that is either k6's half of a run or the sink's.
-func readHalf(path string) (*result.Record, *sink.Stats, error) {
+func readHalf(path string) (*result.Record, *result.Sink, error) {
 	text, err := readBounded(path)
 	if err != nil {
 		return nil, nil, inputErrorf("%s can't be read: %v", path, reason(err))
 	}
 	var head struct {
 		Schema  string          `json:"schema"`
-		Version int             `json:"version"`
 		Driver  string          `json:"driver"`
 		Replies json.RawMessage `json:"replies"`
 	}
@@ -188,7 +186,7 @@ func readHalf(path string) (*result.Record, *sink.Stats, error) {
 		return nil, nil, inputErrorf("%s: %s", path, unlike(path, text, err))
 	}
 	switch {
-	case head.Schema == result.Schema:
+	case strings.HasPrefix(head.Schema, result.SchemaPrefix):
 		record, err := result.Decode(bytes.NewReader(text))
 		switch {
 		case err != nil:
@@ -201,22 +199,17 @@ func readHalf(path string) (*result.Record, *sink.Stats, error) {
 			return nil, nil, inputErrorf("%s: the record holds a sink's part already: see smtpbench report", path)
 		}
 		return record, nil, nil
-	case head.Schema == sink.CountsSchema && head.Version != sink.CountsVersion:
-		return nil, nil, inputErrorf("%s: counters of smtpsink of version %d (this program reads version %d)", path, head.Version, sink.CountsVersion)
-	case head.Schema == sink.CountsSchema:
+	case head.Schema == result.CountsSchema:
 	case head.Schema != "":
 		return nil, nil, inputErrorf("%s: schema %q is neither a record of k6 (%s) nor counters of smtpsink", path, head.Schema, result.Schema)
 	case head.Driver == "" || head.Replies == nil: // their keys told them, before they had a schema
 		return nil, nil, inputErrorf("%s: neither a record of k6 (-o smtpstorm=FILE) nor counters of smtpsink (--json)", path)
 	}
-	stats := new(sink.Stats)
-	if err := json.Unmarshal(text, stats); err != nil {
-		return nil, nil, inputErrorf("%s: counters of smtpsink that this program can't read: %v", path, err)
-	}
-	if err := plausible(stats); err != nil {
+	counts := new(result.Sink)
+	if err := counts.UnmarshalJSON(text); err != nil {
 		return nil, nil, inputErrorf("%s: counters of smtpsink that can't be right: %v", path, err)
 	}
-	return nil, stats, nil
+	return nil, counts, nil
 }
 
 func readBounded(path string) ([]byte, error) {

@@ -140,10 +140,10 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, w weath
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.json("sink-"+name+".json", stats.Document()); err != nil {
+	if err := r.out.json("sink-"+name+".json", stats); err != nil {
 		return nil, err
 	}
-	leg, err := r.join(name, label, l, w, e, sinkRecord(stats, process))
+	leg, err := r.join(name, label, l, w, e, result.NewSink(stats, process))
 	if err != nil {
 		return nil, err
 	}

@@ -159,10 +159,10 @@ func (r *runner) through(ctx context.Context, p *passage, target, label string) 
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.json("sink-"+legMTA+".json", stats.Document()); err != nil {
+	if err := r.out.json("sink-"+legMTA+".json", stats); err != nil {
 		return nil, err
 	}
-	leg, err := r.join(legMTA, label, l, p.weather, e, sinkRecord(stats, process))
+	leg, err := r.join(legMTA, label, l, p.weather, e, result.NewSink(stats, process))
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,6 @@
 package stat
 
 import (
-	"strconv"
-
-	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/fit"
 )
 
@@ -20,39 +17,6 @@ type Fit = fit.Result
 
 // FitCell is one outcome of a rule.
 type FitCell = fit.Cell
-
-// Fits tests every rule of a sink against its weights. Refusals by limits and
-// plain replies are no draws and stay out, and so do the repeats of a sticky
-// draw, which are not independent: a rule that may repeat a key counts by its
-// distinct keys.
-func Fits(s *result.Sink) []Fit {
-	rules := make([]fit.Rule, len(s.Rules))
-	for i := range s.Rules {
-		r := &s.Rules[i]
-		rules[i] = fit.Rule{Name: r.Name, Stage: r.Stage}
-		for _, o := range r.Outcomes {
-			drawn := o.Injected
-			if r.DistinctKeys > 0 {
-				drawn = o.Distinct
-			}
-			rules[i].Outcomes = append(rules[i].Outcomes, fit.Outcome{Label: outcomeLabel(o), Probability: o.Probability, Drawn: drawn})
-		}
-	}
-	return fit.Test(rules)
-}
-
-func outcomeLabel(o result.OutcomeCount) string {
-	label := "no reply"
-	if o.Code != 0 {
-		label = strconv.Itoa(o.Code)
-	}
-	for _, more := range []string{o.Enhanced, o.Fault} {
-		if more != "" {
-			label += " " + more
-		}
-	}
-	return label
-}
 
 // ChiSquareTest is Pearson's test of observed against expected counts, which
 // must have the same sum; degrees of freedom are the number of cells minus one.

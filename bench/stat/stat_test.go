@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/count"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 func near(t *testing.T, what string, got, want, tolerance float64) {
@@ -105,10 +107,10 @@ func TestHolmPublished(t *testing.T) {
 	}
 }
 
-func rule(occurrences uint64, probability []float64, injected ...uint64) result.RuleCount {
-	r := result.RuleCount{Name: "weather", Stage: "rcpt", Occurrences: occurrences}
+func rule(occurrences uint64, probability []float64, injected ...uint64) count.Rule {
+	r := count.Rule{Name: "weather", Stage: smtp.StageRcpt, Occurrences: occurrences}
 	for i, n := range injected {
-		r.Outcomes = append(r.Outcomes, result.OutcomeCount{Code: []int{250, 450, 550, 451}[i], Probability: probability[i], Injected: n})
+		r.Outcomes = append(r.Outcomes, count.Outcome{Code: []smtp.Code{250, 450, 550, 451}[i], Probability: probability[i], Injected: n})
 	}
 	return r
 }
@@ -118,7 +120,7 @@ func TestFits(t *testing.T) {
 	sticky := rule(1000, []float64{0.9, 0.1}, 480, 520)
 	sticky.DistinctKeys, sticky.Outcomes[0].Distinct, sticky.Outcomes[1].Distinct = 200, 180, 20
 	for name, tt := range map[string]struct {
-		rule             result.RuleCount
+		rule             count.Rule
 		tested, rejected bool
 		df, merged       int
 	}{
@@ -131,9 +133,9 @@ func TestFits(t *testing.T) {
 		"a code of weight 0 was drawn":     {rule(1000, []float64{1, 0}, 999, 1), true, true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := Fits(&result.Sink{Rules: []result.RuleCount{tt.rule}})[0]
-			if f.Tested != tt.tested || f.Rejected() != tt.rejected || f.DF != tt.df || f.Merged != tt.merged {
-				t.Errorf("got tested %v (%s) rejected %v df %d merged %d p %v, want %+v", f.Tested, f.Reason, f.Rejected(), f.DF, f.Merged, f.P, tt)
+			f := (&count.Counts{Rules: []count.Rule{tt.rule}}).Fits()[0]
+			if f.Tested != tt.tested || f.Rejected != tt.rejected || f.DF != tt.df || f.Merged != tt.merged {
+				t.Errorf("got tested %v (%s) rejected %v df %d merged %d p %v, want %+v", f.Tested, f.Reason, f.Rejected, f.DF, f.Merged, f.P, tt)
 			}
 			if !f.Tested && f.Reason == "" {
 				t.Error("no test and no reason")
@@ -285,26 +287,24 @@ func TestOfReadsWindows(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	status := 107
 	h := &result.Histogram{}
-	late := &result.Histogram{}
 	for range 500 {
 		h.Record(1)
-		late.Record(30)
 	}
 	r := result.New("x")
 	r.Warn("own warning")
 	r.Provenance = result.Provenance{Cores: 2, SinkMode: result.SinkInProcess}
-	r.Load = result.Load{IterationsComplete: 900, IterationsDropped: 100, IterationsAborted: 3, ExitStatus: &status, RatePerSecond: 900, ProbeRatePerSecond: 1000}
+	r.Load = result.Load{IterationsComplete: 900, IterationsDropped: 100, ExitStatus: &status, RatePerSecond: 900, ProbeRatePerSecond: 1000}
 	r.Client = &result.Client{Series: []result.Series{{Metric: "smtp_msg_waiting", Type: result.Trend, Histogram: h}}, Process: &result.Process{CPUSeconds: 19, WallSeconds: 10}}
-	r.Sink = &result.Sink{Lateness: late, Process: &result.Process{CPUSeconds: 18, WallSeconds: 10}}
+	r.Sink = &result.Sink{Counts: count.Counts{Lateness: &count.Distribution{Count: 500, P99Micros: 30_000}}, Process: &result.Process{CPUSeconds: 18, WallSeconds: 10}}
 	got := Warnings(r)
-	for i, want := range []string{"own warning", "100 iterations were dropped", "3 iterations were cut short", "exit status 107", "90 % of the capacity",
-		"generator used 95 %", "fewer than 1000 samples, so that p99 rests on fewer than ten values: smtp_msg_waiting (500)", "sink used 90 %", "sink was late", "in-process"} {
+	for i, want := range []string{"own warning", "100 iterations were dropped", "exit status 107", "90 % of the capacity",
+		"generator used 95 %", "fewer than 1000 samples, so that p99 rests on fewer than ten values: smtp_msg_waiting (500)", "sink used 90 %", "the sink: delayed replies were later than planned by up to 30ms", "in-process"} {
 		if i >= len(got) || !strings.Contains(got[i], want) {
 			t.Fatalf("warning %d: want it to say %q in %q", i, want, got)
 		}
 	}
-	if len(got) != 10 {
-		t.Errorf("%d warnings, want 10: %q", len(got), got)
+	if len(got) != 9 {
+		t.Errorf("%d warnings, want 9: %q", len(got), got)
 	}
 	if got := Warnings(result.New("calm")); len(got) != 0 {
 		t.Errorf("an empty record warns: %q", got)

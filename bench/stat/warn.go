@@ -9,9 +9,8 @@ import (
 
 // Limits past which a figure deserves a warning.
 const (
-	maxShareOfCapacity = 0.5  // arrival rate / probed capacity
-	maxShareOfCPU      = 0.8  // of the cores a process may use
-	maxLatenessMillis  = 10.0 // p99 of the sink's delayed replies
+	maxShareOfCapacity = 0.5 // arrival rate / probed capacity
+	maxShareOfCPU      = 0.8 // of the cores a process may use
 )
 
 // Warnings says why figures of a run deserve less trust: what the record itself
@@ -29,9 +28,6 @@ func Warnings(r *result.Record) []string {
 		lasted := r.Client.Total(MetricUnanswered, nil).Summary()
 		add("the client gave up waiting for the replies to %d messages, after up to %.4g ms (a timeout, or the end of an iteration): every percentile of smtp_msg_duration above p%.4g is unknown and prints as \"> max\"",
 			n, lasted.Max, 100*SeenOf(r, "smtp_msg_duration"))
-	}
-	if l.IterationsAborted > 0 {
-		add("%d iterations were cut short before they ended", l.IterationsAborted)
 	}
 	if l.ExitStatus != nil && *l.ExitStatus != 0 && *l.ExitStatus != result.ThresholdsCrossed {
 		add("the load generator ended with exit status %d", *l.ExitStatus)
@@ -51,14 +47,12 @@ func Warnings(r *result.Record) []string {
 		if share := cpuShare(r.Sink.Process, cores); share > maxShareOfCPU {
 			add("the sink used %.0f %% of the machine's CPUs: it may be the bottleneck", 100*share)
 		}
-		if check := r.Sink.SelfCheck; check != nil {
-			for _, line := range check.Saturation {
-				add("the sink: %s", line)
-			}
-		} else if h := r.Sink.Lateness; h != nil && h.Count() > 0 {
-			if p99 := h.Quantile(0.99); p99 > maxLatenessMillis {
-				add("the sink was late: 1 %% of its delayed replies left %.3g ms or more after they were due", p99)
-			}
+		check := r.Sink.SelfCheck
+		if check == nil {
+			check = r.Sink.Check()
+		}
+		for _, line := range check.Saturation {
+			add("the sink: %s", line)
 		}
 	}
 	if r.Provenance.SinkMode == result.SinkInProcess {

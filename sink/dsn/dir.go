@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
@@ -37,20 +38,10 @@ type Dir struct {
 	path string
 
 	mu    sync.Mutex
-	rows  *os.File // locked: nobody else keeps notifications here
-	size  int64    // octets of whole rows in it
-	n     int      // the number of the last notification
-	stats Stats
-}
-
-// Stats is what a Dir has kept since Open.
-type Stats struct {
-	Notifications uint64 `json:"notifications"`       // messages
-	Recipients    uint64 `json:"recipients"`          // rows about them
-	Malformed     uint64 `json:"malformed,omitempty"` // rows of what could not be read, or not in full
-	Cut           uint64 `json:"cut,omitempty"`       // messages that were longer than what is kept of one
-	Failed        uint64 `json:"failed,omitempty"`    // messages that could not be kept
-	Error         string `json:"error,omitempty"`     // why the last of these could not
+	rows  *os.File            // locked: nobody else keeps notifications here
+	size  int64               // octets of whole rows in it
+	n     int                 // the number of the last notification
+	stats count.Notifications // since Open
 }
 
 // Open keeps notifications in a directory, which is made if it isn't there; its parent must be. What an earlier sink has kept there is
@@ -237,7 +228,7 @@ func writeNew(temporary, name string, octets []byte) error {
 }
 
 // Stats returns what was kept.
-func (d *Dir) Stats() Stats {
+func (d *Dir) Stats() count.Notifications {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stats

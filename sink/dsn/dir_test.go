@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
@@ -75,7 +76,7 @@ func TestKeep(t *testing.T) {
 	if all[3].Malformed == "" || !strings.Contains(read(t, path, RowsFile), `"file":"dsn/000001.eml"`) {
 		t.Errorf("the rows are\n%s", read(t, path, RowsFile))
 	}
-	if got := d.Stats(); got != (Stats{Notifications: 1, Recipients: 4, Malformed: 2}) {
+	if got := d.Stats(); got != (count.Notifications{Notifications: 1, Recipients: 4, Malformed: 2}) {
 		t.Errorf("the counts are %+v", got)
 	}
 }

@@ -44,33 +44,32 @@ type Outcome struct {
 
 // Result is the goodness of fit of one rule's draws against its weights.
 type Result struct {
-	Rule  string
-	Stage string
-	N     uint64
-	Cells []Cell // as the rule lists its outcomes, never merged
+	Rule  string `json:"rule"`
+	Stage string `json:"stage"`
+	N     uint64 `json:"draws"`
+	Cells []Cell `json:"outcomes"` // as the rule lists them, never merged
 
 	// Tested is false when no test applies; Reason says why.
-	Tested    bool
-	Reason    string
-	ChiSquare float64
-	DF        int
-	P         float64
-	AdjustedP float64 // Holm's, over the tested rules
-	Merged    int     // cells that were merged into others for the test
+	Tested    bool    `json:"tested"`
+	Reason    string  `json:"reason,omitempty"`
+	ChiSquare float64 `json:"-"` // infinite where something was drawn that can't be
+	DF        int     `json:"-"`
+	P         float64 `json:"-"`
+	AdjustedP float64 `json:"p,omitempty"` // Holm's, over the tested rules
+	Merged    int     `json:"-"`           // cells that were merged into others for the test
+	// Rejected says that such counts would be very unlikely under the weights: AdjustedP is below Alpha.
+	Rejected bool `json:"rejected,omitempty"`
 }
 
 // Cell is one outcome of a rule.
 type Cell struct {
-	Label       string
-	Probability float64
-	Planned     float64 // Probability x N
-	Injected    uint64
-	Share       float64
-	Bounds      Interval // Clopper-Pearson, at Confidence, of the share
+	Label       string   `json:"outcome"`
+	Probability float64  `json:"planned"`
+	Planned     float64  `json:"-"` // Probability x N
+	Injected    uint64   `json:"-"`
+	Share       float64  `json:"drawn"`
+	Bounds      Interval `json:"bounds"` // Clopper-Pearson, at Confidence, of the share
 }
-
-// Rejected says that such counts would be very unlikely under the weights.
-func (r *Result) Rejected() bool { return r.Tested && r.AdjustedP < Alpha }
 
 // Test tests every rule.
 func Test(rules []Rule) []Result {
@@ -88,6 +87,7 @@ func Test(rules []Rule) []Result {
 	for i := range out {
 		if out[i].Tested {
 			out[i].AdjustedP, adjusted = adjusted[0], adjusted[1:]
+			out[i].Rejected = out[i].AdjustedP < Alpha
 		}
 	}
 	return out

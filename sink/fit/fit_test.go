@@ -17,8 +17,8 @@ func TestRejects(t *testing.T) {
 	}
 	results := Test([]Rule{rule("off", 89_000, 8_000, 3_000), rule("on", 90_050, 6_980, 2_970), rule("idle", 0, 0, 0)})
 	for i, want := range []struct{ tested, rejected bool }{{true, true}, {true, false}, {false, false}} {
-		if r := results[i]; r.Tested != want.tested || r.Rejected() != want.rejected {
-			t.Errorf("rule %s: tested is %t and rejected %t (p %g), want %t and %t", r.Rule, r.Tested, r.Rejected(), r.AdjustedP, want.tested, want.rejected)
+		if r := results[i]; r.Tested != want.tested || r.Rejected != want.rejected {
+			t.Errorf("rule %s: tested is %t and rejected %t (p %g), want %t and %t", r.Rule, r.Tested, r.Rejected, r.AdjustedP, want.tested, want.rejected)
 		}
 	}
 	if c := results[0].Cells[1]; math.Abs(c.Planned-7_000) > 1e-6 || c.Share != 0.08 || c.Bounds.Lo > 0.08 || c.Bounds.Hi < 0.08 || c.Bounds.Lo < 0.078 || c.Bounds.Hi > 0.082 {
@@ -34,7 +34,7 @@ func TestNotTested(t *testing.T) {
 		"single": {Rule{Outcomes: []Outcome{{Probability: 1, Drawn: 50}}}, "a single outcome"},
 		"few":    {Rule{Outcomes: []Outcome{{Probability: 0.5, Drawn: 3}, {Probability: 0.5, Drawn: 1}}}, "too few"},
 	} {
-		if r := Test([]Rule{test.rule})[0]; r.Tested || r.Rejected() || !strings.Contains(r.Reason, test.says) {
+		if r := Test([]Rule{test.rule})[0]; r.Tested || r.Rejected || !strings.Contains(r.Reason, test.says) {
 			t.Errorf("%s: tested is %t, because %q; want not, because %q", name, r.Tested, r.Reason, test.says)
 		}
 	}
@@ -43,7 +43,7 @@ func TestNotTested(t *testing.T) {
 // What has no weight can't be drawn.
 func TestImpossibleOutcome(t *testing.T) {
 	r := Test([]Rule{{Outcomes: []Outcome{{Probability: 1, Drawn: 1000}, {Probability: 0, Drawn: 1}}}})[0]
-	if !r.Rejected() || !math.IsInf(r.ChiSquare, 1) {
+	if !r.Rejected || !math.IsInf(r.ChiSquare, 1) {
 		t.Errorf("a draw of an outcome of weight 0: %+v, want it rejected", r)
 	}
 }

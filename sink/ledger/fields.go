@@ -23,7 +23,7 @@ func octets(at func(*event.Row) *[]byte) func(*decoder, *event.Row, jsonl.Value)
 	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Text(); return err }
 }
 
-func count(at func(*event.Row) *uint64) func(*decoder, *event.Row, jsonl.Value) error {
+func number(at func(*event.Row) *uint64) func(*decoder, *event.Row, jsonl.Value) error {
 	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Uint(64); return err }
 }
 
@@ -65,7 +65,7 @@ var rowFields = [event.NumKinds][]field{
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Start.Time })},
 		{"plan", required, name(func(r *event.Row) *string { return &r.Start.Plan })},
 		{"plan_hash", required, name(func(r *event.Row) *string { return &r.Start.PlanHash })},
-		{"seed", required, count(func(r *event.Row) *uint64 { return &r.Start.Seed })},
+		{"seed", required, number(func(r *event.Row) *uint64 { return &r.Start.Seed })},
 		{"durability", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
 			r.Start.Durability, err = durabilityOf(v)
 			return err
@@ -75,15 +75,15 @@ var rowFields = [event.NumKinds][]field{
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Swap.Time })},
 		{"plan", required, name(func(r *event.Row) *string { return &r.Swap.Plan })},
 		{"plan_hash", required, name(func(r *event.Row) *string { return &r.Swap.PlanHash })},
-		{"seed", required, count(func(r *event.Row) *uint64 { return &r.Swap.Seed })},
+		{"seed", required, number(func(r *event.Row) *uint64 { return &r.Swap.Seed })},
 		{"restart", optional, flag(func(r *event.Row) *bool { return &r.Swap.Restart })},
 	},
 	event.KindGap: {
-		{"rows", required, count(func(r *event.Row) *uint64 { return &r.Gap.Rows })},
+		{"rows", required, number(func(r *event.Row) *uint64 { return &r.Gap.Rows })},
 		{"error", required, name(func(r *event.Row) *string { return &r.Gap.Error })},
 	},
 	event.KindConnection: {
-		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Connection.Conn })},
+		{"conn", required, number(func(r *event.Row) *uint64 { return &r.Connection.Conn })},
 		{"listener", required, name(func(r *event.Row) *string { return &r.Connection.Listener })},
 		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Connection.Client })},
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Connection.Time })},
@@ -92,17 +92,17 @@ var rowFields = [event.NumKinds][]field{
 		{"helo", optional, octets(func(r *event.Row) *[]byte { return &r.Connection.Helo })},
 		{"extended", optional, flag(func(r *event.Row) *bool { return &r.Connection.Extended })},
 		{"tls", optional, name(func(r *event.Row) *string { return &r.Connection.TLS })},
-		{"messages", required, count(func(r *event.Row) *uint64 { return &r.Connection.Messages })},
-		{"attempts", required, count(func(r *event.Row) *uint64 { return &r.Connection.Attempts })},
-		{"delivered", required, count(func(r *event.Row) *uint64 { return &r.Connection.Delivered })},
-		{"octets_in", required, count(func(r *event.Row) *uint64 { return &r.Connection.OctetsIn })},
-		{"octets_out", required, count(func(r *event.Row) *uint64 { return &r.Connection.OctetsOut })},
-		{"undeclared_8bit", optional, count(func(r *event.Row) *uint64 { return &r.Connection.Undeclared8Bit })},
+		{"messages", required, number(func(r *event.Row) *uint64 { return &r.Connection.Messages })},
+		{"attempts", required, number(func(r *event.Row) *uint64 { return &r.Connection.Attempts })},
+		{"delivered", required, number(func(r *event.Row) *uint64 { return &r.Connection.Delivered })},
+		{"octets_in", required, number(func(r *event.Row) *uint64 { return &r.Connection.OctetsIn })},
+		{"octets_out", required, number(func(r *event.Row) *uint64 { return &r.Connection.OctetsOut })},
+		{"undeclared_8bit", optional, number(func(r *event.Row) *uint64 { return &r.Connection.Undeclared8Bit })},
 		{"user", optional, name(func(r *event.Row) *string { return &r.Connection.User })},
-		{"injections", optional, count(func(r *event.Row) *uint64 { return &r.Connection.Injections })},
-		{"bad_switches", optional, count(func(r *event.Row) *uint64 { return &r.Connection.BadSwitches })},
+		{"injections", optional, number(func(r *event.Row) *uint64 { return &r.Connection.Injections })},
+		{"bad_switches", optional, number(func(r *event.Row) *uint64 { return &r.Connection.BadSwitches })},
 		{"bad_switch", optional, name(func(r *event.Row) *string { return &r.Connection.BadSwitch })},
-		{"long_headers", optional, count(func(r *event.Row) *uint64 { return &r.Connection.LongHeaders })},
+		{"long_headers", optional, number(func(r *event.Row) *uint64 { return &r.Connection.LongHeaders })},
 		{"stage", optional, stage(func(r *event.Row) *smtp.Stage { return &r.Connection.Stage })},
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Connection.Code })},
 		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Connection.Enhanced })},
@@ -116,15 +116,15 @@ var rowFields = [event.NumKinds][]field{
 		{"cut", optional, name(func(r *event.Row) *string { return &r.Connection.Cut })},
 	},
 	event.KindTransaction: {
-		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Transaction.Conn })},
+		{"conn", required, number(func(r *event.Row) *uint64 { return &r.Transaction.Conn })},
 		{"listener", required, name(func(r *event.Row) *string { return &r.Transaction.Listener })},
 		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Transaction.Client })},
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Transaction.Time })},
 		{"end", required, instant(func(r *event.Row) *time.Time { return &r.Transaction.End })},
-		{"message", optional, count(func(r *event.Row) *uint64 { return &r.Transaction.Message })},
+		{"message", optional, number(func(r *event.Row) *uint64 { return &r.Transaction.Message })},
 		{"phase", optional, name(func(r *event.Row) *string { return &r.Transaction.Phase })},
 		{"sender", required, octets(func(r *event.Row) *[]byte { return &r.Transaction.Sender })},
-		{"n", optional, count(func(r *event.Row) *uint64 { return &r.Transaction.N })},
+		{"n", optional, number(func(r *event.Row) *uint64 { return &r.Transaction.N })},
 		{"token", required, octets(func(r *event.Row) *[]byte { return &r.Transaction.Token })},
 		{"ending", required, ending(func(r *event.Row) *event.Ending { return &r.Transaction.Ending })},
 		{"stage", required, stage(func(r *event.Row) *smtp.Stage { return &r.Transaction.Stage })},
@@ -138,16 +138,16 @@ var rowFields = [event.NumKinds][]field{
 		{"cut", optional, name(func(r *event.Row) *string { return &r.Transaction.Cut })},
 	},
 	event.KindAttempt: {
-		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Attempt.Conn })},
+		{"conn", required, number(func(r *event.Row) *uint64 { return &r.Attempt.Conn })},
 		{"listener", required, name(func(r *event.Row) *string { return &r.Attempt.Listener })},
 		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Attempt.Client })},
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Attempt.Time })},
 		{"end", required, instant(func(r *event.Row) *time.Time { return &r.Attempt.End })},
-		{"message", optional, count(func(r *event.Row) *uint64 { return &r.Attempt.Message })},
+		{"message", optional, number(func(r *event.Row) *uint64 { return &r.Attempt.Message })},
 		{"phase", optional, name(func(r *event.Row) *string { return &r.Attempt.Phase })},
 		{"sender", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Sender })},
 		{"recipient", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Recipient })},
-		{"n", optional, count(func(r *event.Row) *uint64 { return &r.Attempt.N })},
+		{"n", optional, number(func(r *event.Row) *uint64 { return &r.Attempt.N })},
 		{"token", required, octets(func(r *event.Row) *[]byte { return &r.Attempt.Token })},
 		{"storm_id", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.StormID })},
 		{"message_id", optional, octets(func(r *event.Row) *[]byte { return &r.Attempt.MessageID })},
@@ -168,8 +168,8 @@ var rowFields = [event.NumKinds][]field{
 		{"cut", optional, name(func(r *event.Row) *string { return &r.Attempt.Cut })},
 	},
 	event.KindMessage: {
-		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Message.Conn })},
-		{"message", required, count(func(r *event.Row) *uint64 { return &r.Message.Message })},
+		{"conn", required, number(func(r *event.Row) *uint64 { return &r.Message.Conn })},
+		{"message", required, number(func(r *event.Row) *uint64 { return &r.Message.Message })},
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Message.Time })},
 		{"storm_id", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
 			r.Message.Headers = true
@@ -190,8 +190,8 @@ var rowFields = [event.NumKinds][]field{
 		{"seven_bit", optional, flag(func(r *event.Row) *bool { return &r.Message.SevenBit })},
 	},
 	event.KindTold: {
-		{"conn", required, count(func(r *event.Row) *uint64 { return &r.Told.Conn })},
-		{"message", required, count(func(r *event.Row) *uint64 { return &r.Told.Message })},
+		{"conn", required, number(func(r *event.Row) *uint64 { return &r.Told.Conn })},
+		{"message", required, number(func(r *event.Row) *uint64 { return &r.Told.Message })},
 		{"recipient", optional, octets(func(r *event.Row) *[]byte { return &r.Told.Recipient })},
 		{"told", required, told(func(r *event.Row) *event.Told { return &r.Told.Told })},
 	},

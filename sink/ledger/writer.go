@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
@@ -40,20 +41,6 @@ type WriterConfig struct {
 	Failing func(error)
 }
 
-// WriterStats says what became of the rows.
-type WriterStats struct {
-	Rows        uint64 `json:"rows"`            // written, header and gaps included
-	Octets      uint64 `json:"octets"`          // of these rows
-	Lost        uint64 `json:"lost"`            // that could not be written, or were cut off after a failed sync
-	Writes      uint64 `json:"writes"`          // calls of write(2) that succeeded
-	Syncs       uint64 `json:"syncs"`           // calls of fdatasync(2) that succeeded
-	WriteErrors uint64 `json:"write_errors"`    // calls of write(2) that failed or were short
-	SyncErrors  uint64 `json:"sync_errors"`     // calls of fdatasync(2) that failed
-	Pending     int    `json:"pending"`         // tickets that wait for a sync
-	Broken      bool   `json:"broken"`          // the file's end could not be repaired: nothing is written any more
-	Error       string `json:"error,omitempty"` // the last error; empty when there was none
-}
-
 // Writer appends rows to a ledger. Rows are handed in through shards, one for each event loop; one goroutine of the writer syncs
 // for all of them. All methods are safe for concurrent use.
 //
@@ -77,7 +64,7 @@ type Writer struct {
 	spare    []commit
 	gap      []byte
 	stop     []byte // the last row
-	stats    WriterStats
+	stats    count.Ledger
 	writeErr error // of the last write, nil when it succeeded
 	syncErr  error // of the last sync, nil when it succeeded
 	alarm    error // what Failing is to be told
@@ -158,7 +145,7 @@ func (w *Writer) Stop(s *event.Stop) {
 }
 
 // Stats returns the counts so far.
-func (w *Writer) Stats() WriterStats {
+func (w *Writer) Stats() count.Ledger {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stats := w.stats

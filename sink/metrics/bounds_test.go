@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -26,25 +27,15 @@ func planOf(t *testing.T, weight float64) *fault.Plan {
 
 // kept returns how many rules, phases and cells a set holds in all its shards.
 func (m *Set) kept() (rules, phases, cells int) {
-	count := func(c *allCells) {
-		cells += len(c.other)
-		for _, r := range c.rules {
-			cells += len(r.cells)
-		}
-		for _, r := range c.leaving {
-			cells += len(r.cells)
-		}
-	}
 	for _, s := range m.shards {
-		count(&s.cells)
-		for _, p := range s.phases.known {
-			count((*allCells)(p))
-		}
+		s.each(func(g group, c *Cell) {
+			if c.key.cause != fault.CausePlain {
+				cells++
+			}
+		})
 	}
 	return len(m.rules), len(m.phases), cells
 }
-
-type allCells = cells
 
 // A plan that is loaded again, as SIGHUP does it, goes on with its counts: there are no more rules, phases and cells than before, and
 // goodness of fit sees all draws together.
@@ -57,12 +48,11 @@ func TestReloadsOfOnePlanCostNothing(t *testing.T) {
 		m.Use(p)
 		own, down := p.Rules()[0], p.Rules()[1]
 		for j := range 2 {
-			s := m.Shard(j)
+			s := m.Shard(j).Listener("one")
 			d := fault.Decision{Cause: fault.CauseRule, Rule: own, Outcome: 1, Reply: own.Outcomes[1].Reply, Draw: uint64(i)}
-			decide(s, smtp.StageRcpt, d, true)
-			s.Phase(p.Phases()[0]).Decided(smtp.StageRcpt, &d)
+			decide(s.Phase(p.Phases()[0]), smtp.StageRcpt, d, true)
 			m.Drawn(&d)
-			decide(s, smtp.StageMail, fault.Decision{Cause: fault.CauseRule, Rule: down, Reply: down.Outcomes[0].Reply}, true)
+			decide(s.Phase(nil), smtp.StageMail, fault.Decision{Cause: fault.CauseRule, Rule: down, Reply: down.Outcomes[0].Reply}, true)
 		}
 		r, ph, c := m.kept()
 		if i == 0 {
@@ -72,19 +62,19 @@ func TestReloadsOfOnePlanCostNothing(t *testing.T) {
 			t.Fatalf("reload %d: %d rules, %d phases, %d cells; want %d, %d, %d as after the first", i, r, ph, c, rules, phases, cells)
 		}
 	}
-	got := m.Snapshot()
+	got := snapshot(m)
 	if len(got.Rules) != 2 || got.Rules[0].Occurrences != 2*reloads || got.Rules[0].DistinctKeys != reloads || got.Rules[0].Outcomes[1].Injected != 2*reloads {
 		t.Errorf("rules %+v; want 2, the first %d times by %d keys", got.Rules, 2*reloads, reloads)
 	}
-	if len(got.Phases) != 1 || len(got.Phases[0].Replies) != 1 || got.Phases[0].Replies[0].Count != 2*reloads {
-		t.Errorf("phases %+v; want one, with %d replies", got.Phases, 2*reloads)
+	if in := got.InPhase("outage"); len(got.Phases) != 1 || len(in) != 2 || in[1].Decided != 2*reloads {
+		t.Errorf("phases %q, %+v; want one, with %d replies", got.Phases, in, 2*reloads)
 	}
 }
 
 // A plan that is another one at each reload leaves no more behind than MaxRetiredRules, and no reply is lost.
 func TestChangingPlansAreBounded(t *testing.T) {
 	m := NewSet(1)
-	s := m.Shard(0)
+	s := m.Shard(0).Listener("").Phase(nil)
 	const each = 256
 	const reloads = MaxRetiredRules/each + 4
 	const folded = (reloads-1)*each - MaxRetiredRules
@@ -94,7 +84,7 @@ func TestChangingPlansAreBounded(t *testing.T) {
 		for j := range each {
 			rules = append(rules, twoOutcomes(t, j, fmt.Sprint("rule ", i, ".", j)))
 		}
-		m.useRules(rules)
+		m.use(rules, nil)
 		for _, r := range rules {
 			c := decide(s, smtp.StageRcpt, fault.Decision{Cause: fault.CauseRule, Rule: r, Outcome: 1, Reply: r.Outcomes[1].Reply}, true)
 			if held == nil {
@@ -105,61 +95,78 @@ func TestChangingPlansAreBounded(t *testing.T) {
 			held.Unread(1)
 		}
 	}
-	if rules, _, cells := m.kept(); rules != MaxRetiredRules+each || cells > 2*(rules+each)+1 {
-		t.Errorf("%d rules and %d cells are kept, want %d and about twice as many", rules, cells, MaxRetiredRules+each)
+	if rules, _, cells := m.kept(); rules != MaxRetiredRules+each || cells > 4*(rules+each)+1 {
+		t.Errorf("%d rules and %d cells are kept, want %d and about four times as many", rules, cells, MaxRetiredRules+each)
 	}
-	got := m.Snapshot()
+	got := snapshot(m)
 	var sum, unread uint64
 	for _, r := range got.Replies {
-		sum += r.Count
+		sum += r.Decided
 	}
-	for _, f := range got.InFlight {
+	for _, f := range got.InFlight() {
 		unread += f.Unread
 	}
 	if first := got.Replies[len(got.Replies)-1]; sum != reloads*each || unread != 1 || got.Folded.Replies != folded {
 		t.Errorf("%d replies, %d unread, %d folded, the last kind %+v; want %d, 1, %d", sum, unread, got.Folded.Replies, first, reloads*each, folded)
 	}
-	if r := got.Replies[0]; r.Cause != "rule:"+Other || r.Code != 550 || r.Count != got.Folded.Replies {
-		t.Errorf("the first kind of reply is %+v, want 550 by rule:%s %d times", r, Other, got.Folded.Replies)
+	if r := decided(got.Replies)[0]; r.Cause != "rule:"+count.Other || r.Code != 550 || r.Decided != got.Folded.Replies {
+		t.Errorf("the first kind of reply is %+v, want 550 by rule:%s %d times", r, count.Other, got.Folded.Replies)
 	}
 }
 
+// Plans with other phases at each reload leave no more behind than MaxRetiredPhases, and no reply is lost.
 func TestPhasesOfChangingPlansAreBounded(t *testing.T) {
 	m := NewSet(1)
-	for i := range 3 * MaxRetiredPhases {
+	l := m.Shard(0).Listener("one")
+	const reloads = 3 * MaxRetiredPhases
+	var held *Cell
+	for i := range reloads {
 		p, err := fault.NewPlan(fault.PlanSpec{Phases: []fault.PhaseSpec{{Name: fmt.Sprint("phase ", i), Duration: 1e9}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.Use(p)
+		c := decide(l.Phase(p.Phases()[0]), smtp.StageRcpt, fault.Decision{}, true)
+		switch i {
+		case 0:
+			held = c
+		case MaxRetiredPhases + 1: // whoever holds a cell of a phase that was just forgotten may count in it
+			held.Unread(1)
+		}
 	}
-	if _, phases, _ := m.kept(); phases != MaxRetiredPhases+1 || len(m.Shard(0).phases.known) != phases {
-		t.Errorf("%d phases, %d in the shard; want %d", phases, len(m.Shard(0).phases.known), MaxRetiredPhases+1)
+	const kept = MaxRetiredPhases + 1
+	if _, phases, _ := m.kept(); phases != kept || len(l.known) != kept+2 { // and those outside of any phase, and of forgotten ones
+		t.Errorf("%d phases, %d in the shard; want %d and two more", phases, len(l.known), kept)
+	}
+	got := snapshot(m)
+	other := got.InPhase(count.Other)
+	if got.Recipients != reloads || len(other) != 1 || other[0].Decided != reloads-kept || other[0].Unread != 1 {
+		t.Errorf("%d recipients, in forgotten phases %+v; want %d, and %d of these with one unread", got.Recipients, other, reloads, reloads-kept)
 	}
 }
 
 // Codes that clients make up cost no more memory than MaxTriggerKinds of them, and no more work each than the first.
 func TestTriggersAreBounded(t *testing.T) {
 	m := NewSet(1)
-	s := m.Shard(0)
+	s := m.Shard(0).Listener("").Phase(nil)
 	const asked = 100_000
 	reply := smtp.Reply{Code: 550}
 	d := fault.Decision{Cause: fault.CauseTrigger, Reply: &reply}
 	ask := func(i int) {
 		reply.Enhanced = smtp.Enhanced{Class: 5, Subject: uint16(i / 1000), Detail: uint16(i % 1000)}
-		c := s.Cell(smtp.StageRcpt, &d)
+		c := s.Cell(smtp.StageRcpt, &d, d.Reply.Enhanced)
 		c.Decided()
 		c.Replied()
 	}
 	for i := range asked {
 		ask(i)
 	}
-	got := m.Snapshot()
+	got := snapshot(m)
 	if len(got.Replies) != MaxTriggerKinds+1 || got.Folded.Replies != asked-MaxTriggerKinds {
 		t.Errorf("%d kinds of reply, %d folded; want %d, %d", len(got.Replies), got.Folded.Replies, MaxTriggerKinds+1, asked-MaxTriggerKinds)
 	}
-	if r := got.Replies[0]; r.Cause != "trigger:"+Other || r.Code != 550 || !r.Enhanced.IsZero() || r.Count != asked-MaxTriggerKinds {
-		t.Errorf("the folded replies are %+v, want 550 by trigger:%s %d times", r, Other, asked-MaxTriggerKinds)
+	if r := got.Replies[0]; r.Cause != "trigger:"+count.Other || r.Code != 550 || !r.Enhanced.IsZero() || r.Decided != asked-MaxTriggerKinds {
+		t.Errorf("the folded replies are %+v, want 550 by trigger:%s %d times", r, count.Other, asked-MaxTriggerKinds)
 	}
 	i := asked
 	if n := testing.AllocsPerRun(1000, func() { i++; ask(i) }); n != 0 {
@@ -176,14 +183,14 @@ func TestDistinctKeysAreBounded(t *testing.T) {
 		r.Key = fault.KeyRecipient
 		rules = append(rules, r)
 	}
-	m.useRules(rules)
+	m.use(rules, nil)
 	m.distinct.keys.Store(maxDistinctAll - 3)
 	for i := range 8 {
 		m.Drawn(&fault.Decision{Rule: rules[i], Draw: 1})
 		m.Drawn(&fault.Decision{Rule: rules[i], Draw: 1})
 	}
 	var keys uint64
-	for _, r := range m.Snapshot().Rules {
+	for _, r := range snapshot(m).Rules {
 		keys += r.DistinctKeys
 	}
 	if keys != 3 {
@@ -192,12 +199,12 @@ func TestDistinctKeysAreBounded(t *testing.T) {
 }
 
 func BenchmarkTriggerCell(b *testing.B) {
-	s := NewSet(1).Shard(0)
+	s := NewSet(1).Shard(0).Listener("").Phase(nil)
 	reply := smtp.Reply{Code: 550}
 	d := fault.Decision{Cause: fault.CauseTrigger, Reply: &reply}
 	b.ReportAllocs()
 	for i := range b.N {
 		reply.Enhanced = smtp.Enhanced{Class: 5, Subject: uint16(i / 1000 % 1000), Detail: uint16(i % 1000)}
-		s.Cell(smtp.StageRcpt, &d).Decided()
+		s.Cell(smtp.StageRcpt, &d, d.Reply.Enhanced).Decided()
 	}
 }

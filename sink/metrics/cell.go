@@ -3,6 +3,7 @@ package metrics
 import (
 	"sync/atomic"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -22,7 +23,17 @@ type cellKey struct {
 	enhanced smtp.Enhanced
 	rule     fault.RuleID // zero unless the cause is a rule
 	outcome  int
-	by       string // name of the rule or limit; Other when it was folded; empty for other causes
+	by       string // name of the rule or limit; count.Other when it was folded; empty for other causes
+	fault    string // what is done besides the reply and its delay
+}
+
+// kind returns what is told apart of the replies of a group of cells.
+func (k *cellKey) kind(g group) count.Kind {
+	cause := k.cause.String()
+	if k.by != "" {
+		cause += ":" + k.by
+	}
+	return count.Kind{Listener: g.listener, Phase: g.phase, Stage: k.stage, Code: k.code, Enhanced: k.enhanced, Cause: cause, Fault: k.fault}
 }
 
 // Decided counts a reply that an occurrence of its stage got.
@@ -37,6 +48,11 @@ func (c *Cell) Unread(n uint64) { c.unread.Add(n) }
 
 // Struck counts a fault of the decision that happened and that no reply carries.
 func (c *Cell) Struck() { c.struck.Add(1) }
+
+// idle reports whether the cell has counted nothing.
+func (c *Cell) idle() bool {
+	return c.decided.Load() == 0 && c.replied.Load() == 0 && c.unread.Load() == 0 && c.struck.Load() == 0
+}
 
 // move adds what the cell has counted to another, and empties it.
 func (c *Cell) move(to *Cell) {
@@ -64,4 +80,8 @@ func (c *counts) add(o *Cell) {
 	c.struck += o.struck.Load()
 	c.replied += replied
 	c.decided += decided
+}
+
+func (c counts) plus(o counts) counts {
+	return counts{c.decided + o.decided, c.replied + o.replied, c.unread + o.unread, c.struck + o.struck}
 }

@@ -5,23 +5,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
-// ClientCounts says what clients did that no reply's count tells. It is counted when a connection ends.
-type ClientCounts struct {
-	NotSMTP       uint64 `json:"not_smtp,omitempty"`      // connections that were closed since the client spoke another protocol
-	Injections    uint64 `json:"injections,omitempty"`    // STARTTLS commands with plaintext behind them, which was thrown away (RFC 3207 section 6)
-	Authenticated uint64 `json:"authenticated,omitempty"` // connections whose client logged in by AUTH
-	BadSwitches   uint64 `json:"bad_switches,omitempty"`  // address triggers and header switches that could not be read
-	LongHeaders   uint64 `json:"long_headers,omitempty"`  // messages whose header was longer than what is looked at, when headers are looked at
-	// BadSwitchExamples are the first bad switches of connections, as they were written, ordered; at most MaxExamples different ones.
-	BadSwitchExamples []string `json:"bad_switch_examples,omitempty"`
-}
-
-// MaxExamples is how many different bad switches are kept.
-const MaxExamples = 8
-
-// clients are one shard's part of ClientCounts.
+// clients are one shard's part of count.Clients.
 type clients struct {
 	notSMTP, injections, authenticated, badSwitches, longHeaders atomic.Uint64
 
@@ -30,7 +18,7 @@ type clients struct {
 }
 
 // Client counts what one connection has shown. example is the connection's first bad switch, if there was one.
-func (s *Shard) Client(c *ClientCounts, example string) {
+func (s *Shard) Client(c *count.Clients, example string) {
 	o := &s.clients
 	o.notSMTP.Add(c.NotSMTP)
 	o.injections.Add(c.Injections)
@@ -45,12 +33,12 @@ func (s *Shard) Client(c *ClientCounts, example string) {
 	if o.examples == nil {
 		o.examples = map[string]struct{}{}
 	}
-	if len(o.examples) < MaxExamples {
+	if len(o.examples) < count.MaxExamples {
 		o.examples[example] = struct{}{}
 	}
 }
 
-func (m *Set) clients() (c ClientCounts) {
+func (m *Set) clients() (c count.Clients) {
 	examples := map[string]struct{}{}
 	for _, s := range m.shards {
 		o := &s.clients
@@ -65,7 +53,7 @@ func (m *Set) clients() (c ClientCounts) {
 	}
 	if len(examples) > 0 {
 		all := slices.Sorted(maps.Keys(examples))
-		c.BadSwitchExamples = all[:min(len(all), MaxExamples)]
+		c.BadSwitchExamples = all[:min(len(all), count.MaxExamples)]
 	}
 	return c
 }

@@ -4,21 +4,13 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
-// MaxDomains is how many recipient domains a shard tells apart; the attempts of further ones are counted under OtherDomains, so that
+// MaxDomains is how many recipient domains a shard tells apart; the attempts of further ones are counted under count.Other, so that
 // a client which makes domains up costs no memory.
 const MaxDomains = 2000
-
-// OtherDomains stands for all domains past MaxDomains.
-const OtherDomains = Other
-
-// DestinationCount is what came to one listener for one recipient domain: what an MTA takes for a destination of its own.
-type DestinationCount struct {
-	Listener string        `json:"listener"`
-	Domain   string        `json:"domain"` // in lower case; empty for recipients without one; OtherDomains past MaxDomains
-	Attempts AttemptCounts `json:"attempts"`
-}
 
 type destination struct{ listener, domain string }
 
@@ -27,7 +19,7 @@ type destinations struct {
 	mu     sync.Mutex
 	counts map[destination]*destinationCounts
 	last   *destinationCounts // clients tend to stay with a destination
-	folded uint64             // attempts that were counted by OtherDomains
+	folded uint64             // attempts that were counted by count.Other
 }
 
 type destinationCounts struct {
@@ -59,7 +51,7 @@ func (d *destinations) find(listener string, domain []byte) *destinationCounts {
 		if counts = d.counts[destination{listener, string(lower)}]; counts == nil {
 			if len(d.counts) >= MaxDomains {
 				d.folded++
-				return d.add(destination{listener, OtherDomains})
+				return d.add(destination{listener, count.Other})
 			}
 			counts = d.add(destination{listener, string(lower)})
 		}
@@ -81,7 +73,7 @@ func (d *destinations) add(key destination) *destinationCounts {
 }
 
 // destinations merges the shards, ordered by listener and domain.
-func (m *Set) destinations() (out []DestinationCount, folded uint64) {
+func (m *Set) destinations() (out []count.Destination, folded uint64) {
 	sum := map[destination]*[numEnds]uint64{}
 	for _, s := range m.shards {
 		s.destinations.mu.Lock()
@@ -96,11 +88,11 @@ func (m *Set) destinations() (out []DestinationCount, folded uint64) {
 		folded += s.destinations.folded
 		s.destinations.mu.Unlock()
 	}
-	out = make([]DestinationCount, 0, len(sum))
+	out = make([]count.Destination, 0, len(sum))
 	for key, counts := range sum {
-		out = append(out, DestinationCount{Listener: key.listener, Domain: key.domain, Attempts: attemptCounts(counts)})
+		out = append(out, count.Destination{Listener: key.listener, Domain: key.domain, Attempts: attemptCounts(counts)})
 	}
-	slices.SortFunc(out, func(a, b DestinationCount) int {
+	slices.SortFunc(out, func(a, b count.Destination) int {
 		return cmp.Or(cmp.Compare(a.Listener, b.Listener), cmp.Compare(a.Domain, b.Domain))
 	})
 	return out, folded

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 func TestDestinations(t *testing.T) {
@@ -13,16 +15,16 @@ func TestDestinations(t *testing.T) {
 	b.Attempt("one", []byte("example.org"), Deferred)
 	b.Attempt("one", nil, Bounced)
 	a.Attempt("two", []byte("example.org"), Unanswered)
-	got := m.Snapshot()
-	want := []DestinationCount{
-		{"one", "", AttemptCounts{Bounced: 1}},
-		{"one", "example.org", AttemptCounts{Delivered: 1, Deferred: 1}},
-		{"two", "example.org", AttemptCounts{Unanswered: 1}},
+	got := snapshot(m)
+	want := []count.Destination{
+		{Listener: "one", Domain: "", Attempts: count.Attempts{Bounced: 1}},
+		{Listener: "one", Domain: "example.org", Attempts: count.Attempts{Delivered: 1, Deferred: 1}},
+		{Listener: "two", Domain: "example.org", Attempts: count.Attempts{Unanswered: 1}},
 	}
 	if !slices.Equal(got.Destinations, want) {
 		t.Errorf("destinations %+v, want %+v", got.Destinations, want)
 	}
-	if all := (AttemptCounts{Delivered: 1, Deferred: 1, Bounced: 1, Unanswered: 1}); got.Attempts != all {
+	if all := (count.Attempts{Delivered: 1, Deferred: 1, Bounced: 1, Unanswered: 1}); got.Attempts != all {
 		t.Errorf("attempts in all %+v, want %+v", got.Attempts, all)
 	}
 }
@@ -34,9 +36,9 @@ func TestDestinationsAreBounded(t *testing.T) {
 	for i := range MaxDomains + extra {
 		m.Shard(0).Attempt("one", fmt.Appendf(nil, "d%d.test", i), Delivered)
 	}
-	got := m.Snapshot().Destinations
-	if len(got) != MaxDomains+1 || got[0].Domain != OtherDomains || got[0].Attempts.Delivered != extra {
-		t.Errorf("%d destinations, first %+v; want %d with %d attempts under %s", len(got), got[0], MaxDomains+1, extra, OtherDomains)
+	got := snapshot(m).Destinations
+	if len(got) != MaxDomains+1 || got[0].Domain != count.Other || got[0].Attempts.Delivered != extra {
+		t.Errorf("%d destinations, first %+v; want %d with %d attempts under %s", len(got), got[0], MaxDomains+1, extra, count.Other)
 	}
 	domain := []byte("D1.test")
 	if n := testing.AllocsPerRun(100, func() { m.Shard(0).Attempt("one", domain, Delivered) }); n != 0 {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
@@ -96,7 +97,7 @@ func (x *distincts) announce(rules []*fault.Rule, forget []fault.RuleID) {
 }
 
 // addTo completes a rule's counts.
-func (x *distincts) addTo(rule *fault.Rule, r *RuleCount) {
+func (x *distincts) addTo(rule *fault.Rule, r *count.Rule) {
 	s := x.find(rule)
 	if s == nil {
 		return

@@ -3,6 +3,8 @@ package metrics
 import (
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 func TestDistribution(t *testing.T) {
@@ -17,7 +19,7 @@ func TestDistribution(t *testing.T) {
 	a.Record(-time.Second)
 	a.Record(100 * time.Hour)
 	d := Merge(&a, &b)
-	if d.Count != 102 || d.Buckets[0] != (BucketCount{0, 1}) {
+	if d.Count != 102 || d.Buckets[0] != (count.Bucket{Micros: 0, Count: 1}) {
 		t.Errorf("count %d, first bucket %+v; want 102, the negative duration at 0", d.Count, d.Buckets[0])
 	}
 	for _, q := range []struct {

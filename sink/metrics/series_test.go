@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -14,7 +15,7 @@ func TestSeries(t *testing.T) {
 	m := NewSet(1)
 	accept := func(n int) {
 		for range n {
-			decide(m.Shard(0), smtp.StageMessage, fault.Decision{}, true)
+			decide(m.Shard(0).Listener("").Phase(nil), smtp.StageMessage, fault.Decision{}, true)
 		}
 	}
 	s := NewSeries(start, time.Second, 4)
@@ -25,12 +26,12 @@ func TestSeries(t *testing.T) {
 	s.Sample(start.Add(2*time.Second), m.Totals(3, 150))
 	accept(1)
 
-	window := func(at time.Duration, seconds float64, connections, bytes, messages uint64) Window {
-		return Window{Start: start.Add(at), LengthSeconds: seconds, Connections: connections, Bytes: bytes, Messages: messages,
-			Replies: []WindowReply{{smtp.StageMessage, 250, messages}}}
+	window := func(at time.Duration, seconds float64, connections, bytes, messages uint64) count.Window {
+		return count.Window{Start: start.Add(at), LengthSeconds: seconds, Connections: connections, Bytes: bytes, Messages: messages,
+			Replies: []count.WindowReply{{Stage: smtp.StageMessage, Code: 250, Count: messages}}}
 	}
 	got := s.Windows(start.Add(2500*time.Millisecond), m.Totals(3, 160))
-	want := []Window{window(0, 1, 1, 100, 3), window(time.Second, 1, 2, 50, 2), window(2*time.Second, 0.5, 0, 10, 1)}
+	want := []count.Window{window(0, 1, 1, 100, 3), window(time.Second, 1, 2, 50, 2), window(2*time.Second, 0.5, 0, 10, 1)}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Windows() = %+v, want %+v", got, want)
 	}
@@ -42,7 +43,7 @@ func TestSeriesIsBounded(t *testing.T) {
 	const limit, seconds = 8, 1000
 	s := NewSeries(start, time.Second, limit)
 	for i := range seconds {
-		decide(m.Shard(0), smtp.StageMessage, fault.Decision{}, true)
+		decide(m.Shard(0).Listener("").Phase(nil), smtp.StageMessage, fault.Decision{}, true)
 		s.Sample(start.Add(time.Duration(i+1)*time.Second), m.Totals(uint64(i+1), 0))
 	}
 	windows := s.Windows(start.Add(seconds*time.Second), m.Totals(seconds, 0))

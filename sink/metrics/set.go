@@ -26,7 +26,7 @@ func NewSet(n int) *Set {
 	m := &Set{}
 	m.distinct.init()
 	for range max(n, 1) {
-		m.shards = append(m.shards, newShard())
+		m.shards = append(m.shards, &Shard{listeners: map[string]*Listener{}})
 	}
 	return m
 }
@@ -40,11 +40,19 @@ func (m *Set) Shard(i int) *Shard { return m.shards[i%len(m.shards)] }
 func (m *Set) Use(p *fault.Plan) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.useRules(p.Rules())
-	m.usePhases(p.Phases())
+	m.use(p.Rules(), p.Phases())
 }
 
-func (m *Set) useRules(rules []*fault.Rule) {
+func (m *Set) use(rules []*fault.Rule, phases []*fault.Phase) {
+	forgetRules, forgetPhases := m.useRules(rules), m.usePhases(phases)
+	m.distinct.announce(rules, forgetRules)
+	for _, s := range m.shards {
+		s.announce(rules, forgetRules, phases, forgetPhases)
+	}
+}
+
+// useRules notes the rules of a plan, and returns those of earlier ones for which there is no more room.
+func (m *Set) useRules(rules []*fault.Rule) (forget []fault.RuleID) {
 	current := make(map[fault.RuleID]*fault.Rule, len(rules))
 	for _, rule := range rules {
 		current[rule.ID()] = rule
@@ -60,7 +68,6 @@ func (m *Set) useRules(rules []*fault.Rule) {
 			retired++
 		}
 	}
-	var forget []fault.RuleID
 	kept := m.rules[:0]
 	for _, k := range m.rules { // the oldest first
 		if current[k.id] == nil && retired > max(MaxRetiredRules, len(rules)) {
@@ -78,14 +85,11 @@ func (m *Set) useRules(rules []*fault.Rule) {
 			m.rules = append(m.rules, knownRule{id, rule})
 		}
 	}
-	m.distinct.announce(rules, forget)
-	for _, s := range m.shards {
-		s.announce(rules)
-		s.fold(forget)
-	}
+	return forget
 }
 
-func (m *Set) usePhases(phases []*fault.Phase) {
+// usePhases does the same for phases.
+func (m *Set) usePhases(phases []*fault.Phase) (forget []string) {
 	current := make(map[string]bool, len(phases))
 	for _, p := range phases {
 		current[p.Name] = true
@@ -98,7 +102,6 @@ func (m *Set) usePhases(phases []*fault.Phase) {
 			retired++
 		}
 	}
-	var forget []string
 	kept := m.phases[:0]
 	for _, name := range m.phases { // the oldest first
 		if !current[name] && retired > max(MaxRetiredPhases, len(phases)) {
@@ -115,7 +118,5 @@ func (m *Set) usePhases(phases []*fault.Phase) {
 			m.phases = append(m.phases, p.Name)
 		}
 	}
-	for _, s := range m.shards {
-		s.phases.announce(phases, forget)
-	}
+	return forget
 }

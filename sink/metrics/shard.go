@@ -5,90 +5,140 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Shard is one loop's part of a Set. Its methods are safe for concurrent use, and cheapest when one goroutine uses it: the
 // counters of two shards never share a cache line, those of one do.
 type Shard struct {
 	_         [64]byte
-	cells     // whatever the phase
-	phases    phases
 	ungreeted atomic.Uint64
 	clients   clients
 	lateness  Histogram
 
 	destinations destinations
 
+	mu        sync.Mutex
+	listeners map[string]*Listener
+	rules     []*fault.Rule // of the plan in force
+	phases    []*fault.Phase
+
 	_ [64]byte
 }
 
-func newShard() *Shard {
-	s := &Shard{}
-	s.cells.init()
-	s.phases.init()
-	return s
-}
+// group is what the counters of a shard are told apart by.
+type group struct{ listener, phase string }
 
-// phases holds the counters of each phase of the storms so far, by name.
-type phases struct {
+// Listener is what a Shard counts of replies at one listener.
+type Listener struct {
+	shard   *Shard
+	calm    *Cells                         // outside of any phase
 	current atomic.Pointer[[]currentPhase] // of the plan in force, by fault.Phase.Index; replaced, never changed
-	mu      sync.Mutex
-	known   map[string]*Phase
+
+	// Under the shard's lock:
+	known   map[string]*Cells // by phase, calm by ""
+	leaving []*Cells          // of phases that were forgotten the last time: somebody may count in them still
 }
 
+// currentPhase is a phase of the plan in force. Its cells are there once something has happened in it.
 type currentPhase struct {
 	phase *fault.Phase
-	cells *Phase
+	cells atomic.Pointer[Cells]
 }
 
-func (s *phases) init() {
-	s.known = map[string]*Phase{}
-	s.current.Store(&[]currentPhase{})
-}
-
-// Phase returns the counters of a storm's phase. What it counts is counted without its phase, too. It allocates only when a phase is
-// met for the first time.
-func (s *Shard) Phase(p *fault.Phase) *Phase {
-	if current := *s.phases.current.Load(); p.Index >= 0 && p.Index < len(current) && current[p.Index].phase == p {
-		return current[p.Index].cells
+// Listener returns the counters of a listener. It allocates only when a listener is met for the first time.
+func (s *Shard) Listener(name string) *Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.listeners[name]
+	if l == nil {
+		l = &Listener{shard: s, calm: newCells(s.rules)}
+		l.known = map[string]*Cells{"": l.calm}
+		l.announce(s.phases)
+		s.listeners[name] = l
 	}
-	s.phases.mu.Lock()
-	defer s.phases.mu.Unlock()
-	return s.phases.find(p)
+	return l
 }
 
-// find returns the counters of a phase of any plan. s.mu is held.
-func (s *phases) find(p *fault.Phase) *Phase {
-	known := s.known[p.Name]
+// Phase returns the counters of a storm's phase, or outside of any where p is nil. It allocates only when a phase is met for the first
+// time.
+func (l *Listener) Phase(p *fault.Phase) *Cells {
+	if p == nil {
+		return l.calm
+	}
+	var known *currentPhase
+	if current := *l.current.Load(); p.Index >= 0 && p.Index < len(current) && current[p.Index].phase == p {
+		known = &current[p.Index]
+		if cells := known.cells.Load(); cells != nil {
+			return cells
+		}
+	}
+	l.shard.mu.Lock()
+	defer l.shard.mu.Unlock()
+	cells := l.find(p.Name)
+	if known != nil {
+		known.cells.Store(cells)
+	}
+	return cells
+}
+
+// find returns the counters of a phase of any plan. The shard's lock is held.
+func (l *Listener) find(phase string) *Cells {
+	known := l.known[phase]
 	if known == nil {
-		known = new(Phase)
-		(*cells)(known).init()
-		s.known[p.Name] = known
+		known = newCells(l.shard.rules)
+		l.known[phase] = known
 	}
 	return known
 }
 
-// announce makes room for the phases of a plan, and forgets those of earlier plans that are named.
-func (s *phases) announce(all []*fault.Phase, forget []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range forget {
-		delete(s.known, name)
+func (l *Listener) announce(phases []*fault.Phase) {
+	current := make([]currentPhase, len(phases))
+	for i, p := range phases {
+		current[i].phase = p
 	}
-	current := make([]currentPhase, 0, len(all))
-	for _, p := range all {
-		current = append(current, currentPhase{p, s.find(p)})
-	}
-	s.current.Store(&current)
+	l.current.Store(&current)
 }
 
-// Phase is one phase's part of a Shard.
-type Phase cells
+// announce makes room for the rules and phases of a plan, and counts by count.Other what is forgotten of earlier ones.
+func (s *Shard) announce(rules []*fault.Rule, forgetRules []fault.RuleID, phases []*fault.Phase, forgetPhases []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules, s.phases = rules, phases
+	for _, l := range s.listeners {
+		gone := l.leaving
+		l.leaving = nil
+		for _, name := range forgetPhases {
+			if known := l.known[name]; known != nil {
+				delete(l.known, name)
+				l.leaving = append(l.leaving, known)
+			}
+		}
+		for _, c := range append(gone, l.leaving...) {
+			c.moveTo(l.find(count.Other))
+		}
+		for _, c := range l.known {
+			c.announce(rules)
+			c.fold(forgetRules)
+		}
+		l.announce(phases)
+	}
+}
 
-// Decided counts a reply that an occurrence of its stage got in this phase.
-func (p *Phase) Decided(stage smtp.Stage, d *fault.Decision) { (*cells)(p).Cell(stage, d).Decided() }
+// each calls f for every cell of the shard.
+func (s *Shard) each(f func(group, *Cell)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for listener, l := range s.listeners {
+		for phase, cells := range l.known {
+			cells.each(func(c *Cell) { f(group{listener, phase}, c) })
+		}
+		for _, cells := range l.leaving {
+			cells.each(func(c *Cell) { f(group{listener, count.Other}, c) })
+		}
+	}
+}
 
 // End is the class of an attempt's final result.
 type End uint8

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 // Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair. All methods
@@ -46,19 +48,10 @@ func (a *Attempts) Recipient(sender, recipient []byte) uint64 {
 	return a.store.next(kindRecipient, fingerprintOf(sender, recipient))
 }
 
-// Stats says what is counted. Evictions other than 0 mean that ordinals started again, and so that a replay of the same
-// load may draw otherwise.
-type Stats struct {
-	Connections uint64 `json:"connections,omitempty"` // distinct clients now
-	Mails       uint64 `json:"mails,omitempty"`       // distinct senders now
-	Recipients  uint64 `json:"recipients,omitempty"`  // distinct (sender, recipient) pairs now
-	Evictions   uint64 `json:"evictions,omitempty"`   // keys forgotten because the store was full, since the start
-}
-
 // Stats returns the figures without stopping anyone: they may be apart by the calls that are under way.
-func (a *Attempts) Stats() Stats {
+func (a *Attempts) Stats() count.Ordinals {
 	t := a.store
-	return Stats{
+	return count.Ordinals{
 		Connections: t.count(kindConnection), Mails: t.count(kindMail), Recipients: t.count(kindRecipient),
 		Evictions: t.evictions[kindConnection].Load() + t.evictions[kindMail].Load() + t.evictions[kindRecipient].Load(),
 	}

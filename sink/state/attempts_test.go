@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
 func TestOrdinalsCountFromOnePerKey(t *testing.T) {
@@ -38,7 +40,7 @@ func TestOrdinalsCountFromOnePerKey(t *testing.T) {
 			t.Errorf("%s: ordinal %d, want %d", s.name, got, s.want)
 		}
 	}
-	if got, want := a.Stats(), (Stats{Connections: 4, Mails: 3, Recipients: 3}); got != want {
+	if got, want := a.Stats(), (count.Ordinals{Connections: 4, Mails: 3, Recipients: 3}); got != want {
 		t.Errorf("Stats() = %+v, want %+v", got, want)
 	}
 }

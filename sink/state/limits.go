@@ -9,6 +9,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -102,18 +103,9 @@ func (l *Limits) Sighted(at time.Time, greylist *fault.Limit, client netip.Addr,
 	l.sight(at.UnixNano(), greylist, client, sender, recipient)
 }
 
-// LimitStats says what is counted. Evictions other than 0 mean that limits were more generous, or greylists stricter, than
-// planned.
-type LimitStats struct {
-	Buckets   uint64 `json:"buckets,omitempty"`   // token buckets now
-	Open      uint64 `json:"open,omitempty"`      // clients (or limits for all) with open connections that a limit counts
-	Greylist  uint64 `json:"greylist,omitempty"`  // triples now
-	Evictions uint64 `json:"evictions,omitempty"` // forgotten because the store was full, since the start
-}
-
 // Stats returns the figures without stopping anyone for long: they may be apart by the calls that are under way.
-func (l *Limits) Stats() LimitStats {
-	s := LimitStats{
+func (l *Limits) Stats() count.Limits {
+	s := count.Limits{
 		Buckets:   l.store.count(kindBucket),
 		Greylist:  l.store.count(kindGreylist),
 		Evictions: l.store.evictions[kindBucket].Load() + l.store.evictions[kindGreylist].Load(),

@@ -276,7 +276,7 @@ func testJoinBadInput(t *testing.T, dir, plan string) {
 		{"points.json sink.json", "run k6 with -o smtpstorm=FILE"},
 		{"run.json list.json", "list.json: neither a record of k6"},
 		{"run.json object.json", "object.json: neither a record of k6"},
-		{"future.json sink.json", `schema "smtpstorm/run/9" is neither`},
+		{"future.json sink.json", `unknown schema "smtpstorm/run/9"`},
 		{"run.json late.json", "are not of one run"},
 		{"run.json stage.json", "lunch"},
 		{"run.json sink.json --plan other.yaml", `the sink ran another plan than other.yaml: "bounce-storm"`},

@@ -264,7 +264,8 @@ func (o *options) fitting(line string) string {
 func progressLine(before, now *sink.Stats) string {
 	rate, a := 0.0, now.Attempts
 	if before != nil && now.Seconds > before.Seconds {
-		rate = float64(now.Messages-before.Messages) / (now.Seconds - before.Seconds)
+		since := now.Minus(before)
+		rate = float64(since.Messages) / since.Seconds
 	}
 	return fmt.Sprintf("%.0fs  %d %s (%.0f/s), %d deferred, %d bounced, %d %s open",
 		now.Seconds, now.Messages, plural(now.Messages, "message"), rate, a.Deferred, a.Bounced, now.Open, plural(now.Open, "connection"))
@@ -274,7 +275,7 @@ func progressLine(before, now *sink.Stats) string {
 func (o *options) printCounters(stats *sink.Stats) error {
 	stats.SelfCheck = stats.Check()
 	if o.json {
-		text, err := json.MarshalIndent(stats.Document(), "", "  ")
+		text, err := json.MarshalIndent(stats, "", "  ")
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/metrics"
+	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -49,7 +49,7 @@ func counterTable(s *sink.Stats) string {
 		say("delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)", d.Count, d.P50Micros, d.P99Micros, d.MaxMicros)
 	}
 	if f := s.Folded; f.Replies > 0 || f.Attempts > 0 {
-		fmt.Fprintf(&b, "counted together as %s, since too many kinds were met: %d replies, %d recipients by domain\n", metrics.Other, f.Replies, f.Attempts)
+		fmt.Fprintf(&b, "counted together as %s, since too many kinds were met: %d replies, %d recipients by domain\n", count.Other, f.Replies, f.Attempts)
 	}
 	sayClients(say, s.Clients)
 	b.WriteString(selfCheck(s.SelfCheck))
@@ -73,8 +73,8 @@ func repliesTable(s *sink.Stats) *text.Table {
 		return nil
 	}
 	t := headed([]int{4}, "stage", "code", "enhanced", "cause", "count")
-	for _, r := range s.Replies {
-		t.Row(r.Stage, r.Code, string(r.Enhanced.Append(nil)), printable(r.Cause), r.Count)
+	for _, r := range s.Caused() {
+		t.Row(r.Stage, r.Code, r.Enhanced, printable(r.Cause), r.Decided)
 	}
 	return t
 }
@@ -93,31 +93,32 @@ func rulesTable(s *sink.Stats) *text.Table {
 }
 
 func phasesTable(s *sink.Stats) *text.Table {
-	if !slices.ContainsFunc(s.Phases, func(p metrics.PhaseCount) bool { return len(p.Replies) > 0 }) {
-		return nil // the storm has not begun
-	}
-	t := headed([]int{4}, "phase", "stage", "code", "cause", "count")
-	for _, p := range s.Phases {
-		for _, r := range p.Replies {
-			t.Row(printable(p.Name), r.Stage, r.Code, printable(r.Cause), r.Count)
+	var t *text.Table // nil as long as the storm has not begun
+	for _, phase := range s.Phases {
+		for _, r := range count.Caused(s.InPhase(phase)) {
+			if t == nil {
+				t = headed([]int{4}, "phase", "stage", "code", "cause", "count")
+			}
+			t.Row(printable(phase), r.Stage, r.Code, printable(r.Cause), r.Decided)
 		}
 	}
 	return t
 }
 
 func inFlightTable(s *sink.Stats) *text.Table {
-	if len(s.InFlight) == 0 {
+	rows := s.InFlight()
+	if len(rows) == 0 {
 		return nil
 	}
 	t := headed([]int{2, 3}, "in flight", "code", "never written", "written, perhaps unread")
-	for _, f := range s.InFlight {
-		t.Row(f.Stage, f.Code, f.Unwritten, f.Unread)
+	for _, r := range rows {
+		t.Row(r.Stage, r.Code, r.Unsent(), r.Unread)
 	}
 	return t
 }
 
 // sayClients says what clients did that no reply's count tells.
-func sayClients(say func(format string, args ...any), c *metrics.ClientCounts) {
+func sayClients(say func(format string, args ...any), c *count.Clients) {
 	if c == nil {
 		return
 	}
@@ -148,16 +149,12 @@ func sayClients(say func(format string, args ...any), c *metrics.ClientCounts) {
 const mostDestinations = 20
 
 // destinationsTable says what came for each destination, the busiest first; for a single one there is nothing to tell apart.
-func destinationsTable(all []metrics.DestinationCount) *text.Table {
+func destinationsTable(all []count.Destination) *text.Table {
 	if len(all) < 2 {
 		return nil
 	}
-	total := func(d metrics.DestinationCount) uint64 {
-		a := d.Attempts
-		return a.Delivered + a.Deferred + a.Bounced + a.Unanswered + a.Discarded
-	}
 	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b metrics.DestinationCount) int { return cmp.Compare(total(b), total(a)) })
+	slices.SortStableFunc(all, func(a, b count.Destination) int { return cmp.Compare(b.Attempts.Total(), a.Attempts.Total()) })
 	t := headed([]int{2, 3, 4, 5}, "listener", "recipient domain", "delivered", "deferred", "bounced", "unanswered")
 	for _, d := range all[:min(len(all), mostDestinations)] {
 		a := d.Attempts
@@ -180,7 +177,7 @@ func printable(s string) string {
 }
 
 // selfCheck says what the sink finds of itself.
-func selfCheck(c *sink.SelfCheck) string {
+func selfCheck(c *count.SelfCheck) string {
 	if c == nil {
 		return ""
 	}
@@ -193,9 +190,9 @@ func selfCheck(c *sink.SelfCheck) string {
 		if !f.Rejected {
 			continue
 		}
-		line := fmt.Sprintf("warning: rule %q has not drawn as planned (p = %.2g):", f.Rule, f.P)
-		for _, o := range f.Outcomes {
-			line += fmt.Sprintf(" %s planned %.4g%%, drawn %.4g%% (95%%: %.4g%% to %.4g%%);", o.Outcome, 100*o.Planned, 100*o.Drawn, 100*o.Bounds.Lo, 100*o.Bounds.Hi)
+		line := fmt.Sprintf("warning: rule %q has not drawn as planned (p = %.2g):", f.Rule, f.AdjustedP)
+		for _, o := range f.Cells {
+			line += fmt.Sprintf(" %s planned %.4g%%, drawn %.4g%% (95%%: %.4g%% to %.4g%%);", o.Label, 100*o.Probability, 100*o.Share, 100*o.Bounds.Lo, 100*o.Bounds.Hi)
 		}
 		b.WriteString(text.Wrap(line, text.Columns, "  ") + "\n")
 	}
@@ -212,7 +209,7 @@ func selfCheck(c *sink.SelfCheck) string {
 }
 
 // outcomeName says what an outcome is: its code, and what is done besides.
-func outcomeName(o metrics.OutcomeCount) string {
+func outcomeName(o count.Outcome) string {
 	name := "none"
 	if o.Code != 0 {
 		name = fmt.Sprint(uint16(o.Code))
