@@ -127,6 +127,7 @@ type mail struct {
 	to          []string
 	notify, ret string
 	bySender    bool   // known by a sender of its own, without ENVID and ORCPT
+	byHeader    bool   // known by its headers and its recipient alone
 	domain      string // of that sender; empty: src.test
 }
 
@@ -194,7 +195,7 @@ func (r *rig) submit(mails []mail, first, k, step int) {
 		sender, token := mails[i].from(first + i)
 		header, body := mails[i].text(first + i)
 		m := client.Message{From: sender, To: mails[i].to, Header: []byte(header), Body: client.NewBody([]byte(body))}
-		if !mails[i].bySender {
+		if !mails[i].bySender && !mails[i].byHeader {
 			m.DSN = &client.DSN{EnvID: token, Notify: mails[i].notify, Ret: mails[i].ret, ORcptSelf: true}
 		}
 		if err := conn.Send(r.t.Context(), &m, &result); err != nil || result.Recipients[0].Reply.Code != 250 {

@@ -54,6 +54,6 @@ func newRelayCommand(stdout *os.File) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:2600", "`address` to take messages at")
 	cmd.Flags().StringVar(&cfg.NextHop, "next-hop", "127.0.0.1:2526", "`address` that all mail goes to")
-	cmd.Flags().StringArrayVar(&lies, "lie", nil, "`KIND=COUNT[/OF]`: a lie, told of so many of the first OF messages; may be repeated")
+	cmd.Flags().StringArrayVar(&lies, "lie", nil, fmt.Sprintf("tell the lie `KIND=COUNT[/OF]` of COUNT of the first OF messages; may be repeated; kinds: %s", relay.Kinds()))
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "ended by a signal"}, cli.Exit{Status: exitFailed, Meaning: "it could not listen"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
 }
