@@ -4,13 +4,12 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/conn"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
-	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -39,7 +38,7 @@ func (c *LedgerConfig) wanted() bool { return c.Path != "" || c.File != nil }
 type account struct {
 	writer   *ledger.Writer
 	recovery ledger.Recovery
-	shards   []*books
+	shards   []*conn.Books
 }
 
 // openLedger opens the ledger, and makes of its rows what connections share.
@@ -65,9 +64,7 @@ func (s *Server) openLedger() error {
 		return err
 	}
 	for range s.cfg.Loops {
-		b := &books{causes: causes{}}
-		b.shard = a.writer.Shard(b.decided)
-		a.shards = append(a.shards, b)
+		a.shards = append(a.shards, conn.NewBooks(a.writer))
 	}
 	s.ledger = a
 	return nil
@@ -112,7 +109,7 @@ func (s *Server) sighted(plan *fault.Plan) func(*event.Attempt) {
 	}
 }
 
-func (a *account) books(shard int) *books { return a.shards[shard%len(a.shards)] }
+func (a *account) books(shard int) *conn.Books { return a.shards[shard%len(a.shards)] }
 
 // Recovered says what the ledger held at the start; ok is false without a ledger.
 func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
@@ -122,120 +119,6 @@ func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
 		return ledger.Recovery{}, false
 	}
 	return s.ledger.recovery, true
-}
-
-// books take the rows of one shard. They are safe for concurrent use: connections of the net driver share them.
-type books struct {
-	shard *ledger.Shard
-
-	mu      sync.Mutex
-	causes  causes
-	waiting []waiting
-	last    ledger.Ticket // the last ticket whose fate is known
-	failed  []failure     // of the last tickets whose rows were not kept
-}
-
-// waiting is a session that waits for its rows.
-type waiting struct {
-	on     ledger.Ticket
-	ticket uint64
-	who    committer
-}
-
-type failure struct {
-	ticket ledger.Ticket
-	err    error
-}
-
-// maxFailures is how many failed tickets are remembered: those that a session may still ask for, which it does at once.
-const maxFailures = 256
-
-// committer is a connection that waits for its rows.
-type committer interface {
-	// committed may be called on any goroutine, and must not block.
-	committed(ticket uint64, err error)
-}
-
-// flush hands over what was appended since the last flush. What it can't write the writer counts, and tells.
-func (b *books) flush() { _, _ = b.shard.Flush() }
-
-// commit puts the rows on disk for who. It reports whether that is decided already; otherwise who.committed is called.
-func (b *books) commit(ticket uint64, who committer) (err error, decided bool) {
-	on, err := b.shard.Flush()
-	if on == 0 || err != nil {
-		return err, true
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if on > b.last { // decided may have been called before Flush returned
-		b.waiting = append(b.waiting, waiting{on, ticket, who})
-		return nil, false
-	}
-	for i := range b.failed {
-		if b.failed[i].ticket == on {
-			return b.failed[i].err, true
-		}
-	}
-	return nil, true
-}
-
-// forget forgets who waits for its rows: its connection is gone, or has lost its patience.
-func (b *books) forget(who committer) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.waiting = slices.DeleteFunc(b.waiting, func(w waiting) bool { return w.who == who })
-}
-
-// decided is told of each ticket in turn.
-func (b *books) decided(on ledger.Ticket, err error) {
-	b.mu.Lock()
-	b.last = on
-	if err != nil {
-		if len(b.failed) == maxFailures {
-			b.failed = append(b.failed[:0], b.failed[1:]...)
-		}
-		b.failed = append(b.failed, failure{on, err})
-	}
-	var ready []waiting
-	kept := b.waiting[:0]
-	for _, w := range b.waiting {
-		if w.on <= on {
-			ready = append(ready, w)
-		} else {
-			kept = append(kept, w)
-		}
-	}
-	clear(b.waiting[len(kept):])
-	b.waiting = kept
-	b.mu.Unlock()
-	for _, w := range ready {
-		w.who.committed(w.ticket, err)
-	}
-}
-
-// attempt appends the row of a RCPT command, and returns its length in octets.
-func (b *books) attempt(a *session.Attempt, room ledger.Room) int {
-	row := attemptRow(a)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	row.Cause = b.causes.of(a.Code, a.Verdict)
-	return b.shard.AttemptWithin(&row, room)
-}
-
-// transaction appends the row of a transaction without RCPT commands, and returns its length in octets.
-func (b *books) transaction(t *session.Transaction, room ledger.Room) int {
-	row := transactionRow(t)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	row.Cause = b.causes.of(t.Code, t.Verdict)
-	return b.shard.TransactionWithin(&row, room)
-}
-
-func (b *books) connection(c *session.Connection) {
-	row := connectionRow(c)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.shard.Connection(&row)
 }
 
 // phase notes that the storm is in another phase.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/conn"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
@@ -51,11 +52,11 @@ func ParseDriver(name string) (DriverKind, error) {
 // resolve replaces DriverAuto by what this system has.
 func (k DriverKind) resolve() (DriverKind, error) {
 	switch {
-	case k == DriverAuto && haveEpoll:
+	case k == DriverAuto && conn.HaveEpoll:
 		return DriverEpoll, nil
 	case k == DriverAuto:
 		return DriverNet, nil
-	case k == DriverEpoll && !haveEpoll:
+	case k == DriverEpoll && !conn.HaveEpoll:
 		return 0, fmt.Errorf("driver %q needs Linux, and this is %s (valid: net)", k, runtime.GOOS)
 	case int(k) >= len(driverNames):
 		return 0, fmt.Errorf("unknown driver %d", k)
@@ -235,9 +236,8 @@ type AuthConfig struct {
 	NeedsTLS bool          // announce AUTH only once there is TLS, and refuse it before: 538 5.7.11
 }
 
-// Observer is told of connections, messages, transactions, attempts, and of replies that clients may not know. The rows of one connection
-// come in order, and that of an attempt comes once, when its fate is known.
-type Observer interface{ Row(row *event.Row) }
+// Observer is told what sessions do.
+type Observer = conn.Observer
 
 // maxLoops is what package reactor allows.
 const maxLoops = 1024

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/conn"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -18,9 +19,9 @@ type boundListener struct {
 	name    string
 	session atomic.Pointer[session.Config] // of the connections to come
 	fault   faultInForce
-	planned bool         // a plan declares it: it goes with that plan
-	addr    net.Addr     // where it listens, or did before it was closed; nil before Start
-	socket  openListener // nil while it is refused
+	planned bool        // a plan declares it: it goes with that plan
+	addr    net.Addr    // where it listens, or did before it was closed; nil before Start
+	socket  conn.Socket // nil while it is refused
 }
 
 // faultInForce is the fault.ListenerFault that a listener has now.
@@ -34,16 +35,14 @@ func (f *faultInForce) swap(v fault.ListenerFault) (old fault.ListenerFault) {
 	return fault.ListenerFault(f.v.Swap(uint32(v))) // #nosec G115 -- store and swap put one in
 }
 
-// openListener is a listener's sockets, as a driver has them. Its methods are called by one goroutine at a time.
-type openListener interface {
-	Addr() net.Addr
-	setAccepting(accepting bool)
-	setReceiveBuffer(octets int)
-	close()
-}
+// ListenerName implements conn.Listener.
+func (l *boundListener) ListenerName() string { return l.name }
 
-// ungreeting reports whether connections are accepted and never greeted.
-func (l *boundListener) ungreeting() bool {
+// SessionConfig implements conn.Listener.
+func (l *boundListener) SessionConfig() *session.Config { return l.session.Load() }
+
+// Ungreeting implements conn.Listener.
+func (l *boundListener) Ungreeting() bool {
 	return l.fault.load() == fault.ListenerNoBanner
 }
 
@@ -98,7 +97,7 @@ func (s *Server) open(l *boundListener, plan *fault.Plan) error {
 	if l.addr != nil { // again: at the port that was picked then
 		address = l.addr.String()
 	}
-	socket, err := s.driver.listen(l, address, receiveBuffer(plan))
+	socket, err := s.driver.Listen(l, l.network(), address, receiveBuffer(plan))
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, rootCause(err))
 	}
@@ -127,7 +126,7 @@ func (s *Server) apply(now time.Time) time.Time {
 		switch {
 		case want == fault.ListenerRefused:
 			if l.socket != nil {
-				l.socket.close()
+				l.socket.Close()
 				l.socket = nil
 			}
 			continue
@@ -143,7 +142,7 @@ func (s *Server) apply(now time.Time) time.Time {
 			had = fault.ListenerUp
 		}
 		if shut := want == fault.ListenerUnaccepted; shut != (had == fault.ListenerUnaccepted) {
-			l.socket.setAccepting(!shut)
+			l.socket.SetAccepting(!shut)
 			if shut {
 				s.overfilled.Store(true)
 			}
@@ -215,7 +214,7 @@ func (s *Server) arrange(plan *fault.Plan) (dropped []*boundListener, err error)
 		l := s.bind(wanted[i], true, plan)
 		if err := s.open(l, plan); err != nil {
 			for _, l := range opened {
-				l.socket.close()
+				l.socket.Close()
 			}
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/smtpstorm/xk6-smtp/sink/conn"
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -45,7 +46,7 @@ type notifications struct {
 type capture struct {
 	ticket  uint64
 	message *session.Captured
-	who     committer // nil: nobody any more
+	who     conn.Committer // nil: nobody any more
 }
 
 // openNotifications opens the directory, unless none is wanted.
@@ -65,8 +66,8 @@ func openNotifications(cfg *DSNConfig) (*notifications, error) {
 	return n, nil
 }
 
-// keep keeps a message, and then calls who.committed.
-func (n *notifications) keep(ticket uint64, m *session.Captured, who committer) {
+// Keep implements conn.Keeper.
+func (n *notifications) Keep(ticket uint64, m *session.Captured, who conn.Committer) {
 	n.mu.Lock()
 	n.queue = append(n.queue, capture{ticket, m, who})
 	n.mu.Unlock()
@@ -81,9 +82,8 @@ func (n *notifications) look() {
 	}
 }
 
-// forget forgets who waits for a message to be kept: its connection is gone, or has lost its patience. A message of which no row is written
-// yet does not count then.
-func (n *notifications) forget(who committer) {
+// Forget implements conn.Keeper. A message of which no row is written yet does not count then.
+func (n *notifications) Forget(who conn.Committer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range n.queue {
@@ -119,7 +119,7 @@ func (n *notifications) write() {
 		n.queue = slices.Delete(n.queue, 0, 1)
 		n.mu.Unlock()
 		if who != nil {
-			who.committed(next.ticket, err)
+			who.Committed(next.ticket, err)
 		}
 		if given := errors.Is(err, dsn.ErrUnwanted); !given && err != nil && !failed && n.failing != nil {
 			n.failing(err)

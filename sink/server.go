@@ -10,18 +10,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/conn"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/metrics"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
 // Errors of a Server's methods.
 var (
 	ErrStarted = errors.New("sink: the server was started before")
-	ErrClosed  = errors.New("sink: the server was closed")
+	ErrClosed  = conn.ErrClosed
 )
 
 // The time series: a window per second, at most an hour of them before they are joined.
@@ -49,7 +51,7 @@ type Server struct {
 	overflowed     uint64      // listenOverflows at the start; set before the driver
 
 	mu         sync.Mutex     // guards what follows
-	driver     driver         // nil before Start
+	driver     conn.Driver    // nil before Start
 	ledger     *account       // nil without one, and before Start
 	dsn        *notifications // nil without a directory for them, and before Start
 	phase      string         // of the storm, as the ledger has it
@@ -62,20 +64,6 @@ type Server struct {
 	supervised chan struct{} // the supervisor has ended
 	stop       chan struct{} // ends the sampler
 	done       chan struct{} // the sampler has ended
-}
-
-// driver carries connections. All its methods are safe for concurrent use.
-type driver interface {
-	// listen opens a listener at an address of its network; connections may arrive before it returns. receiveBuffer is that of the
-	// connections; 0 leaves it to the kernel.
-	listen(l *boundListener, address string, receiveBuffer int) (openListener, error)
-	// shutdown closes the listeners, tells every session, and waits until all connections have gone or ctx is done; then it
-	// closes. The error is ctx's when connections were left.
-	shutdown(ctx context.Context) error
-	// close ends everything at once and returns when all goroutines have ended.
-	close() error
-	// counters may be called at any time, also after close.
-	counters() (count.Traffic, count.Net)
 }
 
 // New returns a server that does not listen yet. The error names what is wrong with the configuration.
@@ -135,12 +123,12 @@ func (s *Server) Swap(plan *fault.Plan, hash string) error {
 	for _, l := range s.listeners {
 		l.session.Store(s.sessionConfig(&l.Listener, plan))
 		if n := receiveBuffer(plan); n > 0 && l.socket != nil {
-			l.socket.setReceiveBuffer(n)
+			l.socket.SetReceiveBuffer(n)
 		}
 	}
 	for _, l := range dropped {
 		if l.socket != nil {
-			l.socket.close()
+			l.socket.Close()
 		}
 	}
 	if s.ledger != nil {
@@ -206,6 +194,28 @@ func (s *Server) closeFiles() (err error) {
 	return err
 }
 
+// newDriver returns the driver that the server runs on. s.mu is held.
+func (s *Server) newDriver() (conn.Driver, error) {
+	cfg := conn.Config{
+		Loops: s.cfg.Loops, Now: s.now, WriteTimeout: s.writeTimeout(), MaxHold: s.maxHold(), Metrics: s.metrics, Observer: s.cfg.Observer,
+		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits},
+		Number: s.attempts.Connection, Certificates: s.certificates.profile,
+	}
+	if s.auth != nil { // a nil of its type would be one that is there
+		cfg.Env.Auth = s.auth
+	}
+	if s.ledger != nil {
+		cfg.Books = s.ledger.books
+	}
+	if s.dsn != nil {
+		cfg.Captures, cfg.Env.Captures = s.dsn, s.dsn.room
+	}
+	if s.kind == DriverNet {
+		return conn.NewNet(cfg), nil
+	}
+	return conn.NewEpoll(cfg)
+}
+
 // listen starts the driver and opens the listeners. s.mu is held.
 func (s *Server) listen() (err error) {
 	if s.driver, err = s.newDriver(); err != nil {
@@ -218,7 +228,7 @@ func (s *Server) listen() (err error) {
 	for _, l := range s.cfg.listenersFor(f.plan) {
 		b := s.bind(l, false, f.plan)
 		if err := s.open(b, f.plan); err != nil {
-			_ = s.driver.close()
+			_ = s.driver.Close()
 			s.driver, s.listeners = nil, nil
 			return err
 		}
@@ -262,7 +272,7 @@ func (s *Server) Listeners() []ListenerInfo {
 }
 
 // sample feeds the time series until the server ends.
-func (s *Server) sample(d driver) {
+func (s *Server) sample(d conn.Driver) {
 	defer close(s.done)
 	ticker := time.NewTicker(windowLength)
 	defer ticker.Stop()
@@ -271,7 +281,7 @@ func (s *Server) sample(d driver) {
 		case <-s.stop:
 			return
 		case <-ticker.C:
-			traffic, _ := d.counters()
+			traffic, _ := d.Counters()
 			s.series.Sample(s.now(), s.totals(traffic))
 		}
 	}
@@ -285,16 +295,16 @@ func (s *Server) totals(t count.Traffic) *count.Window {
 // the transactions in flight end, and returns when all connections have gone. When ctx is done before, the rest is closed at once
 // and ctx's error returned. Stats stay readable.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return s.finish(func(d driver) error { return d.shutdown(ctx) })
+	return s.finish(func(d conn.Driver) error { return d.Shutdown(ctx) })
 }
 
 // Close ends the server at once: listeners and connections are closed. Stats stay readable. A Shutdown under way ends, too.
 func (s *Server) Close() error {
-	return s.finish(driver.close)
+	return s.finish(conn.Driver.Close)
 }
 
 // finish ends the driver, and the sampler once no more connections are there.
-func (s *Server) finish(end func(driver) error) error {
+func (s *Server) finish(end func(conn.Driver) error) error {
 	s.mu.Lock()
 	first := !s.closed && s.driver != nil
 	s.closed = true

@@ -34,7 +34,7 @@ func (s *Server) Stats() *Stats {
 			end = s.now()
 		}
 		out.Seconds = end.Sub(start).Seconds()
-		out.Traffic, out.Net = d.counters()
+		out.Traffic, out.Net = d.Counters()
 		out.Windows = series.Windows(end, s.totals(out.Traffic))
 	}
 	s.metrics.AddTo(out)

@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"crypto/tls"
@@ -40,7 +40,7 @@ func (c *netConn) shakeHands() error {
 		return err
 	}
 	c.attend()
-	c.peer.tlsDone(c.recorder, c, c.driver.server.now(), info, err)
+	c.peer.tlsDone(c.recorder, c, c.driver.cfg.Now(), info, err)
 	return nil
 }
 
@@ -84,7 +84,7 @@ func (c *netConn) hear() error {
 
 // secure does a handshake in earnest, though perhaps with a faulty certificate.
 func (c *netConn) secure() (session.TLSInfo, error) {
-	config, err := c.driver.server.certificates.profile(c.fault)
+	config, err := c.driver.cfg.Certificates(c.fault)
 	if err != nil {
 		return session.TLSInfo{}, err
 	}

@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 // netDriver carries each connection on a goroutine of its own, over plain package net. The epoll driver hands its TLS connections
 // over to one.
 type netDriver struct {
-	server *Server
+	cfg    *Config
 	lastID atomic.Uint64
 	shards []netCounters // connections are spread over them
 
@@ -57,9 +57,9 @@ func (c *netCounters) wrote(n int) {
 	c.bytesOut.Add(uint64(n)) // #nosec G115 -- what a Write returned: not negative (io.Writer)
 }
 
-func newNetDriver(s *Server) *netDriver {
+func newNetDriver(cfg *Config) *netDriver {
 	return &netDriver{
-		server: s, shards: make([]netCounters, s.cfg.Loops),
+		cfg: cfg, shards: make([]netCounters, cfg.Loops),
 		listeners: make(map[*netListener]struct{}), conns: make(map[*netConn]struct{}), closing: make(chan struct{}),
 	}
 }
@@ -75,8 +75,8 @@ type netListener struct {
 	gate chan struct{} // closed while it stands open
 }
 
-func (d *netDriver) listen(l *boundListener, address string, receiveBuffer int) (openListener, error) {
-	ln, err := net.Listen(l.network(), address)
+func (d *netDriver) Listen(l Listener, network, address string, receiveBuffer int) (Socket, error) {
+	ln, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +92,9 @@ func (d *netDriver) listen(l *boundListener, address string, receiveBuffer int) 
 	return open, nil
 }
 
-func (ln *netListener) setReceiveBuffer(octets int) { setReceiveBuffer(ln.Listener, octets) }
+func (ln *netListener) SetReceiveBuffer(octets int) { setReceiveBuffer(ln.Listener, octets) }
 
-func (ln *netListener) setAccepting(accepting bool) {
+func (ln *netListener) SetAccepting(accepting bool) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	deadline := time.Time{}
@@ -125,7 +125,7 @@ func (ln *netListener) open() <-chan struct{} {
 	return ln.gate
 }
 
-func (ln *netListener) close() {
+func (ln *netListener) Close() {
 	ln.driver.mu.Lock()
 	delete(ln.driver.listeners, ln)
 	ln.driver.mu.Unlock()
@@ -139,7 +139,7 @@ func (ln *netListener) end() {
 	})
 }
 
-func (d *netDriver) accept(ln *netListener, l *boundListener) {
+func (d *netDriver) accept(ln *netListener, l Listener) {
 	for {
 		select {
 		case <-ln.open():
@@ -173,21 +173,21 @@ func isTimeout(err error) bool {
 }
 
 // open starts the goroutine of a connection, unless the server is going away.
-func (d *netDriver) open(nc net.Conn, l *boundListener) {
+func (d *netDriver) open(nc net.Conn, l Listener) {
 	id := d.lastID.Add(1)
 	c := d.newConn(nc, int(id%uint64(len(d.shards)))) // #nosec G115 -- below len(d.shards)
-	c.info = session.ConnInfo{ID: id, Listener: l.name}
+	c.info = session.ConnInfo{ID: id, Listener: l.ListenerName()}
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.info.Client = unmapped(tcp.AddrPort())
 	}
-	c.info.N = d.server.attempts.Connection(c.info.Client.Addr()) // even if nobody greets it
+	c.info.N = d.cfg.Number(c.info.Client.Addr()) // even if nobody greets it
 	c.count.accepted.Add(1)
 	if !d.start(c, func() {
-		if l.ungreeting() {
+		if l.Ungreeting() {
 			c.ignore()
 			return
 		}
-		c.peer.greet(c.recorder, c, l.session.Load(), c.info, d.server.now())
+		c.peer.greet(c.recorder, c, l.SessionConfig(), c.info, d.cfg.Now())
 		c.serve()
 	}) {
 		c.count.closed.Add(1)
@@ -205,14 +205,14 @@ func (d *netDriver) adopt(nc net.Conn, p *peer, shard int, f fault.TLSFault, lef
 	if !d.start(c, c.serve) {
 		c.leaving.Store(true)
 		_ = nc.Close()
-		c.peer.closed(c.recorder, c, d.server.now(), ErrClosed)
+		c.peer.closed(c.recorder, c, d.cfg.Now(), ErrClosed)
 		c.count.closed.Add(1)
 	}
 }
 
 func (d *netDriver) newConn(nc net.Conn, shard int) *netConn {
 	return &netConn{
-		raw: nc, nc: nc, driver: d, recorder: d.server.newRecorder(shard), count: &d.shards[shard],
+		raw: nc, nc: nc, driver: d, recorder: newRecorder(d.cfg, shard), count: &d.shards[shard],
 	}
 }
 
@@ -294,7 +294,7 @@ func (d *netDriver) closeListeners() {
 	}
 }
 
-func (d *netDriver) shutdown(ctx context.Context) error {
+func (d *netDriver) Shutdown(ctx context.Context) error {
 	d.tell()
 	gone := make(chan struct{})
 	go func() { d.goroutine.Wait(); close(gone) }()
@@ -304,12 +304,12 @@ func (d *netDriver) shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	_ = d.close()
+	_ = d.Close()
 	<-gone
 	return err
 }
 
-func (d *netDriver) close() error {
+func (d *netDriver) Close() error {
 	d.closeListeners()
 	d.closeOnce.Do(func() { close(d.closing) })
 	d.mu.Lock()
@@ -321,7 +321,7 @@ func (d *netDriver) close() error {
 	return nil
 }
 
-func (d *netDriver) counters() (traffic count.Traffic, net count.Net) {
+func (d *netDriver) Counters() (traffic count.Traffic, net count.Net) {
 	for i := range d.shards {
 		c := &d.shards[i]
 		closed := c.closed.Load() // before accepted: a connection is accepted first

@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"errors"
@@ -27,21 +27,17 @@ func (l *starvedListener) Accept() (net.Conn, error) {
 // Without descriptors the net driver neither spins nor gives up, and counts it.
 func TestNetDriverSurvivesEMFILE(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, err := New(Config{Driver: DriverNet, Listeners: []Listener{{Address: "127.0.0.1:0"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := newNetDriver(server)
+		d := newNetDriver(&Config{Loops: 1})
 		ln := &starvedListener{failures: 3}
 		gate := make(chan struct{})
 		close(gate)
-		d.accept(&netListener{Listener: ln, driver: d, done: make(chan struct{}), gate: gate}, &boundListener{})
+		d.accept(&netListener{Listener: ln, driver: d, done: make(chan struct{}), gate: gate}, nil)
 		for i := 1; i < len(ln.calls); i++ {
 			if pause := ln.calls[i].Sub(ln.calls[i-1]); pause != acceptPause {
 				t.Errorf("pause %d after EMFILE is %v, want %v", i, pause, acceptPause)
 			}
 		}
-		if traffic, c := d.counters(); c.AcceptPauses != 3 || c.AcceptErrors != 3 || traffic.Connections != 0 {
+		if traffic, c := d.Counters(); c.AcceptPauses != 3 || c.AcceptErrors != 3 || traffic.Connections != 0 {
 			t.Errorf("counters: %+v, %+v, want 3 pauses", traffic, c)
 		}
 	})
@@ -50,11 +46,7 @@ func TestNetDriverSurvivesEMFILE(t *testing.T) {
 // Goroutines that have served a connection serve the next ones, a bounded number of them waits for that, and none outlives the driver.
 func TestNetDriverReusesGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
-		server, err := New(Config{Driver: DriverNet, Listeners: []Listener{{Address: "127.0.0.1:0"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := newNetDriver(server)
+		d := newNetDriver(&Config{Loops: 1})
 		idle := func() int {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -86,7 +78,7 @@ func TestNetDriverReusesGoroutines(t *testing.T) {
 		if n := idle(); n != maxIdle {
 			t.Errorf("%d goroutines wait in the end, want %d", n, maxIdle)
 		}
-		if err := d.close(); err != nil {
+		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
 		if n := len(d.conns); n != 0 {

@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"crypto/tls"
@@ -65,8 +65,8 @@ func (c *netConn) leave() {
 	c.interrupt()
 }
 
-// committed implements committer.
-func (c *netConn) committed(ticket uint64, err error) {
+// committed implements Committer.
+func (c *netConn) Committed(ticket uint64, err error) {
 	c.mu.Lock()
 	c.results = append(c.results, commitResult{ticket, err})
 	c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *netConn) serve() {
 	if errors.Is(err, net.ErrClosed) {
 		err = ErrClosed
 	}
-	c.peer.closed(c.recorder, c, c.driver.server.now(), err)
+	c.peer.closed(c.recorder, c, c.driver.cfg.Now(), err)
 	if err != nil {
 		c.count.failed.Add(1)
 	}
@@ -94,7 +94,7 @@ func (c *netConn) serve() {
 // run goes on until the session wants the connection to end (nil) or it breaks.
 func (c *netConn) run() error {
 	var (
-		now   = c.driver.server.now
+		now   = c.driver.cfg.Now
 		small = smallPool.Get().(*[smallRead]byte)
 		input = c.leftover // read, but not taken yet
 		large []byte       // from largePool, while a body is read that small is too small for
@@ -176,7 +176,7 @@ func (c *netConn) attend() {
 	}
 	c.signals.Store(0) // before looking: what comes now is seen now or the next time
 	c.armed = time.Time{}
-	now := c.driver.server.now
+	now := c.driver.cfg.Now
 	c.mu.Lock()
 	results := c.results
 	c.results = nil
@@ -222,7 +222,7 @@ func (c *netConn) real(deadline time.Time) time.Time {
 	if deadline.IsZero() {
 		return deadline
 	}
-	return time.Now().Add(deadline.Sub(c.driver.server.now()))
+	return time.Now().Add(deadline.Sub(c.driver.cfg.Now()))
 }
 
 // read reads until deadline, or until interrupt is called.
@@ -244,7 +244,7 @@ func (c *netConn) read(buf []byte, deadline time.Time) (int, error) {
 
 // advance lets the session act if its deadline has come.
 func (c *netConn) advance() {
-	now := c.driver.server.now
+	now := c.driver.cfg.Now
 	if due, replied := c.peer.advance(c.recorder, c, now()); replied {
 		c.flush()
 		c.recorder.shard.Late(now().Sub(due))
@@ -260,7 +260,7 @@ func (c *netConn) wait() error {
 	hungUp := func() {
 		if !c.hungUp {
 			c.hungUp = true
-			c.peer.hangup(c.recorder, c, c.driver.server.now())
+			c.peer.hangup(c.recorder, c, c.driver.cfg.Now())
 		}
 	}
 	if err := awaitFailure(c.raw, hungUp); !isTimeout(err) {
@@ -278,7 +278,7 @@ func (c *netConn) finish() error {
 		if c.flush(); c.failure != nil {
 			return c.failure
 		}
-		awaitAcknowledged(c.raw, c.driver.server.writeTimeout(), c.driver.closing)
+		awaitAcknowledged(c.raw, c.driver.cfg.WriteTimeout, c.driver.closing)
 		abort(c.raw)
 		return nil
 	}
@@ -286,7 +286,7 @@ func (c *netConn) finish() error {
 		return err
 	}
 	// Closing with unread input would send RST and destroy the last reply on its way.
-	err := c.discard(c.driver.server.now().Add(lingerTime), lingerBytes)
+	err := c.discard(c.driver.cfg.Now().Add(lingerTime), lingerBytes)
 	if c.nc != c.raw && errors.Is(err, syscall.ECONNRESET) {
 		return nil // the client has left our TLS farewell unread, as most do
 	}
@@ -327,7 +327,7 @@ func (c *netConn) discard(deadline time.Time, most int) error {
 		case err == io.EOF:
 			return nil
 		case isTimeout(err):
-			if !c.driver.server.now().Before(deadline) {
+			if !c.driver.cfg.Now().Before(deadline) {
 				return nil
 			}
 		case err != nil:
@@ -339,9 +339,9 @@ func (c *netConn) discard(deadline time.Time, most int) error {
 
 // ignore accepts a connection and never greets it, until the client or the patience ends.
 func (c *netConn) ignore() {
-	now := c.driver.server.now
+	now := c.driver.cfg.Now
 	began := now()
-	deadline, octets := began.Add(c.driver.server.maxHold()), uint64(0)
+	deadline, octets := began.Add(c.driver.cfg.MaxHold), uint64(0)
 	var err error
 	var buf [4 << 10]byte
 	for err == nil && !c.leaving.Load() && now().Before(deadline) {
@@ -401,7 +401,7 @@ func (c *netConn) flush() {
 // limitWrites sets the deadline of the write that follows, unless one stands that is good enough: writes on the heels of each other
 // don't move the runtime's timer each time, and wait for the client an eighth shorter at most.
 func (c *netConn) limitWrites() {
-	now, timeout := time.Now(), c.driver.server.writeTimeout()
+	now, timeout := time.Now(), c.driver.cfg.WriteTimeout
 	if c.limit.Sub(now) > timeout-timeout/8 {
 		return
 	}

@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"time"
@@ -18,9 +18,9 @@ type recorder struct {
 	env      session.Env // names this recorder
 	metrics  *metrics.Set
 	shard    *metrics.Shard
-	books    *books         // nil without a ledger
-	dsn      *notifications // nil unless notifications are captured
-	unsaved  bool           // rows were appended since the last flush
+	books    *Books // nil without a ledger
+	captures Keeper // nil unless messages are captured
+	unsaved  bool   // rows were appended since the last flush
 	observer Observer
 	row      *event.Row // what the observer is told
 	causes   causes     // of such rows
@@ -28,21 +28,15 @@ type recorder struct {
 	replied  bool       // a reply was handed over since this was cleared
 }
 
-func (s *Server) newRecorder(shard int) *recorder {
-	r := &recorder{metrics: s.metrics, shard: s.metrics.Shard(shard), observer: s.cfg.Observer}
+func newRecorder(cfg *Config, shard int) *recorder {
+	r := &recorder{env: cfg.Env, metrics: cfg.Metrics, shard: cfg.Metrics.Shard(shard), captures: cfg.Captures, observer: cfg.Observer}
 	if r.observer != nil {
 		r.row, r.causes = &event.Row{}, causes{}
 	}
-	if s.ledger != nil {
-		r.books = s.ledger.books(shard)
+	if cfg.Books != nil {
+		r.books = cfg.Books(shard)
 	}
-	r.env = session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Recorder: r}
-	if r.dsn = s.dsn; r.dsn != nil {
-		r.env.Captures = r.dsn.room
-	}
-	if s.auth != nil {
-		r.env.Auth = s.auth
-	}
+	r.env.Recorder = r
 	return r
 }
 
@@ -188,12 +182,12 @@ func flag(is bool) uint64 {
 }
 
 // forget forgets a connection that waits for its rows, or for its message to be captured, no longer.
-func (r *recorder) forget(who committer) {
+func (r *recorder) forget(who Committer) {
 	if r.books != nil {
 		r.books.forget(who)
 	}
-	if r.dsn != nil {
-		r.dsn.forget(who)
+	if r.captures != nil {
+		r.captures.Forget(who)
 	}
 }
 

@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ type transport interface {
 	awaitDrain() // the driver then calls peer.drained once
 	close(mode session.CloseMode)
 	startTLS(f fault.TLSFault) // the driver then calls peer.tlsDone once
-	committer
+	Committer
 	kernel
 }
 
@@ -249,7 +249,7 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 				p.commits = true
 			}
 		case session.EffectCapture:
-			r.dsn.keep(e.Ticket, e.Captured, t)
+			r.captures.Keep(e.Ticket, e.Captured, t)
 			p.commits = true
 		case session.EffectDone:
 		}

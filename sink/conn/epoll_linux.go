@@ -1,4 +1,4 @@
-package sink
+package conn
 
 import (
 	"context"
@@ -12,19 +12,15 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
-const haveEpoll = true
+// HaveEpoll says whether this system has what NewEpoll needs.
+const HaveEpoll = true
 
-// newDriver returns the driver that the server runs on.
-func (s *Server) newDriver() (driver, error) {
-	if s.kind == DriverNet {
-		return newNetDriver(s), nil
-	}
-	return newEpollDriver(s)
-}
+// NewEpoll returns the driver that carries connections on event loops.
+func NewEpoll(cfg Config) (Driver, error) { return newEpollDriver(&cfg) }
 
 // epollDriver carries connections on the loops of a reactor. Those that want TLS go to goroutines of their own.
 type epollDriver struct {
-	server  *Server
+	cfg     *Config
 	reactor *reactor.Reactor
 	loops   []epollLoop
 	tls     *netDriver
@@ -42,21 +38,21 @@ type epollLoop struct {
 	_        [64]byte
 }
 
-func newEpollDriver(s *Server) (*epollDriver, error) {
-	d := &epollDriver{server: s, loops: make([]epollLoop, s.cfg.Loops), tls: newNetDriver(s)}
+func newEpollDriver(cfg *Config) (*epollDriver, error) {
+	d := &epollDriver{cfg: cfg, loops: make([]epollLoop, cfg.Loops), tls: newNetDriver(cfg)}
 	for i := range d.loops {
 		// The loops number their connections without sharing a counter: 1, 1+n, 1+2n, ... for the first of n.
 		// #nosec G115 -- both are positive; it wraps below zero until the first connection adds the loops
-		d.loops[i] = epollLoop{driver: d, recorder: s.newRecorder(i), now: s.now, lastID: uint64(i+1) - uint64(s.cfg.Loops)}
+		d.loops[i] = epollLoop{driver: d, recorder: newRecorder(cfg, i), now: cfg.Now, lastID: uint64(i+1) - uint64(cfg.Loops)}
 		d.loops[i].recorder.env.Scratch = new(session.Scratch)
 	}
 	var err error
-	d.reactor, err = reactor.New(reactor.Config{Loops: s.cfg.Loops, NewHandler: d.newConn, DrainTimeout: s.writeTimeout(), Now: s.cfg.Now})
+	d.reactor, err = reactor.New(reactor.Config{Loops: cfg.Loops, NewHandler: d.newConn, DrainTimeout: cfg.WriteTimeout, Now: cfg.Now})
 	return d, err
 }
 
-func (d *epollDriver) listen(l *boundListener, address string, receiveBuffer int) (openListener, error) {
-	ln, err := d.reactor.Listen(reactor.ListenConfig{Network: l.network(), Address: address, ReceiveBuffer: receiveBuffer, Tag: l})
+func (d *epollDriver) Listen(l Listener, network, address string, receiveBuffer int) (Socket, error) {
+	ln, err := d.reactor.Listen(reactor.ListenConfig{Network: network, Address: address, ReceiveBuffer: receiveBuffer, Tag: l})
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +62,9 @@ func (d *epollDriver) listen(l *boundListener, address string, receiveBuffer int
 // epollListener is an open listener.
 type epollListener struct{ *reactor.Listener }
 
-func (ln epollListener) setReceiveBuffer(octets int) { ln.SetReceiveBuffer(octets) }
-func (ln epollListener) close()                      { _ = ln.Close() }
+func (ln epollListener) Close() { _ = ln.Listener.Close() }
 
-func (ln epollListener) setAccepting(accepting bool) {
+func (ln epollListener) SetAccepting(accepting bool) {
 	if accepting {
 		ln.SetBacklog(0)
 		ln.Resume()
@@ -79,7 +74,7 @@ func (ln epollListener) setAccepting(accepting bool) {
 	}
 }
 
-func (d *epollDriver) shutdown(ctx context.Context) error {
+func (d *epollDriver) Shutdown(ctx context.Context) error {
 	d.tls.tell()
 	err := d.reactor.Shutdown(ctx, func(c *reactor.Conn, now time.Time) {
 		// The reactor knows its connections, not their owners, which the loop lists itself: the first call is for all of them.
@@ -98,17 +93,17 @@ func (d *epollDriver) shutdown(ctx context.Context) error {
 			mute.conn.Close(reactor.CloseFIN)
 		}
 	})
-	return errors.Join(err, d.tls.shutdown(ctx))
+	return errors.Join(err, d.tls.Shutdown(ctx))
 }
 
-func (d *epollDriver) close() error {
+func (d *epollDriver) Close() error {
 	err := d.reactor.Close()
-	return errors.Join(err, d.tls.close())
+	return errors.Join(err, d.tls.Close())
 }
 
-func (d *epollDriver) counters() (count.Traffic, count.Net) {
+func (d *epollDriver) Counters() (count.Traffic, count.Net) {
 	st := d.reactor.TotalStats()
-	traffic, net := d.tls.counters()
+	traffic, net := d.tls.Counters()
 	return count.Traffic{
 			Connections: st.Accepted, Open: st.Open + traffic.Open, BytesIn: st.BytesIn + traffic.BytesIn, BytesOut: st.BytesOut + traffic.BytesOut,
 		}, count.Net{
@@ -134,15 +129,15 @@ type epollConn struct {
 func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor.Handler {
 	l := &d.loops[loop]
 	l.lastID += uint64(len(d.loops))
-	listener := rc.Tag().(*boundListener)
+	listener := rc.Tag().(Listener)
 	client := rc.RemoteAddr()
-	info := session.ConnInfo{ID: l.lastID, Listener: listener.name, Client: client, N: d.server.attempts.Connection(client.Addr())}
-	if listener.ungreeting() {
+	info := session.ConnInfo{ID: l.lastID, Listener: listener.ListenerName(), Client: client, N: d.cfg.Number(client.Addr())}
+	if listener.Ungreeting() {
 		return l.newMute(rc, info, now)
 	}
 	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))} // #nosec G115 -- an index of connections, fewer than descriptors
 	l.conns = append(l.conns, c)
-	c.peer.greet(l.recorder, c, listener.session.Load(), info, now)
+	c.peer.greet(l.recorder, c, listener.SessionConfig(), info, now)
 	c.arm()
 	return c
 }
@@ -249,7 +244,7 @@ func (c *epollConn) startTLS(f fault.TLSFault) {
 	})
 }
 
-func (c *epollConn) committed(ticket uint64, err error) {
+func (c *epollConn) Committed(ticket uint64, err error) {
 	c.conn.Post(func(now time.Time) {
 		c.peer.committed(c.loop.recorder, c, now, ticket, err)
 		c.arm()
@@ -280,7 +275,7 @@ type epollMute struct {
 func (l *epollLoop) newMute(rc *reactor.Conn, info session.ConnInfo, now time.Time) *epollMute {
 	m := &epollMute{conn: rc, loop: l, slot: len(l.silent), info: info, began: now}
 	l.silent = append(l.silent, m)
-	rc.SetDeadline(now.Add(l.driver.server.maxHold()))
+	rc.SetDeadline(now.Add(l.driver.cfg.MaxHold))
 	return m
 }
 
