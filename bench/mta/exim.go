@@ -209,7 +209,7 @@ var (
 	// eximEvent is a message and what became of it (Exim's specification, chapter 52.3).
 	eximEvent = regexp.MustCompile(`^([0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}) (<=|=>|->|>>|==|\*\*|Completed)(?: (.*))?$`)
 	// eximAddress is a recipient, in angle brackets after what it became if that is another, and what follows.
-	eximAddress = regexp.MustCompile(`^(?:.*? <([^ >]*@[^>]*)>|(.+?))((?: [A-Z]+=|: | (?:routing|[a-z]+) defer).*)?$`)
+	eximAddress = regexp.MustCompile(`^(?:(?:"[^"]*"\S*|\S+) <((?:"[^"]*"|[^ >"]*)@[^>]*)>|(.+?))((?: [A-Z]+=|: | (?:routing|[a-z]+) defer).*)?$`)
 	eximHost    = regexp.MustCompile(` H=(\S+ \[[^\]]*\](?::\d+)?)`)
 	eximDefer   = regexp.MustCompile(` defer \((-?\d+)\)(.*)$`)
 	eximTook    = regexp.MustCompile(` (?:DT|QT)=[0-9.smhd]+`)

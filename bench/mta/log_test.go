@@ -104,6 +104,61 @@ func TestPostfixLines(t *testing.T) {
 	}
 }
 
+func TestEximLines(t *testing.T) {
+	for _, tt := range []struct{ what, log, want string }{
+		{"a time without a zone, a process, a recipient that became another",
+			`2026-11-27 01:02:03 [77] 1xWkPq-0007RW-1M => local <list+x@x.test> R=r T=t H=mx.x.test [192.0.2.1] C="250 2.0.0 taken as 4711" QT=1s`,
+			`{"time":"2026-11-27T01:02:03Z","queue_id":"1xWkPq-0007RW-1M","event":"sent","recipient":"list+x@x.test","code":250,"text":"250 2.0.0 taken as 4711","connection":"mx.x.test [192.0.2.1]"}`},
+		{"a quoted local part, an additional recipient",
+			`2026-11-27 01:02:03.5 +0100 1xWkPq-0007RW-1M -> "a b"@x.test F=<s@x.test> R=r T=t H=mx.x.test [192.0.2.1]:25 C="250 ok"`,
+			`{"time":"2026-11-27T01:02:03.5+01:00","queue_id":"1xWkPq-0007RW-1M","event":"sent","recipient":"\"a b\"@x.test","code":250,"text":"250 ok","connection":"mx.x.test [192.0.2.1]:25"}`},
+		{"a reply that names the recipient",
+			`2026-11-27 01:02:03 1xWkPq-0007RW-1M ** r@x.test F=<s@x.test> R=r T=t H=mx [192.0.2.1]: SMTP error from remote mail server after RCPT TO:<r@x.test>: 550 5.1.1 <r@x.test>: unknown`,
+			`{"time":"2026-11-27T01:02:03Z","queue_id":"1xWkPq-0007RW-1M","event":"bounced","recipient":"r@x.test","code":550,"text":"SMTP error from remote mail server after RCPT TO:<r@x.test>: 550 5.1.1 <r@x.test>: unknown","connection":"mx [192.0.2.1]"}`},
+		{"nobody listens at the next hop",
+			`2026-11-27 01:02:03 1xWkPq-0007RW-1M == r@x.test R=r T=t defer (111): Connection refused`,
+			`{"time":"2026-11-27T01:02:03Z","queue_id":"1xWkPq-0007RW-1M","event":"deferred","recipient":"r@x.test","text":"Connection refused"}`},
+		{"the host's retry time is not reached",
+			`2026-11-27 01:02:03 1xWkPq-0007RW-1M == r@x.test R=r T=t defer (-53): retry time not reached for any host for 'x.test'`,
+			`{"time":"2026-11-27T01:02:03Z","queue_id":"1xWkPq-0007RW-1M","event":"suspended","recipient":"r@x.test","text":"retry time not reached for any host for 'x.test'"}`},
+		{"the daemon, a frozen message, a rejection",
+			"2026-11-27 01:02:03 exim 4.96 daemon started: pid=1\n2026-11-27 01:02:03 1xWkPq-0007RW-1M Frozen\n2026-11-27 01:02:03 H=(x) [192.0.2.1] F=<s@x.test> rejected RCPT <r@x.test>: no", ""},
+	} {
+		if got := events(t, "exim", tt.log+"\n"); strings.TrimSpace(got) != tt.want {
+			t.Errorf("%s:\ngot  %swant %s", tt.what, got, tt.want)
+		}
+	}
+}
+
+func TestHarakaLines(t *testing.T) {
+	const (
+		at  = "2026-11-27T01:02:03.004Z "
+		msg = "0DC4E8D0-2012-42DD-89C0-52625969D39D.1"
+	)
+	taken := at + "[NOTICE] [" + msg + "] [core] sender <s@x.test> code=CONT msg=\"\"\n" +
+		at + "[NOTICE] [" + msg + "] [core] recipient <a@x.test> code=OK msg=\"\" sender=s@x.test\n" +
+		at + "[NOTICE] [" + msg + "] [core] recipient <no@x.test> code=DENY msg=\"\" sender=s@x.test\n" +
+		at + "[NOTICE] [" + msg + "] [core] recipient <b@x.test> code=OK msg=\"\" sender=s@x.test\n"
+	event := func(event, recipient, rest string) string {
+		return `{"time":"2026-11-27T01:02:03.004Z","queue_id":"` + msg + `","event":"` + event + `","sender":"s@x.test","recipient":"` + recipient + `"` + rest + "}\n"
+	}
+	for _, tt := range []struct{ what, log, want string }{
+		{"the second part of a split message, of which the first is still there",
+			at + "[INFO] [" + msg + ".2] [outbound] Temp failing 1_1_0_1_x_1_vm for 5 seconds: Tried all MXs\n",
+			event("deferred", "b@x.test", `,"text":"Tried all MXs"`)},
+		{"a message that isn't split",
+			at + "[NOTICE] [" + msg + ".1] [outbound]  delivered file=x domain=x.test host=mx ip=192.0.2.1 port=25 mode=SMTP tls=N auth=N response=\"2.0.0 Ok: queued\" delay=1 fails=0 rcpts=2/0/0\n",
+			event("sent", "a@x.test", `,"text":"2.0.0 Ok: queued","connection":"192.0.2.1:25"`) + event("sent", "b@x.test", `,"text":"2.0.0 Ok: queued","connection":"192.0.2.1:25"`)},
+		{"a refusal after the dot, and recipients that were named before",
+			at + "[INFO] [" + msg + ".1] [outbound] bouncing mail: 554 5.6.0 bad body\n" + at + "[INFO] [" + msg + ".2] [outbound] bouncing mail: Some recipients failed: <b@x.test>\n",
+			event("bounced", "a@x.test", `,"code":554,"text":"554 5.6.0 bad body"`)},
+	} {
+		if got := events(t, "haraka", taken+tt.log); got != tt.want {
+			t.Errorf("%s:\ngot  %swant %s", tt.what, got, tt.want)
+		}
+	}
+}
+
 // FuzzLog holds that no parser panics, and that what it tells can be read as mta.jsonl.
 func FuzzLog(f *testing.F) {
 	for i, format := range LogFormats() {

@@ -175,7 +175,7 @@ func newPostfixParser(o LogOptions) lineParser {
 			return false
 		}
 		id, rest, found := strings.Cut(head[3], ": ")
-		if !found || strings.ContainsAny(id, " =") {
+		if !found || id == "" || strings.ContainsAny(id, " =") {
 			return true
 		}
 		at, err := syslogTime(head[1], o)
