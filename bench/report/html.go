@@ -47,6 +47,10 @@ type page struct {
 	Generated string
 	OK        bool
 	Headline  string
+	Storm     []stormCard
+	Fates     []fact
+	Findings  []findingView
+	Lacking   []string
 	Method    string
 	Legs      []legView
 	Compared  bool
@@ -62,6 +66,13 @@ type page struct {
 	Prov      []provRow
 	Plans     []planView
 	Glossary  []term
+}
+
+type findingView struct {
+	Kind, Severity, Means string
+	Units                 string
+	Evidence              []string
+	More                  string // how many more there are, and where
 }
 
 type legView struct {
@@ -143,6 +154,10 @@ func newPage(s *Summary) (*page, error) {
 		Style: template.CSS(pageStyle), Title: s.Title, Generated: timeText(s.Generated), OK: s.Exit == reconcile.ExitSound, // #nosec G203 -- a constant of this package, embedded from a file
 		Headline: s.Sentence, Compared: len(s.Legs) > 1, Glossary: glossary(),
 		Verdict: verdictRows(s), Failed: failedRows(s), Fits: fitRows(s), Prov: provenanceRows(s),
+	}
+	p.Storm, p.Fates, p.Findings = stormCards(s), fateFacts(s.Result), findingViews(s.Result)
+	if s.Result.Fates[reconcile.Undetermined] > 0 {
+		p.Lacking = s.Result.Lacking
 	}
 	for _, q := range quantiles {
 		p.Quantiles = append(p.Quantiles, quantileName(q))
@@ -265,7 +280,7 @@ func newPhaseView(s *Summary, p Phase) phaseView {
 }
 
 func newLegView(leg *Leg) (legView, error) {
-	v := legView{Label: leg.Label, Colour: leg.colour, Facts: legFacts(leg.record), Warnings: leg.Warnings, Notes: leg.Notes}
+	v := legView{Label: leg.Label, Colour: leg.colour, Facts: legFacts(leg.record), Warnings: leg.Warnings, Notes: leg.Notes, Errors: leg.Errors}
 	if leg.Reconciliation == nil {
 		v.Unreconciled = notReconciled(leg.record)
 	} else {

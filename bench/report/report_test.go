@@ -534,3 +534,34 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+// The page opens with the verdict, then says what the storm did in three figures, then what became of the messages, each finding with its
+// units, and only then what clients measured.
+func TestThePageOpensWithTheVerdict(t *testing.T) {
+	r := example()
+	f := reconcile.NewFinding(reconcile.KindLost)
+	f.Units = 21
+	for i := range 20 {
+		f.Evidence = append(f.Evidence, reconcile.Evidence{Token: fmt.Sprintf("s+%d@src.test", i), Recipient: "<script>@dst.test"})
+	}
+	r.Legs[2].Books.Fates[reconcile.Lost], r.Legs[2].Books.Findings = 21, []reconcile.Finding{f}
+	after := 2.34
+	r.Legs[1].Recovery, r.Legs[2].Recovery = &result.Recovery{Phase: "recovery", Seconds: &after}, &result.Recovery{}
+	r.Legs[1].Sink.Attempts = counts.Attempts{Delivered: 600, Deferred: 300, Bounced: 100}
+	page := html.UnescapeString(render(t, func(b *bytes.Buffer) error { return HTML(b, r) }))
+	at := 0
+	for _, want := range []string{
+		`class="headline bad">FAULTS in 3600 units: 21 lost`, "The sink refused, deferred", "10.00 % refused, 30.00 % deferred of 1,000 attempts; 37.80 % of the clients",
+		"A message took", "p50 ", " → ", "First delivery after the storm's end", "2.3 s after the phase recovery began", "none after its last phase was over",
+		"What became of the messages", "fault: lost, 21", "via Postfix: s+19@src.test to", "and 1 more: units.jsonl has all", "Delivery through an MTA", "Latency per phase",
+	} {
+		i := strings.Index(page[at:], want)
+		if i < 0 {
+			t.Fatalf("the page lacks %q after what comes before it:\n%.3000s", want, page[at:])
+		}
+		at += i
+	}
+	if raw := render(t, func(b *bytes.Buffer) error { return HTML(b, r) }); strings.Contains(raw, "<script>") {
+		t.Error("a recipient's text became markup")
+	}
+}

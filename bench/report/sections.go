@@ -10,6 +10,31 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
+// fateFacts says how many units have each fate.
+func fateFacts(b *reconcile.Result) (out []fact) {
+	for f, n := range b.Fates {
+		if n > 0 {
+			out = append(out, fact{reconcile.Fate(f).String(), count(n) + " of " + count(b.Units)})
+		}
+	}
+	return out
+}
+
+func findingViews(b *reconcile.Result) (out []findingView) {
+	for i := range b.Findings {
+		f := &b.Findings[i]
+		v := findingView{Kind: string(f.Kind), Severity: f.Severity.String(), Means: f.Means, Units: count(f.Units)}
+		for _, e := range f.Evidence {
+			v.Evidence = append(v.Evidence, e.String())
+		}
+		if shown := uint64(len(f.Evidence)); f.Units > shown {
+			v.More = "and " + count(f.Units-shown) + " more: units.jsonl has all"
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
 func newDeliveryView(leg *Leg) (deliveryView, error) {
 	d := leg.record.Delivery
 	v := deliveryView{Label: leg.Label}
@@ -20,6 +45,9 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 	for _, a := range d.Attempts {
 		units += a.Messages
 	}
+	if b := leg.record.Books; b != nil {
+		units = b.Units
+	}
 	of := func(n uint64) string {
 		if units == 0 {
 			return count(n)
@@ -27,7 +55,7 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 		return count(n) + " (" + share(float64(n)/float64(units)) + ")"
 	}
 	if b := leg.record.Books; b != nil {
-		v.Facts = []fact{{"messages to a recipient each, claimed by the client", count(b.Units)}}
+		v.Facts = []fact{{"sent, a recipient each", count(b.Units)}}
 		for f, n := range b.Fates {
 			if n > 0 {
 				v.Facts = append(v.Facts, fact{reconcile.Fate(f).String(), of(n)})

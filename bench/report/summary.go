@@ -35,6 +35,7 @@ type Leg struct {
 	Fits           []Fit                  `json:"fits,omitempty"`
 	Failed         Failures               `json:"failed"`
 	Errors         []ErrorCount           `json:"errors,omitempty"`
+	Storm          Storm                  `json:"storm"`
 	Warnings       []string               `json:"warnings,omitempty"`
 	Notes          []string               `json:"notes,omitempty"`
 
@@ -113,6 +114,7 @@ func Summarize(r Report) (*Summary, error) {
 		}
 		s.Legs = append(s.Legs, leg)
 	}
+	storms(s.Legs)
 	s.Result = judge(s.Legs, r.Judge)
 	s.Summary = s.Result.Summary()
 	for _, p := range phasesOf(r.Legs) {

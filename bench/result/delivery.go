@@ -16,6 +16,12 @@ type Delivery struct {
 	Series []DeliverySample `json:"series,omitempty"`
 }
 
+// Recovery is how soon the first message was delivered after the last change of a storm's phase, with which it ends.
+type Recovery struct {
+	Phase   string   `json:"phase"`             // that began then; empty: the last one was over
+	Seconds *float64 `json:"seconds,omitempty"` // nil: none was delivered after it
+}
+
 // AttemptCount is how many messages took exactly Attempts attempts.
 type AttemptCount struct {
 	Attempts int    `json:"attempts"`

@@ -75,6 +75,9 @@ func (r *runner) judge(b books, leg *Leg) error {
 		return fmt.Errorf("leg %s: %w", leg.Name, err)
 	}
 	delivery.finish()
+	if b := leg.Record.Books; b != nil {
+		leg.Record.Recovery = delivery.recovery(&b.Phase)
+	}
 	return nil
 }
 

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 // delivery draws the figures of how messages went through an MTA from the units that the judge gives. It judges nothing.
 type delivery struct {
-	out      *result.Delivery // nil: there was no MTA, and nothing is drawn
+	out      *result.Delivery // nil: there was no MTA, and nothing is drawn but what came after a storm
+	firsts   []time.Time      // first acceptances
 	attempts map[int]uint64
 	seconds  map[int64]*second
 }
@@ -52,6 +54,12 @@ func (d *delivery) at(t time.Time) *second {
 
 // unit takes what became of a unit.
 func (d *delivery) unit(u *reconcile.Unit) {
+	for i := range u.Deliveries {
+		if !u.Deliveries[i].Dropped {
+			d.firsts = append(d.firsts, u.Deliveries[i].Time)
+			break
+		}
+	}
 	if d.out == nil {
 		return
 	}
@@ -83,6 +91,20 @@ func (d *delivery) unit(u *reconcile.Unit) {
 
 // millis returns a time between two events; of clocks that were set meanwhile, 0.
 func millis(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
+
+// recovery says when the first message was delivered after a storm's phase changed last; nil where none did.
+func (d *delivery) recovery(last *event.Phase) *result.Recovery {
+	if last.Time.IsZero() {
+		return nil
+	}
+	out := &result.Recovery{Phase: last.Phase}
+	for _, at := range d.firsts {
+		if after := at.Sub(last.Time).Seconds(); after >= 0 && (out.Seconds == nil || after < *out.Seconds) {
+			out.Seconds = &after
+		}
+	}
+	return out
+}
 
 // finish completes the figures.
 func (d *delivery) finish() {

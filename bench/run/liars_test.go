@@ -13,6 +13,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/queue"
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
@@ -256,5 +257,29 @@ func TestAK6ThatClaimsNothing(t *testing.T) {
 	again := agree(t, o.Out, console.String(), outcome.Exit)
 	if outcome.Exit != reconcile.ExitFaults || !strings.Contains(again.Verdict.Sentence, "k6 sent 40 messages and claimed none") {
 		t.Errorf("exit status %d, %s", outcome.Exit, again.Verdict.Sentence)
+	}
+}
+
+// The first delivery after a storm's last phase is what a run says of its recovery.
+func TestTheFirstDeliveryAfterAStorm(t *testing.T) {
+	plan := filepath.Join(t.TempDir(), "plan.yaml")
+	text := "version: 1\nphases:\n  - {name: outage, duration: 1s, rules: [{stage: rcpt, reply: 451/4.3.0}]}\n  - {name: recovery, duration: 1h}\n"
+	if err := os.WriteFile(plan, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := through(t, 40, relay.Config{}).seen()
+	p.o.Plan, p.o.Flags = plan, fault.Flags{}
+	if got, want := p.run(), "40 delivered, exit 0"; got != want {
+		t.Errorf("%s, want %s\n%s", got, want, p.console)
+	}
+	record, err := result.Read(filepath.Join(p.o.Out, "mta.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := record.Recovery; r == nil || r.Phase != "recovery" || r.Seconds == nil || *r.Seconds > 5 {
+		t.Errorf("recovery %+v, want a delivery soon after the phase recovery began", r)
+	}
+	if !strings.Contains(flat(p.console.String()), "s after the phase recovery began") {
+		t.Errorf("the console doesn't tell of it:\n%s", p.console)
 	}
 }

@@ -48,7 +48,7 @@ func (r *runner) report(outcome *Outcome) error {
 		return err
 	}
 	var tables strings.Builder
-	tables.WriteString(Labelled("verdict", summary.Sentence) + "\n")
+	tables.WriteString(Labelled("verdict", summary.Sentence) + "\n" + summary.StormText() + "\n")
 	if err := summary.Result.WriteFound(&tables); err != nil {
 		return err
 	}

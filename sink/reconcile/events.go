@@ -42,6 +42,8 @@ func (l *Ledger) Row(row *event.Row) error {
 		l.start(&row.Start)
 	case event.KindStop:
 		l.stopped = true
+	case event.KindPhase:
+		l.judge.result.Phase = row.Phase
 	case event.KindGap:
 		l.missing += row.Gap.Rows
 	case event.KindMessage:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // Exit statuses (docs/books.md, Verdict). A usage error is 2 and comes before any judgement.
@@ -87,6 +89,8 @@ type Result struct {
 	Fates    [NumFates]uint64
 	Findings []Finding
 	Lacking  []string // what would have to be known to call a unit lost
+
+	Phase event.Phase // the last phase of a storm that a ledger tells of; with a zero time, none. Not in JSON
 
 	Replies              uint64 // of the sink that were compared with what clients observed
 	Runs                 uint64 // of sinks
