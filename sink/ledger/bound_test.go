@@ -79,3 +79,19 @@ func TestTightRows(t *testing.T) {
 		}
 	})
 }
+
+// A summary says how many rows were cut, since units in them may be mistaken for one another.
+func TestSummaryCountsCutRows(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), MaxValue+1)
+	text := AppendStart(nil, &event.Start{Plan: "p"})
+	for _, messageID := range [][]byte{long, []byte("short"), long} {
+		a := attemptOf("x")
+		a.MessageID = messageID
+		text = append(text, appendAttempt(nil, a, RoomWide)...)
+	}
+	text = append(text, AppendConnection(nil, &event.Connection{Helo: long, Reason: "quit"})...)
+	got, err := Summarize(Input{"ledger.jsonl", bytes.NewReader(text)})
+	if err != nil || got.CutRows != 3 {
+		t.Errorf("%+v, %v; want 3 rows that were cut", got, err)
+	}
+}

@@ -66,6 +66,7 @@ func (s *Summary) WriteText(w io.Writer) error {
 	for _, a := range s.AttemptsPerUnit {
 		t.line(fmt.Sprintf("units with %d %s", a.Attempts, plural(a.Attempts, "attempt")), a.Units)
 	}
+	t.lineIf(s.CutRows, "rows with values that were cut", s.CutRows)
 	t.lineIf(s.AmendedRows, "rows that a later one replaced", s.AmendedRows)
 	t.lineIf(s.MissingRows, "WARNING: missing rows", s.MissingRows, "the file could not be written: what they told is not counted")
 	t.lineIf(uint64(s.TornOctets), "WARNING: torn last row", s.TornOctets, "octets, not counted: the sink died, or is writing still") // #nosec G115 -- a number of octets

@@ -57,6 +57,7 @@ type Summary struct {
 	AttemptsPerUnit     []AttemptCount `json:"attempts_per_unit"` // units by their number of attempts
 
 	AmendedRows uint64 `json:"amended_rows"` // that a later row took the place of, and that don't count
+	CutRows     uint64 `json:"cut_rows"`     // with values that were too long to be kept whole: units may be mistaken for one another
 	MissingRows uint64 `json:"missing_rows"` // that gap rows stand for
 	TornOctets  int64  `json:"torn_octets"`  // of a torn last row
 }
@@ -112,6 +113,7 @@ func (s *summarizer) row(row *event.Row) {
 	case event.KindConnection:
 		c := &row.Connection
 		s.between(c.Time, c.End)
+		s.cut(c.Cut)
 		s.Connections++
 		s.reasons[c.Reason]++
 		s.OctetsIn += c.OctetsIn
@@ -120,6 +122,7 @@ func (s *summarizer) row(row *event.Row) {
 	case event.KindTransaction:
 		t := &row.Transaction
 		s.between(t.Time, t.End)
+		s.cut(t.Cut)
 		s.open[t.Conn] = struct{}{}
 		s.replies[replyKey{row.Kind, t.Stage, t.Ending, t.Code, t.Enhanced}]++
 	case event.KindAttempt:
@@ -129,6 +132,7 @@ func (s *summarizer) row(row *event.Row) {
 
 func (s *summarizer) attempt(a *event.Attempt) {
 	s.between(a.Time, a.End)
+	s.cut(a.Cut)
 	s.open[a.Conn] = struct{}{}
 	s.replies[replyKey{event.KindAttempt, a.Stage, a.Ending, a.Code, a.Enhanced}]++
 	key := s.fingerprint(a.Token, a.Recipient)
@@ -142,6 +146,13 @@ func (s *summarizer) attempt(a *event.Attempt) {
 		}
 	}
 	s.units[key] = u
+}
+
+// cut counts a row of which keys are named whose values were cut.
+func (s *summarizer) cut(keys string) {
+	if keys != "" {
+		s.CutRows++
+	}
 }
 
 // fingerprint hashes a unit's identity twice: 128 bits don't collide in practice.
