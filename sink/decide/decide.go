@@ -42,6 +42,9 @@ type Connection interface {
 // fault.Plain.
 func Decide(d *fault.Decision, v *fault.View, p Point, c Connection) {
 	*d = fault.Decision{}
+	if p.Error == nil && p.Switch == nil && v.Silent(p.Stage) {
+		return
+	}
 	if o := before(d, v, p, c); o != nil {
 		*d = v.Decide(o)
 		orElse(d, p)
@@ -55,9 +58,6 @@ func before(d *fault.Decision, v *fault.View, p Point, c Connection) *fault.Occu
 		return beyondError(v, p, c)
 	}
 	limits := v.Limits(p.Stage)
-	if len(limits) == 0 && p.Switch == nil && !v.Speaks(p.Stage) {
-		return nil
-	}
 	o := c.Describe(p.Stage, false)
 	o.Asked = len(limits)
 	if len(limits) > 0 {

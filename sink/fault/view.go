@@ -96,6 +96,11 @@ func (v *View) Needs() Needs {
 	return v.plan.needs
 }
 
+// Silent reports whether neither a limit nor a rule can decide at the stage: the reply is plain.
+func (v *View) Silent(s smtp.Stage) bool {
+	return v == nil || v.plan == nil || (v.limits == nil || len(v.limits[s]) == 0) && !v.speaks(s, false)
+}
+
 // Speaks reports whether any rule may speak at the stage. Where none can, Decide needs no Occurrence.
 func (v *View) Speaks(s smtp.Stage) bool { return v.speaks(s, false) }
 

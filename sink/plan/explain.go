@@ -15,7 +15,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
-// recipientCounts are the sizes of message that Explain computes the fate of.
+// recipientCounts are the sizes of message that Explain computes the chances of.
 var recipientCounts = [...]int{1, 5, 50}
 
 // Explain writes a plan in words: its listeners and limits; for the time outside of phases and for each phase the rules of each
@@ -135,7 +135,7 @@ func (e *explainer) period(title string, phase *fault.Phase) {
 		e.printf("  every stage gives its plain reply\n")
 	}
 	for _, t := range allTraffic(e.plan, e.serving, phase) {
-		e.fates(t)
+		e.kind(t)
 	}
 }
 
@@ -193,8 +193,8 @@ func (e *explainer) rule(r *fault.Rule) {
 	e.printf("\n")
 }
 
-// fates explains what one kind of mail meets.
-func (e *explainer) fates(t *traffic) {
+// kind explains what one kind of mail meets.
+func (e *explainer) kind(t *traffic) {
 	title := t.mail()
 	if t.when != "" {
 		title += ", at the " + t.when

@@ -56,41 +56,41 @@ func effectOf(s smtp.Stage, d *fault.Decision, implicitTLS bool) effect {
 	return e
 }
 
-// fate is what becomes of a message with several recipients: accepted for all of them, bounced for at least one, or neither: deferred.
-type fate struct{ accepted, deferred, bounced float64 }
+// chances is what becomes of a message with several recipients: accepted for all of them, bounced for at least one, or neither: deferred.
+type chances struct{ accepted, deferred, bounced float64 }
 
-// add adds another fate, in a share of the cases.
-func (f *fate) add(share float64, g fate) {
+// add adds other chances, in a share of the cases.
+func (f *chances) add(share float64, g chances) {
 	f.accepted += share * g.accepted
 	f.deferred += share * g.deferred
 	f.bounced += share * g.bounced
 }
 
 // then passes what was accepted so far through a stage that speaks for the whole message, and that is the last or isn't.
-func (f fate) then(m mix, last bool) fate {
+func (f chances) then(m mix, last bool) chances {
 	if last {
 		m[passes] += m[passesLast]
 		m[passesLast] = 0
 	}
-	return fate{
+	return chances{
 		accepted: f.accepted * m[passes],
 		deferred: f.deferred + f.accepted*(m[defers]+m[defersLast]+m[passesLast]),
 		bounced:  f.bounced + f.accepted*(m[bounces]+m[bouncesLast]),
 	}
 }
 
-// of computes the fate of a message with n recipients, exactly: a message alone on its connection, with recipients that are drawn
+// of computes the chances of a message with n recipients, exactly: a message alone on its connection, with recipients that are drawn
 // independently unless the rule's key is theirs in common.
-func (t *traffic) of(n int) fate {
+func (t *traffic) of(n int) chances {
 	if t.down {
-		return fate{deferred: 1}
+		return chances{deferred: 1}
 	}
-	before := fate{accepted: 1}
+	before := chances{accepted: 1}
 	for _, s := range []smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail} {
 		before = before.then(t.mix(s, draw{}), false)
 	}
 	after := t.afterRecipients(n)
-	out := fate{deferred: before.deferred, bounced: before.bounced}
+	out := chances{deferred: before.deferred, bounced: before.bounced}
 	for _, d := range t.draws(smtp.StageRcpt) {
 		out.add(before.accepted*d.share, t.recipients(n, d, after))
 	}
@@ -98,7 +98,7 @@ func (t *traffic) of(n int) fate {
 }
 
 // recipients passes n recipients through rcpt, and what was accepted of them through what comes after: after[k] for k of them.
-func (t *traffic) recipients(n int, d draw, after []fate) (out fate) {
+func (t *traffic) recipients(n int, d draw, after []chances) (out chances) {
 	step := t.rcptMixes(d)
 	end := func(p float64, bounced bool) { // nothing was accepted, or nothing of it is left
 		if bounced {
@@ -107,10 +107,10 @@ func (t *traffic) recipients(n int, d draw, after []fate) (out fate) {
 			out.deferred += p
 		}
 	}
-	reached := make([][2]float64, n+1) // by how many are accepted, and whether one has bounced
+	reached, next := make([][2]float64, n+1), make([][2]float64, n+1) // by how many are accepted, and whether one has bounced
 	reached[0][0] = 1
 	for i := range n {
-		next := make([][2]float64, n+1)
+		clear(next)
 		for k := range i + 1 {
 			m := step(i, k)
 			for b, p := range reached[k] {
@@ -124,7 +124,7 @@ func (t *traffic) recipients(n int, d draw, after []fate) (out fate) {
 				end(p*m[bouncesLast], true)
 			}
 		}
-		reached = next
+		reached, next = next, reached
 	}
 	for k, bs := range reached {
 		for b, p := range bs {
@@ -145,10 +145,10 @@ func (t *traffic) recipients(n int, d draw, after []fate) (out fate) {
 	return out
 }
 
-// afterRecipients returns the fate of 0 to n accepted recipients from DATA on.
-func (t *traffic) afterRecipients(n int) []fate {
-	data := fate{accepted: 1}.then(t.mix(smtp.StageData, draw{}), false)
-	all := make([]fate, n+1)
+// afterRecipients returns the chances of 0 to n accepted recipients from DATA on.
+func (t *traffic) afterRecipients(n int) []chances {
+	data := chances{accepted: 1}.then(t.mix(smtp.StageData, draw{}), false)
+	all := make([]chances, n+1)
 	if !t.lmtp {
 		one := data.then(t.mix(smtp.StageMessage, draw{}), true)
 		for k := range all {
@@ -157,7 +157,7 @@ func (t *traffic) afterRecipients(n int) []fate {
 		return all
 	}
 	for k := range all {
-		all[k] = fate{deferred: data.deferred, bounced: data.bounced}
+		all[k] = chances{deferred: data.deferred, bounced: data.bounced}
 	}
 	for _, d := range t.draws(smtp.StageMessage) {
 		m := t.mix(smtp.StageMessage, d)
@@ -168,8 +168,8 @@ func (t *traffic) afterRecipients(n int) []fate {
 	return all
 }
 
-// eachReplied returns the fate of k recipients, each of whom gets a reply of its own after the body (RFC 2033 section 4.2).
-func eachReplied(m mix, k int) (out fate) {
+// eachReplied returns the chances of k recipients, each of whom gets a reply of its own after the body (RFC 2033 section 4.2).
+func eachReplied(m mix, k int) (out chances) {
 	reached := [2]float64{1, 0} // all accepted so far, and some deferred; none bounced
 	for i := range k {
 		last := i == k-1

@@ -111,7 +111,7 @@ func (s *Session) dropCapture() {
 // captures reports whether the reply that was decided makes the message one that is delivered, and that has yet to be captured.
 func (s *Session) captures() bool {
 	w, tx := s.work, s.tx
-	if tx == nil || tx.captured == nil || w.stage != smtp.StageMessage || tx.captured.state == captureKept || tx.next >= len(tx.recipients) {
+	if tx == nil || tx.captured == nil || tx.captured.state == captureKept || tx.next >= len(tx.recipients) {
 		return false
 	}
 	if f := w.faults; f != nil && f.Unsent() {

@@ -7,14 +7,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// deliver gives the reply that was decided, at once or after its delay.
+// deliver gives the reply that was decided, at once or after its delay; the greeting of implicit TLS once the handshake is done.
 func (s *Session) deliver(stage smtp.Stage) {
-	s.decided(stage)
-	s.give()
-}
-
-// decided notes that the reply to an occurrence of the stage was decided.
-func (s *Session) decided(stage smtp.Stage) {
 	w := s.work
 	w.spent += s.workOf(stage)
 	if w.described {
@@ -29,20 +23,25 @@ func (s *Session) decided(stage smtp.Stage) {
 			s.lasting().by = s.verdict()
 		}
 	}
+	w.enhanced = s.enhancedOf(stage, w.decision.Reply)
 	if r := s.env.Recorder; r != nil {
-		r.Decided(stage, &w.decision, s.enhancedOf(stage, w.decision.Reply), s.view)
+		r.Decided(stage, &w.decision, w.enhanced, s.view)
+	}
+	switch {
+	case stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit:
+		s.wait = waitGreeting
+		s.beginHandshake()
+	case w.decision.Delay > 0:
+		s.postpone()
+	default:
+		s.reply()
 	}
 }
 
-// give gives the reply, at once or after its delay.
-func (s *Session) give() {
-	w := s.work
-	if w.decision.Delay > 0 {
-		s.wait = waitDelay
-		s.due = w.now + w.decision.Delay
-		return
-	}
-	s.reply()
+// postpone waits for the delay of the reply.
+func (s *Session) postpone() {
+	s.wait = waitDelay
+	s.due = s.work.now + s.work.decision.Delay
 }
 
 // hasRow reports whether a row of a transaction or an attempt tells of what is done at the stage, with the reply that was decided.
@@ -60,7 +59,7 @@ func (s *Session) hasRow(stage smtp.Stage) bool {
 // reply sends the reply that was decided, or doesn't, and does what follows from it.
 func (s *Session) reply() {
 	switch f := s.work.faults; {
-	case s.captures():
+	case s.work.stage == smtp.StageMessage && s.captures():
 		s.handOver()
 	case f != nil && f.Unsent():
 		s.withhold(f)
@@ -100,9 +99,9 @@ func (s *Session) send() {
 // replied does what follows from a reply that was sent.
 func (s *Session) replied() {
 	w := s.work
-	s.noteReply(w.stage, w.decision.Reply)
+	s.noteReply(w.stage, w.decision.Reply.Code, w.enhanced)
 	if r := s.env.Recorder; r != nil {
-		r.Replied(w.stage, &w.decision, s.lastEnhanced, s.view)
+		r.Replied(w.stage, &w.decision, w.enhanced, s.view)
 	}
 	if final(w.stage, w.decision.Reply) {
 		s.given(w.stage)
@@ -110,8 +109,8 @@ func (s *Session) replied() {
 	s.after(w.stage, w.decision.Reply)
 }
 
-func (s *Session) noteReply(stage smtp.Stage, r *smtp.Reply) {
-	s.lastStage, s.lastCode, s.lastEnhanced = stage, r.Code, s.enhancedOf(stage, r)
+func (s *Session) noteReply(stage smtp.Stage, code smtp.Code, e smtp.Enhanced) {
+	s.lastStage, s.lastCode, s.lastEnhanced = stage, code, e
 	s.doubts |= doubtAnswered
 }
 
@@ -228,7 +227,7 @@ func (s *Session) Committed(now time.Time, ticket uint64, err error) {
 	if !s.Committing() || s.ticket() != ticket {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	captured := s.wait == waitCapture
 	s.resume()
 	switch {
@@ -241,5 +240,5 @@ func (s *Session) Committed(now time.Time, ticket uint64, err error) {
 		s.refuse(smtp.StageMessage, &replyNotCommitted)
 	}
 	s.proceed()
-	s.leave()
+	s.endCall()
 }

@@ -142,6 +142,7 @@ type work struct {
 	bodyOpened bool          // a 3yz that this input has brought about opened the body
 	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
 	by         Verdict       // who ends the connection, when a fault does
+	enhanced   smtp.Enhanced // of the reply, as it stands on the wire
 	ending     bool          // by or withheld was set
 	described  bool          // occurrence was set
 	wrong      smtp.Reply    // a reply made for this occurrence
@@ -167,26 +168,22 @@ type work struct {
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
 	s.connN = uint32(conn.N) // #nosec G115 -- after four billion connections a client's draws begin again
-	s.enter(now)
+	s.beginCall(now)
 	s.readView()
 	s.touch()
 	s.decide(smtp.StageConnect)
 	if s.admitted = s.work.decision.Limit == nil; s.admitted {
 		s.occupy()
 	}
-	if cfg.TLS == TLSImplicit {
-		s.greetSecurely()
-	} else {
-		s.deliver(smtp.StageConnect)
-	}
-	s.leave()
+	s.deliver(smtp.StageConnect)
+	s.endCall()
 	return s
 }
 
 // Feed offers octets that the client sent, and returns how many the session took. It takes fewer than all only when it pauses:
 // offer the rest again, before anything newer, after EffectResume. p is the caller's; it is neither changed nor kept.
 func (s *Session) Feed(now time.Time, p []byte) int {
-	s.enter(now)
+	s.beginCall(now)
 	if s.work.bodyOpened = false; len(p) > 0 {
 		s.followed()
 	}
@@ -207,7 +204,7 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 	if n > 0 {
 		s.touch()
 	}
-	s.leave()
+	s.endCall()
 	return n
 }
 
@@ -271,7 +268,7 @@ func (s *Session) Advance(now time.Time) {
 	if s.state == stateClosed || s.due == 0 || now.Sub(s.started) < s.due {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	switch s.wait {
 	case waitDelay:
 		s.resume()
@@ -289,7 +286,7 @@ func (s *Session) Advance(now time.Time) {
 		s.timeout()
 	}
 	s.proceed()
-	s.leave()
+	s.endCall()
 }
 
 // Deadline returns when Advance wants to be called: when a delayed reply, or a piece of one, is due, or when the client has been
@@ -316,12 +313,12 @@ func (s *Session) EOF(now time.Time) {
 	if s.state == stateClosed {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	s.eof = true
 	s.finished()
 	s.doubts |= doubtFinished
 	s.proceed()
-	s.leave()
+	s.endCall()
 }
 
 // Closed tells that the connection is gone: as EffectClose asked, or because it failed or was given up, so that nothing can be sent any
@@ -331,7 +328,7 @@ func (s *Session) Closed(now time.Time, err error) {
 	if s.gone {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	s.gone = true
 	s.releaseOutput()
 	s.broken(err)
@@ -339,7 +336,7 @@ func (s *Session) Closed(now time.Time, err error) {
 		s.lost(err)
 	}
 	s.recordConnection()
-	s.leave()
+	s.endCall()
 }
 
 // lost ends a session that has lost its connection.
@@ -361,14 +358,14 @@ func (s *Session) Drained(now time.Time) {
 	if s.wait != waitDrain && s.wait != waitTaken {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	taken := s.wait == waitTaken
 	s.resume()
 	if taken {
 		s.pieceTaken()
 	}
 	s.proceed()
-	s.leave()
+	s.endCall()
 }
 
 // paused reports whether the session takes no input now.
@@ -386,8 +383,8 @@ func (s *Session) resume() {
 	s.touch()
 }
 
-// enter begins a call.
-func (s *Session) enter(now time.Time) {
+// beginCall begins a call.
+func (s *Session) beginCall(now time.Time) {
 	s.releaseWritten()
 	if s.work == nil {
 		s.work = s.env.Scratch.takeWork()
@@ -395,8 +392,8 @@ func (s *Session) enter(now time.Time) {
 	s.work.now, s.work.spent = now.Sub(s.started), 0
 }
 
-// leave ends a call: a session that waits for its client owns no scratch space.
-func (s *Session) leave() {
+// endCall ends a call: a session that waits for its client owns no scratch space.
+func (s *Session) endCall() {
 	if !s.replying() {
 		w := s.work
 		s.work = nil

@@ -13,13 +13,13 @@ func (s *Session) Shutdown(now time.Time) {
 	if s.state == stateClosed {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	s.shuttingDown = true
 	if s.wait == waitReading {
 		s.close(CloseFIN, ClosedByShutdown)
 	}
 	s.proceed()
-	s.leave()
+	s.endCall()
 }
 
 // timeout ends the session of a client that was silent for too long (RFC 5321 section 4.5.3.2.7).
@@ -43,7 +43,7 @@ func (s *Session) timeout() {
 // reply of a stage.
 func (s *Session) closeWith(r *smtp.Reply, reason CloseReason) {
 	s.write(smtp.StageUnknown, r, false)
-	s.noteReply(smtp.StageUnknown, r)
+	s.noteReply(smtp.StageUnknown, r.Code, s.enhancedOf(smtp.StageUnknown, r))
 	s.close(CloseFIN, reason)
 }
 

@@ -35,13 +35,6 @@ func (s *Session) afterStartTLS(r *smtp.Reply) {
 	}
 }
 
-// greetSecurely begins the handshake that comes before the greeting, which is decided already.
-func (s *Session) greetSecurely() {
-	s.decided(smtp.StageConnect)
-	s.wait = waitGreeting
-	s.beginHandshake()
-}
-
 func (s *Session) beginHandshake() {
 	x := s.more()
 	x.handshake, x.injected, x.tlsFault = true, false, fault.TLSNone
@@ -71,14 +64,14 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	if s.state != stateHandshake {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	if err != nil {
 		s.lasting().err = err
 		if f := s.extra.tlsFault; f != fault.TLSNone {
 			s.endedBy(Verdict{Fault: (&fault.Faults{TLS: f}).Names()})
 		}
 		s.close(CloseFIN, ClosedByTLS)
-		s.leave()
+		s.endCall()
 		return
 	}
 	s.endTransaction(EndAbandoned, smtp.StageStartTLS) // a plan may have answered a STARTTLS out of order
@@ -90,10 +83,14 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	greet := s.wait == waitGreeting
 	s.resume()
 	if greet {
-		s.give()
+		if s.work.decision.Delay > 0 {
+			s.postpone()
+		} else {
+			s.reply()
+		}
 	} else {
 		s.readView()
 	}
 	s.proceed()
-	s.leave()
+	s.endCall()
 }

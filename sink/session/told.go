@@ -103,13 +103,13 @@ func (s *Session) Hangup(now time.Time) {
 	if s.state == stateClosed || s.doubts&doubtFinished != 0 {
 		return
 	}
-	s.enter(now)
+	s.beginCall(now)
 	if s.wait != waitCommit { // the rows of the reply that waits may be written already
 		s.finished()
 		s.except()
 	}
 	s.doubts |= doubtFinished
-	s.leave()
+	s.endCall()
 }
 
 // followed notes that octets came.
