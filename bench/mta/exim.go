@@ -101,7 +101,7 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755); err != nil { // #nosec G306 -- a program for the user as whom it runs
+		if err := os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755); err != nil { // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
 			return nil, err
 		}
 	}

@@ -345,7 +345,7 @@ func (s *suite) nothingRuns(t *testing.T) {
 		t.Errorf("processes %v are left", pids)
 	}
 	if conn, err := net.DialTimeout("tcp", s.agent.Addr(), time.Second); err == nil {
-		conn.Close()
+		_ = conn.Close() // it was only looked whether anybody answers
 		t.Errorf("%s still accepts connections", s.agent.Addr())
 	}
 	if u := s.agent.Usage(); u != (mta.Usage{}) {
