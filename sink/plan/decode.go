@@ -14,67 +14,40 @@ import (
 // maxNodes bounds the values that are read: aliases can make a small file stand for a huge one.
 const maxNodes = 1 << 20
 
-// decoder walks the nodes of one file.
+// decoder walks the nodes of one file. Its errors are *Error without a file; their keys grow on the way up, in within.
 type decoder struct {
-	file  string
 	nodes int
 }
 
-// field is a key of a mapping, and who reads its value.
-type field struct {
-	key  string
-	read func(n *yaml.Node, path string) error
-}
-
 // decode parses a file into a spec that NewPlan has not checked yet, and its root mapping.
-func decode(name string, data []byte) (spec fault.PlanSpec, root *yaml.Node, err error) {
-	d := &decoder{file: name}
-	var document yaml.Node
-	if err := yaml.Load(data, &document, yaml.WithUniqueKeys(false)); err != nil {
-		return spec, nil, d.syntaxError(err, data)
+func decode(name string, data []byte) (fault.PlanSpec, *yaml.Node, error) {
+	var doc yaml.Node
+	if err := yaml.Load(data, &doc, yaml.WithUniqueKeys(false)); err != nil {
+		return fault.PlanSpec{}, nil, syntaxError(name, err, data)
 	}
-	root = &document
-	if document.Kind == yaml.DocumentNode && len(document.Content) == 1 {
-		root = document.Content[0]
+	root := &doc
+	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
+		root = root.Content[0]
 	}
-	version := 0
-	err = d.mapping(root, "", []field{
-		{"version", func(n *yaml.Node, path string) error { return d.version(n, path, &version) }},
-		{"name", func(n *yaml.Node, path string) error { return d.text(n, path, &spec.Name) }},
-		{"description", func(n *yaml.Node, path string) error { return d.text(n, path, &spec.Description) }},
-		{"seed", func(n *yaml.Node, path string) error { return d.unsigned(n, path, &spec.Seed) }},
-		{"start", func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "first-connection, clock or a time", fault.ParseStart, &spec.Start)
-		}},
-		{"restart", func(n *yaml.Node, path string) error { return d.boolean(n, path, &spec.Restart) }},
-		{"listeners", func(n *yaml.Node, path string) error {
-			return d.sequence(n, path, func(n *yaml.Node, path string) error {
-				listener, err := d.listener(n, path)
-				spec.Listeners = append(spec.Listeners, listener)
-				return err
-			})
-		}},
-		{"listener_faults", func(n *yaml.Node, path string) error { return d.listenerFaults(n, path, &spec.ListenerFaults) }},
-		{"limits", func(n *yaml.Node, path string) error { return d.limits(n, path, &spec.Limits) }},
-		{"rules", func(n *yaml.Node, path string) error { return d.rules(n, path, &spec.Rules) }},
-		{"phases", func(n *yaml.Node, path string) error { return d.phases(n, path, &spec.Phases) }},
-	})
-	if err == nil && version == 0 {
-		err = d.errorf(root, "version", "missing: the plan must say which format it has (add the line \"version: %d\")", Version)
+	var plan document
+	err := format.read(new(decoder), root, &plan)
+	var located *Error
+	if errors.As(err, &located) {
+		located.File = name
 	}
-	return spec, root, err
+	return plan.PlanSpec, root, err
 }
 
 // syntaxError gives the library's error our form.
-func (d *decoder) syntaxError(err error, data []byte) error {
+func syntaxError(file string, err error, data []byte) error {
 	var load *yaml.LoadError
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
-		return &Error{File: d.file, Err: fmt.Errorf("the plan is empty (want at least the line \"version: %d\")", Version)}
+		return &Error{File: file, Err: fmt.Errorf("the plan is empty (want at least the line \"version: %d\")", Version)}
 	case strings.Contains(err.Error(), "no documents in stream"):
-		return &Error{File: d.file, Err: fmt.Errorf("the plan holds nothing but comments (want at least the line \"version: %d\")", Version)}
+		return &Error{File: file, Err: fmt.Errorf("the plan holds nothing but comments (want at least the line \"version: %d\")", Version)}
 	case strings.Contains(err.Error(), "expected single document"):
-		return &Error{File: d.file, Err: errors.New("there is more than one document (want one, without a line --- before a second)")}
+		return &Error{File: file, Err: errors.New("there is more than one document (want one, without a line --- before a second)")}
 	}
 	if errors.As(err, &load) {
 		what := load.Message
@@ -84,9 +57,9 @@ func (d *decoder) syntaxError(err error, data []byte) error {
 		if hint := syntaxHint(what, load.Mark.Line, data); hint != "" {
 			what = hint
 		}
-		return &Error{File: d.file, Line: load.Mark.Line, Column: max(load.Mark.Column, 1), Err: errors.New(what)}
+		return &Error{File: file, Line: load.Mark.Line, Column: max(load.Mark.Column, 1), Err: errors.New(what)}
 	}
-	return &Error{File: d.file, Err: err}
+	return &Error{File: file, Err: err}
 }
 
 // syntaxHint says in a person's words what the library means, for the mistakes that people make; empty for others.
@@ -110,18 +83,30 @@ func syntaxHint(what string, line int, data []byte) string {
 	return ""
 }
 
-func (d *decoder) errorf(n *yaml.Node, path, format string, args ...any) error {
-	return d.wrap(n, path, fmt.Errorf(format, args...))
+func errorf(n *yaml.Node, format string, args ...any) error {
+	return errorAt(n, fmt.Errorf(format, args...))
 }
 
-func (d *decoder) wrap(n *yaml.Node, path string, err error) error {
-	return &Error{File: d.file, Line: n.Line, Column: n.Column, Key: path, Err: err}
+func errorAt(n *yaml.Node, err error) error {
+	return &Error{Line: n.Line, Column: n.Column, Err: err}
+}
+
+// within says of an error below a key, or below an element of a list such as "[2]", that it is there.
+func within(key string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		if e.Key != "" && e.Key[0] != '[' {
+			key += "."
+		}
+		e.Key = key + e.Key
+	}
+	return err
 }
 
 // resolve follows an alias to what it stands for.
-func (d *decoder) resolve(n *yaml.Node, path string) (*yaml.Node, error) {
+func (d *decoder) resolve(n *yaml.Node) (*yaml.Node, error) {
 	if d.nodes++; d.nodes > maxNodes {
-		return nil, d.errorf(n, path, "too large (more than %d values, counting those that aliases stand for)", maxNodes)
+		return nil, errorf(n, "too large (more than %d values, counting those that aliases stand for)", maxNodes)
 	}
 	return deref(n), nil
 }
@@ -131,67 +116,6 @@ func deref(n *yaml.Node) *yaml.Node {
 		return n.Alias
 	}
 	return n
-}
-
-// mapping reads a mapping with these keys, each at most once.
-func (d *decoder) mapping(n *yaml.Node, path string, fields []field) error {
-	n, err := d.resolve(n, path)
-	if err != nil {
-		return err
-	}
-	if n.Kind != yaml.MappingNode {
-		return d.errorf(n, path, "%s (want a mapping with the keys: %s)", describe(n), keyNames(fields))
-	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := deref(n.Content[i]), n.Content[i+1]
-		var read func(*yaml.Node, string) error
-		for _, f := range fields {
-			if key.Kind == yaml.ScalarNode && f.key == key.Value {
-				read = f.read
-			}
-		}
-		if read == nil {
-			return d.errorf(n.Content[i], path, "unknown key %s (valid: %s)", describe(key), keyNames(fields))
-		}
-		if seen[key.Value] {
-			return d.errorf(n.Content[i], join(path, key.Value), "key is given twice")
-		}
-		seen[key.Value] = true
-		if err := read(value, join(path, key.Value)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sequence reads each element of a list.
-func (d *decoder) sequence(n *yaml.Node, path string, read func(n *yaml.Node, path string) error) error {
-	n, err := d.resolve(n, path)
-	if err != nil {
-		return err
-	}
-	if n.Kind != yaml.SequenceNode {
-		return d.errorf(n, path, "%s (want a list)", describe(n))
-	}
-	for i, element := range n.Content {
-		if err := read(element, fmt.Sprintf("%s[%d]", path, i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// scalar returns the text of a single value that is not null.
-func (d *decoder) scalar(n *yaml.Node, path, want string) (string, error) {
-	n, err := d.resolve(n, path)
-	if err != nil {
-		return "", err
-	}
-	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		return "", d.errorf(n, path, "%s (want %s)", describe(n), want)
-	}
-	return n.Value, nil
 }
 
 // describe says what a node is, in an error.
@@ -212,14 +136,6 @@ func describe(n *yaml.Node) string {
 		return fmt.Sprintf("%q", n.Value)
 	}
 	return "no value"
-}
-
-func keyNames(fields []field) string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.key
-	}
-	return strings.Join(names, " ")
 }
 
 func join(path, key string) string {

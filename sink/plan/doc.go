@@ -80,5 +80,6 @@
 //	      - {name: good, duration: 10s}
 //
 // Later versions of this program add keys; a file of version 1 keeps its meaning. The package leaves out what rules mean (package
-// fault) and writes no files.
+// fault) and writes no files. The format is defined once, in documentForm and the forms that it is made of: by them Parse reads, Encode
+// writes, and Schema describes.
 package plan

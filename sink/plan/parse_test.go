@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -209,7 +210,8 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// FuzzParse: no input panics; every error is one line that starts with the file; what is accepted, decides.
+// FuzzParse: no input panics; every error is one line that starts with the file; what is accepted, decides, and is the same
+// when it was written anew.
 func FuzzParse(f *testing.F) {
 	paths, err := filepath.Glob("../../scripts/plans/*.yaml")
 	if err != nil {
@@ -234,6 +236,14 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("error is %q, want one line that starts with the file", text)
 			}
 			return
+		}
+		encoded := plan.Encode(file.Spec)
+		again, err := plan.Parse("encoded.yaml", encoded)
+		if err != nil {
+			t.Fatalf("%q is written as\n%s\n%v", data, encoded, err)
+		}
+		if !reflect.DeepEqual(again.Spec, file.Spec) || string(plan.Encode(again.Spec)) != string(encoded) {
+			t.Errorf("%q is written as\n%s\nand read as\n%+v", data, encoded, again.Spec)
 		}
 		start := time.Unix(0, 0)
 		for s := range smtp.NumStages {

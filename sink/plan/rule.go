@@ -2,9 +2,12 @@ package plan
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
-	"strconv"
+	"slices"
 	"strings"
+	"time"
 
 	yaml "go.yaml.in/yaml/v4"
 
@@ -12,313 +15,273 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// rule reads one element of rules.
-func (d *decoder) rule(n *yaml.Node, path string) (fault.RuleSpec, error) {
-	var rule fault.RuleSpec
-	var given [4]string // stage, and which of reply, mode and outcomes decides
-	var own string      // the first fault that the rule itself has
-	single := fault.OutcomeSpec{Weight: 1}
-	strict := true
-	mark := func(i int, read func(n *yaml.Node, path string) error) func(n *yaml.Node, path string) error {
-		return func(n *yaml.Node, path string) error {
-			given[i] = path
-			return read(n, path)
-		}
-	}
-	var strictNode *yaml.Node
-	fields := []field{
-		{"name", func(n *yaml.Node, path string) error { return d.text(n, path, &rule.Name) }},
-		{"stage", mark(0, func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "a stage", smtp.ParseStage, &rule.Stage)
-		})},
-		{"match", func(n *yaml.Node, path string) error { return d.match(n, path, &rule.Match) }},
-		{"reply", mark(1, func(n *yaml.Node, path string) error { return d.reply(n, path, &single) })},
-		{"mode", mark(2, func(n *yaml.Node, path string) error { return d.mode(n, path, &rule.Mode) })},
-		{"outcomes", mark(3, func(n *yaml.Node, path string) error {
-			rule.Outcomes = nil
-			return d.sequence(n, path, func(n *yaml.Node, path string) error {
-				outcome, err := d.outcome(n, path)
-				rule.Outcomes = append(rule.Outcomes, outcome)
-				return err
-			})
-		})},
-		{"delay", func(n *yaml.Node, path string) error { return d.delay(n, path, &rule.Delay) }},
-		{"key", func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "a key", fault.ParseKeyKind, &rule.Key)
-		}},
-		{"strict", func(n *yaml.Node, path string) error {
-			strictNode = n
-			return d.boolean(n, path, &strict)
-		}},
-	}
-	fields = append(fields, d.faultFields(&single.Faults, func(path string) {
-		if own == "" {
-			own = path
-		}
-	})...)
-	if err := d.mapping(n, path, fields); err != nil {
-		return rule, err
-	}
-	deciders := 0
-	for _, path := range given[1:] {
-		if path != "" {
-			deciders++
-		}
-	}
-	switch {
-	case given[0] == "":
-		return rule, d.errorf(n, join(path, "stage"), "missing (want the stage that the rule speaks at)")
-	case deciders > 1:
-		return rule, d.errorf(n, path, "more than one of reply, mode and outcomes (want one of them, or none for the plain reply)")
-	case given[3] != "" && len(rule.Outcomes) == 0:
-		return rule, d.errorf(n, given[3], "no outcomes (want at least one)")
-	case strictNode != nil && given[2] == "":
-		return rule, d.errorf(strictNode, join(path, "strict"), "there is no mode that it could apply to")
-	case own != "" && (given[2] != "" || given[3] != ""):
-		return rule, d.errorf(n, own, "not beside mode or outcomes (want it in an element of outcomes)")
-	case own != "" || given[1] != "":
-		rule.Outcomes = []fault.OutcomeSpec{single}
-	}
-	rule.Mode.Loose = !strict
-	return rule, nil
+var (
+	stageForm = enum("a stage", smtp.ParseStage, 0).named("stage")
+	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParseDelay, func(d fault.Delay) string { return briefly(d.String()) },
+		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles)\(.+\))$`)).named("delay")
+	closeKind = enum("fin, rst or half", fault.ParseCloseKind, fault.CloseNone).named("closeKind")
+)
+
+// ruleText is a rule as it stands in a file: without outcomes it may have the reply and the faults of its only one.
+type ruleText struct {
+	fault.RuleSpec
+	strict bool
+	single fault.OutcomeSpec
 }
 
-func (d *decoder) match(n *yaml.Node, path string, m *fault.Match) error {
-	list := func(into *[]string) func(n *yaml.Node, path string) error {
-		return func(n *yaml.Node, path string) error { return d.texts(n, path, into) }
-	}
-	ordinals := func(into *fault.Range) func(n *yaml.Node, path string) error {
-		return func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "3, 1-3 or 4-", fault.ParseRange, into)
+func ruleForm() form[fault.RuleSpec] {
+	outcomes := at("outcomes", list(outcomeForm()), func(r *ruleText) *[]fault.OutcomeSpec { return &r.Outcomes }, "")
+	outcomes.extra = `,"minItems":1`
+	anyReply := replyForm(200, `^(plain|[2-5][0-9]{2}(/[245]\.[0-9]{1,3}\.[0-9]{1,3})?)$`).named("reply")
+	answer := replyKey(anyReply, func(r *ruleText) *fault.OutcomeSpec { return &r.single })
+	other := answer.write
+	answer.write = func(r *ruleText) *yaml.Node {
+		if len(r.Outcomes) == 0 && r.single.Code == 0 && r.single.Weight == 1 && r.single.IsZero() {
+			return anyReply.write(new(reply)) // plain
 		}
+		return other(r)
 	}
-	return d.mapping(n, path, []field{
-		{"listener", list(&m.Listeners)},
-		{"client", func(n *yaml.Node, path string) error {
-			return d.oneOrMore(n, path, func(n *yaml.Node, path string) error {
-				var network netip.Prefix
-				err := parsed(d, n, path, "an address or network", parseNetwork, &network)
-				m.Clients = append(m.Clients, network)
-				return err
-			})
-		}},
-		{"helo", list(&m.Helos)},
-		{"sender", list(&m.Senders)},
-		{"recipient", list(&m.Recipients)},
-		{"attempt", ordinals(&m.Attempts)},
-		{"message", ordinals(&m.Messages)},
-		{"connection", ordinals(&m.Connections)},
-		{"tls", func(n *yaml.Node, path string) error {
-			var encrypted bool
-			err := d.boolean(n, path, &encrypted)
-			if m.TLS = fault.TLSNo; encrypted {
-				m.TLS = fault.TLSYes
+	faults := faultKeys(func(r *ruleText) *fault.Faults { return &r.single.Faults })
+	f := mapping(append([]key[ruleText]{
+		at("name", textForm, func(r *ruleText) *string { return &r.Name }, "Unique within the plan; default: rule N."),
+		needs("stage", stageForm, func(r *ruleText) *smtp.Stage { return &r.Stage }, ""),
+		at("match", matchForm(), func(r *ruleText) *fault.Match { return &r.Match }, "Everybody by default."),
+		answer,
+		at("mode", modeForm(), func(r *ruleText) *fault.ModeSpec { return &r.Mode }, ""),
+		outcomes,
+		at("delay", delayForm, func(r *ruleText) *fault.Delay { return &r.Delay }, "Of each outcome that has none of its own."),
+		at("key", enum("a key", fault.ParseKeyKind, 1), func(r *ruleText) *fault.KeyKind { return &r.Key }, "What draws depend on."),
+		preset("strict", boolean, func(r *ruleText) *bool { return &r.strict }, true, "With mode only; false keeps its table whole."),
+	}, faults...)...).named("rule").starting(ruleText{strict: true, single: fault.OutcomeSpec{Weight: 1}}).checked(func(n *yaml.Node, r *ruleText) error {
+		n = deref(n)
+		own := "" // the first fault that the rule itself has
+		for i := 0; i < len(n.Content) && own == ""; i += 2 {
+			if name := deref(n.Content[i]).Value; slices.ContainsFunc(faults, func(k key[ruleText]) bool { return k.name == name }) {
+				own = name
 			}
-			return err
-		}},
-		{"header", func(n *yaml.Node, path string) error { return d.headers(n, path, &m.Headers) }},
-		{"sequence", func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "bad", parseSequence, &m.OutOfOrder)
-		}},
+		}
+		answer, mode, outcomes := child(n, "reply") != nil, child(n, "mode") != nil, child(n, "outcomes") != nil
+		switch strict := child(n, "strict"); {
+		case child(n, "stage") == nil:
+			return within("stage", errorf(n, "missing (want the stage that the rule speaks at)"))
+		case answer && mode || answer && outcomes || mode && outcomes:
+			return errorf(n, "more than one of reply, mode and outcomes (want one of them, or none for the plain reply)")
+		case outcomes && len(r.Outcomes) == 0:
+			return within("outcomes", errorf(n, "no outcomes (want at least one)"))
+		case strict != nil && !mode:
+			return within("strict", errorf(strict, "there is no mode that it could apply to"))
+		case own != "" && (mode || outcomes):
+			return within(own, errorf(n, "not beside mode or outcomes (want it in an element of outcomes)"))
+		case own != "" || answer:
+			r.Outcomes = []fault.OutcomeSpec{r.single}
+		}
+		return nil
+	})
+	return as(f, func(r *fault.RuleSpec) ruleText {
+		t := ruleText{RuleSpec: *r, strict: !r.Mode.Loose}
+		t.Mode.Loose = false
+		if len(r.Outcomes) == 1 && r.Outcomes[0].Weight == 1 && r.Outcomes[0].Delay.IsZero() && !r.Outcomes[0].NoDelay {
+			t.single, t.Outcomes = r.Outcomes[0], nil
+		}
+		return t
+	}, func(r *fault.RuleSpec, t ruleText) {
+		*r = t.RuleSpec
+		r.Mode.Loose = !t.strict
 	})
 }
 
-// parseSequence parses the only value that sequence has: rules without it are for commands that are in order.
-func parseSequence(text string) (bool, error) {
-	if text != "bad" {
-		return false, fmt.Errorf("invalid value %q (want bad, for commands out of order, or no such key)", text)
-	}
-	return true, nil
-}
-
-// parseNetwork parses a network in CIDR notation, or one address.
-func parseNetwork(text string) (netip.Prefix, error) {
-	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
-		return netip.PrefixFrom(address, address.BitLen()), nil
-	}
-	network, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("invalid network %q (want for example 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32)", text)
-	}
-	if network != network.Masked() {
-		return netip.Prefix{}, fmt.Errorf("network %q has bits set behind its mask (want %v)", text, network.Masked())
-	}
-	return network, nil
-}
-
-func (d *decoder) outcome(n *yaml.Node, path string) (fault.OutcomeSpec, error) {
-	o := fault.OutcomeSpec{Weight: 1}
-	fields := []field{
-		{"weight", func(n *yaml.Node, path string) error { return d.number(n, path, &o.Weight) }},
-		{"reply", func(n *yaml.Node, path string) error { return d.reply(n, path, &o) }},
-		{"delay", func(n *yaml.Node, path string) error {
-			err := d.delay(n, path, &o.Delay)
-			o.NoDelay = o.Delay.IsZero()
-			return err
-		}},
-	}
-	err := d.mapping(n, path, append(fields, d.faultFields(&o.Faults, func(string) {})...))
-	return o, err
-}
-
-// reply reads 450, 550/5.7.1, plain, or a mapping.
-func (d *decoder) reply(n *yaml.Node, path string, o *fault.OutcomeSpec) error {
-	if deref(n).Kind != yaml.MappingNode {
-		var reply fault.OutcomeSpec
-		err := parsed(d, n, path, "a code, or a mapping with code, enhanced and text", fault.ParseReply, &reply)
-		o.Code, o.Enhanced = reply.Code, reply.Enhanced
-		return err
-	}
-	err := d.mapping(n, path, []field{
-		{"code", func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "a reply code", smtp.ParseCode, &o.Code)
-		}},
-		{"enhanced", func(n *yaml.Node, path string) error {
-			return parsed(d, n, path, "an enhanced status code", smtp.ParseEnhanced, &o.Enhanced)
-		}},
-		{"text", func(n *yaml.Node, path string) error { return d.texts(n, path, &o.Text) }},
+func matchForm() form[fault.Match] {
+	ordinals := scalar("3, 1-3 or 4-", fault.ParseRange, fault.Range.String,
+		`{"anyOf":[{"type":"integer","minimum":1},`+patternSchema(`^[1-9][0-9]*(-([1-9][0-9]*)?)?$`)+`]}`).named("ordinal")
+	tls := as(boolean, func(m *fault.TLSMatch) bool { return *m == fault.TLSYes }, func(m *fault.TLSMatch, encrypted bool) {
+		if *m = fault.TLSNo; encrypted {
+			*m = fault.TLSYes
+		}
 	})
-	if err == nil && o.Code == 0 {
-		err = d.errorf(n, join(path, "code"), "missing (want 200 to 599)")
-	}
-	return err
-}
-
-// mode reads a mode's name, or a mapping.
-func (d *decoder) mode(n *yaml.Node, path string, m *fault.ModeSpec) error {
-	if deref(n).Kind != yaml.MappingNode {
-		return parsed(d, n, path, "a mode", fault.ParseMode, &m.Mode)
-	}
-	err := d.mapping(n, path, []field{
-		{"name", func(n *yaml.Node, path string) error { return parsed(d, n, path, "a mode", fault.ParseMode, &m.Mode) }},
-		{"accept", func(n *yaml.Node, path string) error {
-			err := d.number(n, path, &m.RandomAccept)
-			if err == nil && !(m.RandomAccept > 0 && m.RandomAccept < 1) {
-				err = d.errorf(n, path, "invalid odds %v (want above 0, below 1)", m.RandomAccept)
+	headers := dictionary("names of header fields to patterns", 1, textForm, textsForm,
+		func(l *[]fault.HeaderPattern) iter.Seq2[string, []string] {
+			return func(yield func(string, []string) bool) {
+				for _, p := range *l {
+					if !yield(p.Name, p.Globs) {
+						return
+					}
+				}
 			}
-			return err
-		}},
-		{"weights", func(n *yaml.Node, path string) error { return d.weights(n, path, m) }},
+		},
+		func(l *[]fault.HeaderPattern, name string, globs []string) {
+			*l = append(*l, fault.HeaderPattern{Name: name, Globs: globs})
+		})
+	return mapping(
+		at("listener", textsForm, func(m *fault.Match) *[]string { return &m.Listeners }, ""),
+		at("client", oneOrMore(network), func(m *fault.Match) *[]netip.Prefix { return &m.Clients }, "Addresses or networks."),
+		at("helo", textsForm, func(m *fault.Match) *[]string { return &m.Helos }, "host.example or *.example."),
+		at("sender", textsForm, func(m *fault.Match) *[]string { return &m.Senders }, "<>, user@domain, *@domain or *.domain; without a domain root, <first.last> or *@."),
+		at("recipient", textsForm, func(m *fault.Match) *[]string { return &m.Recipients }, "user@domain, *@domain or *.domain; without a domain root, <first.last> or *@; at message any accepted one, in LMTP that one."),
+		at("attempt", ordinals, func(m *fault.Match) *fault.Range { return &m.Attempts }, "n-th RCPT of the (sender, recipient) pair."),
+		at("message", ordinals, func(m *fault.Match) *fault.Range { return &m.Messages }, "n-th message of the connection."),
+		at("connection", ordinals, func(m *fault.Match) *fault.Range { return &m.Connections }, "n-th connection of the client."),
+		at("tls", tls, func(m *fault.Match) *fault.TLSMatch { return &m.TLS }, "Whether the connection is encrypted."),
+		at("header", headers, func(m *fault.Match) *[]fault.HeaderPattern { return &m.Headers }, "At message: patterns of header fields, with * and ?."),
+		at("sequence", only("bad", "bad", "bad, for commands out of order, or no such key"), func(m *fault.Match) *bool { return &m.OutOfOrder }, "bad: commands that are refused as out of order, and no others."),
+	).named("match")
+}
+
+func outcomeForm() form[fault.OutcomeSpec] {
+	weight := preset("weight", decimal.described(`{"type":"number","minimum":0}`), func(o *fault.OutcomeSpec) *float64 { return &o.Weight }, 1, "In relation to the sum over the rule's outcomes.")
+	delay := at("delay", delayForm, func(o *fault.OutcomeSpec) *fault.Delay { return &o.Delay }, "Overrides the rule's; none: no delay.")
+	delay.read = func(d *decoder, n *yaml.Node, o *fault.OutcomeSpec) error {
+		err := delayForm.read(d, n, &o.Delay)
+		o.NoDelay = o.Delay.IsZero()
+		return err
+	}
+	delay.write = func(o *fault.OutcomeSpec) *yaml.Node {
+		if o.Delay.IsZero() && !o.NoDelay {
+			return nil
+		}
+		return delayForm.write(&o.Delay)
+	}
+	answer := replyKey(replyForm(200, `^(plain|[2-5][0-9]{2}(/[245]\.[0-9]{1,3}\.[0-9]{1,3})?)$`).named("reply"), func(o *fault.OutcomeSpec) *fault.OutcomeSpec { return o })
+	return mapping(append([]key[fault.OutcomeSpec]{weight, answer, delay},
+		faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults })...)...).named("outcome").starting(fault.OutcomeSpec{Weight: 1})
+}
+
+// reply is the reply of an outcome or a limit; the zero value is the plain one.
+type reply struct {
+	Code     smtp.Code
+	Enhanced smtp.Enhanced
+	Text     []string
+}
+
+// replyForm is 450, 550/5.7.1, plain, or a mapping; the schema has the lowest code, and what the words match.
+func replyForm(low int, words string) form[reply] {
+	codes := fmt.Sprintf(`{"type":"integer","maximum":599,"minimum":%d}`, low)
+	word := scalar("a code, or a mapping with code, enhanced and text", func(text string) (reply, error) {
+		o, err := fault.ParseReply(text)
+		return reply{Code: o.Code, Enhanced: o.Enhanced}, err
+	}, func(r reply) string {
+		switch {
+		case r.Code == 0:
+			return "plain"
+		case r.Enhanced.IsZero():
+			return fmt.Sprint(uint16(r.Code))
+		}
+		return fmt.Sprintf("%d/%v", uint16(r.Code), r.Enhanced)
+	}, `{"anyOf":[`+codes+`,`+patternSchema(words)+`]}`)
+	return short(word, func(r *reply) bool { return len(r.Text) == 0 }, yaml.MappingNode, mapping(
+		needs("code", codeForm.described(codes), func(r *reply) *smtp.Code { return &r.Code }, ""),
+		at("enhanced", scalar("an enhanced status code", smtp.ParseEnhanced, smtp.Enhanced.String, patternSchema(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}$`)), func(r *reply) *smtp.Enhanced { return &r.Enhanced }, ""),
+		at("text", textsForm, func(r *reply) *[]string { return &r.Text }, ""),
+	).checked(func(n *yaml.Node, r *reply) error {
+		if r.Code == 0 {
+			return within("code", errorf(n, "missing (want 200 to 599)"))
+		}
+		return nil
+	}))
+}
+
+var codeForm = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
+
+// replyKey is the key of an outcome's reply, which is not written when it is plain.
+func replyKey[T any](f form[reply], of func(*T) *fault.OutcomeSpec) key[T] {
+	k := at("reply", as(f, func(o *fault.OutcomeSpec) reply { return reply{o.Code, o.Enhanced, o.Text} },
+		func(o *fault.OutcomeSpec, r reply) { o.Code, o.Enhanced, o.Text = r.Code, r.Enhanced, r.Text }), of, "")
+	write := k.write
+	k.write = func(v *T) *yaml.Node {
+		if of(v).Code == 0 {
+			return nil
+		}
+		return write(v)
+	}
+	return k
+}
+
+// modeForm is a mode's name, or a mapping.
+func modeForm() form[fault.ModeSpec] {
+	name := enum("a mode", fault.ParseMode, 1)
+	odds := decimal.described(`{"type":"number","exclusiveMaximum":1,"exclusiveMinimum":0}`).checked(func(n *yaml.Node, v *float64) error {
+		if !(*v > 0 && *v < 1) {
+			return errorf(n, "invalid odds %v (want above 0, below 1)", *v)
+		}
+		return nil
 	})
-	switch {
-	case err != nil:
-		return err
-	case m.Mode == fault.ModeNone:
-		return d.errorf(n, join(path, "name"), "missing (want the mode's name)")
-	case m.RandomAccept != 0 && m.Mode != fault.ModeRandom:
-		return d.errorf(n, join(path, "accept"), "only mode random has odds to accept")
+	weights := dictionary("codes to weights", 0, codeForm, decimal.described(`{"type":"number","minimum":0}`),
+		func(m *map[smtp.Code]float64) iter.Seq2[smtp.Code, float64] {
+			return func(yield func(smtp.Code, float64) bool) {
+				for _, code := range slices.Sorted(maps.Keys(*m)) {
+					if !yield(code, (*m)[code]) {
+						return
+					}
+				}
+			}
+		},
+		func(m *map[smtp.Code]float64, code smtp.Code, weight float64) { (*m)[code] = weight })
+	read := weights.read
+	weights.read = func(d *decoder, n *yaml.Node, m *map[smtp.Code]float64) error {
+		*m = map[smtp.Code]float64{}
+		return read(d, n, m)
 	}
-	return nil
-}
-
-// weights reads a mapping from codes to weights.
-func (d *decoder) weights(n *yaml.Node, path string, m *fault.ModeSpec) error {
-	n, err := d.resolve(n, path)
-	if err != nil {
-		return err
-	}
-	if n.Kind != yaml.MappingNode {
-		return d.errorf(n, path, "%s (want a mapping from codes to weights)", describe(n))
-	}
-	m.Weights = map[smtp.Code]float64{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		var code smtp.Code
-		if err := parsed(d, n.Content[i], path, "a reply code", smtp.ParseCode, &code); err != nil {
-			return err
+	alone := as(name, func(m *fault.ModeSpec) fault.Mode { return m.Mode }, func(m *fault.ModeSpec, mode fault.Mode) { m.Mode = mode })
+	return short(alone, func(m *fault.ModeSpec) bool { return m.RandomAccept == 0 && m.Weights == nil }, yaml.MappingNode, mapping(
+		needs("name", name, func(m *fault.ModeSpec) *fault.Mode { return &m.Mode }, ""),
+		at("accept", odds, func(m *fault.ModeSpec) *float64 { return &m.RandomAccept }, ""),
+		at("weights", weights, func(m *fault.ModeSpec) *map[smtp.Code]float64 { return &m.Weights }, ""),
+	).checked(func(n *yaml.Node, m *fault.ModeSpec) error {
+		switch {
+		case m.Mode == fault.ModeNone:
+			return within("name", errorf(n, "missing (want the mode's name)"))
+		case m.RandomAccept != 0 && m.Mode != fault.ModeRandom:
+			return within("accept", errorf(n, "only mode random has odds to accept"))
 		}
-		if _, twice := m.Weights[code]; twice {
-			return d.errorf(n.Content[i], fmt.Sprintf("%s.%d", path, code), "key is given twice")
+		return nil
+	})).named("mode")
+}
+
+// faultKeys are the keys of an outcome beside weight, reply and delay.
+func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
+	capitals := textsForm.checked(func(_ *yaml.Node, names *[]string) error {
+		for i, name := range *names {
+			(*names)[i] = strings.ToUpper(name)
 		}
-		var weight float64
-		if err := d.number(n.Content[i+1], fmt.Sprintf("%s.%d", path, code), &weight); err != nil {
-			return err
-		}
-		m.Weights[code] = weight
-	}
-	return nil
-}
-
-func (d *decoder) delay(n *yaml.Node, path string, into *fault.Delay) error {
-	return parsed(d, n, path, "a delay such as 20ms or uniform(5ms,50ms)", fault.ParseDelay, into)
-}
-
-// parsed reads a scalar with the parser that flags use too.
-func parsed[T any](d *decoder, n *yaml.Node, path, want string, parse func(string) (T, error), into *T) error {
-	text, err := d.scalar(n, path, want)
-	if err != nil {
-		return err
-	}
-	if *into, err = parse(text); err != nil {
-		return d.wrap(n, path, err)
-	}
-	return nil
-}
-
-func (d *decoder) text(n *yaml.Node, path string, into *string) (err error) {
-	*into, err = d.scalar(n, path, "text")
-	return err
-}
-
-// texts reads one text or a list of them.
-func (d *decoder) texts(n *yaml.Node, path string, into *[]string) error {
-	return d.oneOrMore(n, path, func(n *yaml.Node, path string) error {
-		var text string
-		err := d.text(n, path, &text)
-		*into = append(*into, text)
-		return err
+		return nil
 	})
-}
-
-// oneOrMore reads one value, or the elements of a list that is not empty.
-func (d *decoder) oneOrMore(n *yaml.Node, path string, read func(n *yaml.Node, path string) error) error {
-	list := deref(n)
-	if list.Kind != yaml.SequenceNode {
-		return read(n, path)
+	return []key[T]{
+		at("silence", boolean, func(v *T) *bool { return &of(v).Silence }, "No reply is ever sent."),
+		at("dribble", mapping(
+			needs("octets", integer(1, fault.MaxDribbleOctets), func(d *fault.Dribble) *int { return &d.Octets }, ""),
+			needs("every", duration, func(d *fault.Dribble) *time.Duration { return &d.Every }, ""),
+		).named("dribble"), func(v *T) *fault.Dribble { return &of(v).Dribble }, "The reply is sent a few octets at a time."),
+		at("split", mapping(
+			needs("packets", integer(2, fault.MaxSplitPackets), func(s *fault.Split) *int { return &s.Packets }, ""),
+			at("pause", duration, func(s *fault.Split) *time.Duration { return &s.Pause }, ""),
+		).named("split"), func(v *T) *fault.Split { return &of(v).Split }, "The reply is sent in several packets."),
+		at("malformed", enum("a malformation", fault.ParseMalformation, 0).named("malformed"), func(v *T) *fault.Malformation { return &of(v).Malformed }, "How the reply's syntax is broken."),
+		at("close", closeForm().named("closing"), func(v *T) *fault.Close { return &of(v).Close }, "How the connection is closed; a word alone means before the reply, which is never sent."),
+		at("delivery", enum("follow, keep or discard", fault.ParseDelivery, 0).named("delivery"), func(v *T) *fault.Delivery { return &of(v).Delivery }, "At message: whether it counts as delivered: as the reply says, or whatever the client is told."),
+		at("body", mapping(
+			at("after", octets, func(b *fault.BodyFault) *int64 { return &b.After }, "Octets of the body."),
+			at("close", closeKind, func(b *fault.BodyFault) *fault.CloseKind { return &b.Close }, ""),
+			at("stop_reading", boolean, func(b *fault.BodyFault) *bool { return &b.StopReading }, "The client meets a zero window."),
+			at("for", duration, func(b *fault.BodyFault) *time.Duration { return &b.For }, "How long reading stops; default: until the client goes away or the longest hold is over."),
+		).named("body"), func(v *T) *fault.BodyFault { return &of(v).Body }, "At data and bdat: what happens in mid-body."),
+		at("missing", capitals, func(v *T) *[]string { return &of(v).Missing }, "At ehlo: capabilities that the reply leaves out of the sink's own."),
+		at("capabilities", pointer(capabilitiesForm()), func(v *T) **fault.Capabilities { return &of(v).Capabilities }, "At ehlo: what the reply announces: all, or these lines; beside a text of one's own, without it nothing."),
+		at("tls", enum("a TLS fault", fault.ParseTLSFault, 0).named("tlsFault"), func(v *T) *fault.TLSFault { return &of(v).TLS }, "At starttls, and at connect of listeners with implicit TLS: what goes wrong with the handshake."),
 	}
-	if len(list.Content) == 0 {
-		return d.errorf(n, path, "empty list (want at least one, or no such key)")
-	}
-	return d.sequence(n, path, read)
 }
 
-func (d *decoder) version(n *yaml.Node, path string, into *int) error {
-	text, err := d.scalar(n, path, strconv.Itoa(Version))
-	if err != nil {
-		return err
-	}
-	if text != strconv.Itoa(Version) {
-		return d.errorf(n, path, "unknown format version %q (valid: %d)", text, Version)
-	}
-	*into = Version
-	return nil
+// closeForm is fin, rst or half, which are before the reply, or a mapping.
+func closeForm() form[fault.Close] {
+	word := as(closeKind, func(c *fault.Close) fault.CloseKind { return c.Mode }, func(c *fault.Close, mode fault.CloseKind) { c.Mode = mode })
+	return short(word, func(c *fault.Close) bool { return c.When == fault.CloseBefore }, yaml.MappingNode, mapping(
+		needs("mode", closeKind, func(c *fault.Close) *fault.CloseKind { return &c.Mode }, ""),
+		at("when", enum("before or after", fault.ParseCloseWhen, 0), func(c *fault.Close) *fault.CloseWhen { return &c.When }, ""),
+	))
 }
 
-func (d *decoder) unsigned(n *yaml.Node, path string, into *uint64) error {
-	return parsed(d, n, path, "a whole number", func(text string) (uint64, error) {
-		v, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("invalid number %q (want 0 to %d)", text, ^uint64(0))
-		}
-		return v, nil
-	}, into)
-}
-
-func (d *decoder) number(n *yaml.Node, path string, into *float64) error {
-	return parsed(d, n, path, "a number", func(text string) (float64, error) {
-		v, err := strconv.ParseFloat(text, 64)
-		if err != nil || strings.ContainsAny(text, "xX_") {
-			return 0, fmt.Errorf("invalid number %q", text)
-		}
-		return v, nil
-	}, into)
-}
-
-func (d *decoder) boolean(n *yaml.Node, path string, into *bool) error {
-	return parsed(d, n, path, "true or false", func(text string) (bool, error) {
-		switch text {
-		case "true", "false":
-			return text == "true", nil
-		}
-		return false, fmt.Errorf("invalid value %q (want true or false)", text)
-	}, into)
+// capabilitiesForm is all, or a list that may be empty.
+func capabilitiesForm() form[fault.Capabilities] {
+	const want = "all, or a list such as [PIPELINING, SIZE 1000]"
+	all := as(only("all", want, want), func(c *fault.Capabilities) bool { return c.All }, func(c *fault.Capabilities, all bool) { c.All = all })
+	lines := as(list(textForm), func(c *fault.Capabilities) []string { return c.Lines }, func(c *fault.Capabilities, lines []string) { c.Lines = lines })
+	return short(all, func(c *fault.Capabilities) bool { return c.All }, yaml.SequenceNode, lines).named("capabilities")
 }

@@ -14,14 +14,18 @@ import (
 )
 
 func newCheckCommand(stdout io.Writer) *cobra.Command {
-	asJSON, serving := false, plan.Serving{}
+	asJSON, canonical, serving := false, false, plan.Serving{}
 	cmd := &cobra.Command{
 		Use:   "check PLAN",
 		Short: "explain a plan in words, or say what is wrong with it",
 		Long: `check reads a plan, a file or a built-in one by its name, and explains it: the probabilities per stage and phase, the chance that a message with 1, 5 or 50 recipients is
-accepted, deferred or bounced, each rule that breaks replay, and what looks like a mistake. It serves nothing. The error of a bad plan names file, line and key.`,
+accepted, deferred or bounced, each rule that breaks replay, and what looks like a mistake. It serves nothing. The error of a bad plan names file, line and key. With --canonical it prints the plan itself instead, as it was understood: in one
+order of keys, with short forms, without comments.`,
 		Example: `  smtpsink check bounce-storm
   smtpsink check my-plan.yaml
+
+  # do two files say the same?
+  diff <(smtpsink check --canonical a.yaml) <(smtpsink check --canonical b.yaml)
 
   # the chance that a message with 50 recipients is accepted for all of them
   smtpsink check --json bounce-storm |
@@ -36,6 +40,13 @@ accepted, deferred or bounced, each rule that breaks replay, and what looks like
 			file, err := scripts.LoadPlan(args[0])
 			if err != nil {
 				return &usageError{err}
+			}
+			if canonical {
+				if asJSON || serving != (plan.Serving{}) {
+					return &usageError{errors.New("check: --canonical prints the plan, not the chances that --json, --lmtp and --tls-implicit are about (want it alone)")}
+				}
+				_, err := stdout.Write(plan.Encode(file.Spec))
+				return err
 			}
 			if serving != (plan.Serving{}) && len(file.Plan.Listeners()) > 0 {
 				return &usageError{errors.New("check: --lmtp and --tls-implicit are for plans without listeners of their own, which this one has")}
@@ -54,6 +65,7 @@ accepted, deferred or bounced, each rule that breaks replay, and what looks like
 		cmd.ValidArgs = append(cmd.ValidArgs, p.Name+"\t"+p.Summary)
 	}
 	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the plan is good, whatever the warnings say"}, cli.Exit{Status: exitUsage, Meaning: "the plan is bad, or missing"})
+	cmd.Flags().BoolVar(&canonical, "canonical", false, "print the plan in its canonical form, without comments")
 	cmd.Flags().BoolVar(&serving.LMTP, "lmtp", false, "the chances by LMTP, for a plan that declares no listeners")
 	cmd.Flags().BoolVar(&serving.ImplicitTLS, "tls-implicit", false, "the chances within implicit TLS, for a plan that declares no listeners")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the probabilities and chances as JSON (shares from 0 to 1)")

@@ -1,0 +1,209 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	yaml "go.yaml.in/yaml/v4"
+)
+
+// scalar is a single value that is not null, read by the parser that flags use too. text returns what parse reads.
+func scalar[T any](want string, parse func(string) (T, error), text func(T) string, schema string) form[T] {
+	return form[T]{
+		read: func(d *decoder, n *yaml.Node, into *T) error {
+			n, err := d.resolve(n)
+			if err != nil {
+				return err
+			}
+			if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
+				return errorf(n, "%s (want %s)", describe(n), want)
+			}
+			if *into, err = parse(n.Value); err != nil {
+				return errorAt(n, err)
+			}
+			return nil
+		},
+		write:  func(v *T) *yaml.Node { return written(text(*v)) },
+		schema: func(definitions) string { return schema },
+	}
+}
+
+// enum is one of the names that values from first on have.
+func enum[T interface {
+	~uint8
+	fmt.Stringer
+}](want string, parse func(string) (T, error), first T) form[T] {
+	var names []string
+	for v := first; !strings.ContainsRune(v.String(), '('); v++ {
+		names = append(names, v.String())
+	}
+	return scalar(want, parse, T.String, `{"type":"string","enum":`+asJSON(names)+`}`)
+}
+
+// eitherOf is one of two words, the second of which is true.
+func eitherOf(what, no, yes string) form[bool] {
+	return scalar(no+" or "+yes, func(text string) (bool, error) {
+		if text != no && text != yes {
+			return false, fmt.Errorf("unknown %s %q (valid: %s %s)", what, text, no, yes)
+		}
+		return text == yes, nil
+	}, func(v bool) string {
+		if v {
+			return yes
+		}
+		return no
+	}, `{"type":"string","enum":`+asJSON([]string{no, yes})+`}`)
+}
+
+// only is one word, which is true; there is no word for false.
+func only(word, want, valid string) form[bool] {
+	return scalar(want, func(text string) (bool, error) {
+		if text != word {
+			return false, fmt.Errorf("invalid value %q (want %s)", text, valid)
+		}
+		return true, nil
+	}, func(bool) string { return word }, `{"type":"string","enum":`+asJSON([]string{word})+`}`)
+}
+
+const (
+	durationPattern = `([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9].*)?`
+	someText        = `{"type":"string","minLength":1}`
+)
+
+var (
+	textForm = form[string]{
+		read: scalar("text", func(text string) (string, error) { return text, nil }, nil, "").read,
+		write: func(v *string) *yaml.Node {
+			return &yaml.Node{Kind: yaml.ScalarNode, Value: *v, Tag: "!!str"}
+		},
+		schema: func(definitions) string { return `{"type":"string"}` },
+	}
+	textsForm = oneOrMore(textForm).named("words")
+	boolean   = scalar("true or false", func(text string) (bool, error) {
+		switch text {
+		case "true", "false":
+			return text == "true", nil
+		}
+		return false, fmt.Errorf("invalid value %q (want true or false)", text)
+	}, strconv.FormatBool, `{"type":"boolean"}`)
+	count = scalar("a whole number", func(text string) (int, error) {
+		v, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return 0, fmt.Errorf("invalid number %q (want a whole number)", text)
+		}
+		return int(v), nil
+	}, strconv.Itoa, `{"type":"integer"}`)
+	unsigned = scalar("a whole number", func(text string) (uint64, error) {
+		v, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("invalid number %q (want 0 to %d)", text, uint64(math.MaxUint64))
+		}
+		return v, nil
+	}, func(v uint64) string { return strconv.FormatUint(v, 10) }, `{"type":"integer"}`)
+	decimal = scalar("a number", func(text string) (float64, error) {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil || strings.ContainsAny(text, "xX_") {
+			return 0, fmt.Errorf("invalid number %q", text)
+		}
+		return v, nil
+	}, decimalText, `{"type":"number"}`)
+	duration = scalar("a duration such as 30s", func(text string) (time.Duration, error) {
+		v, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, fmt.Errorf("invalid duration %q (want for example 500ms, 30s, 5m or 4h)", text)
+		}
+		return v, nil
+	}, func(v time.Duration) string { return briefly(v.String()) }, patternSchema("^"+durationPattern+"$")).named("dur")
+	octets = scalar("a number of octets", parseOctets, octetsText,
+		`{"anyOf":[{"type":"integer","minimum":0},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?$`)+`]}`).named("octets")
+	network = scalar("an address or network", parseNetwork, func(p netip.Prefix) string {
+		if p.IsSingleIP() {
+			return p.Addr().String()
+		}
+		return p.String()
+	}, `{"type":"string"}`)
+)
+
+// integer is a count whose schema has bounds; NewPlan checks them.
+func integer(low, high int) form[int] {
+	return count.described(fmt.Sprintf(`{"type":"integer","maximum":%d,"minimum":%d}`, high, low))
+}
+
+func patternSchema(pattern string) string {
+	return `{"type":"string","pattern":` + asJSON(pattern) + `}`
+}
+
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil { // of texts, numbers and lists of these
+		panic(err)
+	}
+	return string(text)
+}
+
+func decimalText(v float64) string {
+	if a := math.Abs(v); a >= 1e15 || a < 1e-6 && a > 0 {
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+// briefly writes the durations in a text as people do: 5m for 5m0s, 1h for 1h0m0s.
+func briefly(durations string) string {
+	for _, unit := range [...]string{"m0s", "h0m"} {
+		for i := strings.Index(durations, unit); i >= 0; i = strings.Index(durations, unit) {
+			durations = durations[:i+1] + durations[i+len(unit):]
+		}
+	}
+	return durations
+}
+
+// units are those of sizes.
+var units = [...]struct {
+	suffix string
+	octets int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// parseOctets parses a number of octets: 65536, 64KiB or 10MiB.
+func parseOctets(text string) (int64, error) {
+	number, unit := text, int64(1)
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(text, u.suffix); ok {
+			number, unit = strings.TrimSpace(rest), u.octets
+		}
+	}
+	v, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || v < 0 || v > math.MaxInt64/unit {
+		return 0, fmt.Errorf("invalid number of octets %q (want for example 65536, 64KiB or 10MiB)", text)
+	}
+	return v * unit, nil
+}
+
+func octetsText(v int64) string {
+	for _, u := range units {
+		if v != 0 && v%u.octets == 0 {
+			return strconv.FormatInt(v/u.octets, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+// parseNetwork parses a network in CIDR notation, or one address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("invalid network %q (want for example 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32)", text)
+	}
+	if network != network.Masked() {
+		return netip.Prefix{}, fmt.Errorf("network %q has bits set behind its mask (want %v)", text, network.Masked())
+	}
+	return network, nil
+}
