@@ -22,7 +22,7 @@ import (
 
 // patience bounds each wait for something that has to happen. A healthy agent needs a few seconds for all of the suite; a busy machine
 // more.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // weather says what the sink makes of a recipient, by the domain: held.test is deferred until the plan is swapped.
 const (
