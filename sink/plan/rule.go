@@ -19,6 +19,8 @@ var (
 	stageForm = enum("a stage", smtp.ParseStage, 0).named("stage")
 	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParseDelay, func(d fault.Delay) string { return briefly(d.String()) },
 		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles)\(.+\))$`)).named("delay")
+	codeForm  = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
+	planReply = replyForm(200, `^(plain|[2-5][0-9]{2}(/[245]\.[0-9]{1,3}\.[0-9]{1,3})?)$`).named("reply")
 	closeKind = enum("fin, rst or half", fault.ParseCloseKind, fault.CloseNone).named("closeKind")
 )
 
@@ -32,12 +34,11 @@ type ruleText struct {
 func ruleForm() form[fault.RuleSpec] {
 	outcomes := at("outcomes", list(outcomeForm()), func(r *ruleText) *[]fault.OutcomeSpec { return &r.Outcomes }, "")
 	outcomes.extra = `,"minItems":1`
-	anyReply := replyForm(200, `^(plain|[2-5][0-9]{2}(/[245]\.[0-9]{1,3}\.[0-9]{1,3})?)$`).named("reply")
-	answer := replyKey(anyReply, func(r *ruleText) *fault.OutcomeSpec { return &r.single })
+	answer := replyKey(planReply, func(r *ruleText) *fault.OutcomeSpec { return &r.single })
 	other := answer.write
 	answer.write = func(r *ruleText) *yaml.Node {
 		if len(r.Outcomes) == 0 && r.single.Code == 0 && r.single.Weight == 1 && r.single.IsZero() {
-			return anyReply.write(new(reply)) // plain
+			return planReply.write(new(reply)) // plain
 		}
 		return other(r)
 	}
@@ -140,7 +141,7 @@ func outcomeForm() form[fault.OutcomeSpec] {
 		}
 		return delayForm.write(&o.Delay)
 	}
-	answer := replyKey(replyForm(200, `^(plain|[2-5][0-9]{2}(/[245]\.[0-9]{1,3}\.[0-9]{1,3})?)$`).named("reply"), func(o *fault.OutcomeSpec) *fault.OutcomeSpec { return o })
+	answer := replyKey(planReply, func(o *fault.OutcomeSpec) *fault.OutcomeSpec { return o })
 	return mapping(append([]key[fault.OutcomeSpec]{weight, answer, delay},
 		faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults })...)...).named("outcome").starting(fault.OutcomeSpec{Weight: 1})
 }
@@ -178,8 +179,6 @@ func replyForm(low int, words string) form[reply] {
 		return nil
 	}))
 }
-
-var codeForm = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
 
 // replyKey is the key of an outcome's reply, which is not written when it is plain.
 func replyKey[T any](f form[reply], of func(*T) *fault.OutcomeSpec) key[T] {

@@ -89,7 +89,7 @@ func plainJSON(v any) any {
 	return v
 }
 
-// TestSchemaAcceptsPlans checks every shipped plan, and the one of the package comment.
+// TestSchemaAcceptsPlans checks every shipped plan, and the one of the package comment: as they are, and as Encode writes them.
 func TestSchemaAcceptsPlans(t *testing.T) {
 	s := compiled(t)
 	plans := map[string]string{"doc.go": exampleOfDoc(t)}
@@ -107,6 +107,13 @@ func TestSchemaAcceptsPlans(t *testing.T) {
 	for name, text := range plans {
 		if err := s.Validate(asJSON(t, text)); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		f, err := plan.Parse(name, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(asJSON(t, string(plan.Encode(f.Spec)))); err != nil {
+			t.Errorf("%s, in its canonical form: %v", name, err)
 		}
 	}
 }
