@@ -32,7 +32,7 @@ func claimsIn(t testing.TB, file string) (claims []reconcile.Claim) {
 	if err != nil {
 		t.Error(err) // a server's goroutine may ask
 	}
-	if err := reconcile.ReadClaims(bytes.NewReader(text), file, func(c *reconcile.Claim) error {
+	if _, err := reconcile.ReadClaims(bytes.NewReader(text), file, func(c *reconcile.Claim) error {
 		claims = append(claims, *c)
 		return nil
 	}); err != nil {

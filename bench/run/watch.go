@@ -96,7 +96,7 @@ func (r *runner) drain(ctx context.Context, p *passage) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = reconcile.ReadClaims(claims, bookfiles.ClaimsFile, queue.Claim)
+	_, err = reconcile.ReadClaims(claims, bookfiles.ClaimsFile, queue.Claim)
 	_ = claims.Close() // it was read
 	if err != nil {
 		return 0, err

@@ -78,6 +78,7 @@ type message struct {
 	mailRefusal   int64 // the first 4yz or 5yz to MAIL
 	flags         messageFlags
 	mailCode      uint16
+	elsewhere     uint32 // the last listing of the queue that has it for a recipient whom it does not claim
 }
 
 type messageFlags uint16

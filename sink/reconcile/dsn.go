@@ -49,6 +49,9 @@ func (j *Judge) Notify(n *Notification) error {
 	i := j.notifiedUnit(n)
 	if i < 0 {
 		j.result.UnknownNotifications++
+		if n.Sender != "" { // to whom an alias led: any of the sender's messages
+			j.unheard([]byte(n.Sender))
+		}
 		return nil
 	}
 	d := j.dsns.units[i]

@@ -174,17 +174,18 @@ func (in *input) names(token, sender, storm, id *string) (err error) {
 
 const claimKeys = "keys: token recipient, optional: sender run storm_id message_id body_xxh64 size eight_bit notify delivered_to ack intended sent replied code, others are ignored"
 
-// ReadClaims reads claims, one JSON object a line, and passes each to f, whose error ends it. An unfinished row at the end is left out: its
-// writer was killed before it could act on it. Errors are *jsonl.InputErrors that call the file name.
-func ReadClaims(r io.Reader, name string, f func(*Claim) error) error {
+// ReadClaims reads claims, one JSON object a line, and passes each to f, whose error ends it. A row at the end that is not whole is left
+// out, and torn is true then: its writer was killed before it could act on it, or the file is part of a longer one. Errors are
+// *jsonl.InputErrors that call the file name.
+func ReadClaims(r io.Reader, name string, f func(*Claim) error) (torn bool, err error) {
 	in := newInput(r, name, claimKeys)
 	var c Claim
 	for {
 		if err := in.next(); err != nil {
 			if in.unfinished && bytes.HasPrefix(in.line, []byte{'{'}) {
-				return nil
+				return true, nil
 			}
-			return ended(err)
+			return false, ended(err)
 		}
 		c = Claim{}
 		err := in.claim(&c)
@@ -192,7 +193,7 @@ func ReadClaims(r io.Reader, name string, f func(*Claim) error) error {
 			err = f(&c)
 		}
 		if err != nil {
-			return in.error(err)
+			return false, in.error(err)
 		}
 	}
 }

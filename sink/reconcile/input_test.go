@@ -77,7 +77,7 @@ func TestUnnamedListing(t *testing.T) {
 // TestBadInputs names file, line and key.
 func TestBadInputs(t *testing.T) {
 	read := map[string]func(io.Reader) error{
-		"sent":      func(r io.Reader) error { return ReadClaims(r, "f", func(*Claim) error { return nil }) },
+		"sent":      func(r io.Reader) error { _, err := ReadClaims(r, "f", func(*Claim) error { return nil }); return err },
 		"dsn":       func(r io.Reader) error { return ReadNotifications(r, "f", func(*Notification) error { return nil }) },
 		"incidents": func(r io.Reader) error { return ReadIncidents(r, "f", func(*Incident) error { return nil }) },
 		"mta":       func(r io.Reader) error { return ReadLog(r, "f", func(*LogEvent) error { return nil }) },

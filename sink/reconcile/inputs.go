@@ -28,8 +28,12 @@ type Inputs struct {
 // Reconcile reads all inputs and judges. A *jsonl.InputError names file, line and key of what is wrong in them.
 func Reconcile(in Inputs, o Options) (*Result, error) {
 	j := New(o)
-	if err := ReadClaims(in.Claims.R, in.Claims.Name, j.Claim); err != nil {
+	torn, err := ReadClaims(in.Claims.R, in.Claims.Name, j.Claim)
+	if err != nil {
 		return nil, err
+	}
+	if torn {
+		j.result.TornClaims = 1
 	}
 	for _, file := range in.Ledgers {
 		l := j.Ledger()

@@ -183,7 +183,7 @@ func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
 	e.expired = f&gaveUp != 0
 	e.queued = j.queue.holds(u) || m.flags&dsnQueued != 0
 	e.unclear = m.flags&(dsnUnclear|dsnUnreadable) != 0
-	e.absent = absent && !j.queue.held(u)
+	e.absent = absent && !j.queue.held(u.listed) && !j.queue.held(m.elsewhere)
 	f |= j.retries(u, m)
 	return e.fate(), f
 }

@@ -408,6 +408,45 @@ func TestListings(t *testing.T) {
 	}
 }
 
+// What an alias made of a recipient stands in the queue, and in notifications, by another name: nothing is lost while the message is there,
+// or its sender was told that it failed.
+func TestNothingIsLostThatIsThereByAnotherName(t *testing.T) {
+	const alias, shared = "team@b.example", "all@a.example"
+	two := func() *books {
+		return newBooks().claim("m1", "r1@b.example", from(shared)).claim("m2", "r2@b.example", from(shared))
+	}
+	one := func() *books { return newBooks().claim(tok, rcpt).claim("s+9@a.example", "r9@b.example") }
+	queued := func(b *books, e QueueEntry) *books { b.queue = append(b.queue, e); return b }
+	failed := func(b *books, n Notification) *books { b.dsns = append(b.dsns, n); return b }
+	for _, test := range []struct {
+		name string
+		b    *books
+		want string
+	}{
+		{"queued for an alias", queued(one(), QueueEntry{Sender: tok, Recipient: alias}), "1 lost, 1 undetermined, fault lost 1, exit 1"},
+		{"queued for an alias, of a shared sender", queued(two(), QueueEntry{Sender: shared, Recipient: alias}), "2 undetermined, exit 3"},
+		{"queued, somebody else's", queued(two(), QueueEntry{Sender: "x@x.example", Recipient: alias}), "2 lost, fault lost 2, exit 1"},
+		{"failed for an alias", failed(one(), Notification{Sender: tok, Recipient: alias, Action: "failed", Status: "5.1.1"}), "1 lost, 1 undetermined, fault lost 1, exit 1"},
+		{"failed, somebody else's", failed(one(), Notification{Sender: "x@x.example", Recipient: alias, Action: "failed", Status: "5.1.1"}), "2 lost, fault lost 2, exit 1"},
+	} {
+		if got, _ := test.b.judge(t); said(got) != test.want {
+			t.Errorf("%s: %s, want %s", test.name, said(got), test.want)
+		}
+	}
+	j := New(Options{})
+	if err := j.Claim(&Claim{Token: tok, Recipient: rcpt}); err != nil {
+		t.Fatal(err)
+	}
+	j.Listing(at(10), false)
+	if err := j.Queued(&QueueEntry{Sender: tok, Recipient: alias}); err != nil {
+		t.Fatal(err)
+	}
+	j.Listing(at(15), false)
+	if j.Settled() {
+		t.Error("settled 5 s after the queue held the message for an alias")
+	}
+}
+
 // The provisional fate is the judge's on what is known so far.
 func TestProvisional(t *testing.T) {
 	b := newBooks().attempt(1, 1, tok, rcpt, 451, atRcpt).attempt(1, 2, tok, rcpt, 250).attempt(2, 1, tok, rcpt, 250).close(1, yes)

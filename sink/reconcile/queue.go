@@ -42,9 +42,9 @@ func (q *queueView) complete() bool { return (q.final || q.confirmed) && q.unnam
 // holds reports whether the last listing has the unit.
 func (q *queueView) holds(u *unit) bool { return q.n > 0 && u.listed == q.n }
 
-// held reports whether one of the listings that must lack a lost unit has it.
-func (q *queueView) held(u *unit) bool {
-	return u.listed > 0 && (u.listed == q.n || !q.final && u.listed+1 == q.n)
+// held reports whether the listing is one of those that must lack a lost unit.
+func (q *queueView) held(listed uint32) bool {
+	return listed > 0 && (listed == q.n || !q.final && listed+1 == q.n)
 }
 
 // Listing begins a listing of the queue. final says that it is complete and was taken at the end, as a file that a user gives; else the
@@ -93,12 +93,37 @@ func (j *Judge) Queued(q *QueueEntry) error {
 		f = j.lookup(&sight{sender: []byte(q.Token), recipient: []byte(q.Recipient)})
 	}
 	if f.unit < 0 {
-		j.queue.unknown++
+		j.queuedElsewhere(f.message, q.Sender)
 		return nil
 	}
 	j.queue.ours++
 	j.units.at(f.unit).listed = j.queue.n
 	return nil
+}
+
+// queuedElsewhere takes a queued message whose recipient nobody claims, as an alias leaves it: it may be what is owed to any of the
+// recipients of message m, or of the messages of a shared sender.
+func (j *Judge) queuedElsewhere(m int32, sender string) {
+	if m >= 0 {
+		j.queue.ours++
+		j.messages.at(m).elsewhere = j.queue.n
+		return
+	}
+	e := j.senders.find(&j.texts, appendID(nil, []byte(sender)))
+	if e == nil {
+		j.queue.unknown++
+		return
+	}
+	j.queue.ours++
+	if _, seen := j.queue.unclear[^e.text]; seen {
+		return
+	}
+	j.queue.unclear[^e.text] = struct{}{}
+	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
+		if msg := j.messages.at(i); msg.sender == e.text || j.texts.is(msg.sender, j.texts.get(e.text)) {
+			msg.elsewhere = j.queue.n
+		}
+	}
 }
 
 // queuedDSN ties a queued notification to what it tells about by its recipient, who is the sender of that, if he is the sender of one

@@ -1,9 +1,12 @@
 package reconcile
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"time"
 )
 
@@ -15,7 +18,7 @@ var wholeClaim = Claim{
 
 func readClaims(t *testing.T, text string) (list []Claim) {
 	t.Helper()
-	if err := ReadClaims(strings.NewReader(text), "sent.jsonl", func(c *Claim) error {
+	if _, err := ReadClaims(strings.NewReader(text), "sent.jsonl", func(c *Claim) error {
 		list = append(list, *c)
 		return nil
 	}); err != nil {
@@ -54,5 +57,35 @@ func TestClaimsAreWrittenWithoutAllocating(t *testing.T) {
 	row := make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() { row = wholeClaim.Append(row[:0]) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// What a file cut short lacks may be what was lost: without it nobody can call the books sound.
+func TestClaimsThatAreCutShortAreNotSound(t *testing.T) {
+	const book = `{"kind":"start","format":"smtpstorm/ledger/2","run":"R","time":"2026-01-31T10:20:29Z","plan":"","plan_hash":"","seed":0,"durability":"batch"}
+{"kind":"attempt","conn":1,"listener":"l","client":"127.0.0.1:1","time":"2026-01-31T10:20:30Z","end":"2026-01-31T10:20:30Z","message":1,"sender":"` + tok + `","recipient":"` + rcpt + `","token":"` + tok + `","ending":"reply","stage":"message","code":250,"cause":"plain","delivered":true,"reply_sent":true}
+{"kind":"connection","conn":1,"listener":"l","client":"127.0.0.1:1","time":"2026-01-31T10:20:30Z","end":"2026-01-31T10:20:31Z","extended":true,"messages":1,"attempts":1,"delivered":1,"octets_in":1,"octets_out":1,"reason":"quit","told":"told"}
+{"kind":"stop","time":"2026-01-31T10:20:32Z"}
+`
+	row := string((&Claim{Token: tok, Recipient: rcpt}).Append(nil))
+	for _, test := range []struct {
+		name, sent, want string
+	}{
+		{"whole", row, "sound 0"},
+		{"no line feed", strings.TrimSuffix(row, "\n"), "sound 0"},
+		{"a part of the second row", row + row[:20], "undetermined 3"},
+		{"CR as line end", strings.ReplaceAll(row+row, "\n", "\r"), "undetermined 3"},
+		{"none at all", "", "undetermined 3"},
+	} {
+		r, err := Reconcile(Inputs{
+			Claims: ledger.Input{R: strings.NewReader(test.sent), Name: "sent.jsonl"}, Ledgers: []ledger.Input{{R: strings.NewReader(book), Name: "ledger.jsonl"}},
+			Queue: ledger.Input{R: strings.NewReader("")}, DSNs: ledger.Input{R: strings.NewReader("")},
+		}, Options{FailOn: DefaultFailOn()})
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		if got := fmt.Sprint(r.Verdict.Verdict, " ", r.Verdict.Exit); got != test.want {
+			t.Errorf("%s: %s (%s), want %s", test.name, got, r.Verdict.Sentence, test.want)
+		}
 	}
 }

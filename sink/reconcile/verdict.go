@@ -103,8 +103,14 @@ type Result struct {
 	UnknownNotifications uint64
 	Incidents            uint64
 	MissingRows          uint64
+	TornClaims           uint64 // lists of claims that end in a row that is not whole: one may be missing
 	TornOctets           int64
 }
+
+const (
+	tornClaims = "the list of what was sent ends in a row that is not whole"
+	noClaims   = "nothing is claimed to have been sent, so that there is nothing to judge"
+)
 
 // verdict applies docs/books.md, Verdict. The sentence names all that was found, whatever fails.
 func (r *Result) verdict(o *Options) Verdict {
@@ -130,6 +136,12 @@ func (r *Result) verdict(o *Options) Verdict {
 		if r.Units > 0 {
 			also = append(also, fmt.Sprintf("of %d %s nothing is lost or duplicated so far", r.Units, plural(r.Units, "unit")))
 		}
+	case r.TornClaims > 0:
+		v.Verdict = "undetermined"
+		v.Sentence = fmt.Sprintf("UNDETERMINED: %s; of %d %s nothing is lost or duplicated so far", tornClaims, r.Units, plural(r.Units, "unit"))
+	case r.claimless():
+		v.Verdict = "undetermined"
+		v.Sentence = "UNDETERMINED: " + noClaims
 	case o.Crossed != "":
 		v.Verdict = "thresholds"
 		v.Sentence = fmt.Sprintf("THRESHOLDS crossed (%s); the books are sound: %s", o.Crossed, r.proved())
@@ -143,6 +155,9 @@ func (r *Result) verdict(o *Options) Verdict {
 	if o.Stopped != "" && !strings.Contains(v.Sentence, o.Stopped) {
 		also = append(also, fmt.Sprintf("not all of the load was carried out (%s)", o.Stopped))
 	}
+	if r.TornClaims > 0 && !strings.Contains(v.Sentence, tornClaims) {
+		also = append(also, tornClaims)
+	}
 	if o.Crossed != "" && v.Verdict != "thresholds" {
 		also = append(also, fmt.Sprintf("thresholds crossed (%s)", o.Crossed))
 	}
@@ -152,6 +167,9 @@ func (r *Result) verdict(o *Options) Verdict {
 	v.Exit = r.exit(o)
 	return v
 }
+
+// claimless reports that a sink saw messages of which nobody said that he sent them, and that nothing else was compared.
+func (r *Result) claimless() bool { return r.Units == 0 && r.Attempts > 0 && r.Replies == 0 }
 
 // proved says what was found to be right, and no more.
 func (r *Result) proved() string {
@@ -178,7 +196,7 @@ func (r *Result) exit(o *Options) int {
 	switch {
 	case o.FailOn["queued"] && r.Fates[Queued] > 0:
 		return ExitFaults
-	case o.FailOn["undetermined"] && (r.Fates[Undetermined] > 0 || o.Stopped != ""):
+	case o.FailOn["undetermined"] && (r.Fates[Undetermined] > 0 || o.Stopped != "" || r.TornClaims > 0 || r.claimless()):
 		return ExitUndetermined
 	case o.FailOn["thresholds"] && o.Crossed != "":
 		return ExitThresholds
