@@ -2,13 +2,18 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
@@ -18,7 +23,8 @@ import (
 func TestRelay(t *testing.T) {
 	var received sinktest.Received
 	server := sinktest.Start(t, sinktest.Record(&received), sinktest.WithPlan("version: 1\nrules: [{name: r, stage: rcpt, match: {recipient: \"*@slow.test\"}, reply: 451/4.3.0}]"))
-	cmd := exec.Command(binary, "relay", "--listen", "127.0.0.1:0", "--next-hop", server.Addr("").String(), "--lie", "lose=2/10")
+	listing := filepath.Join(t.TempDir(), "queue.jsonl")
+	cmd := exec.Command(binary, "relay", "--listen", "127.0.0.1:0", "--next-hop", server.Addr("").String(), "--lie", "lose=2/10", "--queue", listing)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +56,22 @@ func TestRelay(t *testing.T) {
 		}
 	}
 	received.WaitDelivered(t, 8)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var queued []string
+		text, err := os.ReadFile(listing)
+		if err == nil {
+			err = reconcile.ReadQueue(bytes.NewReader(text), listing, func(q *reconcile.QueueEntry) error { queued = append(queued, q.Recipient); return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(queued, []string{"r@slow.test", "r@slow.test", "r@slow.test"}) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("listed are %q", queued)
+		}
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +100,7 @@ func TestRelayRefusesBadInput(t *testing.T) {
 		"--lie lose=9/3":                     `"lose=9/3"`,
 		"--listen 0.0.0.0:2600":              `--listen: "0.0.0.0:2600" is no address of loopback`,
 		"--next-hop mx.example:25":           `--next-hop: "mx.example:25"`,
+		"--queue /dev/null/queue.jsonl":      `--queue: /dev/null/queue.jsonl can't be written`,
 		"--listen 127.0.0.1:0 somewhere:700": "relay: got 1 argument",
 	} {
 		_, errs, status := smtpbench(t, t.TempDir(), append([]string{"relay"}, strings.Fields(args)...)...)
