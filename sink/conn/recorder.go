@@ -57,11 +57,7 @@ func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced,
 }
 
 // Struck implements session.Recorder.
-func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, v *fault.View) {
-	var e smtp.Enhanced
-	if d.Reply != nil {
-		e = d.Reply.Enhanced
-	}
+func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View) {
 	r.peer.at.Phase(v.Phase()).Cell(stage, d, e).Struck()
 }
 

@@ -22,7 +22,7 @@ type tally struct{ decided, replied, attempts, delivered, rest int }
 
 func (c *tally) Decided(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { c.decided++ }
 func (c *tally) Replied(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { c.replied++ }
-func (c *tally) Struck(smtp.Stage, *fault.Decision, *fault.View)                 {}
+func (c *tally) Struck(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View)  {}
 func (c *tally) Attempt(a *session.Attempt) {
 	c.attempts++
 	if a.Delivered {

@@ -39,6 +39,9 @@ func (s *Session) beginChunk() {
 	w := s.work
 	w.nth = 1
 	decide.Decide(&w.decision, s.view, decide.Point{Stage: smtp.StageBdat}, (*connection)(s))
+	if w.decision.Reply == nil {
+		w.decision.Reply = fault.Plain(smtp.StageBdat)
+	}
 	s.beginBody(smtp.StageBdat, &w.decision)
 }
 
@@ -71,7 +74,7 @@ func (s *Session) advanceBody(n int) {
 // strike tells the recorder that a fault happened that no reply carries.
 func (s *Session) strike(stage smtp.Stage, d *fault.Decision) {
 	if r := s.env.Recorder; r != nil {
-		r.Struck(stage, d, s.view)
+		r.Struck(stage, d, s.enhancedOf(stage, d.Reply), s.view)
 	}
 }
 
@@ -81,11 +84,7 @@ func (s *Session) cutChunk() {
 	if b.stage != smtp.StageBdat || s.extra.chunkLast || s.env.Recorder == nil {
 		return
 	}
-	d := b.decision
-	if d.Reply == nil {
-		d.Reply = fault.Plain(smtp.StageBdat)
-	}
-	s.env.Recorder.Decided(smtp.StageBdat, &d, s.enhancedOf(smtp.StageBdat, d.Reply), s.view)
+	s.env.Recorder.Decided(smtp.StageBdat, &b.decision, s.enhancedOf(smtp.StageBdat, b.decision.Reply), s.view)
 }
 
 // readOn goes on reading a body, or ends the connection when it was held to the end.

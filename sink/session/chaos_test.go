@@ -49,7 +49,7 @@ func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fa
 	l.waiting++
 }
 
-func (l *ledger) Struck(_ smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (l *ledger) Struck(_ smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fault.View) {
 	if d.Chosen == nil || d.Chosen.Body == (fault.BodyFault{}) && d.Chosen.TLS == fault.TLSNone {
 		l.t.Fatalf("struck by no fault: %+v", d)
 	}

@@ -27,7 +27,7 @@ type verdicts struct {
 
 func (v *verdicts) Decided(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { v.decided++ }
 func (v *verdicts) Replied(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View) { v.replied++ }
-func (v *verdicts) Struck(smtp.Stage, *fault.Decision, *fault.View)                 { v.struck++ }
+func (v *verdicts) Struck(smtp.Stage, *fault.Decision, smtp.Enhanced, *fault.View)  { v.struck++ }
 
 func (v *verdicts) Attempt(a *session.Attempt) {
 	row := fmt.Sprintf("<%s> %v at %v", a.Recipient, a.Ending, a.Stage)

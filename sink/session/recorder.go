@@ -18,9 +18,9 @@ type Recorder interface {
 	Decided(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View)
 	// Replied tells that this reply was handed to the driver for writing: its end is part of the next write effect.
 	Replied(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View)
-	// Struck tells that a fault of d happened that no reply carries: in a body or a chunk, or in a TLS handshake. d.Reply is nil where
-	// nothing but the plain reply was decided.
-	Struck(s smtp.Stage, d *fault.Decision, v *fault.View)
+	// Struck tells that a fault of d happened that no reply carries: in a body or a chunk, or in a TLS handshake. d.Reply and e are as for
+	// Decided, though at bdat it may not have been called.
+	Struck(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View)
 	// Attempt is called exactly once for each RCPT command, when its fate is known; with Config.Commit, those that a positive
 	// reply after the body decides come once more before, as if that reply had been sent: see Attempt.Commit.
 	Attempt(a *Attempt)

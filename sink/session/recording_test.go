@@ -19,6 +19,7 @@ type recording struct {
 	replies  []string // what was decided and replied
 	inFlight int
 	enhanced []toldReply
+	struck   []toldReply
 }
 
 // toldReply is a reply as a recorder is told of it.
@@ -41,7 +42,8 @@ func (r *recording) Replied(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, _ 
 
 func since(t time.Time) time.Duration { return t.Sub(sinktest.Epoch) }
 
-func (r *recording) Struck(s smtp.Stage, d *fault.Decision, _ *fault.View) {
+func (r *recording) Struck(s smtp.Stage, d *fault.Decision, e smtp.Enhanced, _ *fault.View) {
+	r.struck = append(r.struck, toldReply{d.Reply.Code, e})
 	r.replies = append(r.replies, fmt.Sprintf("struck %v %s", s, d.Chosen.Fault))
 }
 

@@ -1,9 +1,11 @@
 package session_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -63,6 +65,48 @@ func TestHandshakeFaultsCount(t *testing.T) {
 	p.Vanish(nil)
 	if got, want := strings.Join(struckAndUnsent(r.replies), ", "), "unsent connect 220, struck connect tls-garbage"; got != want {
 		t.Errorf("the recorder was told of %q, want %q", got, want)
+	}
+}
+
+// TestHandshakeFaultsNameTheirRule: whether the handshake fails, or stalls until the client is silent for too long.
+func TestHandshakeFaultsNameTheirRule(t *testing.T) {
+	for _, tt := range []struct {
+		fault string
+		end   func(*sinktest.SessionPeer, *session.Session)
+	}{
+		{"garbage", func(p *sinktest.SessionPeer, s *session.Session) {
+			s.TLSDone(p.Now, session.TLSInfo{}, errors.New("bad record"))
+		}},
+		{"stall", func(p *sinktest.SessionPeer, s *session.Session) { s.Advance(s.Deadline()) }},
+	} {
+		v := &verdicts{}
+		setup := planned(t, "- {name: r, stage: connect, tls: "+tt.fault+"}")
+		setup.Config.TLS = session.TLSImplicit
+		p := sinktest.NewSessionPeer(setup, &session.Env{Recorder: v})
+		tt.end(p, p.Session)
+		p.Vanish(nil)
+		if c := v.connection; c.Cause != fault.CauseRule || c.By != "r" || c.Fault != "tls-"+tt.fault {
+			t.Errorf("%s: the connection's row names %v %q %q, want the rule and its fault", tt.fault, c.Cause, c.By, c.Fault)
+		}
+	}
+}
+
+// TestStrikesStandInTheRowOfTheirReply: without enhanced status codes, too.
+func TestStrikesStandInTheRowOfTheirReply(t *testing.T) {
+	for _, hello := range []string{"HELO c", "EHLO c"} {
+		for _, tt := range []struct{ plan, command string }{
+			{"- {stage: data, body: {after: 10, close: rst}}", "DATA"},
+			{"- {stage: bdat, reply: 250/2.6.0, body: {after: 10, close: rst}}", "BDAT 30"},
+			{"- {stage: bdat, body: {after: 10, close: rst}}", "BDAT 30"},
+		} {
+			r := &recording{}
+			p := sinktest.NewSessionPeer(planned(t, tt.plan), &session.Env{Recorder: r})
+			say(t, p, hello, "MAIL FROM:<>", "RCPT TO:<b@s.example>", tt.command, strings.Repeat("x", 40))
+			p.Vanish(nil)
+			if decided := r.enhanced[len(r.enhanced)-1]; len(r.struck) != 1 || r.struck[0] != decided {
+				t.Errorf("%s, %s: told of strikes at %v, want one at %v, which was decided", hello, tt.plan, r.struck, decided)
+			}
+		}
 	}
 }
 

@@ -67,8 +67,8 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	s.beginCall(now)
 	if err != nil {
 		s.lasting().err = err
-		if f := s.extra.tlsFault; f != fault.TLSNone {
-			s.endedBy(Verdict{Fault: (&fault.Faults{TLS: f}).Names()})
+		if s.extra.tlsFault != fault.TLSNone {
+			s.endedBy(s.extra.by)
 		}
 		s.close(CloseFIN, ClosedByTLS)
 		s.endCall()
