@@ -88,6 +88,9 @@ func fakeK6(how string, args []string) int {
 	switch how {
 	case "crossed":
 		status = 99
+	case "aborts":
+		fmt.Fprintln(os.Stderr, "test aborted: enough")
+		status = 108
 	case "lose":
 		c.observed[result.Reply{Stage: "mail", Code: 250, Enhanced: "2.1.0"}]--
 	case "hang":

@@ -39,8 +39,9 @@ type job struct {
 // exit is how a k6 run ended.
 type exit struct {
 	status      int
-	interrupted bool // it ended early, because it was asked to
-	overran     bool // it was asked to end because its time was over
+	interrupted bool   // it ended early, because it was asked to
+	overran     bool   // it was asked to end because its time was over
+	broke       string // the end of its log, when it had sent messages and then failed by itself; empty: it didn't
 	started     time.Time
 	wall, cpu   time.Duration
 }
@@ -104,7 +105,25 @@ func runK6(ctx context.Context, binary string, j job, stop <-chan struct{}, tick
 	if e.status == 0 || e.status == k6ThresholdsCrossed || (asked && e.status == k6ExternalAbort) {
 		return e, nil
 	}
+	if j.hasSent() {
+		e.broke = tail(j.stderr, 1)
+		return e, nil
+	}
 	return e, &k6Error{leg: j.name, status: e.status, tail: tail(j.stderr, tailLines)}
+}
+
+// hasSent reports whether there is something to judge, however k6 ended: a script of the user's own that aborts its test, or whose
+// teardown throws, has sent what it has claimed, and k6 wrote its record.
+func (j *job) hasSent() bool {
+	if !j.own || j.claims == "" {
+		return false
+	}
+	claims, err := os.Stat(j.claims)
+	if err != nil || claims.Size() == 0 {
+		return false
+	}
+	_, err = os.Stat(j.record)
+	return err == nil
 }
 
 // watch waits for the process, passing on requests to stop.

@@ -203,6 +203,9 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	}
 	record.Load.Interrupted = e.interrupted || e.overran
 	switch {
+	case e.broke != "":
+		record.Load.Stopped = fmt.Sprintf("k6 ended with status %d after %.0f s", e.status, e.wall.Seconds())
+		record.Warn("k6 ended with status %d after %.0f s; the end of its log: %s", e.status, e.wall.Seconds(), e.broke)
 	case e.interrupted:
 		record.Load.Stopped = fmt.Sprintf("interrupted after %.0f s", e.wall.Seconds())
 		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.wall.Seconds(), e.status)

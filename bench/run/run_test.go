@@ -157,6 +157,29 @@ func TestRunTakesACrossedThresholdAsAResult(t *testing.T) {
 	}
 }
 
+// A script of the user's own that ends its test by exec.test.abort, or throws in its teardown, has sent messages: they are judged.
+func TestAScriptThatAbortsItsTestIsJudged(t *testing.T) {
+	o, console := options(t, "aborts")
+	o.Script = filepath.Join(t.TempDir(), "own.js")
+	if err := os.WriteFile(o.Script, []byte("// own"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, o.Out, console.String(), outcome.Exit)
+	said := flat(console.String())
+	for _, want := range []string{"k6 ended with status 108", "of 80 units nothing is lost or duplicated so far", "test aborted: enough"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the console doesn't say %q:\n%s", want, console)
+		}
+	}
+	if outcome.Exit != reconcile.ExitUndetermined {
+		t.Errorf("exit status %d, want %d", outcome.Exit, reconcile.ExitUndetermined)
+	}
+}
+
 func TestRunFailsWithK6AndWritesNothing(t *testing.T) {
 	o, _ := options(t, "broken")
 	_, err := Run(t.Context(), o)
