@@ -208,9 +208,8 @@ func (e *explainer) kind(t *traffic) {
 	}
 	chances := text.Table{Indent: "    "}
 	chances.Row("recipients", "accepted by all", "deferred", "bounced by any")
-	for _, n := range recipientCounts {
-		f := t.of(n)
-		chances.Row(n, percent(f.accepted), percent(f.deferred), percent(f.bounced))
+	for i, f := range t.of(recipientCounts[:]...) {
+		chances.Row(recipientCounts[i], percent(f.accepted), percent(f.deferred), percent(f.bounced))
 	}
 	e.text.WriteString(stages.String() + chances.String())
 }

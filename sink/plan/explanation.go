@@ -63,9 +63,8 @@ func (e *explainer) mail(phase *fault.Phase) (all []Mail) {
 				m.Replies[s.String()] = odds
 			}
 		}
-		for _, n := range recipientCounts {
-			c := t.of(n)
-			m.Chances = append(m.Chances, Chance{Recipients: n, Accepted: c.accepted, Deferred: c.deferred, Bounced: c.bounced})
+		for i, c := range t.of(recipientCounts[:]...) {
+			m.Chances = append(m.Chances, Chance{Recipients: recipientCounts[i], Accepted: c.accepted, Deferred: c.deferred, Bounced: c.bounced})
 		}
 		all = append(all, m)
 	}

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/smtpstorm/xk6-smtp/sink/decide"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -79,70 +81,93 @@ func (f chances) then(m mix, last bool) chances {
 	}
 }
 
-// of computes the chances of a message with n recipients, exactly: a message alone on its connection, with recipients that are drawn
-// independently unless the rule's key is theirs in common.
-func (t *traffic) of(n int) chances {
+// of computes the chances of messages with so many recipients each, exactly: a message alone on its connection, with recipients that are
+// drawn independently unless the rule's key is theirs in common.
+func (t *traffic) of(counts ...int) []chances {
+	all := make([]chances, len(counts))
 	if t.down {
-		return chances{deferred: 1}
+		for i := range all {
+			all[i].deferred = 1
+		}
+		return all
 	}
 	before := chances{accepted: 1}
 	for _, s := range []smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail} {
 		before = before.then(t.mix(s, draw{}), false)
 	}
-	after := t.afterRecipients(n)
-	out := chances{deferred: before.deferred, bounced: before.bounced}
-	for _, d := range t.draws(smtp.StageRcpt) {
-		out.add(before.accepted*d.share, t.recipients(n, d, after))
+	for i := range all {
+		all[i] = chances{deferred: before.deferred, bounced: before.bounced}
 	}
-	return out
-}
-
-// recipients passes n recipients through rcpt, and what was accepted of them through what comes after: after[k] for k of them.
-func (t *traffic) recipients(n int, d draw, after []chances) (out chances) {
-	step := t.rcptMixes(d)
-	end := func(p float64, bounced bool) { // nothing was accepted, or nothing of it is left
-		if bounced {
-			out.bounced += p
-		} else {
-			out.deferred += p
+	after := t.afterRecipients(slices.Max(counts))
+	for _, d := range t.draws(smtp.StageRcpt) {
+		for i, f := range t.recipients(counts, d, after) {
+			all[i].add(before.accepted*d.share, f)
 		}
 	}
-	reached, next := make([][2]float64, n+1), make([][2]float64, n+1) // by how many are accepted, and whether one has bounced
+	return all
+}
+
+// recipients passes recipients through rcpt, and what was accepted of them through what comes after: after[k] for k of them. It does so
+// once for all counts of recipients, of which one message has the first, and so on.
+func (t *traffic) recipients(counts []int, d draw, after []chances) []chances {
+	step := t.rcptMixes(d)
+	most := slices.Max(counts)
+	all := make([]chances, len(counts))
+	var over chances                                                        // of messages whose connection is over
+	reached, next := make([][2]float64, most+1), make([][2]float64, most+1) // by how many are accepted, and whether one has bounced
 	reached[0][0] = 1
-	for i := range n {
+	for i := range most {
 		clear(next)
 		for k := range i + 1 {
+			if reached[k] == [2]float64{} {
+				continue
+			}
 			m := step(i, k)
 			for b, p := range reached[k] {
-				if p == 0 {
-					continue
-				}
 				next[k+1][b] += p * m[passes]
 				next[k][b] += p * m[defers]
 				next[k][1] += p * m[bounces]
-				end(p*(m[passesLast]+m[defersLast]), b == 1)
-				end(p*m[bouncesLast], true)
+				over.fail(p*(m[passesLast]+m[defersLast]), b == 1)
+				over.fail(p*m[bouncesLast], true)
 			}
 		}
 		reached, next = next, reached
-	}
-	for k, bs := range reached {
-		for b, p := range bs {
-			if k == 0 {
-				end(p, b == 1)
-				continue
-			}
-			f := after[k]
-			out.bounced += p * f.bounced
-			end(p*f.deferred, b == 1)
-			if k == n {
-				out.accepted += p * f.accepted
-			} else {
-				end(p*f.accepted, b == 1)
+		for at, n := range counts {
+			if n == i+1 {
+				all[at] = over
+				all[at].send(reached[:n+1], after)
 			}
 		}
 	}
-	return out
+	return all
+}
+
+// fail ends a share of the messages, of which nothing was accepted, or nothing of it is left.
+func (f *chances) fail(p float64, bounced bool) {
+	if bounced {
+		f.bounced += p
+	} else {
+		f.deferred += p
+	}
+}
+
+// send passes messages through what comes after rcpt: reached[k] of them with k accepted recipients, and with none or some that bounced.
+func (f *chances) send(reached [][2]float64, after []chances) {
+	for k, bs := range reached {
+		for b, p := range bs {
+			if k == 0 {
+				f.fail(p, b == 1)
+				continue
+			}
+			f.bounced += p * after[k].bounced
+			f.fail(p*after[k].deferred, b == 1)
+			if k == len(reached)-1 {
+				f.accepted += p * after[k].accepted
+			} else {
+				f.fail(p*after[k].accepted, b == 1)
+			}
+		}
+	}
 }
 
 // afterRecipients returns the chances of 0 to n accepted recipients from DATA on.

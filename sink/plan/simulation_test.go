@@ -88,7 +88,7 @@ rules:
 			for _, p := range f.Plan.Phases() {
 				first = p
 			}
-			if got := allTraffic(f.Plan, Serving{}, first)[0].of(c.recipients).accepted; math.Abs(got-c.accepted) > 1e-9 {
+			if got := allTraffic(f.Plan, Serving{}, first)[0].of(c.recipients)[0].accepted; math.Abs(got-c.accepted) > 1e-9 {
 				t.Errorf("%v of the messages with %d recipients are said to be accepted, want %v", got, c.recipients, c.accepted)
 			}
 			simulatePlan(t, f.Plan)
@@ -111,7 +111,7 @@ func simulatePlan(t *testing.T, p *fault.Plan) {
 // simulate sends messages of one kind and compares their fates with the chances.
 func simulate(t *testing.T, mail *traffic, recipients int) {
 	t.Helper()
-	want := mail.of(recipients)
+	want := mail.of(recipients)[0]
 	if sum := want.accepted + want.deferred + want.bounced; math.Abs(sum-1) > 1e-9 {
 		t.Errorf("%s %s, %d recipients: the chances add up to %v", mail.mail(), mail.when, recipients, sum)
 	}

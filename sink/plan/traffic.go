@@ -30,8 +30,14 @@ type traffic struct {
 // spread returns what may be decided at a stage, and how probably; at rcpt after so many RCPTs that no limit has refused, of which so many
 // were accepted.
 func (t *traffic) spread(s smtp.Stage, before, accepted int) []decide.Share {
+	if t.view.Silent(s) {
+		return plain
+	}
 	return decide.Spread(t.view, decide.Point{Stage: s}, &visit{traffic: t, before: before, accepted: accepted})
 }
+
+// plain is the spread of a stage at which nothing but the plain reply can be decided.
+var plain = []decide.Share{{Probability: 1}}
 
 // visit is the connection of an example, as package decide asks about it.
 type visit struct {
