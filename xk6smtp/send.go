@@ -105,6 +105,9 @@ func (c *smtpClient) runSend(op *operation, m *message, idDomain string, values 
 	}
 	if claims {
 		c.claimAfter(wire.To, c.result.Recipients)
+		if err == nil && conn.InTransaction() {
+			c.handLed.takeOver(&wire, c.result.Recipients)
+		}
 	}
 	o := judge(&c.result, expected, &c.collector)
 	blocked := client.NotMeasured

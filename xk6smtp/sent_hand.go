@@ -28,6 +28,20 @@ type handRecipient struct {
 // reset forgets the transaction: it is over.
 func (h *handLed) reset() { *h = handLed{recipients: h.recipients[:0]} }
 
+// takeOver notes the transaction that send has left open: commands by hand go on with it. The recipients whom RCPT refused aren't in it.
+func (h *handLed) takeOver(wire *client.Message, recipients []client.Recipient) {
+	h.open, h.sender = true, wire.From
+	notify := ""
+	if wire.DSN != nil {
+		h.envID, notify = wire.DSN.EnvID, wire.DSN.Notify
+	}
+	for i := range recipients {
+		if recipients[i].Reply.Phase != smtp.StageRcpt {
+			h.recipients = append(h.recipients, handRecipient{wire.To[i], notify, client.Reply{Phase: smtp.StageRcpt, Code: 250}})
+		}
+	}
+}
+
 // noteEnvelope notes the reply to a MAIL or RCPT that a script wrote.
 func (c *smtpClient) noteEnvelope(phase smtp.Stage, address string, params []string, reply client.Reply) {
 	h := &c.handLed

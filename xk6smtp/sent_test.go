@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -219,6 +220,43 @@ func TestMessagesLedByHandAreClaimed(t *testing.T) {
 			for i, c := range claims {
 				if c.Token != "e=1" || c.Sender != "a@src.test" || (c.Notify == "DELAY") != (c.Recipient == "b@dst.test") || test.name == "data" && c.StormID != got {
 					t.Errorf("row %d is %+v", i, c)
+				}
+			}
+		})
+	}
+}
+
+// A send whose recipients, or whose DATA, were refused leaves its transaction open (RFC 5321 section 4.1.1.4): what commands by hand add to it
+// goes out under its sender, and is claimed so.
+func TestWhatIsAddedToATransactionThatSendLeftIsClaimed(t *testing.T) {
+	const nested = "503 5.5.1 nested MAIL"
+	for _, test := range []struct{ name, refused, script, want string }{
+		{"all recipients refused", "RCPT TO:<x@y.test>", "await c.send(m); await c.mail('b@src.test'); await c.rcpt('b@dst.test'); await c.data('x')",
+			"x@y.test unknown 0|x@y.test no 450|b@dst.test unknown 0|b@dst.test yes 250"},
+		{"DATA refused", "DATA", "await c.send(m); await c.rcpt('b@dst.test'); await c.data('x')",
+			"x@y.test unknown 0|x@y.test no 450|x@y.test unknown 0|b@dst.test unknown 0|x@y.test yes 250|b@dst.test yes 250"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v, file := claiming(t)
+			var refusedOnce, begun atomic.Bool
+			server := newFakeServer(t, func(_ int, line string) string {
+				switch {
+				case strings.HasPrefix(line, "MAIL") && begun.Swap(true):
+					return nested
+				case line == test.refused && !refusedOnce.Swap(true):
+					return "450 4.2.0 no"
+				}
+				return ""
+			})
+			v.global("PORT", server.port()).run("const c = new Client({host: '127.0.0.1', port: PORT, pipelining: false}); const m = new Message({from: 'a@src.test', to: 'x@y.test', text: 'x'}); " + test.script)
+			v.root.end()
+			claims := claimsIn(t, file)
+			if got := strings.Join(acks(claims), "|"); got != test.want {
+				t.Errorf("got      %s\nexpected %s", got, test.want)
+			}
+			for i, c := range claims {
+				if c.Sender != "a@src.test" {
+					t.Errorf("row %d is of the sender %s, want that of the transaction", i, c.Sender)
 				}
 			}
 		})

@@ -340,6 +340,10 @@ func (c *Conn) Close() { c.Socket().Close() }
 // Capabilities is what the server announced.
 func (c *Conn) Capabilities() *Capabilities { return &c.capabilities }
 
+// InTransaction reports whether a MAIL was accepted that no final reply has ended: Send leaves it open when all recipients, or DATA, were
+// refused.
+func (c *Conn) InTransaction() bool { return c.transaction }
+
 // Rset ends the transaction, if there is any.
 func (c *Conn) Rset(ctx context.Context) (Reply, error) {
 	reply, err := c.Command(ctx, smtp.StageRset, "RSET\r\n")

@@ -44,6 +44,21 @@ func TestLMTPHasAReplyPerRecipient(t *testing.T) {
 	}
 }
 
+// A refused DATA leaves the recipients accepted: each has its reply when Data ends the message after all.
+func TestLMTPDataGoesOnWithTheRecipientsOfSend(t *testing.T) {
+	dialogue(t, lhlo+"C: MAIL FROM:<a@src.test>\nC: RCPT TO:<b@x.test>\nC: RCPT TO:<c@x.test>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 451 later\n"+
+		"C: DATA\nS: 354 go\nC. 1\nS: 250 kept\nS: 452 full\n", func(s *session) {
+		s.cfg.LMTP = true
+		s.connect()
+		_ = s.send("b@x.test", "c@x.test")
+		s.finals("data 451", "data 451")
+		tr, err := s.conn.Data(s.ctx, nil, NewBody([]byte("hi")))
+		if err != nil || len(tr.Replies) != 2 || tr.Replies[0].Code != 250 || tr.Replies[1].Code != 452 {
+			t.Errorf("replies %+v, error %v; want one of each recipient", tr.Replies, err)
+		}
+	})
+}
+
 func TestLMTPCountsEveryReplyThatNeverCame(t *testing.T) {
 	dialogue(t, lhlo+"C: MAIL FROM:<a@src.test>\nC: RCPT TO:<b@x.test>\nC: RCPT TO:<c@x.test>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC. 3\nS: 250 kept\n+1ms\nclose",
 		func(s *session) {

@@ -44,6 +44,9 @@ func (c *Conn) Send(ctx context.Context, m *Message, res *Result) error {
 	t.buf = bytebufferpool.Get()
 	defer bytebufferpool.Put(t.buf)
 	err := t.run()
+	if c.accepted = 0; c.transaction { // Data goes on with them
+		c.accepted = res.Accepted
+	}
 	res.Pipelined = t.pipeline
 	if err == nil || c.farewell.Code != 0 {
 		if !res.Started.IsZero() {
