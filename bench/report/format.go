@@ -7,17 +7,11 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // count writes a whole number in groups of thousands.
-func count(n uint64) string { return group(strconv.FormatUint(n, 10)) }
-
-func group(digits string) string {
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+func count(n uint64) string { return text.Count(n) }
 
 // millis writes a time with three significant digits: 0.412, 4.12, 41.2, 412, 4,120.
 func millis(v float64) string {
@@ -37,7 +31,7 @@ func millis(v float64) string {
 	case v < 99.95:
 		return sign + strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return sign + group(strconv.FormatFloat(v, 'f', 0, 64))
+	return sign + text.Group(strconv.FormatFloat(v, 'f', 0, 64))
 }
 
 // signed is millis with a sign always.
@@ -95,10 +89,10 @@ func share(v float64) string { return strconv.FormatFloat(100*v, 'f', 2, 64) + "
 // expected writes a planned count: a decimal only when it isn't whole.
 func expected(v float64) string {
 	if r := math.Round(v); math.Abs(v-r) < 0.05 {
-		return group(strconv.FormatFloat(r, 'f', 0, 64))
+		return text.Group(strconv.FormatFloat(r, 'f', 0, 64))
 	}
 	whole, frac := math.Modf(math.Round(v*10) / 10)
-	return group(strconv.FormatFloat(whole, 'f', 0, 64)) + strconv.FormatFloat(frac, 'f', 1, 64)[1:]
+	return text.Group(strconv.FormatFloat(whole, 'f', 0, 64)) + strconv.FormatFloat(frac, 'f', 1, 64)[1:]
 }
 
 func plural(n int, word string) string {
@@ -135,5 +129,5 @@ func factor(v float64) string {
 		return strconv.FormatFloat(v, 'g', 3, 64)
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(v))-2)
-	return group(strconv.FormatFloat(math.Round(v/unit)*unit, 'f', 0, 64))
+	return text.Group(strconv.FormatFloat(math.Round(v/unit)*unit, 'f', 0, 64))
 }

@@ -372,7 +372,7 @@ func TestTheVerdictSaysWhatWasProved(t *testing.T) {
 		}
 		r.Legs[2].Books = b
 	}
-	const balance, once = "each of the 152424 replies that the sink injected was observed", "all 3600 units accounted for"
+	const balance, once = "each of the 152,424 replies that the sink injected was observed", "all 3,600 units accounted for"
 	for _, tt := range []struct {
 		what     string
 		change   func(r *Report)
@@ -382,16 +382,16 @@ func TestTheVerdictSaysWhatWasProved(t *testing.T) {
 		unwanted []string
 	}{
 		{"all arrived", func(r *Report) { fates(r, 3600, 0) }, "sound", 0, []string{balance, once}, nil},
-		{"some did not", func(*Report) {}, "undetermined", 3, []string{"UNDETERMINED: 7 of 3600 units"}, []string{once, balance}},
-		{"16 of 1,000 are lost", func(r *Report) { fates(r, 984, 16) }, "faults", 1, []string{"FAULTS in 1000 units: 16 lost"}, []string{once}},
+		{"some did not", func(*Report) {}, "undetermined", 3, []string{"UNDETERMINED: 7 of 3,600 units"}, []string{once, balance}},
+		{"16 of 1,000 are lost", func(r *Report) { fates(r, 984, 16) }, "faults", 1, []string{"FAULTS in 1,000 units: 16 lost"}, []string{once}},
 		{"not all was sent", func(r *Report) { fates(r, 3600, 0); r.Legs[1].Load.Stopped = "9 of 10 were sent" }, "undetermined", 3,
-			[]string{"UNDETERMINED: not all of the load was carried out (bounce storm: 9 of 10 were sent); of 3600 units nothing is lost"}, []string{once, balance}},
+			[]string{"UNDETERMINED: not all of the load was carried out (bounce storm: 9 of 10 were sent); of the 3,600 units that were sent, none is lost"}, []string{once, balance}},
 		{"a threshold was crossed", func(r *Report) { fates(r, 3600, 0); r.Legs[0].Load.Thresholds[0].OK = false }, "thresholds", 99,
 			[]string{"THRESHOLDS crossed (calm: smtp_msg_waiting p(99)<250)", once}, nil},
 		{"faults go before all else", func(r *Report) {
 			fates(r, 3599, 1)
 			r.Legs[1].Load.Stopped, r.Legs[0].Load.Thresholds[0].OK = "9 of 10 were sent", false
-		}, "faults", 1, []string{"FAULTS in 3600 units: 1 lost; not all of the load was carried out (bounce storm: 9 of 10 were sent); thresholds crossed (calm: "}, nil},
+		}, "faults", 1, []string{"FAULTS in 3,600 units: 1 lost; not all of the load was carried out (bounce storm: 9 of 10 were sent); thresholds crossed (calm: "}, nil},
 		{"nobody came", func(r *Report) {
 			r.Legs = r.Legs[:1]
 			r.Legs[0].Client = &result.Client{}
@@ -551,7 +551,7 @@ func TestThePageOpensWithTheVerdict(t *testing.T) {
 	page := html.UnescapeString(render(t, func(b *bytes.Buffer) error { return HTML(b, r) }))
 	at := 0
 	for _, want := range []string{
-		`class="headline bad">FAULTS in 3600 units: 21 lost`, "The sink refused, deferred", "10.00 % refused, 30.00 % deferred of 1,000 attempts; 37.80 % of the clients",
+		`class="headline bad">FAULTS in 3,600 units: 21 lost`, "The sink refused, deferred", "10.00 % refused, 30.00 % deferred of 1,000 attempts; 37.80 % of the clients",
 		"A message took", "p50 ", " → ", "First delivery after the storm's end", "2.3 s after the phase recovery began", "none after its last phase was over",
 		"What became of the messages", "fault: lost, 21", "via Postfix: s+19@src.test to", "and 1 more: units.jsonl has all", "Delivery through an MTA", "Latency per phase",
 	} {

@@ -60,6 +60,8 @@ type MTA struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
 	Config  string `json:"config,omitempty"` // the settings that differ from its defaults
+	// RetryAfterSeconds is how soon after a deferral its retry policy lets it try again; 0: not known.
+	RetryAfterSeconds float64 `json:"retry_after_s,omitempty"`
 }
 
 // Collect describes this process and machine. root is the file system's root

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
@@ -58,6 +59,18 @@ func (b books) nobody() error {
 	return errors.Join(b.write(bookfiles.QueueFile, nil), b.write(bookfiles.DSNFile, nil))
 }
 
+// keepLog writes what the MTA's own log tells.
+func (b books) keepLog(log func(f func(*reconcile.LogEvent) error) error) error {
+	var text []byte
+	if err := log(func(e *reconcile.LogEvent) error {
+		text = e.Append(text)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return b.write(bookfiles.LogFile, text)
+}
+
 // judge judges a leg, whose sink has stopped, by its books: its record gets what became of the messages, and units.jsonl each of them.
 func (r *runner) judge(b books, leg *Leg) error {
 	files, err := bookfiles.Find(b.dir)
@@ -88,6 +101,9 @@ const unitsFile = "units.jsonl"
 func judgeBooks(files *bookfiles.Files, record *result.Record, units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
 	if record != nil && record.Sink != nil && record.Provenance.MTA == nil && (record.Sink.Connections == 0 || record.Provenance.SinkMode == result.SinkInProcess) {
 		return nil, nil
+	}
+	if record != nil && record.Provenance.MTA != nil && o.MinimalBackoff == 0 {
+		o.MinimalBackoff = time.Duration(record.Provenance.MTA.RetryAfterSeconds * float64(time.Second))
 	}
 	return files.Judge(units, o)
 }

@@ -91,6 +91,8 @@ func fakeK6(how string, args []string) int {
 	case "aborts":
 		fmt.Fprintln(os.Stderr, "test aborted: enough")
 		status = 108
+	case "drop":
+		c.dropped = 1200
 	case "lose":
 		c.observed[result.Reply{Stage: "mail", Code: 250, Enhanced: "2.1.0"}]--
 	case "hang":
@@ -182,6 +184,7 @@ type fakeClient struct {
 	messages    uint64
 	accepted    uint64
 	waiting     result.Histogram
+	dropped     uint64 // iterations
 }
 
 func (c *fakeClient) run(address, run string) error {
@@ -278,7 +281,7 @@ func (c *fakeClient) record(status int) *result.Record {
 		r.Client.Series = append(r.Client.Series,
 			counter(result.MetricReplies, n, result.Tags{"phase": reply.Stage, "code": strconv.Itoa(reply.Code), "enhanced": reply.Enhanced}))
 	}
-	r.Load.IterationsComplete = c.messages
+	r.Load.IterationsComplete, r.Load.IterationsDropped = c.messages, c.dropped
 	r.Load.Thresholds = []result.Threshold{{Metric: "smtp_msg_failed", Expression: "rate<0.01", OK: status != 99}}
 	return r
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // Leg is one run of k6 and what came of it.
@@ -45,11 +46,11 @@ func (l load) settle(record *result.Record) string {
 	if sent >= uint64(l.messages) { // #nosec G115 -- --messages is 1 or more
 		return ""
 	}
-	why := "k6 could not start them in time: a lower --rate helps"
+	why := "since k6 could not start the rest in time (a lower --rate helps)"
 	if load.IterationsDropped > 0 {
-		why = fmt.Sprintf("%s arrivals found no client free: more --vus or a lower --rate help", count(load.IterationsDropped))
+		why = "since too few clients were free (more --vus or a lower --rate help)"
 	}
-	short := fmt.Sprintf("%s of %s messages were sent; %s", count(sent), count(l.messages), why)
+	short := fmt.Sprintf("%s of %s messages were sent, %s", count(sent), count(l.messages), why)
 	record.Warn("%s", short)
 	return short
 }
@@ -198,8 +199,13 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 		record.Note("k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
 	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
-	if !l.own && !e.interrupted && !e.overran {
+	switch {
+	case e.interrupted || e.overran: // said below
+	case !l.own:
 		record.Load.Stopped = l.settle(record)
+	case record.Load.IterationsDropped > 0:
+		record.Load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", count(record.Load.IterationsDropped), text.Plural(record.Load.IterationsDropped, "iteration"))
+		record.Warn("%s", record.Load.Stopped)
 	}
 	record.Load.Interrupted = e.interrupted || e.overran
 	switch {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 func TestLegsOfTheMainJobAreShort(t *testing.T) {
@@ -56,7 +58,7 @@ func TestFewerMessagesThanAskedForAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "40 of 50 messages were sent; k6 could not start them in time"
+	const want = "40 of 50 messages were sent, since k6 could not start the rest in time"
 	for _, leg := range outcome.Legs {
 		if !slices.ContainsFunc(leg.Record.Warnings, func(w string) bool { return strings.Contains(w, want) }) {
 			t.Errorf("%s: warnings %q, want %q", leg.Name, leg.Record.Warnings, want)
@@ -67,6 +69,29 @@ func TestFewerMessagesThanAskedForAreNamed(t *testing.T) {
 	}
 	if line := "verdict UNDETERMINED: not all of the load was carried out (calm: " + want; outcome.Exit != 3 || !strings.Contains(flat(console.String()), line) {
 		t.Errorf("exit status %d, and the console lacks %q:\n%s", outcome.Exit, line, console)
+	}
+}
+
+// A user's own script may plan any load: that it fell short is known by the iterations that k6 dropped.
+func TestAnOwnScriptThatFallsShortIsUndetermined(t *testing.T) {
+	for how, want := range map[string]struct {
+		exit     int
+		sentence string
+	}{
+		"drop": {reconcile.ExitUndetermined, "verdict UNDETERMINED: not all of the load was carried out (calm: k6 dropped 1,200 iterations, since no client was free: more VUs or a lower rate help; "},
+		"ok":   {reconcile.ExitSound, "verdict SOUND: "},
+	} {
+		t.Run(how, func(t *testing.T) {
+			o, console := options(t, how)
+			o.Script = filepath.Join(o.Scripts, calmScript)
+			outcome, err := Run(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if outcome.Exit != want.exit || !strings.Contains(flat(console.String()), want.sentence) {
+				t.Errorf("exit status %d, want %d and %q:\n%s", outcome.Exit, want.exit, want.sentence, console)
+			}
+		})
 	}
 }
 

@@ -57,11 +57,7 @@ func (p *progress) clear() {
 
 // count writes a number with separators: 12,345.
 func count[T int | int64 | uint64](n T) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return text.Count(n)
 }
 
 // said breaks a line that is longer than a terminal is wide: its first word, which says what it is about, stands alone in its columns.

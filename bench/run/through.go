@@ -68,6 +68,9 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 	p.watcher = newWatcher(ctx, p.sink, postfix.Queue)
 	p.watcher.depth, p.watcher.every = postfix.Depth, time.Second
 	p.about = result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
+	// The judge may only blame the policy's breach, and not that the MTA counts in whole seconds.
+	p.about.RetryAfterSeconds = (postfix.Policy().MinimalBackoff - postfix.Traits().RetryEarly).Seconds()
+	p.log = postfix.Log
 	leg, err := r.through(ctx, p, postfix.Addr(), postfix.Version()+", "+p.weather.source.Name)
 	err = errors.Join(err, postfix.Close(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
 	if err != nil {
@@ -100,6 +103,7 @@ type passage struct {
 	weather weather
 	books   books
 	about   result.MTA
+	log     func(f func(*reconcile.LogEvent) error) error // passes on what the MTA's log tells; nil: it can't be read
 }
 
 // newPassage starts the sink of a leg through an MTA.
@@ -185,6 +189,11 @@ func (r *runner) through(ctx context.Context, p *passage, target, label string) 
 func (r *runner) account(p *passage, leg *Leg) error {
 	if err := p.watcher.keep(p.books); err != nil {
 		return err
+	}
+	if p.log != nil {
+		if err := p.books.keepLog(p.log); err != nil {
+			return err
+		}
 	}
 	record := leg.Record
 	if err := r.judge(p.books, leg); err != nil {

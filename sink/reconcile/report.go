@@ -98,7 +98,7 @@ func (r *Result) WriteFound(w io.Writer) error {
 		if f.Kind == KindHarness { // it is about replies
 			noun, where = "difference", ""
 		}
-		fmt.Fprintf(&text, "\n%v: %s, %d %s: %s\n", f.Severity, f.Kind, f.Units, plural(f.Units, noun), f.Means)
+		fmt.Fprintf(&text, "\n%v: %s, %s: %s\n", f.Severity, f.Kind, counted(f.Units, noun), f.Means)
 		for _, e := range f.Evidence {
 			fmt.Fprintf(&text, "  %s\n", e)
 		}
@@ -112,13 +112,13 @@ func (r *Result) WriteFound(w io.Writer) error {
 
 // writeBooks writes the counts of units and attempts.
 func (r *Result) writeBooks(line func(cells ...any)) {
-	line("units", r.Units, fmt.Sprintf("(message, recipient) of %d %s", r.Messages, plural(r.Messages, "message")))
+	line("units", r.Units, "(message, recipient) of "+counted(r.Messages, "message"))
 	for f, n := range r.Fates {
 		if n > 0 {
 			line("  "+Fate(f).String(), n)
 		}
 	}
-	line("attempts", r.Attempts, fmt.Sprintf("in %d %s of the sink", r.Runs, plural(r.Runs, "run")))
+	line("attempts", r.Attempts, "in "+counted(r.Runs, "run")+" of the sink")
 	line("deliveries", r.Deliveries)
 	for _, c := range [...]struct {
 		name string

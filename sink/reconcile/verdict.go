@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // Exit statuses (docs/books.md, Verdict). A usage error is 2 and comes before any judgement.
@@ -122,23 +123,23 @@ func (r *Result) verdict(o *Options) Verdict {
 		v.Verdict = "faults"
 		v.Sentence = "FAULTS: " + strings.Join(faults, ", ")
 		if r.Units > 0 {
-			v.Sentence = fmt.Sprintf("FAULTS in %d %s: %s", r.Units, plural(r.Units, "unit"), strings.Join(faults, ", "))
+			v.Sentence = fmt.Sprintf("FAULTS in %s: %s", counted(r.Units, "unit"), strings.Join(faults, ", "))
 		}
 		if undetermined > 0 {
-			also = append(also, fmt.Sprintf("%d more undetermined", undetermined))
+			also = append(also, fmt.Sprintf("%s more undetermined", text.Count(undetermined)))
 		}
 	case undetermined > 0:
 		v.Verdict = "undetermined"
-		v.Sentence = fmt.Sprintf("UNDETERMINED: %d of %d %s may be lost or still on their way: not enough is known", undetermined, r.Units, plural(r.Units, "unit"))
+		v.Sentence = fmt.Sprintf("UNDETERMINED: %s of %s may be lost or still on their way: not enough is known", text.Count(undetermined), counted(r.Units, "unit"))
 	case o.Stopped != "":
 		v.Verdict = "undetermined"
 		v.Sentence = fmt.Sprintf("UNDETERMINED: not all of the load was carried out (%s)", o.Stopped)
 		if r.Units > 0 {
-			also = append(also, fmt.Sprintf("of %d %s nothing is lost or duplicated so far", r.Units, plural(r.Units, "unit")))
+			also = append(also, r.soFar())
 		}
 	case r.TornClaims > 0:
 		v.Verdict = "undetermined"
-		v.Sentence = fmt.Sprintf("UNDETERMINED: %s; of %d %s nothing is lost or duplicated so far", tornClaims, r.Units, plural(r.Units, "unit"))
+		v.Sentence = fmt.Sprintf("UNDETERMINED: %s; %s", tornClaims, r.soFar())
 	case r.claimless():
 		v.Verdict = "undetermined"
 		v.Sentence = "UNDETERMINED: " + noClaims
@@ -150,7 +151,7 @@ func (r *Result) verdict(o *Options) Verdict {
 		v.Sentence = "SOUND: " + r.proved()
 	}
 	if n := r.Fates[Queued]; n > 0 {
-		also = append(also, fmt.Sprintf("%d still queued", n))
+		also = append(also, fmt.Sprintf("%s still queued", text.Count(n)))
 	}
 	if o.Stopped != "" && !strings.Contains(v.Sentence, o.Stopped) {
 		also = append(also, fmt.Sprintf("not all of the load was carried out (%s)", o.Stopped))
@@ -171,14 +172,19 @@ func (r *Result) verdict(o *Options) Verdict {
 // claimless reports that a sink saw messages of which nobody said that he sent them, and that nothing else was compared.
 func (r *Result) claimless() bool { return r.Units == 0 && r.Attempts > 0 && r.Replies == 0 }
 
+// soFar says what holds of the part of the load that was carried out.
+func (r *Result) soFar() string {
+	return fmt.Sprintf("of the %s that were sent, none is lost and none is duplicated without cause", counted(r.Units, "unit"))
+}
+
 // proved says what was found to be right, and no more.
 func (r *Result) proved() string {
 	var parts []string
 	if r.Units > 0 || r.Attempts > 0 {
-		parts = append(parts, fmt.Sprintf("all %d %s accounted for, nothing lost, nothing duplicated without cause", r.Units, plural(r.Units, "unit")))
+		parts = append(parts, fmt.Sprintf("all %s accounted for, nothing lost, nothing duplicated without cause", counted(r.Units, "unit")))
 	}
 	if r.Replies > 0 {
-		parts = append(parts, fmt.Sprintf("each of the %d replies that the sink injected was observed, or in flight when the run stopped", r.Replies))
+		parts = append(parts, fmt.Sprintf("each of the %s replies that the sink injected was observed, or in flight when the run stopped", text.Count(r.Replies)))
 	}
 	if len(parts) == 0 {
 		return "nothing contradicts, but nothing was recorded on both sides that could"
@@ -208,7 +214,7 @@ func (r *Result) exit(o *Options) int {
 func (r *Result) named(s Severity) (out []string) {
 	for i := range r.Findings {
 		if f := &r.Findings[i]; f.Severity == s {
-			what := fmt.Sprintf("%d %s", f.Units, f.Kind)
+			what := text.Count(f.Units) + " " + string(f.Kind)
 			if f.Kind == KindHarness && len(f.Evidence) > 0 { // no fate tells more of it
 				what += fmt.Sprintf(" (%s)", f.Evidence[0])
 			}
@@ -218,9 +224,5 @@ func (r *Result) named(s Severity) (out []string) {
 	return out
 }
 
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return word
-	}
-	return word + "s"
-}
+// counted is a number of things: 1 unit, 5,770 units.
+func counted(n uint64, noun string) string { return text.Count(n) + " " + text.Plural(n, noun) }

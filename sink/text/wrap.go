@@ -3,6 +3,7 @@
 package text
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -66,6 +67,17 @@ func Paragraphs(s string, width int) string {
 		}
 	}
 	return strings.Join(parts, "\n\n")
+}
+
+// Count writes a whole number in groups of thousands: 5,770.
+func Count[N int | int64 | uint64](n N) string { return Group(fmt.Sprint(n)) }
+
+// Group puts commas between the thousands of digits.
+func Group(digits string) string {
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // Plural returns a noun for a number of things: 1 connection, 2 connections.
