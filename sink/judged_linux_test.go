@@ -83,6 +83,22 @@ func TestJudged(t *testing.T) {
 			_ = c.conn.Close()
 			again(c, s)
 		}, reconcile.DuplicatedAmbiguous},
+		{"an acceptance that can't be read, a bare dot instead of the body, and sent again", "rules: [{name: r, stage: rcpt, match: {attempt: 1}, malformed: mixed-codes}]", func(c *rawClient, s *booked) {
+			c.command("MAIL FROM:<a@sender.test>", "250 ")
+			c.command("RCPT TO:<b@recipient.test>", "450-")
+			c.command("DATA", "354 ")
+			c.command(".", "250 ")
+			c.quit()
+			again(c, s)
+		}, reconcile.DuplicatedAmbiguous},
+		{"the same at MAIL", "rules: [{name: r, stage: mail, match: {connection: 1}, malformed: mixed-codes}]", func(c *rawClient, s *booked) {
+			c.command("MAIL FROM:<a@sender.test>", "450-")
+			c.command("RCPT TO:<b@recipient.test>", "250 ")
+			c.command("DATA", "354 ")
+			c.command(".", "250 ")
+			c.quit()
+			again(c, s)
+		}, reconcile.DuplicatedAmbiguous},
 		{"left before a late refusal", "rules: [{name: r, stage: rcpt, reply: 550, delay: 400ms}]", func(c *rawClient, s *booked) {
 			c.command("MAIL FROM:<a@sender.test>", "250 ")
 			c.send("RCPT TO:<b@recipient.test>\r\n")

@@ -18,8 +18,9 @@ func attemptRow(a *session.Attempt) event.Attempt {
 		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
 		Token: a.Token, ORCPT: a.ORCPT,
 		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
-		Delivered: a.Delivered, ReplySent: a.ReplySent, Ambiguous: a.Cut || a.ReplySent && unreliable(a.Fault), Size: a.Size,
-		Amends: a.Commit == session.CommitAmended,
+		Delivered: a.Delivered, ReplySent: a.ReplySent, Size: a.Size,
+		Ambiguous: a.Cut || a.Unclear && a.Code.Class() == 2 || a.ReplySent && unreliable(a.Fault), // a refusal after the body stands for itself
+		Amends:    a.Commit == session.CommitAmended,
 	}
 	if !a.Whole { // else the message row has them
 		row.StormID, row.MessageID = a.StormID, a.MessageID

@@ -148,7 +148,7 @@ type Transaction struct {
 	Fault     string    // what was done besides reply and delay; empty: nothing
 	ReplySent bool      // the deciding reply was handed to the driver
 	Handed    time.Time // when that was; zero: at End
-	Ambiguous bool      // a fault made the reply unreadable or tore the connection so that the client may not know
+	Ambiguous bool      // a fault made the reply, or the acceptance at MAIL or RCPT, unreadable or tore the connection so that the client may not know
 	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
 	Cut string
 }

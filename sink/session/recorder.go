@@ -89,6 +89,7 @@ type Attempt struct {
 	Delivered bool          // the message counts as accepted for this recipient: 2xx after the body, unless a fault has it otherwise
 	ReplySent bool          // the deciding reply was handed to the driver
 	Cut       bool          // only a part of it was
+	Unclear   bool          // a fault broke the reply to MAIL or RCPT by which the recipient was accepted: the client may take it for a refusal
 	Whole     bool          // the body has come to its end: a message row tells of it
 	Size      int64         // octets of the body read so far, dots unstuffed, without the final dot
 	Commit    Commit

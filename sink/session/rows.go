@@ -136,6 +136,7 @@ func (s *Session) recipientRow(i int) *Attempt {
 func (s *Session) fillRecipient(a *Attempt, i int) {
 	r := &s.tx.recipients[i]
 	a.Time, a.Recipient, a.ORCPT, a.N = s.at(r.read), s.tx.bytes(r.address), s.tx.orcpt(i), r.n
+	a.Unclear = !s.tx.clear(i)
 }
 
 // cut reports whether a part of the reply that was decided was handed over, and the rest never will be.

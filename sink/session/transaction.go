@@ -33,6 +33,8 @@ type transaction struct {
 	maxN     uint64   // the highest of their ordinals
 	views    [][]byte // their addresses, for addresses()
 	next     int      // recipients before this one have their final row
+	unclear  []int    // recipients whose acceptance can't be read, ascending: a fault broke the reply to their RCPT
+	broken   bool     // likewise that to MAIL
 	scanner  smtp.BodyScanner
 	size     int64 // octets of the chunks of BDAT
 	chunk    int64 // octets of the last of them
@@ -84,15 +86,30 @@ const perRecipient = 24 + 24 + 16
 // maxPooledEnvelope is the most that a transaction may take back to the pool.
 const maxPooledEnvelope = 64 << 10
 
+// clear reports whether the client can read that a recipient was accepted.
+func (tx *transaction) clear(i int) bool {
+	if len(tx.unclear) == 0 {
+		return !tx.broken
+	}
+	_, found := slices.BinarySearch(tx.unclear, i)
+	return !found && !tx.broken
+}
+
+// malforms reports whether the reply under way can't be read.
+func (s *Session) malforms() bool {
+	f := s.work.faults
+	return f != nil && f.Malformed != fault.MalformedNone
+}
+
 // full reports whether the envelope may not grow any more. A slice that grows has up to a quarter more room than it needs.
 func (tx *transaction) full() bool {
-	used := len(tx.arena) + len(tx.recipients)*perRecipient
+	used := len(tx.arena) + len(tx.recipients)*perRecipient + len(tx.unclear)*8
 	return used+used/4 >= maxEnvelope
 }
 
 // held returns how much memory the envelope has, used or not.
 func (tx *transaction) held() int {
-	return cap(tx.arena) + cap(tx.recipients)*24 + cap(tx.views)*24
+	return cap(tx.arena) + cap(tx.recipients)*24 + cap(tx.views)*24 + cap(tx.unclear)*8
 }
 
 var transactionPool = sync.Pool{New: func() any { return new(transaction) }}
@@ -103,9 +120,9 @@ func (tx *transaction) release() {
 		return
 	}
 	clear(tx.counts)
-	arena, recipients, views, counts, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.counts[:0], tx.header
+	arena, recipients, views, unclear, counts, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.unclear[:0], tx.counts[:0], tx.header
 	*tx = transaction{}
-	tx.arena, tx.recipients, tx.views, tx.counts, tx.header = arena, recipients, views, counts, header
+	tx.arena, tx.recipients, tx.views, tx.unclear, tx.counts, tx.header = arena, recipients, views, unclear, counts, header
 	transactionPool.Put(tx)
 }
 
@@ -219,7 +236,11 @@ func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
 
 // afterMail keeps the transaction or drops it.
 func (s *Session) afterMail(stage smtp.Stage, r *smtp.Reply) {
-	if !s.work.opened || r.Code.Class() == 2 {
+	if !s.work.opened {
+		return
+	}
+	if r.Code.Class() == 2 {
+		s.tx.broken = s.malforms()
 		return
 	}
 	s.noteRefusal(stage, r)
@@ -288,6 +309,9 @@ func (s *Session) afterRcpt(r *smtp.Reply) {
 		return
 	}
 	s.countRecipient()
+	if s.malforms() {
+		tx.unclear = append(tx.unclear, len(tx.recipients))
+	}
 	tx.recipients = append(tx.recipients, recipient{address: at, n: w.rcptN, read: w.read})
 	if s.needsRecipients() {
 		tx.hash += fault.HashRecipient(w.recipient)
