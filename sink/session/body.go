@@ -63,17 +63,23 @@ func (s *Session) feedData(p []byte) int {
 	s.bodyBegun()
 	p = tx.fault.limit(p)
 	n, done := tx.scanner.Scan(p)
-	tx.header.add(p[:n])
-	tx.digest.Add(p[:n])
-	if tx.captured != nil {
-		s.keep(p[:n])
-	}
+	s.readMessage(p[:n])
 	if done {
 		s.endBody()
 	} else {
 		s.advanceBody(n)
 	}
 	return n
+}
+
+// readMessage looks at octets of the message as far as anybody needs it.
+func (s *Session) readMessage(p []byte) {
+	tx := s.tx
+	tx.header.add(p)
+	tx.digest.Add(p)
+	if tx.captured != nil {
+		s.keep(p)
+	}
 }
 
 // endBody answers the message: once, or in LMTP once per accepted recipient (RFC 2033 section 4.2).
@@ -152,8 +158,7 @@ func (s *Session) bdat(args []byte) {
 		s.refuse(smtp.StageBdat, syntaxReply(err)) // nobody knows how much would follow
 		return
 	}
-	x := s.more()
-	x.chunkLeft, x.chunkLast = size, last
+	s.more().framing.startChunk(size, last)
 	if s.tx != nil {
 		s.tx.chunk = size
 	}
@@ -192,23 +197,19 @@ func (s *Session) chunkError() *smtp.Reply {
 
 // feedChunk takes octets of a chunk.
 func (s *Session) feedChunk(p []byte) int {
-	x := s.extra
-	n := int(min(x.chunkLeft, int64(len(p))))
+	f := &s.extra.framing
+	p = f.chunk(p)
 	if tx := s.tx; tx != nil && !tx.doomed {
-		n = len(tx.fault.limit(p[:n]))
-		tx.size += int64(n)
-		tx.header.add(p[:n])
-		tx.digest.Add(p[:n])
-		if tx.captured != nil {
-			s.keep(p[:n])
-		}
+		p = tx.fault.limit(p)
+		tx.size += int64(len(p))
+		s.readMessage(p)
 	}
-	if x.chunkLeft -= int64(n); x.chunkLeft == 0 {
+	if f.take(len(p)) {
 		s.endChunk()
 	} else if s.tx != nil {
-		s.advanceBody(n)
+		s.advanceBody(len(p))
 	}
-	return n
+	return len(p)
 }
 
 // endChunk answers a chunk: as stage bdat, or as the message if it is the last.
@@ -221,7 +222,7 @@ func (s *Session) endChunk() {
 	switch {
 	case err != nil:
 		s.refuse(smtp.StageBdat, err)
-	case s.extra.chunkLast:
+	case s.extra.framing.last:
 		s.endBody()
 	case s.tooBig(s.tx.size):
 		s.refuse(smtp.StageBdat, &replyTooBig)

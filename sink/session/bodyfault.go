@@ -81,7 +81,7 @@ func (s *Session) strike(stage smtp.Stage, d *fault.Decision) {
 // cutChunk tells the recorder of the reply to a chunk whose fault keeps it from ever being given: it was decided.
 func (s *Session) cutChunk() {
 	b := &s.tx.fault
-	if b.stage != smtp.StageBdat || s.extra.chunkLast || s.env.Recorder == nil {
+	if b.stage != smtp.StageBdat || s.extra.framing.last || s.env.Recorder == nil {
 		return
 	}
 	s.env.Recorder.Decided(smtp.StageBdat, &b.decision, s.enhancedOf(smtp.StageBdat, b.decision.Reply), s.view)
@@ -96,7 +96,7 @@ func (s *Session) readOn() {
 		return
 	}
 	s.resume()
-	if s.state == stateChunk && s.extra.chunkLeft == 0 {
+	if s.state == stateChunk && s.extra.framing.left == 0 {
 		s.endChunk()
 	}
 }

@@ -2,6 +2,38 @@ package session
 
 import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 
+// feedLine takes octets of command lines, and does what the line says that they end.
+func (s *Session) feedLine(p []byte) int {
+	var empty framing
+	f := &empty
+	if s.extra != nil {
+		f = &s.extra.framing
+	}
+	n, kind, text := f.next(p, s.octetsIn, s.state == stateAuth)
+	switch kind {
+	case lineUnfinished:
+		if f == &empty {
+			s.more().framing = empty
+		}
+	case lineGood:
+		s.command(text)
+	default:
+		s.leaveExchange() // whoever sends this does not go on with AUTH
+		s.refuse(smtp.StageUnknown, badLines[kind])
+		if kind == lineEndless {
+			s.close(CloseFIN, ClosedByAbuse)
+		}
+	}
+	f.release()
+	return n
+}
+
+// badLines are the replies to lines that are no commands.
+var badLines = [...]*smtp.Reply{
+	lineNUL: &replyNULLine, lineBareLF: &replyBareLFLine, lineBareCR: &replyBareCRLine, lineTooLong: &replyLineTooLong,
+	lineEndless: &replyLineTooLong, lineForeign: &replyNotSMTP,
+}
+
 // command handles one command line without its CRLF.
 func (s *Session) command(line []byte) {
 	w := s.work

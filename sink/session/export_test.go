@@ -9,8 +9,8 @@ func (s *Session) Held() int {
 		n += cap(s.out.B)
 	}
 	if x := s.extra; x != nil {
-		if x.line != nil {
-			n += cap(x.line.B)
+		if x.framing.partial != nil {
+			n += cap(x.framing.partial.B)
 		}
 		if x.reply != nil {
 			n += cap(x.reply.B)

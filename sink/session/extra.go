@@ -10,11 +10,7 @@ import (
 
 // extra is the state that most sessions lack most of the time, so that those at rest don't pay for it.
 type extra struct {
-	line      *bytebufferpool.ByteBuffer // a command line whose end is still to come
-	discarded uint32                     // octets of that line, once it is too long
-
-	chunkLeft int64 // octets of the BDAT chunk under way that are still to come
-	chunkLast bool  // that chunk is the last
+	framing framing // a line or a chunk that has begun and not ended
 
 	reply *bytebufferpool.ByteBuffer // what is left to send of a reply that goes out in pieces
 	sent  int                        // octets of it that were sent
@@ -65,7 +61,7 @@ func (s *Session) releaseExtra() {
 	if x == nil {
 		return
 	}
-	if !s.gone && (x.whole || x.line != nil || x.discarded > 0 || x.reply != nil || x.exchange != nil ||
+	if !s.gone && (x.whole || x.framing.midLine() || x.reply != nil || x.exchange != nil ||
 		s.state == stateChunk || s.state == stateHandshake || s.state == stateHeld) {
 		return
 	}
@@ -81,8 +77,7 @@ func (s *Session) releaseExtra() {
 
 // releaseLine forgets the command line under way.
 func (s *Session) releaseLine() {
-	if x := s.extra; x != nil && x.line != nil {
-		putBuffer(&linePool, x.line)
-		x.line = nil
+	if s.extra != nil {
+		s.extra.framing.drop()
 	}
 }

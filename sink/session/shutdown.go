@@ -74,7 +74,7 @@ func (s *Session) awaited() smtp.Stage {
 	switch {
 	case s.unsent():
 		return s.work.stage
-	case s.state == stateData, s.state == stateReplies, s.state == stateChunk && s.extra.chunkLast:
+	case s.state == stateData, s.state == stateReplies, s.state == stateChunk && s.extra.framing.last:
 		return smtp.StageMessage
 	case s.state == stateChunk:
 		return smtp.StageBdat
