@@ -60,7 +60,9 @@ func (s *Session) openWithoutMail() {
 // feedData takes octets of the body of DATA.
 func (s *Session) feedData(p []byte) int {
 	tx := s.tx
-	s.bodyBegun()
+	if w := s.work; !w.blind && !w.bodyOpened {
+		s.receipts.body()
+	}
 	p = tx.fault.limit(p)
 	n, done := tx.scanner.Scan(p)
 	s.readMessage(p[:n])

@@ -104,14 +104,15 @@ func (s *Session) replied() {
 		r.Replied(w.stage, &w.decision, w.enhanced, s.view)
 	}
 	if final(w.stage, w.decision.Reply) {
-		s.given(w.stage)
+		s.beforeFinal()
+		s.receipts.given(w.stage != smtp.StageMessage, w.late())
 	}
 	s.after(w.stage, w.decision.Reply)
 }
 
 func (s *Session) noteReply(stage smtp.Stage, code smtp.Code, e smtp.Enhanced) {
 	s.lastStage, s.lastCode, s.lastEnhanced = stage, code, e
-	s.doubts |= doubtAnswered
+	s.receipts.answered()
 }
 
 // withhold never sends the reply that was decided: the session falls silent, or closes instead.

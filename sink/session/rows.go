@@ -13,7 +13,7 @@ func (s *Session) at(d time.Duration) time.Time { return s.started.Add(d) }
 
 // newAttempt returns a row with what is the same for all attempts of the transaction under way, if there is one.
 func (s *Session) newAttempt() *Attempt {
-	if s.tx == nil && s.receipt.told() != event.ToldYes { // a row of no message: those before it are over
+	if s.tx == nil && !s.receipts.implied() { // a row of no message: those before it are over
 		s.except()
 	}
 	s.resolveFormer()
@@ -240,7 +240,7 @@ func (s *Session) recordConnection() {
 		Helo: s.helo, Extended: s.extended,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
 		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut,
-		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Told: s.toldLast(),
+		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Told: s.receipts.told(),
 		Stage: s.lastStage, Code: s.lastCode, Enhanced: s.lastEnhanced,
 	}
 	if x := s.extra; x != nil {

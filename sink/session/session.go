@@ -42,6 +42,7 @@ type Session struct {
 	written      bool // out was handed to the driver
 	readTold     readTold
 	waitTold     bool // the driver knows what the session waits for
+	ended        ended
 
 	id       uint64
 	listener string
@@ -61,10 +62,8 @@ type Session struct {
 	extended      bool // and it was EHLO or LHLO
 	secure        bool // the TLS handshake was done
 	authenticated bool
-	gone          bool  // the driver has no connection any more, and its row is written
-	ended         ended // what the driver knows of the session's end
-	receipt       receipt
-	doubts        doubts
+	gone          bool // the driver has no connection any more, and its row is written
+	receipts      receipts
 }
 
 // ended is what the driver knows of the end.
@@ -168,6 +167,9 @@ type work struct {
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
 	s.connN = uint32(conn.N) // #nosec G115 -- after four billion connections a client's draws begin again
+	if cfg.Proxied {
+		s.receipts.doubts = doubtProxied
+	}
 	s.beginCall(now)
 	s.readView()
 	s.touch()
@@ -185,7 +187,7 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 func (s *Session) Feed(now time.Time, p []byte) int {
 	s.beginCall(now)
 	if s.work.bodyOpened = false; len(p) > 0 {
-		s.followed()
+		s.work.blind = s.receipts.followed()
 	}
 	n := 0
 	for n < len(p) && !s.paused() {
@@ -197,8 +199,8 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 		s.octetsIn += uint64(taken) // #nosec G115 -- consume takes none or some, never fewer
 		n += taken
 		s.proceed()
-		if n < len(p) && s.receipt == receiptGiven && s.doubts&doubtEnvelope == 0 {
-			s.doubts |= doubtPipelines
+		if n < len(p) {
+			s.receipts.pipelined()
 		}
 	}
 	if n > 0 {
@@ -315,8 +317,8 @@ func (s *Session) EOF(now time.Time) {
 	}
 	s.beginCall(now)
 	s.eof = true
-	s.finished()
-	s.doubts |= doubtFinished
+	s.receipts.finished()
+	s.receipts.fin()
 	s.proceed()
 	s.endCall()
 }
@@ -331,7 +333,7 @@ func (s *Session) Closed(now time.Time, err error) {
 	s.beginCall(now)
 	s.gone = true
 	s.releaseOutput()
-	s.broken(err)
+	s.receipts.broken(err == nil)
 	if s.state != stateClosed {
 		s.lost(err)
 	}

@@ -207,9 +207,8 @@ func (s *Session) openTransaction() *transaction {
 	w := s.work
 	s.readView()
 	s.resolveFormer()
-	if s.messages++; s.receipt != receiptNone {
-		s.doubts |= doubtFormer
-	}
+	s.messages++
+	s.receipts.nextMessage()
 	tx := transactionPool.Get().(*transaction)
 	tx.started = w.now
 	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)
