@@ -61,7 +61,7 @@ func (s *Session) openWithoutMail() {
 func (s *Session) feedData(p []byte) int {
 	tx := s.tx
 	if w := s.work; !w.blind && !w.bodyOpened {
-		s.receipts.body()
+		s.out.receipts.body()
 	}
 	p = tx.fault.limit(p)
 	n, done := tx.scanner.Scan(p)

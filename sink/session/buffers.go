@@ -29,18 +29,3 @@ func putBuffer(pool *bytebufferpool.Pool, b *bytebufferpool.ByteBuffer) {
 	b.B = b.B[:cap(b.B)]
 	pool.Put(b)
 }
-
-// output returns the buffer of pending output.
-func (s *Session) output() *bytebufferpool.ByteBuffer {
-	if s.out == nil {
-		s.out = s.env.Scratch.takeOutput()
-	}
-	return s.out
-}
-
-func (s *Session) releaseOutput() {
-	if s.out != nil {
-		s.env.Scratch.putOutput(s.out)
-		s.out = nil
-	}
-}

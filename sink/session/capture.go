@@ -129,7 +129,7 @@ func (s *Session) handOver() {
 	case captureFailed:
 		s.refuse(smtp.StageMessage, &replyNotCommitted)
 	default:
-		s.wait, s.waitTold, s.due = waitCapture, false, s.work.now+s.cfg.maxCommit()
+		s.wait, s.out.waitTold, s.due = waitCapture, false, s.work.now+s.cfg.maxCommit()
 	}
 }
 

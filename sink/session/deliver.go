@@ -77,13 +77,13 @@ func (s *Session) reply() {
 // send sends the reply that was decided, perhaps in pieces.
 func (s *Session) send() {
 	w := s.work
-	before := len(s.output().B)
+	before := len(s.out.open(s.env.Scratch).B)
 	s.write(w.stage, w.decision.Reply, w.plain)
 	pieces := w.faults != nil && s.edit(before)
 	if w.stage == smtp.StageEhlo {
-		sent := s.out.B[before:]
+		sent := s.out.buffer.B[before:]
 		if pieces {
-			sent = s.extra.reply.B
+			sent = s.extra.pieces.reply.B
 		}
 		whole := w.plain && w.faults == nil
 		w.announced = whole || announcesKeyword(sent, capEnhanced)
@@ -99,20 +99,15 @@ func (s *Session) send() {
 // replied does what follows from a reply that was sent.
 func (s *Session) replied() {
 	w := s.work
-	s.noteReply(w.stage, w.decision.Reply.Code, w.enhanced)
+	s.out.replied(w.stage, w.decision.Reply.Code, w.enhanced)
 	if r := s.env.Recorder; r != nil {
 		r.Replied(w.stage, &w.decision, w.enhanced, s.view)
 	}
 	if final(w.stage, w.decision.Reply) {
 		s.beforeFinal()
-		s.receipts.given(w.stage != smtp.StageMessage, w.late())
+		s.out.receipts.given(w.stage != smtp.StageMessage, w.late())
 	}
 	s.after(w.stage, w.decision.Reply)
-}
-
-func (s *Session) noteReply(stage smtp.Stage, code smtp.Code, e smtp.Enhanced) {
-	s.lastStage, s.lastCode, s.lastEnhanced = stage, code, e
-	s.receipts.answered()
 }
 
 // withhold never sends the reply that was decided: the session falls silent, or closes instead.
@@ -156,14 +151,12 @@ func (s *Session) hold(half bool) {
 // sendPiece sends the next piece of a reply that goes out in pieces, and waits before the one after it.
 func (s *Session) sendPiece() {
 	w, x := s.work, s.extra
-	n := min(x.piece, len(x.reply.B)-x.sent)
-	out := s.output()
-	out.B = append(out.B, x.reply.B[x.sent:x.sent+n]...)
-	s.countOut(n)
-	x.sent += n
-	if x.sent == len(x.reply.B) {
-		putBuffer(&outputPool, x.reply)
-		x.reply = nil
+	piece, last := x.pieces.next()
+	out := s.out.open(s.env.Scratch)
+	out.B = append(out.B, piece...)
+	s.out.count(len(piece))
+	if last {
+		x.pieces.release()
 		s.replied()
 		return
 	}
@@ -172,7 +165,7 @@ func (s *Session) sendPiece() {
 		return
 	}
 	s.touch() // a client that takes nothing is as good as silent
-	s.wait, s.waitTold = waitTaken, false
+	s.wait, s.out.waitTold = waitTaken, false
 }
 
 // pieceTaken goes on with a reply whose last piece the kernel has taken.
@@ -199,7 +192,7 @@ func (s *Session) commit() {
 	}
 	s.beforeFinal()
 	s.recordMessages(tx.next, end, s.work.decision.Reply, CommitPending)
-	s.wait, s.waitTold, s.due = waitCommit, false, s.work.now+s.cfg.maxCommit()
+	s.wait, s.out.waitTold, s.due = waitCommit, false, s.work.now+s.cfg.maxCommit()
 }
 
 // giveUpCommit refuses a message whose rows did not get on disk in time. They may still get there: the row of the refusal replaces

@@ -29,26 +29,23 @@ func (s *Session) replaceCode(stage smtp.Stage) {
 // edit does to the reply at the end of the output, from before on, what the outcome's faults have done to it. It reports whether the
 // reply goes out in pieces; it is then taken from the output.
 func (s *Session) edit(before int) (pieces bool) {
-	f, out := s.work.faults, s.out
+	f, out := s.work.faults, s.out.buffer
 	if f.Malformed != fault.MalformedNone {
-		s.countOut(before - len(out.B))
+		s.out.count(before - len(out.B))
 		out.B = malform(out.B, before, f.Malformed)
-		s.countOut(len(out.B) - before)
+		s.out.count(len(out.B) - before)
 	}
 	n := len(out.B) - before
-	switch {
-	case f.Dribble.Octets > 0:
-		s.more().piece = f.Dribble.Octets
-	case f.Split.Packets > 0:
-		s.more().piece = max((n+f.Split.Packets-1)/f.Split.Packets, 1)
-	default:
-		return false
+	size := f.Dribble.Octets
+	if size == 0 {
+		if f.Split.Packets == 0 {
+			return false
+		}
+		size = max((n+f.Split.Packets-1)/f.Split.Packets, 1)
 	}
-	x := s.extra
-	x.reply, x.sent = getBuffer(&outputPool, outputCapacity), 0
-	x.reply.B = append(x.reply.B, out.B[before:]...)
+	s.more().pieces.split(out.B[before:], size)
 	out.B = out.B[:before]
-	s.countOut(-n)
+	s.out.count(-n)
 	return true
 }
 

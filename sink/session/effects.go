@@ -103,10 +103,9 @@ type Effect struct {
 // Next returns the next thing that the driver shall do, and false when there is nothing left to do now. Call it until then after
 // New and after every call of another method.
 func (s *Session) Next() (Effect, bool) {
-	s.releaseWritten()
-	if s.out != nil && len(s.out.B) > 0 {
-		s.written = true
-		return Effect{Kind: EffectWrite, Data: s.out.B}, true
+	s.out.taken(s.env.Scratch)
+	if data := s.out.hand(); data != nil {
+		return Effect{Kind: EffectWrite, Data: data}, true
 	}
 	x := s.extra
 	if x != nil && x.half && !x.halfTold {
@@ -131,16 +130,16 @@ func (s *Session) Next() (Effect, bool) {
 		x.handshake = false
 		return Effect{Kind: EffectStartTLS, TLS: x.tlsFault}, true
 	}
-	if !s.waitTold {
+	if !s.out.waitTold {
 		switch s.wait {
 		case waitDrain, waitTaken:
-			s.waitTold = true
+			s.out.waitTold = true
 			return Effect{Kind: EffectAwaitDrain}, true
 		case waitCommit:
-			s.waitTold = true
+			s.out.waitTold = true
 			return Effect{Kind: EffectCommit, Ticket: s.ticket()}, true
 		case waitCapture:
-			s.waitTold = true
+			s.out.waitTold = true
 			return s.captureEffect(), true
 		}
 	}
@@ -156,17 +155,9 @@ func (s *Session) nextReading() (Effect, bool) {
 	case s.paused():
 		told, kind = toldPause, EffectPause
 	}
-	if told == s.readTold {
+	if told == s.out.reading {
 		return Effect{}, false
 	}
-	s.readTold = told
+	s.out.reading = told
 	return Effect{Kind: kind}, true
-}
-
-// releaseWritten gives the output that the driver has taken back to the pool.
-func (s *Session) releaseWritten() {
-	if s.written {
-		s.written = false
-		s.releaseOutput()
-	}
 }

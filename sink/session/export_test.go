@@ -5,15 +5,15 @@ import "unsafe"
 // Held returns how many octets of buffers the session owns.
 func (s *Session) Held() int {
 	n := 0
-	if s.out != nil {
-		n += cap(s.out.B)
+	if s.out.buffer != nil {
+		n += cap(s.out.buffer.B)
 	}
 	if x := s.extra; x != nil {
 		if x.framing.partial != nil {
 			n += cap(x.framing.partial.B)
 		}
-		if x.reply != nil {
-			n += cap(x.reply.B)
+		if x.pieces.reply != nil {
+			n += cap(x.pieces.reply.B)
 		}
 		n += cap(x.response)
 	}
@@ -28,7 +28,7 @@ func (s *Session) Held() int {
 
 // AtRest reports whether the session owns nothing that an idle connection should not pay for.
 func (s *Session) AtRest() bool {
-	return s.out == nil && s.extra == nil && s.tx == nil && s.work == nil
+	return s.out.buffer == nil && s.extra == nil && s.tx == nil && s.work == nil
 }
 
 // FillEnvelope makes the transaction's envelope as large as it may get.

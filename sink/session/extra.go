@@ -3,8 +3,6 @@ package session
 import (
 	"sync"
 
-	"github.com/valyala/bytebufferpool"
-
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
@@ -12,9 +10,7 @@ import (
 type extra struct {
 	framing framing // a line or a chunk that has begun and not ended
 
-	reply *bytebufferpool.ByteBuffer // what is left to send of a reply that goes out in pieces
-	sent  int                        // octets of it that were sent
-	piece int                        // octets of each further piece
+	pieces pieces // a reply that has begun and not ended
 
 	half        bool           // the sending side shall be closed
 	halfTold    bool           // and the driver knows
@@ -61,13 +57,11 @@ func (s *Session) releaseExtra() {
 	if x == nil {
 		return
 	}
-	if !s.gone && (x.whole || x.framing.midLine() || x.reply != nil || x.exchange != nil ||
+	if !s.gone && (x.whole || x.framing.midLine() || x.pieces.reply != nil || x.exchange != nil ||
 		s.state == stateChunk || s.state == stateHandshake || s.state == stateHeld) {
 		return
 	}
-	if x.reply != nil {
-		putBuffer(&outputPool, x.reply)
-	}
+	x.pieces.release()
 	clear(x.granted)
 	clear(x.counts)
 	*x = extra{granted: x.granted[:0], counts: x.counts[:0], response: x.response[:0]}

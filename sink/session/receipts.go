@@ -215,12 +215,12 @@ func (r *receipts) settled() {
 
 // Receipt tells what the driver knows of the octets, the end of file or the end that it brings by its next call. A driver that calls
 // it with the zero value, or not at all, says that all was acknowledged.
-func (s *Session) Receipt(r Receipt) { s.receipts.heard(r) }
+func (s *Session) Receipt(r Receipt) { s.out.receipts.heard(r) }
 
 // Doubts reports whether the kernel should be asked: at once, whether input waits already, and when more comes, whether all output was
 // acknowledged by then. That is so after a late final reply, and on connections whose clients don't wait for replies to messages.
 func (s *Session) Doubts() bool {
-	r := s.receipts
+	r := s.out.receipts
 	if r.state != receiptGiven && r.state != receiptFollowed {
 		return false
 	}
@@ -229,20 +229,20 @@ func (s *Session) Doubts() bool {
 
 // Awaits reports whether final replies were given of which nothing has shown yet that the client has got them: an end of file then
 // says more when the kernel is asked.
-func (s *Session) Awaits() bool { return s.receipts.state == receiptGiven }
+func (s *Session) Awaits() bool { return s.out.receipts.state == receiptGiven }
 
 // Hangup tells that the client's FIN has come while the session takes no input. Replies given later may find nobody: they are sent
 // all the same, since a client may have closed one side only.
 func (s *Session) Hangup(now time.Time) {
-	if s.state == stateClosed || s.receipts.doubts&doubtFinished != 0 {
+	if s.state == stateClosed || s.out.receipts.doubts&doubtFinished != 0 {
 		return
 	}
 	s.beginCall(now)
 	if s.wait != waitCommit { // the rows of the reply that waits may be written already
-		s.receipts.finished()
+		s.out.receipts.finished()
 		s.except()
 	}
-	s.receipts.fin()
+	s.out.receipts.fin()
 	s.endCall()
 }
 
@@ -262,7 +262,7 @@ func final(stage smtp.Stage, r *smtp.Reply) bool {
 // beforeFinal writes what must stand before the rows of a final reply.
 func (s *Session) beforeFinal() {
 	s.resolveFormer()
-	r := &s.receipts
+	r := &s.out.receipts
 	if r.state < receiptFollowed {
 		return
 	}
@@ -277,7 +277,7 @@ func (w *work) late() bool { return w.now-w.decided >= lateReply }
 
 // resolveFormer says what is known of the last message's replies before a row of another message says that they were told.
 func (s *Session) resolveFormer() {
-	if s.receipts.former() {
+	if s.out.receipts.former() {
 		s.resolve()
 	}
 }
@@ -291,23 +291,23 @@ func (s *Session) beforeBody() {
 
 // resolve says what is known of the last final replies, unless the next row implies it.
 func (s *Session) resolve() {
-	if !s.receipts.implied() {
+	if !s.out.receipts.implied() {
 		s.except()
 	}
-	s.receipts.settled()
+	s.out.receipts.settled()
 }
 
 // except writes the row that says whether the client knows the last final replies.
 func (s *Session) except() {
-	told := s.receipts.told()
+	told := s.out.receipts.told()
 	message := s.messages
-	if s.receipts.former() {
+	if s.out.receipts.former() {
 		message--
 	}
 	if s.env.Recorder == nil || told == event.ToldNothing {
-		s.receipts.state = receiptNone
+		s.out.receipts.state = receiptNone
 		return
 	}
-	s.receipts.settled()
+	s.out.receipts.settled()
 	s.env.Recorder.Told(&event.Exception{Conn: s.id, Message: uint64(message), Told: told})
 }

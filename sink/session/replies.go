@@ -75,7 +75,7 @@ func syntaxReply(err error) *smtp.Reply {
 // write appends a reply to the output. Enhanced status codes appear once EHLO was said, but never in the greeting and in replies
 // to HELO and EHLO.
 func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
-	out := s.output()
+	out := s.out.open(s.env.Scratch)
 	before := len(out.B)
 	switch {
 	case plain && stage == smtp.StageConnect:
@@ -94,7 +94,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 			out.B = r.Append(out.B, withEnhanced)
 		}
 	}
-	s.countOut(len(out.B) - before)
+	s.out.count(len(out.B) - before)
 }
 
 // givesEnhanced reports whether replies at the stage have enhanced status codes: not before EHLO has announced them, and never in the
@@ -109,11 +109,6 @@ func (s *Session) enhancedOf(stage smtp.Stage, r *smtp.Reply) smtp.Enhanced {
 		return smtp.Enhanced{}
 	}
 	return r.Enhanced
-}
-
-// countOut counts octets of output; a negative n takes back what was counted.
-func (s *Session) countOut(n int) {
-	s.octetsOut += uint64(n) // #nosec G115 -- two's complement subtracts a negative n
 }
 
 // plainTexts are the plain replies as they go over the wire, without and with enhanced status codes.

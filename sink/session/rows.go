@@ -13,7 +13,7 @@ func (s *Session) at(d time.Duration) time.Time { return s.started.Add(d) }
 
 // newAttempt returns a row with what is the same for all attempts of the transaction under way, if there is one.
 func (s *Session) newAttempt() *Attempt {
-	if s.tx == nil && !s.receipts.implied() { // a row of no message: those before it are over
+	if s.tx == nil && !s.out.receipts.implied() { // a row of no message: those before it are over
 		s.except()
 	}
 	s.resolveFormer()
@@ -140,7 +140,7 @@ func (s *Session) fillRecipient(a *Attempt, i int) {
 }
 
 // cut reports whether a part of the reply that was decided was handed over, and the rest never will be.
-func (s *Session) cut() bool { return s.extra != nil && s.extra.reply != nil && s.extra.sent > 0 }
+func (s *Session) cut() bool { return s.extra != nil && s.extra.pieces.cut() }
 
 // recordMessage writes the row of a message whose body has come to its end.
 func (s *Session) recordMessage() {
@@ -239,9 +239,9 @@ func (s *Session) recordConnection() {
 		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.started, End: s.at(s.work.now),
 		Helo: s.helo, Extended: s.extended,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
-		OctetsIn: s.octetsIn, OctetsOut: s.octetsOut,
-		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Told: s.receipts.told(),
-		Stage: s.lastStage, Code: s.lastCode, Enhanced: s.lastEnhanced,
+		OctetsIn: s.octetsIn, OctetsOut: s.out.octets,
+		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Told: s.out.receipts.told(),
+		Stage: s.out.stage, Code: s.out.code, Enhanced: s.out.enhanced,
 	}
 	if x := s.extra; x != nil {
 		c.TLSInfo, c.User, c.Injections = x.tls, x.user, uint64(x.injections)

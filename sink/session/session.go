@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/valyala/bytebufferpool"
-
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -16,22 +14,16 @@ import (
 // Its size is what an idle connection costs: see TestSizeOfAnIdleSession.
 type Session struct {
 	// What every command needs comes first, in two lines of the processor's cache: most of what a command costs is waiting for them.
-	cfg   *Config
-	env   *Env
-	view  *fault.View                // read at connect, after TLS and at each MAIL
-	tx    *transaction               // from MAIL to its end
-	work  *work                      // while a call is under way or a decided reply waits
-	extra *extra                     // while there is anything in it
-	out   *bytebufferpool.ByteBuffer // output that no write effect has handed over
-	due   time.Duration              // since started: when what is waited for is due, or else when the client has been silent for too long
-
+	cfg          *Config
+	env          *Env
+	view         *fault.View   // read at connect, after TLS and at each MAIL
+	tx           *transaction  // from MAIL to its end
+	work         *work         // while a call is under way or a decided reply waits
+	extra        *extra        // while there is anything in it
+	due          time.Duration // since started: when what is waited for is due, or else when the client has been silent for too long
+	out          outbox
 	started      time.Time
 	octetsIn     uint64
-	octetsOut    uint64
-	attempts     uint32
-	lastCode     smtp.Code // of the last reply
-	lastEnhanced smtp.Enhanced
-	lastStage    smtp.Stage
 	state        state
 	wait         wait
 	refused      bool // the greeting was negative: only QUIT is left
@@ -39,9 +31,6 @@ type Session struct {
 	eightBit     bool // and 8BITMIME
 	shuttingDown bool
 	eof          bool // nothing will follow what was fed
-	written      bool // out was handed to the driver
-	readTold     readTold
-	waitTold     bool // the driver knows what the session waits for
 	ended        ended
 
 	id       uint64
@@ -52,6 +41,7 @@ type Session struct {
 	messages  uint32
 	connN     uint32 // ConnInfo.N
 	delivered uint32
+	attempts  uint32
 	nth       [numCommandStages]uint16
 
 	closeMode CloseMode
@@ -63,7 +53,6 @@ type Session struct {
 	secure        bool // the TLS handshake was done
 	authenticated bool
 	gone          bool // the driver has no connection any more, and its row is written
-	receipts      receipts
 }
 
 // ended is what the driver knows of the end.
@@ -104,19 +93,6 @@ const (
 	waitDrain         // too much output: the client shall take some
 	waitReading       // a fault has stopped reading in mid-body
 )
-
-// readTold is what the driver knows of reading.
-type readTold uint8
-
-const (
-	toldRead readTold = iota
-	toldPause
-	toldStop
-)
-
-// outputMark is how many octets of output may gather before the session waits for the client to take them: the replies to what
-// one read of 4 KiB can hold fit in.
-const outputMark = 64 << 10
 
 // work is the scratch space of a session that is doing something. Everything in it that is handed out by pointer would otherwise
 // be allocated anew for each command.
@@ -168,7 +144,7 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
 	s.connN = uint32(conn.N) // #nosec G115 -- after four billion connections a client's draws begin again
 	if cfg.Proxied {
-		s.receipts.doubts = doubtProxied
+		s.out.receipts.doubts = doubtProxied
 	}
 	s.beginCall(now)
 	s.readView()
@@ -187,7 +163,7 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 func (s *Session) Feed(now time.Time, p []byte) int {
 	s.beginCall(now)
 	if s.work.bodyOpened = false; len(p) > 0 {
-		s.work.blind = s.receipts.followed()
+		s.work.blind = s.out.receipts.followed()
 	}
 	n := 0
 	for n < len(p) && !s.paused() {
@@ -200,7 +176,7 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 		n += taken
 		s.proceed()
 		if n < len(p) {
-			s.receipts.pipelined()
+			s.out.receipts.pipelined()
 		}
 	}
 	if n > 0 {
@@ -228,7 +204,7 @@ func (s *Session) consume(p []byte) int {
 // proceed does what needs no further input: the replies of LMTP, and the end of a session that is to end.
 func (s *Session) proceed() {
 	for s.state == stateReplies && !s.paused() {
-		if s.worked() || s.out != nil && len(s.out.B) >= outputMark {
+		if s.worked() || s.out.full() {
 			s.yield()
 			return
 		}
@@ -248,7 +224,7 @@ func (s *Session) proceed() {
 		s.closeWith(&replyShutdown, ClosedByShutdown)
 	case s.eof:
 		s.close(CloseFIN, ClosedByEOF)
-	case s.worked(), s.out != nil && len(s.out.B) >= outputMark:
+	case s.worked(), s.out.full():
 		s.yield()
 	}
 }
@@ -317,8 +293,8 @@ func (s *Session) EOF(now time.Time) {
 	}
 	s.beginCall(now)
 	s.eof = true
-	s.receipts.finished()
-	s.receipts.fin()
+	s.out.receipts.finished()
+	s.out.receipts.fin()
 	s.proceed()
 	s.endCall()
 }
@@ -332,8 +308,8 @@ func (s *Session) Closed(now time.Time, err error) {
 	}
 	s.beginCall(now)
 	s.gone = true
-	s.releaseOutput()
-	s.receipts.broken(err == nil)
+	s.out.discard(s.env.Scratch)
+	s.out.receipts.broken(err == nil)
 	if s.state != stateClosed {
 		s.lost(err)
 	}
@@ -387,7 +363,7 @@ func (s *Session) resume() {
 
 // beginCall begins a call.
 func (s *Session) beginCall(now time.Time) {
-	s.releaseWritten()
+	s.out.taken(s.env.Scratch)
 	if s.work == nil {
 		s.work = s.env.Scratch.takeWork()
 	}

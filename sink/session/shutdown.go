@@ -43,7 +43,7 @@ func (s *Session) timeout() {
 // reply of a stage.
 func (s *Session) closeWith(r *smtp.Reply, reason CloseReason) {
 	s.write(smtp.StageUnknown, r, false)
-	s.noteReply(smtp.StageUnknown, r.Code, s.enhancedOf(smtp.StageUnknown, r))
+	s.out.replied(smtp.StageUnknown, r.Code, s.enhancedOf(smtp.StageUnknown, r))
 	s.close(CloseFIN, reason)
 }
 
@@ -65,7 +65,7 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 	s.state, s.wait = stateClosed, waitNone
 	s.releaseLine()
 	if s.gone {
-		s.releaseOutput()
+		s.out.discard(s.env.Scratch)
 	}
 }
 

@@ -208,7 +208,7 @@ func (s *Session) openTransaction() *transaction {
 	s.readView()
 	s.resolveFormer()
 	s.messages++
-	s.receipts.nextMessage()
+	s.out.receipts.nextMessage()
 	tx := transactionPool.Get().(*transaction)
 	tx.started = w.now
 	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)

@@ -35,4 +35,4 @@ func (s *Session) workOf(stage smtp.Stage) int {
 func (s *Session) worked() bool { return s.work.spent >= turnWork }
 
 // yield pauses until the others have had their turn.
-func (s *Session) yield() { s.wait, s.waitTold = waitDrain, false }
+func (s *Session) yield() { s.wait, s.out.waitTold = waitDrain, false }
