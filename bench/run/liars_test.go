@@ -146,6 +146,16 @@ func TestALyingRelayIsCaught(t *testing.T) {
 }
 
 // What is undetermined is named, and --fail-on changes the status alone.
+// The bodies of the load that smtpbench brings along differ, so that it shows when two are exchanged.
+func TestExchangedBodiesShowInTheLoad(t *testing.T) {
+	k6 := realK6(t)
+	p := through(t, 40, relay.Config{Lies: []relay.Lie{{Kind: relay.SwapBodies, Count: 1, Of: 40}}})
+	p.o.K6 = k6
+	if got, want := p.run(), "2 delivered-altered, 38 delivered, fault delivered-altered 2, fault bodies-swapped 2, exit 1"; got != want {
+		t.Errorf("%s\nwant %s\n%s", got, want, p.console)
+	}
+}
+
 func TestWhatFailsIsChosen(t *testing.T) {
 	p := through(t, 40, relay.Config{Lies: []relay.Lie{{Kind: relay.Lose, Count: 3, Of: 40}}})
 	p.o.Judge.FailOn = reconcile.FailOn{"lost": true}

@@ -1,5 +1,5 @@
-// The load of a leg through a mail transfer agent: an open loop of messages that can be followed one by one. Sender and recipient
-// are unique.
+// The load of a leg through a mail transfer agent: an open loop of messages that can be followed one by one. Sender, recipient and body
+// are unique: only so it shows when the agent delivers the body of one message in the envelope of another.
 import exec from 'k6/execution';
 import { Client, Message } from 'k6/x/smtp';
 
@@ -27,7 +27,8 @@ const message = new Message({
   from: 's@src.bench.test',
   to: 'r@dst.bench.test',
   subject: 'smtpstorm through an MTA',
-  size: 2048,
+  text: 'Message {{id}}\r\n' + ('x'.repeat(70) + '\r\n').repeat(22), // about 2 KiB with its header
+  fields: { id: '' },
 });
 
 export default async function () {
@@ -38,5 +39,6 @@ export default async function () {
   await client.send(message, {
     from: `s+${__ENV.RUN}-${n}@src.bench.test`,
     to: [`r${n}@dst${n % 5}.bench.test`],
+    fields: { id: `${__ENV.RUN}-${n}` },
   });
 }
