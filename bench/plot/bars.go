@@ -65,7 +65,7 @@ func Codes(name, title string, codes []CodeBar) *Chart {
 	return c
 }
 
-func barColour(i int) color.RGBA { return palette([...]int{4, 1, 0}[i]) }
+func barColour(i int) color.RGBA { return palette([...]int{Planned, AtSink, AtClient}[i]) }
 
 type codeBars struct {
 	codes []CodeBar

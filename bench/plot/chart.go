@@ -24,7 +24,8 @@ var (
 	rule = color.RGBA{0xdc, 0xdc, 0xe2, 0xff}
 )
 
-// palette is Okabe and Ito's, without black and yellow.
+// palette is Okabe and Ito's, without black and yellow, and with two more. A colour has one meaning in all charts: the first four are
+// those of runs, the others of who counted.
 func palette(i int) color.RGBA {
 	colours := [...]color.RGBA{
 		{0x00, 0x72, 0xb2, 0xff}, // blue
@@ -33,6 +34,8 @@ func palette(i int) color.RGBA {
 		{0xcc, 0x79, 0xa7, 0xff}, // reddish purple
 		{0xe6, 0x9f, 0x00, 0xff}, // orange
 		{0x56, 0xb4, 0xe9, 0xff}, // sky blue
+		{0x8a, 0x8f, 0x99, 0xff}, // grey
+		{0x88, 0x22, 0x55, 0xff}, // wine
 	}
 	return colours[i%len(colours)]
 }
@@ -52,6 +55,14 @@ func Colour(i int) string {
 	c := palette(i)
 	return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B)
 }
+
+// Styles of what was counted, whatever the run.
+const (
+	AtSink    = 4 + iota // injected replies, attempts
+	AtClient             // observed replies, what was sent
+	Planned              // what the plan's weights lead to expect
+	Delivered            // first acceptances
+)
 
 // Chart is one drawing.
 type Chart struct {

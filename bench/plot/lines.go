@@ -6,6 +6,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	gplot "gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 // Curve is one run's distribution of a latency.
@@ -96,8 +98,12 @@ type Line struct {
 
 // OverTime draws lines over the seconds since each run began. A logarithmic
 // axis suits latencies; zero or less can't be shown on it and interrupts a line.
-func OverTime(name, title, yLabel string, logarithmic bool, lines []Line) *Chart {
+// The spans are shaded behind the lines.
+func OverTime(name, title, yLabel string, logarithmic bool, lines []Line, spans ...Span) *Chart {
 	c := newChart(name, title, "seconds since the run began", yLabel)
+	if len(spans) > 0 {
+		c.plot.Add(&shades{spans: spans, label: text.Style{Color: ink, Font: sans(fontSize - 2), Handler: c.plot.TextHandler, YAlign: draw.YTop}})
+	}
 	c.addGrid()
 	lo, hi, right := math.Inf(1), 0.0, 0.0
 	for _, l := range lines {

@@ -61,31 +61,49 @@ func leading(s *Summary) string {
 func timeCharts(s *Summary) []*plot.Chart {
 	metric := leading(s)
 	var rate, p50, p99, refused []plot.Line
+	var byClient, bySink []plot.Span // of the storm, the only run with phases
 	for i, leg := range s.Legs {
 		if c := leg.record.Client; c != nil {
 			x := windowSeries(c, metric)
+			if len(c.Windows) > 0 && byClient == nil {
+				byClient = spans(leg.record, c.Windows[0].Start)
+			}
 			rate = append(rate, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.rate, Style: i})
 			p50 = append(p50, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.p50, Style: i})
 			p99 = append(p99, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.p99, Style: i})
 		}
 		if k := leg.record.Sink; k != nil {
 			refused = append(refused, refusals(leg.Label, k, i))
+			if len(k.Windows) > 0 && bySink == nil {
+				bySink = spans(leg.record, k.Windows[0].Start)
+			}
 		}
 	}
 	return []*plot.Chart{
-		plot.OverTime("time-throughput", "Messages completed per second", "messages / s", false, rate),
-		plot.OverTime("time-refusals", "Share of sink replies that refuse (4xx and 5xx)", "% of replies", false, refused),
-		plot.OverTime("time-p50", "Median of "+metric, "latency (ms)", true, p50),
-		plot.OverTime("time-p99", "99th percentile of "+metric, "latency (ms)", true, p99),
+		plot.OverTime("time-throughput", "Messages completed per second", "messages / s", false, rate, byClient...),
+		plot.OverTime("time-refusals", "Share of sink replies that refuse (4xx and 5xx)", "% of replies", false, refused, bySink...),
+		plot.OverTime("time-p50", "Median of "+metric, "latency (ms)", true, p50, byClient...),
+		plot.OverTime("time-p99", "99th percentile of "+metric, "latency (ms)", true, p99, byClient...),
 	}
 }
 
 type windowed struct{ seconds, rate, p50, p99 []float64 }
 
 // windowSeries reads one trend over time. Windows without a value interrupt the
-// lines; the last window's rate is left out when it is shorter than the rest.
+// lines. The load begins and ends in the middle of a window: the rates of the first and the
+// last one in which messages were completed say nothing and are left out, and so is what comes after.
 func windowSeries(c *result.Client, metric string) windowed {
 	var out windowed
+	first, last := -1, -1
+	for i, w := range c.Windows {
+		for _, ws := range w.Series {
+			if c.Series[ws.Index].Metric == metric && ws.Histogram.Count() > 0 {
+				if last = i; first < 0 {
+					first = i
+				}
+			}
+		}
+	}
 	for i, w := range c.Windows {
 		h := &result.Histogram{}
 		for _, ws := range w.Series {
@@ -95,7 +113,7 @@ func windowSeries(c *result.Client, metric string) windowed {
 		}
 		out.seconds = append(out.seconds, since(c.Windows[0].Start, w.Start))
 		rate, p50, p99 := math.NaN(), math.NaN(), math.NaN()
-		if w.LengthSeconds > 0 && (i == 0 || w.LengthSeconds > 0.9*c.Windows[i-1].LengthSeconds) {
+		if w.LengthSeconds > 0 && i > first && i < last {
 			rate = float64(h.Count()) / w.LengthSeconds
 		}
 		if h.Count() > 0 {
@@ -124,6 +142,21 @@ func refusals(name string, k *result.Sink, style int) plot.Line {
 		line.Values = append(line.Values, v)
 	}
 	return line
+}
+
+// spans are the storm's phases on a time axis that begins at start. The last one has no end.
+func spans(r *result.Record, start time.Time) []plot.Span {
+	var out []plot.Span
+	for i, p := range r.Phases {
+		to := math.Inf(1)
+		if i+1 < len(r.Phases) {
+			to = since(start, r.Phases[i+1].Time)
+		}
+		if p.Phase != "" {
+			out = append(out, plot.Span{Name: p.Phase, From: since(start, p.Time), To: to})
+		}
+	}
+	return out
 }
 
 func since(start, t time.Time) float64 { return t.Sub(start).Seconds() }
@@ -200,8 +233,8 @@ func deliveryCharts(leg *Leg) []*plot.Chart {
 	if d == nil || len(d.Series) == 0 {
 		return nil
 	}
-	queue, delay := plot.Line{Name: "in the MTA's queue"}, plot.Line{Name: "median, by the time of sending"}
-	sent, attempts, delivered := plot.Line{Name: "sent by the client"}, plot.Line{Name: "attempts at the sink", Style: 2}, plot.Line{Name: "delivered to the sink", Style: 1}
+	queue, delay := plot.Line{Name: "in the MTA's queue", Style: leg.style}, plot.Line{Name: "median, by the time of sending", Style: leg.style}
+	sent, attempts, delivered := plot.Line{Name: "sent by the client", Style: plot.AtClient}, plot.Line{Name: "attempts at the sink", Style: plot.AtSink}, plot.Line{Name: "delivered to the sink", Style: plot.Delivered}
 	for i, x := range d.Series {
 		t := since(d.Series[0].Time, x.Time)
 		add := func(l *plot.Line, at, v float64) { l.Seconds, l.Values = append(l.Seconds, at), append(l.Values, v) }
@@ -221,19 +254,19 @@ func deliveryCharts(leg *Leg) []*plot.Chart {
 		add(&attempts, t, float64(x.Attempts))
 		add(&delivered, t, float64(x.Delivered))
 	}
-	name := fileName(leg.Label)
-	out := []*plot.Chart{plot.OverTime("delivery-progress-"+name, "Per second: sent, attempted, delivered", "recipients / s", false, []plot.Line{sent, delivered, attempts})}
+	name, storm := fileName(leg.Label), spans(leg.record, d.Series[0].Time)
+	out := []*plot.Chart{plot.OverTime("delivery-progress-"+name, "Per second: sent, attempted, delivered", "recipients / s", false, []plot.Line{sent, delivered, attempts}, storm...)}
 	if len(queue.Values) > 0 {
-		out = append(out, plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}))
+		out = append(out, plot.OverTime("delivery-queue-"+name, "Queue depth", "messages", false, []plot.Line{queue}, storm...))
 	}
 	if len(delay.Values) > 0 {
-		out = append(out, plot.OverTime("delivery-delay-"+name, "Time to delivery", "delay (ms)", true, []plot.Line{delay}))
+		out = append(out, plot.OverTime("delivery-delay-"+name, "Time to delivery", "delay (ms)", true, []plot.Line{delay}, storm...))
 	}
 	if d.Latency != nil {
-		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency}}))
+		out = append(out, plot.Percentiles("delivery-latency-"+name, "Delivery latency", []plot.Curve{{Name: leg.Label, Hist: d.Latency, Style: leg.style}}))
 	}
 	if d.Gaps != nil {
-		out = append(out, plot.Percentiles("delivery-gaps-"+name, "Time between two attempts of a message", []plot.Curve{{Name: leg.Label, Hist: d.Gaps}}))
+		out = append(out, plot.Percentiles("delivery-gaps-"+name, "Time between two attempts of a message", []plot.Curve{{Name: leg.Label, Hist: d.Gaps, Style: leg.style}}))
 	}
 	return out
 }

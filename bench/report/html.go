@@ -137,8 +137,11 @@ type deliveryView struct {
 	MTA      string
 	Facts    []fact
 	Attempts []fact
+	Backoff  []backoffRow
 	Figures  []figure
 }
+
+type backoffRow struct{ Gap, Count, P5, P50, P95 string }
 
 type provRow struct {
 	Name  string

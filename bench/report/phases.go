@@ -52,6 +52,14 @@ func phasesOf(legs []*result.Record) []phase {
 	}
 	var out []phase
 	for _, p := range phases {
+		if have["smtp_msg_data"] && pipelined(legs) {
+			switch p.metric {
+			case "smtp_msg_mail", "smtp_msg_rcpt":
+				continue
+			case "smtp_msg_data":
+				p.name, p.meaning = "MAIL, RCPT and DATA", "pipelined, and not to be told apart: the commands leave at once; to last byte of the reply to DATA"
+			}
+		}
 		if have[p.metric] {
 			out = append(out, p)
 		}
@@ -65,6 +73,21 @@ func phasesOf(legs []*result.Record) []phase {
 		out = append(out, p)
 	}
 	return out
+}
+
+// pipelined reports whether all clients sent MAIL, RCPT and DATA at once.
+func pipelined(legs []*result.Record) bool {
+	for _, leg := range legs {
+		if leg.Client == nil {
+			continue
+		}
+		for _, s := range leg.Client.Find("smtp_msg_data", nil) {
+			if s.Histogram != nil && s.Histogram.Count() > 0 && s.Tags["pipelined"] != "true" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func foreign(metric string) bool {

@@ -71,6 +71,9 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 	for _, a := range d.Attempts {
 		v.Attempts = append(v.Attempts, fact{plural(a.Attempts, "attempt"), of(a.Messages)})
 	}
+	for _, p := range d.Backoff {
+		v.Backoff = append(v.Backoff, backoffRow{fmt.Sprintf("%d → %d", p.K, p.K+1), count(p.Count), millis(p.P5), millis(p.P50), millis(p.P95)})
+	}
 	var err error
 	v.Figures, err = inline(deliveryCharts(leg))
 	return v, err

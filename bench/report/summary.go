@@ -42,6 +42,7 @@ type Leg struct {
 	record *result.Record
 	fits   []stat.Fit
 	colour string
+	style  int // of its lines
 }
 
 // Failures is how many messages failed, and how that differs from the first run.
@@ -124,7 +125,7 @@ func Summarize(r Report) (*Summary, error) {
 }
 
 func newLeg(r *result.Record, i int) Leg {
-	leg := Leg{Label: r.Label, Notes: r.Notes, Warnings: stat.Warnings(r), record: r, colour: plot.Colour(i)}
+	leg := Leg{Label: r.Label, Notes: r.Notes, Warnings: stat.Warnings(r), record: r, colour: plot.Colour(i), style: i}
 	if leg.Label == "" {
 		leg.Label = fmt.Sprintf("run %d", i+1)
 	}

@@ -12,8 +12,28 @@ type Delivery struct {
 	Latency *Histogram `json:"latency,omitempty"`
 	// Gaps are between two attempts of a (message, recipient), in milliseconds.
 	Gaps *Histogram `json:"gaps,omitempty"`
+	// Backoff is how the pauses between attempts grow: an entry for the k-th of a (message, recipient), from 1 on, up to MaxBackoff.
+	Backoff []Pause `json:"backoff,omitempty"`
 	// Series is what happened over time, in ascending order of Time, a sample for each second in which something did.
 	Series []DeliverySample `json:"series,omitempty"`
+}
+
+// MaxBackoff is how many pauses of a message Backoff tells of.
+const MaxBackoff = 20
+
+// Pause is the K-th one between two attempts, of Count (message, recipient), in milliseconds.
+type Pause struct {
+	K     int     `json:"k"`
+	Count uint64  `json:"count"`
+	P5    float64 `json:"p5"`
+	P50   float64 `json:"p50"`
+	P95   float64 `json:"p95"`
+}
+
+// PhaseBegin is when a phase of a storm began.
+type PhaseBegin struct {
+	Time  time.Time `json:"t"`
+	Phase string    `json:"phase"` // empty: the last one was over
 }
 
 // Recovery is how soon the first message was delivered after the last change of a storm's phase, with which it ends.

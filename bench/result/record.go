@@ -31,6 +31,8 @@ type Record struct {
 	Client     *Client    `json:"client,omitempty"` // nil: this side was not recorded
 	Sink       *Sink      `json:"sink,omitempty"`   // nil: this side was not recorded
 	Delivery   *Delivery  `json:"delivery,omitempty"`
+	// Phases are when those of the storm began, in that order; none: it has no phases.
+	Phases []PhaseBegin `json:"phases,omitempty"`
 	// Recovery is what came after a storm; nil where none ended.
 	Recovery *Recovery `json:"recovery,omitempty"`
 	// Books are what became of the messages; nil: nobody judged them.

@@ -89,7 +89,10 @@ func (r *runner) judge(b books, leg *Leg) error {
 	}
 	delivery.finish()
 	if b := leg.Record.Books; b != nil {
-		leg.Record.Recovery = delivery.recovery(&b.Phase)
+		for _, p := range b.Phases {
+			leg.Record.Phases = append(leg.Record.Phases, result.PhaseBegin{Time: p.Time, Phase: p.Phase})
+		}
+		leg.Record.Recovery = delivery.recovery(leg.Record.Phases)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -16,6 +15,7 @@ type delivery struct {
 	firsts   []time.Time      // first acceptances
 	attempts map[int]uint64
 	seconds  map[int64]*second
+	pauses   [result.MaxBackoff]result.Histogram
 }
 
 // second is what happened in one.
@@ -67,7 +67,11 @@ func (d *delivery) unit(u *reconcile.Unit) {
 	for i, at := range u.Attempts {
 		d.at(at).Attempts++
 		if i > 0 {
-			d.out.Gaps.Record(millis(at.Sub(u.Attempts[i-1])))
+			gap := millis(at.Sub(u.Attempts[i-1]))
+			d.out.Gaps.Record(gap)
+			if i <= result.MaxBackoff {
+				d.pauses[i-1].Record(gap)
+			}
 		}
 	}
 	if !u.Sent.IsZero() {
@@ -93,10 +97,11 @@ func (d *delivery) unit(u *reconcile.Unit) {
 func millis(d time.Duration) float64 { return max(0, float64(d)/float64(time.Millisecond)) }
 
 // recovery says when the first message was delivered after a storm's phase changed last; nil where none did.
-func (d *delivery) recovery(last *event.Phase) *result.Recovery {
-	if last.Time.IsZero() {
+func (d *delivery) recovery(phases []result.PhaseBegin) *result.Recovery {
+	if len(phases) == 0 {
 		return nil
 	}
+	last := phases[len(phases)-1]
 	out := &result.Recovery{Phase: last.Phase}
 	for _, at := range d.firsts {
 		if after := at.Sub(last.Time).Seconds(); after >= 0 && (out.Seconds == nil || after < *out.Seconds) {
@@ -121,6 +126,11 @@ func (d *delivery) finish() {
 			s.Delay = &s.delays[(len(s.delays)-1)/2]
 		}
 		d.out.Series = append(d.out.Series, s.DeliverySample)
+	}
+	for i := range d.pauses {
+		if h := &d.pauses[i]; h.Count() > 0 {
+			d.out.Backoff = append(d.out.Backoff, result.Pause{K: i + 1, Count: h.Count(), P5: h.Quantile(0.05), P50: h.Quantile(0.5), P95: h.Quantile(0.95)})
+		}
 	}
 	for _, h := range []**result.Histogram{&d.out.Latency, &d.out.Gaps} {
 		if (*h).Count() == 0 {

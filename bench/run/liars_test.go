@@ -286,6 +286,9 @@ func TestTheFirstDeliveryAfterAStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p := record.Phases; len(p) != 2 || p[0].Phase != "outage" || p[1].Phase != "recovery" || p[1].Time.Sub(p[0].Time) < 900*time.Millisecond {
+		t.Errorf("phases %+v, want outage and, a second later, recovery", p)
+	}
 	if r := record.Recovery; r == nil || r.Phase != "recovery" || r.Seconds == nil || *r.Seconds > 5 {
 		t.Errorf("recovery %+v, want a delivery soon after the phase recovery began", r)
 	}

@@ -45,6 +45,9 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	if d.Gaps.Count() != fakeMessages || d.Gaps.Quantile(0) < 900 {
 		t.Errorf("gaps %+v, want one of a queue run or more for each message", d.Gaps.Summary())
 	}
+	if len(d.Backoff) != 1 || d.Backoff[0].K != 1 || d.Backoff[0].Count != fakeMessages || d.Backoff[0].P50 < 900 {
+		t.Errorf("pauses %+v, want the first of each message and no second", d.Backoff)
+	}
 	if d.Latency == nil || d.Latency.Count() != fakeMessages {
 		t.Errorf("latency %+v: want that of %d messages", d.Latency, fakeMessages)
 	}

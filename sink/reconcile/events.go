@@ -9,6 +9,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
+// maxPhases bounds what is known of storms that go round and round.
+const maxPhases = 1000
+
 // Ledger takes the rows of one ledger, in order. Several may be judged together: of several sinks, or the parts of a rotated one.
 type Ledger struct {
 	judge *Judge
@@ -43,7 +46,8 @@ func (l *Ledger) Row(row *event.Row) error {
 	case event.KindStop:
 		l.stopped = true
 	case event.KindPhase:
-		l.judge.result.Phase = row.Phase
+		r := &l.judge.result
+		r.Phases = append(r.Phases[max(0, len(r.Phases)-maxPhases+1):], row.Phase)
 	case event.KindGap:
 		l.missing += row.Gap.Rows
 	case event.KindMessage:

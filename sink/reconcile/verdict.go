@@ -91,7 +91,7 @@ type Result struct {
 	Findings []Finding
 	Lacking  []string // what would have to be known to call a unit lost
 
-	Phase event.Phase // the last phase of a storm that a ledger tells of; with a zero time, none. Not in JSON
+	Phases []event.Phase // when the phases of a storm began, as far as the ledgers tell; the last maxPhases. Not in JSON
 
 	Replies              uint64 // of the sink that were compared with what clients observed
 	Runs                 uint64 // of sinks
