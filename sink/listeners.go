@@ -116,10 +116,7 @@ func (s *Server) apply(now time.Time) time.Time {
 	if f.storms {
 		next = f.plan.NextChange(now, f.stormStart())
 	}
-	if name := v.PhaseName(); s.ledger != nil && name != s.phase {
-		s.phase = name
-		s.ledger.phase(name, now)
-	}
+	s.notePhases(f, now)
 	for _, l := range s.listeners {
 		want := v.ListenerFault(l.name)
 		had := l.fault.swap(want)

@@ -54,7 +54,7 @@ type Server struct {
 	driver     conn.Driver    // nil before Start
 	ledger     *account       // nil without one, and before Start
 	dsn        *notifications // nil without a directory for them, and before Start
-	phase      string         // of the storm, as the ledger has it
+	phases     phaseNotes
 	listeners  []*boundListener
 	series     *metrics.Series
 	start      time.Time
