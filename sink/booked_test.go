@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func faulty(t *testing.T, kind sink.DriverKind, text string, change func(*sink.C
 		cfg.Plan, cfg.PlanHash = file.Plan, file.SHA256
 		cfg.Ledger = sink.LedgerConfig{Path: b.path, Durability: event.None}
 		if len(file.Plan.Listeners()) == 0 {
-			cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}}
+			cfg.Listeners = []sink.Listener{{Name: "test", Address: cmp.Or(os.Getenv(linkServer), "127.0.0.1") + ":0"}}
 		}
 		if change != nil {
 			change(cfg)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,21 @@ func TestMain(m *testing.M) {
 	if serveInstead != nil && serveInstead() {
 		return
 	}
+	if overLink != nil && os.Getenv(linkServer) != "" {
+		os.Exit(overLink(m))
+	}
 	goleak.VerifyTestMain(m)
 }
+
+// linkServer and linkPeer are variables of the environment: where sinks listen, and what clients connect to instead, at the other end of
+// a slow link.
+const (
+	linkServer = "SMTPSTORM_TEST_LINK_SERVER"
+	linkPeer   = "SMTPSTORM_TEST_LINK_PEER"
+)
+
+// overLink, where it is set, runs the tests with that link.
+var overLink func(m *testing.M) (status int)
 
 // serveInstead, where it is set, makes this process a server for the benchmarks, if the environment says so. The benchmarks need
 // one in another process, so that its CPU time and allocations can be told from the client's.
@@ -62,7 +76,11 @@ func dial(t testing.TB, server *sink.Server, listener string) *rawClient {
 	if addr == nil {
 		t.Fatalf("no listener %q", listener)
 	}
-	conn, err := net.DialTimeout(addr.Network(), addr.String(), patience)
+	address := addr.String()
+	if host, port, _ := net.SplitHostPort(address); host != "" && host == os.Getenv(linkServer) {
+		address = net.JoinHostPort(os.Getenv(linkPeer), port)
+	}
+	conn, err := net.DialTimeout(addr.Network(), address, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -64,9 +68,56 @@ func (c *rawClient) replyWaits() {
 // unread waits until a reply lies in the kernel's buffer.
 func (c *rawClient) unread(server *booked, replies uint64) {
 	c.t.Helper()
+	sent(c, server, replies)
+	raw, err := c.conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	arrived := 0
+	for end := time.Now().Add(patience); arrived == 0 && err == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatal("the reply does not arrive")
+		}
+		if failed := raw.Control(func(fd uintptr) { arrived, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); failed != nil {
+			err = failed
+		}
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// sent waits until the sink has handed over so many replies to messages.
+func sent(c *rawClient, server *booked, replies uint64) {
+	c.t.Helper()
 	eventually(c.t, server.Server, "the reply was sent", func(s *sink.Stats) bool {
 		return replyCount(s, "message", "250") == replies && inFlight(s) == ""
 	})
+}
+
+// crossing is what only a link with a delay shows: the client acts while the reply is on its way.
+func crossing() []toldCase {
+	if os.Getenv(linkServer) == "" {
+		return nil
+	}
+	return []toldCase{
+		{"closed while the reply was on its way", "rules: []", func(c *rawClient, s *booked) { c.toTheDot(); sent(c, s, 1); _ = c.conn.Close() }, message1 + "connection untold"},
+		{"QUIT while a late reply was on its way", late, func(c *rawClient, s *booked) {
+			c.toTheDot()
+			sent(c, s, 1)
+			c.send("QUIT\r\n")
+			c.expect("250 ")
+			c.expect("221 ")
+			c.expectEOF()
+		}, message1 + "connection unknown"},
+	}
+}
+
+// toldCase is what a client does, and what the ledger says of what it knows.
+type toldCase struct {
+	name, plan string
+	client     func(c *rawClient, server *booked)
+	want       string
 }
 
 func (c *rawClient) closeWrite() {
@@ -107,11 +158,7 @@ func decided(c *rawClient, server *booked, replies uint64) {
 
 // TestTold goes through the table of docs/books.md that says when a client knows a reply, with real sockets.
 func TestTold(t *testing.T) {
-	for _, test := range []struct {
-		name, plan string
-		client     func(c *rawClient, server *booked)
-		want       string
-	}{
+	for _, test := range append(crossing(), []toldCase{
 		{"reset before a late reply", late, func(c *rawClient, s *booked) { c.toTheDot(); decided(c, s, 1); c.reset() },
 			"attempt 1 b message 250 unsent, connection"},
 		{"closed before a late reply", late, func(c *rawClient, s *booked) { c.toTheDot(); decided(c, s, 1); _ = c.conn.Close() },
@@ -197,9 +244,10 @@ func TestTold(t *testing.T) {
 			c.replyWaits()
 			c.reset()
 		}, "attempt 1 b message 250 unsent ambiguous, connection"},
-	} {
-		eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
-			t.Run(test.name, func(t *testing.T) {
+	}...) {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 				t.Parallel()
 				server := faulty(t, kind, test.plan, nil)
 				test.client(greeted(t, server.Server), server)

@@ -1,0 +1,108 @@
+package sink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+)
+
+// A link of 25 ms each way, in a network namespace of its own: a TUN device gives a process the packets for linkPeer, which gives them back
+// with source and destination swapped (their checksums stay the same). So who connects to linkPeer reaches linkServer, and each end has
+// the kernel's own TCP with a round trip of 50 ms; no proxy acknowledges anything.
+const (
+	linkDevice = "smtpstorm0"
+	linkOneWay = 25 * time.Millisecond
+	linkSetup  = `ip link set lo up && ip tuntap add dev "$1" mode tun && ip addr add 10.9.0.1/24 dev "$1" && ip link set "$1" up && shift && exec "$@"`
+)
+
+func init() {
+	overLink = func(m *testing.M) int {
+		tun, err := openLink()
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer tun.Close()
+		return m.Run()
+	}
+}
+
+// openLink starts giving packets back, until the device is closed.
+func openLink() (*os.File, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	request, err := unix.NewIfreq(linkDevice)
+	if err != nil {
+		return nil, err
+	}
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	tun := os.NewFile(uintptr(fd), "tun")
+	type packet struct {
+		due    time.Time
+		octets []byte
+	}
+	under := make(chan packet, 4096)
+	go func() {
+		defer close(under)
+		for buf := make([]byte, 1<<16); ; {
+			n, err := tun.Read(buf)
+			if err != nil {
+				return
+			}
+			if p := buf[:n]; n >= 20 && p[0]>>4 == 4 {
+				octets := append([]byte(nil), p...)
+				copy(octets[12:16], p[16:20])
+				copy(octets[16:20], p[12:16])
+				under <- packet{time.Now().Add(linkOneWay), octets}
+			}
+		}
+	}()
+	go func() {
+		for p := range under {
+			time.Sleep(time.Until(p.due)) // the link's delay
+			_, _ = tun.Write(p.octets)    // a packet may be lost
+		}
+	}()
+	return tun, nil
+}
+
+// TestToldOverALink goes through the table of TestTold over a link with a round trip of 50 ms.
+func TestToldOverALink(t *testing.T) {
+	unshare := sinktest.RequireTool(t, "unshare", "util-linux")
+	sinktest.RequireTool(t, "ip", "iproute2")
+	sinktest.RequireRoot(t, "a TUN device")
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	inside := func(command ...string) ([]byte, error) {
+		cmd := exec.CommandContext(ctx, unshare, append([]string{"-n", "sh", "-c", linkSetup, "sh", linkDevice}, command...)...)
+		cmd.Env = append(os.Environ(), linkServer+"=10.9.0.1", linkPeer+"=10.9.0.2")
+		return cmd.CombinedOutput()
+	}
+	if out, err := inside("true"); err != nil {
+		sinktest.Missing(t, "this machine allows no TUN device in a network namespace: %v: %s", err, out)
+	}
+	out, err := inside(os.Args[0], "-test.run", "^TestTold(LMTP|OverTLS)?$", "-test.parallel", "32")
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
