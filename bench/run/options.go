@@ -207,6 +207,9 @@ func (o *Options) validateTarget() error {
 	if err := checkHostPort("--target", o.Target); err != nil {
 		return err
 	}
+	if sameAddress(o.Target, o.SinkListen) {
+		return inputErrorf("--target %s is the sink at --sink-listen %s: it would be judged as if it were the MTA", o.Target, o.SinkListen)
+	}
 	if o.MTA == MTAPostfix {
 		return inputErrorf("--mta postfix and --target exclude each other: the target is the MTA")
 	}
@@ -214,6 +217,23 @@ func (o *Options) validateTarget() error {
 		return inputErrorf("--target %s is not a loopback address: %s", o.Target, unvouched)
 	}
 	return nil
+}
+
+// sameAddress reports whether a listener at listen would answer a client that connects to target.
+func sameAddress(target, listen string) bool {
+	host, port, _ := net.SplitHostPort(target)
+	at, atPort, _ := net.SplitHostPort(listen)
+	if port != atPort || port == "0" {
+		return false
+	}
+	to, ip := net.ParseIP(host), net.ParseIP(at)
+	switch {
+	case strings.EqualFold(host, at), to != nil && to.Equal(ip):
+		return true
+	case ip != nil && ip.IsUnspecified(), strings.EqualFold(at, "localhost"):
+		return isLoopback(host)
+	}
+	return strings.EqualFold(host, "localhost") && ip != nil && ip.IsLoopback()
 }
 
 func checkHostPort(flag, address string) error {

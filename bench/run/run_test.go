@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/relay"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -276,15 +277,8 @@ func TestResultsReplaceOnlyResults(t *testing.T) {
 }
 
 func TestTargetLegCountsDeliveries(t *testing.T) {
-	o, console := options(t, "ok")
-	// The sink is its own upstream here: what the "MTA" accepts has reached the sink at once.
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Target, o.SinkListen = l.Addr().String(), l.Addr().String()
-	l.Close()
-	o.MTA = MTAAuto
+	p := through(t, fakeMessages, relay.Config{})
+	o, console := p.o, p.console
 	o.Flags.Replies = []string{"rcpt=250"}
 	o.CutoffSeconds = 1
 	outcome, err := Run(t.Context(), o)
@@ -336,6 +330,9 @@ func TestBadOptions(t *testing.T) {
 		{"env", func(o *Options) { o.Env = []string{"NOVALUE"} }, `--env "NOVALUE"`},
 		{"mta", func(o *Options) { o.MTA = "exchange" }, "valid: auto postfix none"},
 		{"target elsewhere", func(o *Options) { o.Target, o.SinkListen = "192.0.2.1:25", "127.0.0.1:0" }, "--i-own-this-target"},
+		{"target is the sink", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1:2525", "127.0.0.1:2525" }, "is the sink at --sink-listen"},
+		{"target is the sink by name", func(o *Options) { o.Target, o.SinkListen = "localhost:2525", "[::1]:2525" }, "is the sink at --sink-listen"},
+		{"target is within the sink's", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1:2525", "0.0.0.0:2525" }, "is the sink at --sink-listen"},
 		{"target by name", func(o *Options) { o.Target, o.SinkListen = "mx.example.org:25", "127.0.0.1:0" }, "--i-own-this-target"},
 		{"target without port", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1", "127.0.0.1:0" }, "--target"},
 		{"target port", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1:smtp", "127.0.0.1:0" }, `port "smtp"`},
