@@ -121,6 +121,9 @@ func OverTime(name, title, yLabel string, logarithmic bool, lines []Line, spans 
 	if logarithmic && hi > 0 {
 		logAxis(&c.plot.Y, lo, hi)
 	} else {
+		if len(spans) > 0 {
+			hi *= 1.06 // room for their names above the lines
+		}
 		linearAxis(&c.plot.Y, hi)
 	}
 	return c

@@ -61,11 +61,11 @@ func leading(s *Summary) string {
 func timeCharts(s *Summary) []*plot.Chart {
 	metric := leading(s)
 	var rate, p50, p99, refused []plot.Line
-	var byClient, bySink []plot.Span // of the storm, the only run with phases
+	var byClient, bySink []plot.Span // of the run that saw most of its storm
 	for i, leg := range s.Legs {
 		if c := leg.record.Client; c != nil {
 			x := windowSeries(c, metric)
-			if len(c.Windows) > 0 && byClient == nil {
+			if len(c.Windows) > 0 && len(leg.record.Phases) > len(byClient) {
 				byClient = spans(leg.record, c.Windows[0].Start)
 			}
 			rate = append(rate, plot.Line{Name: leg.Label, Seconds: x.seconds, Values: x.rate, Style: i})
@@ -74,7 +74,7 @@ func timeCharts(s *Summary) []*plot.Chart {
 		}
 		if k := leg.record.Sink; k != nil {
 			refused = append(refused, refusals(leg.Label, k, i))
-			if len(k.Windows) > 0 && bySink == nil {
+			if len(k.Windows) > 0 && len(leg.record.Phases) > len(bySink) {
 				bySink = spans(leg.record, k.Windows[0].Start)
 			}
 		}

@@ -21,6 +21,7 @@ import (
 // A storm's phases stand behind every time axis, in its own seconds, and the last one lasts as long as the chart.
 func TestTheStormsPhasesAreShaded(t *testing.T) {
 	r := example()
+	r.Legs[1].Phases = []result.PhaseBegin{{Time: epoch, Phase: "outage"}} // this run ended before the rest of its storm
 	r.Legs[2].Phases = []result.PhaseBegin{{Time: epoch.Add(5 * time.Second), Phase: "outage"}, {Time: epoch.Add(20 * time.Second), Phase: "recovery"}}
 	got := spans(r.Legs[2], epoch)
 	if len(got) != 2 || got[0] != (plot.Span{Name: "outage", From: 5, To: 20}) || got[1].From != 20 || got[1].To < 1e9 {
