@@ -29,7 +29,7 @@ func (s *shades) Plot(c draw.Canvas, p *gplot.Plot) {
 		if to <= from {
 			continue
 		}
-		c.SetColor(color.NRGBA{ink.R, ink.G, ink.B, uint8(0x0c + 0x0c*(i%2))}) // #nosec G115 -- one of two
+		c.SetColor(color.NRGBA{0x80, 0x80, 0x80, uint8(0x18 + 0x18*(i%2))}) // #nosec G115 -- one of two
 		c.Fill(vg.Rectangle{Min: vg.Point{X: from, Y: c.Min.Y}, Max: vg.Point{X: to, Y: c.Max.Y}}.Path())
 		if s.label.Width(span.Name)+6 <= to-from {
 			c.FillText(s.label, vg.Point{X: from + 3, Y: c.Max.Y - 2}, span.Name)
