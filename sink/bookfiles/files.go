@@ -42,6 +42,7 @@ const (
 
 var (
 	errTwice = errors.New("a second file of JSON Lines (want one, and any number of .eml)")
+	errAgain = errors.New("this ledger is given twice: its attempts would count twice")
 	errDir   = errors.New("it is a directory")
 )
 
@@ -118,11 +119,20 @@ func (f *Files) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, 
 			return nil, err
 		}
 	}
+	var ledgers []os.FileInfo
 	for _, name := range f.Ledgers {
 		input, err := open(name)
 		if err != nil {
 			return nil, err
 		}
+		info, err := opened[len(opened)-1].Stat()
+		if err != nil {
+			return nil, inputError(name, err)
+		}
+		if slices.ContainsFunc(ledgers, func(before os.FileInfo) bool { return os.SameFile(before, info) }) {
+			return nil, inputError(name, errAgain)
+		}
+		ledgers = append(ledgers, info)
 		in.Ledgers = append(in.Ledgers, input)
 	}
 	for _, name := range f.DSNs {

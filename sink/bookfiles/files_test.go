@@ -49,6 +49,22 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// The rows of a ledger that is given twice, by whatever name, would count twice.
+func TestALedgerIsReadOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, ClaimsFile, `{"token":"s+1@x","recipient":"r@y"}`+"\n")
+	write(t, dir, LedgerFile, `{"kind":"start","format":"smtpstorm/ledger/2","time":"2026-01-31T10:20:30Z","plan":"","plan_hash":"","seed":0,"durability":"batch"}`+"\n")
+	again := filepath.Join(dir, "again.jsonl")
+	if err := os.Link(filepath.Join(dir, LedgerFile), again); err != nil {
+		t.Fatal(err)
+	}
+	f := Files{Claims: filepath.Join(dir, ClaimsFile), Ledgers: []string{filepath.Join(dir, LedgerFile), again}}
+	var input *jsonl.InputError
+	if _, err := f.Judge(nil, reconcile.Options{}); !errors.As(err, &input) || input.File != again || !strings.Contains(err.Error(), "given twice") {
+		t.Errorf("error %v, want one that names the second ledger", err)
+	}
+}
+
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	for _, want := range []string{ClaimsFile, LedgerFile} {

@@ -69,7 +69,7 @@ func TestUnnamedListing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := b.judge(t); said(got) != "1 delivered, 1 undetermined, exit 3" || !strings.Contains(strings.Join(got.Lacking, " "), "whose the 1 messages are") {
+	if got, _ := b.judge(t); said(got) != "1 delivered, 1 undetermined, exit 3" || !strings.Contains(strings.Join(got.Lacking, " "), "entries that don't say whose they are (1)") {
 		t.Errorf("got %s, lacking %v", said(got), got.Lacking)
 	}
 }

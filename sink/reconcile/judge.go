@@ -162,7 +162,7 @@ func (j *Judge) lacking() []string {
 	}
 	switch q := &j.queue; {
 	case q.unnamed > 0:
-		out = append(out, fmt.Sprintf("whose the %d messages are that the queue's listing doesn't name", q.unnamed))
+		out = append(out, fmt.Sprintf("the queue's listing has entries that don't say whose they are (%d)", q.unnamed))
 	case !q.complete():
 		out = append(out, "the queue was not seen empty of them twice, 5 s apart (give --queue)")
 	}

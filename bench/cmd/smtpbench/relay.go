@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -39,7 +40,8 @@ its queue can be seen: smtpbench run --queue-command 'cat FILE'.`,
 				cfg.Lies = append(cfg.Lies, l)
 			}
 			for _, flag := range [...]struct{ name, address string }{{"--listen", cfg.Listen}, {"--next-hop", cfg.NextHop}} {
-				if host, _, err := net.SplitHostPort(flag.address); err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
+				host, port, err := net.SplitHostPort(flag.address)
+				if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
 					return usageErrorf("%s: %q is no address of loopback (want one such as 127.0.0.1:2600)", flag.name, flag.address)
 				}
 			}

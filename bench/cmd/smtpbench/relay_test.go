@@ -98,6 +98,7 @@ func TestRelayRefusesBadInput(t *testing.T) {
 	for args, want := range map[string]string{
 		"--lie fib=1":                        `unknown lie "fib" (valid: lose copy`,
 		"--lie lose=9/3":                     `"lose=9/3"`,
+		"--listen 127.0.0.1:99999":           `--listen: "127.0.0.1:99999" is no address of loopback`,
 		"--listen 0.0.0.0:2600":              `--listen: "0.0.0.0:2600" is no address of loopback`,
 		"--next-hop mx.example:25":           `--next-hop: "mx.example:25"`,
 		"--queue /dev/null/queue.jsonl":      `--queue: /dev/null/queue.jsonl can't be written`,
