@@ -39,9 +39,6 @@ func (f File) Text() []byte {
 // Base returns the file's name with its extension: bounce-storm.js or bounce-storm.yaml.
 func (f File) Base() string { return path.Base(f.path) }
 
-// Path returns the file's path within Files.
-func (f File) Path() string { return f.path }
-
 // Scripts lists the k6 scripts in the order of README.md.
 func Scripts() []File { return list(scriptTable, "", ".js") }
 

@@ -29,12 +29,6 @@ type Policy struct {
 	Concurrency int
 }
 
-// DefaultPolicy returns a policy like that of MTAs as they are installed: 5 minutes, doubled up to an hour, for 5 days
-// (RFC 5321 section 4.5.4.1).
-func DefaultPolicy() Policy {
-	return Policy{First: 5 * time.Minute, Factor: 2, Max: time.Hour, Minimal: 5 * time.Minute, Lifetime: 5 * 24 * time.Hour, Concurrency: 20}
-}
-
 // Validate returns an error that names the field that is wrong.
 func (p *Policy) Validate() error {
 	for _, rule := range [...]struct {

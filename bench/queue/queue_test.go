@@ -135,7 +135,8 @@ func TestWhatIsNotActive(t *testing.T) {
 }
 
 func TestPoliciesThatAreWrong(t *testing.T) {
-	if p := DefaultPolicy(); p.Validate() != nil {
+	p := policy()
+	if p.Validate() != nil {
 		t.Error(p.Validate())
 	}
 	for field, spoil := range map[string]func(*Policy){

@@ -239,16 +239,6 @@ func TestTextGolden(t *testing.T) {
 	golden(t, "text.golden", render(t, func(b *bytes.Buffer) error { return Text(b, r) }))
 }
 
-func TestTableIsPartOfTheText(t *testing.T) {
-	r := example()
-	r.Legs = r.Legs[:2]
-	text := render(t, func(b *bytes.Buffer) error { return Text(b, r) })
-	table := render(t, func(b *bytes.Buffer) error { return Table(b, r.Legs[0], r.Legs[1], r.Intervals) })
-	if !strings.Contains(text, table) {
-		t.Errorf("the text lacks the table:\n%s", table)
-	}
-}
-
 func TestOneRunHasATableOfItsOwn(t *testing.T) {
 	text := render(t, func(b *bytes.Buffer) error {
 		return Text(b, Report{Title: "Calm", Legs: []*result.Record{calm()}, Intervals: stat.Options{Resamples: 50}})
@@ -261,7 +251,9 @@ func TestOneRunHasATableOfItsOwn(t *testing.T) {
 func TestDroppedIterationsPrintAsBeyondMax(t *testing.T) {
 	a, b := calm(), storm()
 	b.Load.IterationsDropped = 1500 // beside 21,000: above p93.3 nothing is known
-	table := render(t, func(w *bytes.Buffer) error { return Table(w, a, b, stat.Options{Resamples: 50}) })
+	table := render(t, func(w *bytes.Buffer) error {
+		return Text(w, Report{Title: "Dropped", Legs: []*result.Record{a, b}, Intervals: stat.Options{Resamples: 50}})
+	})
 	row := regexp.MustCompile(`(?m)^smtp_msg_duration\n.*\n.* p90 .*\n.* p95 (.*)\n`).FindStringSubmatch(table)
 	if row == nil || !strings.Contains(row[1], "> max") || !strings.Contains(row[1], "unknown") {
 		t.Errorf("p95 with dropped iterations: %q in\n%s", row, table)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -47,19 +46,6 @@ func Text(w io.Writer, r Report) error {
 	}
 	// Labels and warnings come from files and peers: none of them steers a terminal.
 	_, err = io.WriteString(w, smtp.VisibleLines(strings.TrimRight(b.String(), "\n")+"\n"))
-	return err
-}
-
-// Table writes the latencies of two runs side by side: for each phase and
-// percentile both values, their difference and its within-run interval.
-func Table(w io.Writer, a, b *result.Record, o stat.Options) error {
-	s, err := Summarize(Report{Legs: []*result.Record{a, b}, Intervals: o})
-	if err != nil {
-		return err
-	}
-	var out strings.Builder
-	latencyTable(&out, s, 1)
-	_, err = io.WriteString(w, out.String())
 	return err
 }
 

@@ -11,9 +11,6 @@ import (
 var harmless = strings.Fields("CHUNKING DEFER DURATION FACTOR ITERATIONS MAX_FAILED MAX_P95 MECHANISM MEGABYTES MESSAGES MESSAGE_SIZE RATE RECIPIENTS RUN " +
 	"SINK_LISTEN SIZE SMTP_HOST SMTP_PORT SPIKE TIMEOUT TLS VUS WRONG")
 
-// HarmlessVariables returns the names of the environment variables whose values a record may show, sorted.
-func HarmlessVariables() []string { return slices.Clone(harmless) }
-
 const dropped = "***"
 
 // PublicCommandLine returns a command line as a record may show it: of the environment variables that it sets (-e NAME=VALUE, -eNAME=VALUE, --env NAME=VALUE,

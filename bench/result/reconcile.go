@@ -50,11 +50,6 @@ func stageRank(stage string) int {
 	return len(dialogue)
 }
 
-// CompareStages orders stages as the dialogue does, unknown ones last by name.
-func CompareStages(a, b string) int {
-	return compareReplies(Reply{Stage: a}, Reply{Stage: b})
-}
-
 // Row reconciles one kind of reply.
 type Row struct {
 	Reply

@@ -10,6 +10,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
+	"github.com/smtpstorm/xk6-smtp/sink/fit"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -56,16 +57,16 @@ func TestProportionIntervalsPublished(t *testing.T) {
 		{1, 29, 0.0009, 0.1776, 0.0061, 0.1718},
 	} {
 		name := fmt.Sprintf("%d/%d", tt.k, tt.n)
-		cp, w := ClopperPearson(tt.k, tt.n, 0.95), Wilson(tt.k, tt.n, 0.95)
+		cp, w := fit.ClopperPearson(tt.k, tt.n, 0.95), Wilson(tt.k, tt.n, 0.95)
 		near(t, name+" Clopper-Pearson low", cp.Lo, tt.cpLo, 5e-5)
 		near(t, name+" Clopper-Pearson high", cp.Hi, tt.cpHi, 5e-5)
 		near(t, name+" Wilson low", w.Lo, tt.lo, 5e-5)
 		near(t, name+" Wilson high", w.Hi, tt.hi, 5e-5)
 	}
-	if got := ClopperPearson(0, 0, 0.95); got != (Interval{Lo: 0, Hi: 1}) {
+	if got := fit.ClopperPearson(0, 0, 0.95); got != (Interval{Lo: 0, Hi: 1}) {
 		t.Errorf("no trials: got %v, want [0 1]", got)
 	}
-	near(t, "20/20 low", ClopperPearson(20, 20, 0.95).Lo, 1-0.1684, 5e-5)
+	near(t, "20/20 low", fit.ClopperPearson(20, 20, 0.95).Lo, 1-0.1684, 5e-5)
 }
 
 // Newcombe, Statistics in Medicine 17 (1998) 873-890, table II, method 10.
@@ -84,26 +85,6 @@ func TestProportionDifferencePublished(t *testing.T) {
 		name := fmt.Sprintf("%d/%d - %d/%d", tt.kb, tt.nb, tt.ka, tt.na)
 		near(t, name+" low", iv.Lo, tt.lo, 5e-5)
 		near(t, name+" high", iv.Hi, tt.hi, 5e-5)
-	}
-}
-
-// Mendel's round and wrinkled peas (5,474 : 1,850 against 3:1) and his dihybrid
-// cross (315 : 108 : 101 : 32 against 9:3:3:1), as in every textbook.
-func TestChiSquarePublished(t *testing.T) {
-	chi2, p := ChiSquareTest([]float64{5474, 1850}, []float64{5493, 1831})
-	near(t, "3:1 statistic", chi2, 0.2629, 1e-4)
-	near(t, "3:1 p", p, 0.6081, 1e-4)
-	chi2, p = ChiSquareTest([]float64{315, 108, 101, 32}, []float64{312.75, 104.25, 104.25, 34.75})
-	near(t, "9:3:3:1 statistic", chi2, 0.4700, 1e-4)
-	near(t, "9:3:3:1 p", p, 0.9254, 1e-4)
-}
-
-// Holm's procedure on the p-values of Wright (Biometrics 48, 1992), as R's
-// p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") gives it.
-func TestHolmPublished(t *testing.T) {
-	got := Holm([]float64{0.01, 0.04, 0.03, 0.005})
-	for i, want := range []float64{0.03, 0.06, 0.06, 0.02} {
-		near(t, fmt.Sprint("adjusted p ", i), got[i], want, 1e-12)
 	}
 }
 

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -59,12 +60,29 @@ func TestClopperPearson(t *testing.T) {
 	}
 }
 
-// Holm's adjustment of three p-values, by hand.
-func TestHolm(t *testing.T) {
-	got := Holm([]float64{0.01, 0.04, 0.03})
-	for i, want := range []float64{0.03, 0.06, 0.06} {
-		if math.Abs(got[i]-want) > 1e-12 {
-			t.Errorf("p-value %d is adjusted to %g, want %g", i, got[i], want)
-		}
+// Mendel's round and wrinkled peas (5,474 : 1,850 against 3:1) and his dihybrid
+// cross (315 : 108 : 101 : 32 against 9:3:3:1), as in every textbook.
+func TestChiSquarePublished(t *testing.T) {
+	chi2, p := ChiSquare([]float64{5474, 1850}, []float64{5493, 1831})
+	near(t, "3:1 statistic", chi2, 0.2629, 1e-4)
+	near(t, "3:1 p", p, 0.6081, 1e-4)
+	chi2, p = ChiSquare([]float64{315, 108, 101, 32}, []float64{312.75, 104.25, 104.25, 34.75})
+	near(t, "9:3:3:1 statistic", chi2, 0.4700, 1e-4)
+	near(t, "9:3:3:1 p", p, 0.9254, 1e-4)
+}
+
+// Holm's procedure on the p-values of Wright (Biometrics 48, 1992), as R's
+// p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") gives it.
+func TestHolmPublished(t *testing.T) {
+	got := Holm([]float64{0.01, 0.04, 0.03, 0.005})
+	for i, want := range []float64{0.03, 0.06, 0.06, 0.02} {
+		near(t, fmt.Sprint("adjusted p ", i), got[i], want, 1e-12)
+	}
+}
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if math.Abs(got-want) > tolerance {
+		t.Errorf("%s: got %v, want %v +- %v", what, got, want, tolerance)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -55,16 +54,6 @@ const (
 
 // Mechanisms returns all mechanisms in the order in which they are announced.
 func Mechanisms() []Mechanism { return []Mechanism{ScramSHA256, CramMD5, Plain, Login, XOAuth2} }
-
-// ParseMechanism returns the mechanism of that name; case does not matter. The error names the valid ones.
-func ParseMechanism(name string) (Mechanism, error) {
-	for _, m := range Mechanisms() {
-		if strings.EqualFold(string(m), name) {
-			return m, nil
-		}
-	}
-	return "", fmt.Errorf("unknown mechanism %q (valid: %v)", name, Mechanisms())
-}
 
 // Provider starts exchanges with all mechanisms. It must not be copied, and is safe for concurrent use if its Accounts and its Random are.
 type Provider struct {

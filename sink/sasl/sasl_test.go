@@ -158,17 +158,6 @@ func TestScramSHA256(t *testing.T) {
 	}
 }
 
-func TestParseMechanism(t *testing.T) {
-	for _, m := range sasl.Mechanisms() {
-		if got, err := sasl.ParseMechanism(string(m)); got != m || err != nil {
-			t.Errorf("%s: %v, %v", m, got, err)
-		}
-	}
-	if _, err := sasl.ParseMechanism("NTLM"); err == nil {
-		t.Error("NTLM was accepted")
-	}
-}
-
 // FuzzExchange: no response, of any mechanism, at any step, panics or authenticates without the password.
 func FuzzExchange(f *testing.F) {
 	f.Add(uint8(0), b("n,,n=ann,r=x"), b("c=biws,r=x,p=AAAA"))

@@ -74,13 +74,6 @@ func TextAt(s Stage, c Code) (text string, ok bool) {
 	return Text(c)
 }
 
-// EnhancedText returns the catalogue's text for an enhanced status code of any class; ok is false when the catalogue does not
-// have it.
-func EnhancedText(subject, detail uint16) (text string, ok bool) {
-	text, ok = catalogue().texts[[2]uint16{subject, detail}]
-	return text, ok
-}
-
 // Codes returns the reply codes of the catalogue in ascending order: the 36 of the reference files and the supplement from the
 // RFCs. The slice is the caller's, what its elements point to is not to be changed.
 func Codes() []CodeInfo { return slices.Clone(catalogue().codes) }

@@ -215,15 +215,6 @@ func TestEnhancedCodesOfTheReferenceFile(t *testing.T) {
 	}
 }
 
-func TestEnhancedText(t *testing.T) {
-	if text, ok := EnhancedText(1, 1); !ok || text != "Bad destination mailbox address" {
-		t.Errorf("x.1.1 has the text %q, %v", text, ok)
-	}
-	if text, ok := EnhancedText(9, 9); ok || text != "" {
-		t.Errorf("x.9.9 has the text %q, %v; want none", text, ok)
-	}
-}
-
 func TestDefaultEnhanced(t *testing.T) {
 	for _, test := range []struct {
 		stage Stage
@@ -289,7 +280,7 @@ func TestDefaultEnhancedIsOfTheCatalogue(t *testing.T) {
 			if e.Class != info.Code.Class() {
 				t.Errorf("%v %d: %v has the wrong class", s, info.Code, e)
 			}
-			if _, ok := EnhancedText(e.Subject, e.Detail); !ok {
+			if _, ok := catalogue().texts[[2]uint16{e.Subject, e.Detail}]; !ok {
 				t.Errorf("%v %d: %v has no text", s, info.Code, e)
 			}
 		}
