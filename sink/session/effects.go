@@ -108,6 +108,9 @@ func (s *Session) Next() (Effect, bool) {
 		return Effect{Kind: EffectWrite, Data: data}, true
 	}
 	x := s.extra
+	if x == nil && s.state < stateHeld && s.wait == waitNone && s.out.reading == toldRead {
+		return Effect{}, false // nearly always
+	}
 	if x != nil && x.half && !x.halfTold {
 		x.halfTold = true
 		return Effect{Kind: EffectClose, Close: CloseHalf}, true

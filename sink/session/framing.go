@@ -87,7 +87,12 @@ func (f *framing) next(p []byte, before uint64, answer bool) (n int, kind lineKi
 		return f.skip(p, ended)
 	}
 	if !answer {
-		if n := f.foreign(p, before); n > 0 {
+		if f.partial != nil {
+			n = f.foreign(p, before)
+		} else {
+			n = smtp.Foreign(p, before == 0)
+		}
+		if n > 0 {
 			f.drop()
 			return n, lineForeign, nil
 		}
@@ -127,17 +132,14 @@ func (f *framing) skip(p []byte, ended bool) (n int, kind lineKind, text []byte)
 	return len(p), lineUnfinished, nil
 }
 
-// foreign returns how many octets of p show that the line that p begins, or goes on with, is of another protocol; 0 when none do.
+// foreign returns how many octets of p show that the line that p goes on with is of another protocol; 0 when none do.
 func (f *framing) foreign(p []byte, before uint64) int {
-	kept, text := 0, p
-	if f.partial != nil {
-		kept = len(f.partial.B)
-		if kept >= smtp.MaxForeign {
-			return 0
-		}
-		var space [2 * smtp.MaxForeign]byte
-		text = append(append(space[:0], f.partial.B...), p[:min(len(p), smtp.MaxForeign)]...)
+	kept := len(f.partial.B)
+	if kept >= smtp.MaxForeign {
+		return 0
 	}
+	var space [2 * smtp.MaxForeign]byte
+	text := append(append(space[:0], f.partial.B...), p[:min(len(p), smtp.MaxForeign)]...)
 	n := smtp.Foreign(text, before == uint64(kept)) // #nosec G115 -- a length
 	if n == 0 {
 		return 0

@@ -207,6 +207,9 @@ func (r *receipts) told() event.Told {
 // implied reports whether the rows to come say of the last final replies what is known of them: that the client was told.
 func (r *receipts) implied() bool { return r.state.told() == event.ToldYes }
 
+// keep leaves the last final replies to be settled with those to come.
+func (r *receipts) keep() { r.doubts |= doubtEarlier }
+
 // settled forgets the last final replies: a row says, or implies, what is known of them.
 func (r *receipts) settled() {
 	r.state = receiptNone
@@ -270,7 +273,7 @@ func (s *Session) beforeFinal() {
 		s.except()
 		return
 	}
-	r.doubts |= doubtEarlier // settled with those to come, unless these turn out to be untold
+	r.keep() // settled with those to come, unless these turn out to be untold
 }
 
 func (w *work) late() bool { return w.now-w.decided >= lateReply }

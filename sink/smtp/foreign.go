@@ -69,7 +69,7 @@ func Foreign(line []byte, first bool) int {
 		return 0
 	}
 	for _, p := range foreignPrefixes {
-		if len(line) >= len(p) && equalFold(line[:len(p)], p) {
+		if line[0]|0x20 == p[0]|0x20 && len(line) >= len(p) && equalFold(line[:len(p)], p) {
 			return len(p)
 		}
 	}
