@@ -95,7 +95,7 @@ func stormCards(s *Summary) []stormCard {
 		}
 	}
 	if len(first.Facts) == 0 {
-		first.Facts = append(first.Facts, fact{"no run", "had a storm that ended before its load"})
+		first.Facts = append(first.Facts, fact{"not measured", "no storm ended before its load did"})
 	}
 	return []stormCard{refused, moved, first}
 }
