@@ -40,7 +40,7 @@ go-version:
 build: go-version ## build bin/k6, bin/smtpsink and bin/smtpbench
 	$(GO) build $(VCS) -o bin/ ./xk6smtp/cmd/k6 ./sink/cmd/smtpsink ./bench/cmd/smtpbench
 
-mtas: go-version ## get the MTAs that are missing: Exim and Haraka into a private directory, Postfix (as root) from Debian
+mtas: go-version ## get the MTAs that are missing into a private directory, Postfix (as root) from Debian
 	$(GO) run ./bench/cmd/smtpbench mta list --fetch | sh -ex
 
 run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html

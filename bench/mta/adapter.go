@@ -11,7 +11,9 @@ import (
 )
 
 // registry has every MTA that this package can run. Nothing else names one.
-func registry() []adapter { return []adapter{postfixAdapter(), eximAdapter(), harakaAdapter()} }
+func registry() []adapter {
+	return []adapter{postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter()}
+}
 
 // adapter is what makes one MTA differ from another. Functions that take an instance may use its program, options and path.
 type adapter struct {
@@ -31,10 +33,16 @@ type adapter struct {
 	environment func(i *instance) []string
 	// queue passes on what the queue holds.
 	queue func(ctx context.Context, i *instance, f func(*reconcile.QueueEntry) error) error
+	// flush has it try everything in its queue now; nil: it can't be told to.
+	flush func(ctx context.Context, i *instance) error
 	// depth counts the messages in the queue.
 	depth func(i *instance) (int, error)
 	// log is the log's path below the directory.
 	log string
+	// syslog is the path below the directory of a socket whose messages become that log; empty: the MTA writes it itself.
+	syslog string
+	// jailed: the daemon's command is one of jail.
+	jailed bool
 	// parser returns what takes the log's lines, one by one.
 	parser func(o LogOptions) lineParser
 }
@@ -114,6 +122,14 @@ func names() (list string) {
 		list += a.name
 	}
 	return list
+}
+
+// unpack is the shell command that unpacks Debian's packages into a private directory, with what they depend on and this machine lacks
+// (not with what apt would upgrade): Debian's MTAs exclude one another, and bring users and services of their own.
+func unpack(private, packages string) string {
+	return "mkdir -p " + private + " && cd " + private +
+		" && apt-get download $(apt-get -s --no-install-recommends install " + packages + ` | sed -n 's/^Inst \([^ ]*\) (.*/\1/p')` +
+		` && for deb in *.deb; do dpkg -x "$deb" .; done && rm *.deb`
 }
 
 // privateDir is where MTAs lie that were fetched for this package alone: Debian's packages of MTAs exclude one another.

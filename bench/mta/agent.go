@@ -15,6 +15,9 @@ import (
 // ErrMissing is wrapped by New when the MTA isn't installed; the message has the command that gets it.
 var ErrMissing = errors.New("not installed")
 
+// ErrFixedSchedule is wrapped by New when a Policy asks for pauses of an MTA whose schedule can't be changed.
+var ErrFixedSchedule = errors.New("has a retry schedule that can't be changed")
+
 // ErrNeedsRoot is wrapped by New when this user can't run the MTA.
 var ErrNeedsRoot = errors.New("needs root")
 
@@ -48,6 +51,9 @@ type Agent interface {
 	// Queue passes on what the queue holds: an entry for each message and recipient that is not delivered. A message that moves
 	// meanwhile may be passed on twice, or not at all.
 	Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error
+	// Flush has it try everything in its queue now, however long ago the attempt before was. The error wraps errors.ErrUnsupported where
+	// an adapter can't.
+	Flush(ctx context.Context) error
 	// Depth is the number of messages in the queue. It is cheap enough to be asked several times a second. MTAs that split a
 	// message by recipients count the parts.
 	Depth() (int, error)
@@ -68,11 +74,16 @@ type Agent interface {
 type Traits struct {
 	// DSN: it offers the DSN extension (RFC 3461), and passes ENVID and ORCPT on to the next hop.
 	DSN bool
+	// EnvelopeID: its notifications have the ENVID as Original-Envelope-Id (RFC 3464 section 2.2.1).
+	EnvelopeID bool
 	// RemoteStatus: its notifications have the enhanced status code of the next hop's refusal as Status (RFC 3464 section 2.3.4);
 	// else it is one of the MTA's own.
 	RemoteStatus bool
 	// RetryEarly is by how much an attempt may come before the policy's time, as the MTA rounds.
 	RetryEarly time.Duration
+	// FixedSchedule: its retry schedule can't be changed. The n-th attempt comes ShortestBackoff times the square of n after the
+	// arrival; a Policy says when it gives up, and no more.
+	FixedSchedule bool
 	// ShortestBackoff is the shortest pause between two attempts that it can be told to make.
 	ShortestBackoff time.Duration
 }
@@ -99,15 +110,26 @@ func (p Policy) String() string {
 }
 
 // complete fills in the defaults for an MTA and checks the policy. MTAs count in whole seconds.
-func (p Policy) complete(shortest time.Duration) (Policy, error) {
+func (p Policy) complete(traits Traits) (Policy, error) {
+	shortest := traits.ShortestBackoff
+	if traits.FixedSchedule && (p.MinimalBackoff != 0 || p.MaximalBackoff != 0) {
+		return p, ErrFixedSchedule
+	}
 	if p.MinimalBackoff == 0 {
 		p.MinimalBackoff = max(3*time.Second, shortest)
 	}
-	if p.MaximalBackoff == 0 {
+	if p.MaximalBackoff == 0 && traits.FixedSchedule {
+		p.MaximalBackoff = shortest
+	} else if p.MaximalBackoff == 0 {
 		p.MaximalBackoff = 8 * p.MinimalBackoff
 	}
 	if p.Lifetime == 0 {
 		p.Lifetime = 10 * time.Minute
+	}
+	if traits.FixedSchedule { // the longest pause within the lifetime
+		for n := time.Duration(1); n*n*shortest <= p.Lifetime; n++ {
+			p.MaximalBackoff = (2*n - 1) * shortest
+		}
 	}
 	if p.Concurrency == 0 {
 		p.Concurrency = 20

@@ -20,20 +20,15 @@ func eximAdapter() adapter {
 	return adapter{
 		name: "exim", product: "Exim", other: true, log: "log/mainlog",
 		// Times of retries are whole seconds.
-		traits: Traits{DSN: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
+		traits: Traits{DSN: true, EnvelopeID: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
 		find: func(private string) string {
 			if fetched := filepath.Join(private, "usr/sbin/exim4"); isFile(fetched) {
 				return fetched
 			}
 			return lookTool("exim4")
 		},
-		// Debian's package excludes Postfix's, and wants a user that only its installation makes: it is unpacked, with the libraries that
-		// this machine lacks (not those that apt would upgrade) and with one that knows the user.
-		fetch: func(private string) string {
-			return "mkdir -p " + private + " && cd " + private +
-				` && apt-get download $(apt-get -s --no-install-recommends install exim4-daemon-light libnss-wrapper | sed -n 's/^Inst \([^ ]*\) (.*/\1/p')` +
-				` && for deb in *.deb; do dpkg -x "$deb" .; done && rm *.deb`
-		},
+		// libnss-wrapper gives it a user that only an installation of its package makes.
+		fetch:       func(private string) string { return unpack(private, "exim4-daemon-light libnss-wrapper") },
 		layout:      eximLayout,
 		environment: eximEnvironment,
 		queue: func(ctx context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
@@ -43,7 +38,7 @@ func eximAdapter() adapter {
 			}
 			return reconcile.ReadQueue(bytes.NewReader(listing), "exim -bp", f)
 		},
-		depth:  func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "-H") },
+		depth:  func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "", "-H") },
 		parser: newEximParser,
 	}
 }
@@ -53,14 +48,14 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// countFiles counts the files in a directory whose names end so. One that isn't there yet has none.
-func countFiles(dir, suffix string) (n int, err error) {
+// countFiles counts the files in a directory whose names begin and end so. One that isn't there yet has none.
+func countFiles(dir, prefix, suffix string) (n int, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	for _, entry := range entries {
-		if strings.HasSuffix(entry.Name(), suffix) {
+		if strings.HasPrefix(entry.Name(), prefix) && strings.HasSuffix(entry.Name(), suffix) {
 			n++
 		}
 	}
@@ -82,28 +77,11 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 	if strings.Contains(host+next, ":") {
 		return nil, errors.New("addresses of IPv6 are not supported")
 	}
-	if err := i.mkdirs("bin", "spool"); err != nil {
+	if err := i.mkdirs("spool"); err != nil {
 		return nil, err
 	}
-	// Copies lack the setuid bit, which would have it drop the libraries; and where root has them no other user may reach the original.
-	files := []string{i.program}
-	if root, fetched := strings.CutSuffix(i.program, "/usr/sbin/exim4"); fetched && root != "" {
-		for _, pattern := range []string{"usr/lib/*/*.so*", "lib/*/*.so*"} {
-			libraries, err := filepath.Glob(filepath.Join(root, pattern))
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, libraries...)
-		}
-	}
-	for _, file := range files {
-		octets, err := os.ReadFile(file) // #nosec G304 -- the program that find found, and what was fetched with it
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755); err != nil { // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
-			return nil, err
-		}
+	if err := i.copyPrograms("/usr/sbin/exim4"); err != nil {
+		return nil, err
 	}
 	user, group := os.Geteuid(), os.Getegid()
 	if i.drops() {

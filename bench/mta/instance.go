@@ -34,10 +34,11 @@ type instance struct {
 	port    *reservedPort
 	addr    string
 
-	lifecycle sync.Mutex   // Prepare, Start, Stop, Kill, Restart and Close wait for one another
-	daemon    []string     // the command that runs it; nil: not prepared. Guarded by lifecycle
-	main      *exec.Cmd    // the process that Start started; nil: none. Guarded by lifecycle
-	ended     <-chan error // its end
+	lifecycle sync.Mutex    // Prepare, Start, Stop, Kill, Restart and Close wait for one another
+	daemon    []string      // the command that runs it; nil: not prepared. Guarded by lifecycle
+	main      *exec.Cmd     // the process that Start started; nil: none. Guarded by lifecycle
+	ended     <-chan error  // its end
+	said      *syslogSocket // what it says to syslog(3); nil: it doesn't, or doesn't run. Guarded by lifecycle
 
 	texts   sync.Mutex
 	version string
@@ -47,7 +48,7 @@ type instance struct {
 func newInstance(a adapter, program string, o Options) (*instance, error) {
 	o, err := o.check()
 	if err == nil {
-		o.Policy, err = o.Policy.complete(a.traits.ShortestBackoff)
+		o.Policy, err = o.Policy.complete(a.traits)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.name, err)
@@ -127,6 +128,35 @@ func (i *instance) configure(files ...[2]string) error {
 	return nil
 }
 
+// copyPrograms copies the program into bin, and with it the libraries that were unpacked with it when it lies at path below a private
+// directory. Copies lack the setuid and setgid bits, which would have it drop those libraries; and where root has them no other user may
+// reach the original.
+func (i *instance) copyPrograms(path string) error {
+	files := []string{i.program}
+	if root := strings.TrimSuffix(i.program, path); root != "" && root != i.program {
+		for _, pattern := range []string{"usr/lib/*/*.so*", "lib/*/*.so*"} {
+			libraries, err := filepath.Glob(filepath.Join(root, pattern))
+			if err != nil {
+				return err
+			}
+			files = append(files, libraries...)
+		}
+	}
+	if err := i.mkdirs("bin"); err != nil {
+		return err
+	}
+	for _, file := range files {
+		octets, err := os.ReadFile(file) // #nosec G304 -- the program that find found, and what was fetched with it
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755); err != nil { // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
+			return err
+		}
+	}
+	return nil
+}
+
 func (i *instance) setVersion(version string) {
 	i.texts.Lock()
 	defer i.texts.Unlock()
@@ -199,12 +229,25 @@ func (i *instance) start(ctx context.Context) error {
 			return fmt.Errorf("%s runs already", i.name)
 		}
 	}
+	// Some MTAs try a port that is taken again and again, others don't say why they end.
+	free, err := net.Listen("tcp", i.addr)
+	if err == nil {
+		err = free.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("start %s: %w", i.name, err)
+	}
 	// A file instead of a pipe: its processes inherit it, and may outlive the first.
 	out, err := os.OpenFile(i.console(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) // #nosec G302 G304 -- in the instance's own folder, for daemons of the MTA's user
 	if err != nil {
 		return fmt.Errorf("start %s: %w", i.name, err)
 	}
 	defer out.Close()
+	if i.syslog != "" && i.said == nil {
+		if i.said, err = openSyslog(i.path(i.syslog), i.LogPath()); err != nil {
+			return fmt.Errorf("start %s: %w", i.name, err)
+		}
+	}
 	cmd := i.command(context.WithoutCancel(ctx), i.daemon...)
 	cmd.Stdout, cmd.Stderr = out, out
 	logged, printed := fileSize(i.LogPath()), fileSize(i.console())
@@ -317,7 +360,7 @@ func (i *instance) Stop() error {
 
 func (i *instance) stop() error {
 	if i.main != nil {
-		_ = terminate(i.main.Process) // it may have ended by itself meanwhile
+		_ = terminate(i.first()) // it may have ended by itself meanwhile
 	}
 	for end := time.Now().Add(stopTimeout); len(i.processes()) > 0 && time.Now().Before(end); time.Sleep(pollInterval) {
 	}
@@ -331,15 +374,31 @@ func (i *instance) Kill() error {
 }
 
 func (i *instance) kill() error {
-	if i.main != nil {
+	if i.main != nil && !i.jailed {
 		_ = supervise.Kill(i.main.Process) // it may have ended by itself meanwhile
+	} else if i.main != nil {
+		_ = i.first().Kill() // and the kernel ends all others before unshare(1) learns of it
 	}
 	err := supervise.EndProcesses(i.o.Dir, stopTimeout)
 	if err == nil && i.main != nil {
 		<-i.ended
 		i.main = nil
 	}
+	if i.said != nil {
+		err = errors.Join(err, i.said.Close())
+		i.said = nil
+	}
 	return err
+}
+
+// first is the process of the agent that ends the others: the one that was started, or the one in its jail.
+func (i *instance) first() *os.Process {
+	if pid := jailed(i.main.Process.Pid); i.jailed && pid > 0 {
+		if process, err := os.FindProcess(pid); err == nil {
+			return process
+		}
+	}
+	return i.main.Process
 }
 
 func (i *instance) Restart(ctx context.Context) error {
@@ -385,6 +444,22 @@ func (i *instance) Config() string {
 func (i *instance) Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error {
 	if err := i.queue(ctx, i, f); err != nil {
 		return fmt.Errorf("queue of %s: %w", i.name, err)
+	}
+	return nil
+}
+
+func (i *instance) Flush(ctx context.Context) error {
+	i.lifecycle.Lock()
+	defer i.lifecycle.Unlock()
+	err := errors.ErrUnsupported
+	switch {
+	case i.main == nil:
+		err = errors.New("it doesn't run")
+	case i.flush != nil:
+		err = i.flush(ctx, i)
+	}
+	if err != nil {
+		return fmt.Errorf("flush the queue of %s: %w", i.name, err)
 	}
 	return nil
 }

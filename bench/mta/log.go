@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,8 +79,38 @@ func readLog(parse lineParser, r io.Reader, name string, f func(*reconcile.LogEv
 	return told
 }
 
+// openMessages is what a parser remembers of the messages in a queue, by their ids.
+type openMessages map[string]*openMessage
+
+type openMessage struct {
+	sender string
+	open   map[string]struct{} // recipients that were deferred
+}
+
 // maxOpen bounds the messages that a parser remembers, since logs begin and end in the middle.
 const maxOpen = 1 << 20
+
+// of returns the message of an id, a new one if it isn't known.
+func (all openMessages) of(id string) *openMessage {
+	m := all[id]
+	if m == nil {
+		if len(all) >= maxOpen {
+			clear(all)
+		}
+		m = &openMessage{open: map[string]struct{}{}}
+		all[id] = m
+	}
+	return m
+}
+
+// expire tells of each recipient that was deferred last that the MTA gave up. e has the rest of the event.
+func (m *openMessage) expire(e reconcile.LogEvent, text string, tell func(reconcile.LogEvent)) {
+	for _, e.Recipient = range slices.Sorted(maps.Keys(m.open)) {
+		e.Event, e.Text = expired, text
+		tell(e)
+	}
+	clear(m.open)
+}
 
 // reply finds the first reply code in what an MTA says that a server said: three digits that begin with 2 to 5, and after them a blank,
 // a hyphen or nothing.

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -26,7 +24,7 @@ func postfixAdapter() adapter {
 		// The queue manager rounds a message's next attempt down to whole seconds, and takes it up to a second before. With less than 3 s it
 		// may meet the agent that has just deferred a message, and whose lock it finds: "skipped, still being delivered", and put aside for
 		// a minute.
-		traits: Traits{DSN: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
+		traits: Traits{DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
 		find:   func(string) string { return lookTool("postfix") },
 		fetch:  func(string) string { return "apt-get install -y postfix" },
 		layout: postfixLayout,
@@ -149,26 +147,9 @@ var (
 	postfixTo = regexp.MustCompile(`^to=<(.*?)>, (?:orig_to=<.*?>, )?relay=(.*?), .*?\bstatus=(\w+)(?: \((.*)\))?$`)
 )
 
-// postfixMessage is what a parser remembers of a message in the queue.
-type postfixMessage struct {
-	sender string
-	open   map[string]struct{} // recipients that were deferred
-}
-
 // newPostfixParser reads what qmgr(8) and the delivery agents log.
 func newPostfixParser(o LogOptions) lineParser {
-	messages := map[string]*postfixMessage{}
-	message := func(id string) *postfixMessage {
-		m := messages[id]
-		if m == nil {
-			if len(messages) >= maxOpen {
-				clear(messages)
-			}
-			m = &postfixMessage{open: map[string]struct{}{}}
-			messages[id] = m
-		}
-		return m
-	}
+	messages := openMessages{}
 	return func(line string, tell func(reconcile.LogEvent)) bool {
 		head := postfixLine.FindStringSubmatch(line)
 		if head == nil {
@@ -190,19 +171,16 @@ func newPostfixParser(o LogOptions) lineParser {
 				delete(messages, id)
 			case named && strings.HasSuffix(rest, "(queue active)"):
 				if _, again := messages[id]; again {
-					message(id).sender = sender
+					messages.of(id).sender = sender
 					return true
 				}
-				message(id).sender = sender
+				messages.of(id).sender = sender
 				e.Event, e.Sender = accepted, sender
 				tell(e)
 			case named && strings.Contains(rest, "status=expired"):
-				m := message(id)
-				for _, e.Recipient = range slices.Sorted(maps.Keys(m.open)) {
-					e.Event, e.Sender, e.Text = expired, sender, "returned to sender"
-					tell(e)
-				}
-				clear(m.open)
+				m := messages.of(id)
+				e.Sender = sender
+				m.expire(e, "returned to sender", tell)
 			}
 			return true
 		}
@@ -210,7 +188,7 @@ func newPostfixParser(o LogOptions) lineParser {
 		if to == nil {
 			return true
 		}
-		m := message(id)
+		m := messages.of(id)
 		e.Sender, e.Recipient, e.Text, e.Code = m.sender, to[1], to[4], reply(to[4])
 		if to[2] != "none" {
 			e.Connection = to[2]

@@ -89,7 +89,7 @@ func TestKeepMalformed(t *testing.T) {
 	for _, test := range []struct{ name, text, says, recipient, action string }{
 		{"no message", "no message at all", "not a message", "", ""},
 		{"empty", "", "not a message", "", ""},
-		{"in words only", "Subject: failure notice\n\nSorry, it wasn't delivered.\n", "no multipart/report", "", ""},
+		{"in words only", "Subject: failure notice\n\nSorry, it wasn't delivered.\n", "no multipart message", "", ""},
 		{"unknown action", report("Final-Recipient: rfc822; r@a.example\nAction: gone\nStatus: 5.0.0\n"), `unknown action "gone"`, "r@a.example", "failed"},
 		{"no recipient", report("Action: failed\nStatus: 5.0.0\n"), "no Final-Recipient", "", "failed"},
 		{"endless recipient", report("Final-Recipient: rfc822; " + strings.Repeat("r", 2000) + "@a.example\nAction: failed\n"), "998", strings.Repeat("r", 998), "failed"},

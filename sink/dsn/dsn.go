@@ -1,4 +1,4 @@
-// Package dsn reads delivery status notifications as they come (RFC 3464): multipart/report messages with a part that tells of each
+// Package dsn reads delivery status notifications as they come (RFC 3464): multipart/report messages, or of another multipart type, with a part that tells of each
 // recipient, and a part that quotes the message. It takes them apart, and keeps them in a directory; package reconcile judges.
 package dsn
 
@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNoReport says that a message is no delivery status notification.
-var ErrNoReport = errors.New("no multipart/report with a message/delivery-status part (RFC 3464)")
+var ErrNoReport = errors.New("no multipart message with a message/delivery-status part (RFC 3464)")
 
 // maxPart bounds what is read of one part of a notification.
 const maxPart = 1 << 20
@@ -32,10 +32,13 @@ func Parse(r io.Reader) ([]event.Notification, error) {
 		return nil, fmt.Errorf("not a message: %w", err)
 	}
 	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/report" || params["boundary"] == "" {
+	if err != nil || !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" {
 		return nil, ErrNoReport
 	}
 	var base event.Notification
+	if kind != "multipart/report" { // as OpenSMTPD's
+		base.Malformed = kind + " instead of multipart/report"
+	}
 	if to, err := mail.ParseAddress(m.Header.Get("To")); err == nil {
 		base.Sender = to.Address
 	}

@@ -101,6 +101,28 @@ func TestTornNotificationsTellWhatTheyCan(t *testing.T) {
 	}
 }
 
+// OpenSMTPD's notifications are multipart/mixed: they tell what they tell, and that they are not as they ought to be is told, too.
+func TestANotificationOfAnotherMultipartType(t *testing.T) {
+	const mixed = `To: s+1@src.test
+Content-Type: multipart/mixed; boundary="b"
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; opensmtpd.bench.test
+
+Final-Recipient: rfc822; r1@dst.test
+Action: failed
+Status: 5.7.1
+
+--b--
+`
+	got, err := Parse(strings.NewReader(crlf(mixed)))
+	if err != nil || len(got) != 1 || got[0].Recipient != "r1@dst.test" || got[0].Action != "failed" || got[0].Status != "5.7.1" || got[0].Malformed != "multipart/mixed instead of multipart/report" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestWhatIsNoNotification(t *testing.T) {
 	for _, text := range []string{"Subject: x\n\nhello\n", "Content-Type: multipart/report\n\nx", strings.Replace(postfix, "message/delivery-status", "text/plain", 1)} {
 		if got, err := Parse(strings.NewReader(crlf(text))); !errors.Is(err, ErrNoReport) {

@@ -1,0 +1,180 @@
+package mta
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// The users that are compiled into OpenSMTPD, with numbers as good as others in a jail.
+const opensmtpdUser, opensmtpdQueueUser = 902, 903
+
+func opensmtpdAdapter() adapter {
+	return adapter{
+		name: "opensmtpd", product: "OpenSMTPD", root: true, log: "log/mail.log", syslog: "dev/log", jailed: true,
+		// 400 n^2 seconds after the arrival is the n-th attempt, whatever the configuration says (scheduler_backoff in its source).
+		traits: Traits{DSN: true, FixedSchedule: true, RetryEarly: time.Second, ShortestBackoff: 400 * time.Second},
+		find: func(private string) string {
+			for _, path := range [...]string{filepath.Join(private, "usr/sbin/smtpd"), "/usr/sbin/smtpd"} {
+				if isFile(path) && lookTool("unshare") != "" {
+					return path
+				}
+			}
+			return ""
+		},
+		fetch:  func(private string) string { return unpack(private, "opensmtpd") },
+		layout: opensmtpdLayout,
+		environment: func(i *instance) []string {
+			return []string{"LD_LIBRARY_PATH=" + i.path("bin")}
+		},
+		flush: func(ctx context.Context, i *instance) error {
+			inside := []string{"nsenter", "--mount", "--target", strconv.Itoa(jailed(i.main.Process.Pid)), "--setgid", strconv.Itoa(opensmtpdQueueUser), "--setuid", "0"}
+			_, err := i.output(ctx, append(inside, filepath.Join(filepath.Dir(i.program), "smtpctl"), "schedule", "all")...)
+			return err
+		},
+		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
+			return eachOpensmtpdFile(i, func(path string) error {
+				entry, err := opensmtpdEnvelope(path)
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil // it has left the queue
+				}
+				if err != nil {
+					return err
+				}
+				return f(&entry)
+			})
+		},
+		depth: func(i *instance) (int, error) {
+			messages := map[string]struct{}{}
+			err := eachOpensmtpdFile(i, func(path string) error {
+				messages[filepath.Dir(path)] = struct{}{}
+				return nil
+			})
+			return len(messages), err
+		},
+		parser: newOpensmtpdParser,
+	}
+}
+
+func opensmtpdLayout(ctx context.Context, i *instance) (daemon []string, err error) {
+	host, port := i.listen()
+	if strings.Contains(host+i.o.Relay, "[") {
+		return nil, errors.New("addresses of IPv6 are not supported")
+	}
+	if err := i.copyPrograms("/usr/sbin/smtpd"); err != nil {
+		return nil, err
+	}
+	if err := i.mkdirs("run", "spool/smtpd", "lib/opensmtpd/empty"); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(i.path("spool/smtpd"), 0o711); err != nil { // #nosec G302 -- it insists on that
+		return nil, err
+	}
+	err = i.configure(
+		[2]string{"smtpd.conf", fmt.Sprintf("listen on %s port %s hostname opensmtpd.bench.test\nqueue ttl %s\nbounce warn-interval 4h\n%s\naction \"relay\" relay host \"smtp://%s\" helo opensmtpd.bench.test\n"+
+			"match from any for any action \"relay\"\n", host, port, seconds(i.o.Policy.Lifetime), i.o.Extra, i.o.Relay)},
+		[2]string{"passwd", fmt.Sprintf("root:x:0:0:root:/:/bin/false\nopensmtpd:x:%d:%d::/var/lib/opensmtpd/empty:/bin/false\nopensmtpq:x:%d:%d::/:/bin/false\n",
+			opensmtpdUser, opensmtpdUser, opensmtpdQueueUser, opensmtpdQueueUser)},
+		[2]string{"group", fmt.Sprintf("root:x:0:\nopensmtpd:x:%d:\nopensmtpq:x:%d:\n", opensmtpdUser, opensmtpdQueueUser)})
+	if err != nil {
+		return nil, err
+	}
+	// The usage tells the version, on standard error and with status 1.
+	about, _ := i.command(ctx, i.path("bin", "smtpd"), "-h").CombinedOutput()
+	version, known := between(string(about), "OpenSMTPD ", "\n")
+	if !known {
+		return nil, fmt.Errorf("smtpd -h says %q and no version", lastLine(string(about)))
+	}
+	i.setVersion(version)
+	return i.jail([][2]string{{"passwd", "/etc/passwd"}, {"group", "/etc/group"}, {"spool", "/var/spool"}, {"lib", "/var/lib"}, {"run", "/run"}},
+		i.path("bin", "smtpd"), "-F", "-f", i.path("smtpd.conf"))
+}
+
+// eachOpensmtpdFile passes on the envelopes in the queue: a file for each, in a directory for its message.
+func eachOpensmtpdFile(i *instance, f func(path string) error) error {
+	files, err := filepath.Glob(i.path("spool/smtpd/queue/*/*/????????????????"))
+	for _, path := range files {
+		if err := f(path); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func opensmtpdEnvelope(path string) (reconcile.QueueEntry, error) {
+	var entry reconcile.QueueEntry
+	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
+	if err != nil {
+		return entry, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		switch key, value, _ := strings.Cut(lines.Text(), ": "); key {
+		case "sender":
+			entry.Sender = value
+		case "dest":
+			entry.Recipient = value
+		}
+	}
+	entry.NullSender = entry.Sender == ""
+	entry.Unnamed = entry.Recipient == "" // it is being written
+	return entry, lines.Err()
+}
+
+var (
+	opensmtpdLine  = regexp.MustCompile(`^([A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ smtpd\[\d+\]: (.*)$`)
+	opensmtpdField = regexp.MustCompile(`(\w+)=(<[^>]*>|"(?:[^"\\]|\\.)*"|\S+)`)
+)
+
+// newOpensmtpdParser reads what it says to syslog at its usual level. Its queue id is that of an envelope: one recipient of a message.
+func newOpensmtpdParser(o LogOptions) lineParser {
+	return func(line string, tell func(reconcile.LogEvent)) bool {
+		head := opensmtpdLine.FindStringSubmatch(line)
+		if head == nil {
+			return false
+		}
+		at, err := syslogTime(head[1], o)
+		if err != nil {
+			return false
+		}
+		fields := map[string]string{}
+		for _, field := range opensmtpdField.FindAllStringSubmatch(head[2], -1) {
+			fields[field[1]] = strings.Trim(field[2], `<>"`)
+		}
+		e := reconcile.LogEvent{Time: at, QueueID: fields["evpid"], Sender: fields["from"], Recipient: fields["to"], Text: fields["stat"], Connection: fields["relay"]}
+		if gone, found := between(head[2], ": Expire for ", ": "); found {
+			e.QueueID, e.Event = gone, expired
+			_, e.Text, _ = strings.Cut(head[2], ", stat=")
+		}
+		switch {
+		case e.QueueID == "":
+			return true
+		case strings.Contains(head[2], " smtp envelope "):
+			e.Event, e.Recipient = accepted, ""
+		case fields["result"] == "Ok":
+			e.Event = sent
+		case fields["result"] == "PermFail":
+			e.Event = bounced
+		case fields["result"] == "TempFail" && fields["source"] == "-": // no connection to the next hop, which failed a moment ago
+			e.Event = suspended
+		case fields["result"] == "TempFail":
+			e.Event = deferred
+		case e.Event == "":
+			return true
+		}
+		e.Code = reply(e.Text)
+		tell(e)
+		return true
+	}
+}
