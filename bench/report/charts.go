@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
 )
 
 // Charts returns every chart of a report that has something to show, in the
@@ -39,7 +39,7 @@ func curveCharts(s *Summary) []*plot.Chart {
 				continue
 			}
 			d := leg.record.Client.Total(p.Metric, nil)
-			curves = append(curves, plot.Curve{Name: leg.Label, Hist: d, Seen: stat.SeenOf(leg.record, p.Metric), Style: i})
+			curves = append(curves, plot.Curve{Name: leg.Label, Hist: d, Seen: compare.SeenOf(leg.record, p.Metric), Style: i})
 		}
 		title := p.Name
 		if title != p.Metric {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
@@ -44,7 +45,7 @@ func signed(v float64) string {
 
 // percentile writes a value, "> max" when dropped iterations hide it, and
 // "-" without samples.
-func percentile(p stat.Percentile, n uint64) string {
+func percentile(p compare.Percentile, n uint64) string {
 	switch {
 	case n == 0:
 		return "-"
@@ -63,7 +64,7 @@ func interval(iv *stat.Interval, f func(float64) string) string {
 
 // change writes the difference relative to the first run: "+12.3%", and "~"
 // where the within-run interval contains 0.
-func change(d stat.Difference) string {
+func change(d compare.Difference) string {
 	if !d.Known || d.A.Value <= 0 {
 		return ""
 	}

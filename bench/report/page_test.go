@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	counts "github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -145,7 +145,7 @@ func TestJSONSummary(t *testing.T) {
 func TestRecordsWithOneSideOnly(t *testing.T) {
 	a, b := calm(), calm()
 	a.Sink, b.Client = nil, nil
-	report := Report{Title: "Halves", Legs: []*result.Record{a, b, result.New("empty")}, Intervals: stat.Options{Resamples: 50}}
+	report := Report{Title: "Halves", Legs: []*result.Record{a, b, result.New("empty")}, Intervals: compare.Options{Resamples: 50}}
 	for name, f := range map[string]func(*bytes.Buffer) error{
 		"HTML": func(w *bytes.Buffer) error { return HTML(w, report) },
 		"JSON": func(w *bytes.Buffer) error { return JSON(w, report) },

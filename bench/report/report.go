@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
@@ -19,7 +20,7 @@ type Report struct {
 	// Legs are one to four runs; the others are compared with the first.
 	Legs []*result.Record
 	// Intervals are the options of confidence intervals.
-	Intervals stat.Options
+	Intervals compare.Options
 	// Judge says what fails; see Judge.
 	Judge reconcile.Options
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
@@ -84,8 +85,8 @@ type LegLatency struct {
 	Method  string   `json:"interval_method,omitempty"`
 	Figures []Figure `json:"percentiles"`
 
-	percentiles []stat.Percentile
-	differences []stat.Difference // nil for the first run, and for one that is not alike
+	percentiles []compare.Percentile
+	differences []compare.Difference // nil for the first run, and for one that is not alike
 }
 
 // Figure is one percentile; absent values are unknown or unbounded.
@@ -125,7 +126,7 @@ func Summarize(r Report) (*Summary, error) {
 }
 
 func newLeg(r *result.Record, i int) Leg {
-	leg := Leg{Label: r.Label, Notes: r.Notes, Warnings: stat.Warnings(r), record: r, colour: plot.Colour(i), style: i}
+	leg := Leg{Label: r.Label, Notes: r.Notes, Warnings: compare.Warnings(r), record: r, colour: plot.Colour(i), style: i}
 	if leg.Label == "" {
 		leg.Label = fmt.Sprintf("run %d", i+1)
 	}
@@ -161,20 +162,20 @@ func (f *Failures) compare(first Failures) {
 // answer of an MTA would say nothing about the storm.
 func alike(a, b *result.Record) bool { return (a.Provenance.MTA == nil) == (b.Provenance.MTA == nil) }
 
-func newPhase(p phase, legs []*result.Record, o stat.Options) Phase {
+func newPhase(p phase, legs []*result.Record, o compare.Options) Phase {
 	out := Phase{Metric: p.metric, Name: p.name, meaning: p.meaning}
-	first := stat.Of(legs[0], p.metric, nil)
+	first := compare.Of(legs[0], p.metric, nil)
 	for i, rec := range legs {
 		d := first
 		if i > 0 {
-			d = stat.Of(rec, p.metric, nil)
+			d = compare.Of(rec, p.metric, nil)
 		}
 		l := LegLatency{Count: d.Total.Count(), Mean: d.Total.Summary().Mean()}
-		var method stat.Method
+		var method compare.Method
 		if i == 0 || !alike(legs[0], rec) {
 			l.percentiles, method = d.Percentiles(quantiles[:], o)
 		} else {
-			l.differences, method = stat.Differences(first, d, quantiles[:], o)
+			l.differences, method = compare.Differences(first, d, quantiles[:], o)
 			for _, x := range l.differences {
 				l.percentiles = append(l.percentiles, x.B)
 			}
@@ -190,7 +191,7 @@ func newPhase(p phase, legs []*result.Record, o stat.Options) Phase {
 	return out
 }
 
-func (l *LegLatency) figure(j int, p stat.Percentile) Figure {
+func (l *LegLatency) figure(j int, p compare.Percentile) Figure {
 	f := Figure{Percentile: quantileName(p.Q), BeyondMax: p.Beyond}
 	if l.Count > 0 && !p.Beyond {
 		f.Value = finite(p.Value)

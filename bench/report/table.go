@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
@@ -147,7 +147,7 @@ func latencyTable(b *strings.Builder, s *Summary, i int) {
 	}
 }
 
-func star(p stat.Percentile, n uint64, used *bool) string {
+func star(p compare.Percentile, n uint64, used *bool) string {
 	if n == 0 || !p.Few || p.Beyond {
 		return ""
 	}

@@ -6,7 +6,7 @@
 // injected must have been observed by the client, except replies in flight.
 //
 // Records are data. This package compares no runs and draws nothing: see
-// bench/stat, bench/plot and bench/report. Of this
+// bench/compare, bench/plot and bench/report. Of this
 // module it imports the vocabulary of counts alone, so that the k6 output extension, the sink's commands and the reports
 // can all build on it.
 //

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	counts "github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -43,7 +43,7 @@ func TestTheRecordKeepsWhatTheSinkKnows(t *testing.T) {
 	if f.N != 200 || !f.Tested || f.Rejected || f.Cells[1].Share != 0.1 || f.Cells[1].Label != "no reply silence" {
 		t.Errorf("%+v, want 200 draws that fit the odds", f)
 	}
-	if warnings := stat.Warnings(r); len(warnings) != 1 || warnings[0] != "the sink: 3 connections met a full accept queue on this system" {
+	if warnings := compare.Warnings(r); len(warnings) != 1 || warnings[0] != "the sink: 3 connections met a full accept queue on this system" {
 		t.Errorf("warnings %q", warnings)
 	}
 }

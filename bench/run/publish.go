@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -23,7 +23,7 @@ const bootstrapSeed = 1
 func (r *runner) report(outcome *Outcome) error {
 	r.progress.update("writing the report")
 	now := time.Now()
-	full := report.Report{Title: title(outcome), Generated: now, Intervals: stat.Options{Seed: bootstrapSeed}, Judge: r.o.Judge}
+	full := report.Report{Title: title(outcome), Generated: now, Intervals: compare.Options{Seed: bootstrapSeed}, Judge: r.o.Judge}
 	var direct, through []*result.Record
 	for _, leg := range outcome.Legs {
 		full.Legs = append(full.Legs, leg.Record)

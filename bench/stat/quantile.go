@@ -4,7 +4,6 @@ import (
 	"math"
 	"sort"
 
-	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/fit"
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -28,20 +27,6 @@ func OrderStatistics(n uint64, q, confidence float64) (l, u uint64) {
 	l = uint64(sort.Search(int(n), func(i int) bool { return below(i+1) > tail+slack }))
 	u = uint64(sort.Search(int(n), func(i int) bool { return below(i+1) >= 1-tail-slack }) + 1)
 	return l, u
-}
-
-// orderInterval is the interval of the q-quantile by order statistics.
-func orderInterval(h *result.Histogram, q, confidence float64) Interval {
-	n := h.Count()
-	l, u := OrderStatistics(n, q, confidence)
-	iv := Interval{Lo: math.Inf(-1), Hi: math.Inf(1)}
-	if l >= 1 {
-		iv.Lo = h.AtRank(l)
-	}
-	if u <= n {
-		iv.Hi = h.AtRank(u)
-	}
-	return iv
 }
 
 // MinSamples is how many values a percentile needs before it says anything

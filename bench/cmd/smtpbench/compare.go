@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -67,7 +67,7 @@ func newRecordsCommand(stdout *os.File, args cobra.PositionalArgs, cmd *cobra.Co
 
 // readReport reads records; those without a label, or with the label of an earlier one, are named after their files.
 func readReport(paths []string) (report.Report, error) {
-	r := report.Report{Title: "smtpstorm", Generated: time.Now(), Intervals: stat.Options{Seed: bootstrapSeed}}
+	r := report.Report{Title: "smtpstorm", Generated: time.Now(), Intervals: compare.Options{Seed: bootstrapSeed}}
 	labels := map[string]bool{}
 	for _, path := range paths {
 		record, err := result.Read(path)

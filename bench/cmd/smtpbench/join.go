@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/run"
-	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
@@ -74,7 +74,7 @@ func presentJoined(stdout io.Writer, leg *run.Leg, out, page *outfile.File, asJS
 			return err
 		}
 	}
-	full := report.Report{Title: "smtpstorm: " + leg.Record.Label, Generated: time.Now(), Legs: []*result.Record{leg.Record}, Intervals: stat.Options{Seed: bootstrapSeed}}
+	full := report.Report{Title: "smtpstorm: " + leg.Record.Label, Generated: time.Now(), Legs: []*result.Record{leg.Record}, Intervals: compare.Options{Seed: bootstrapSeed}}
 	if err := render(stdout, full, page, asJSON); err != nil {
 		return err
 	}

@@ -1,9 +1,10 @@
-package stat
+package compare
 
 import (
 	"math"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
 )
 
 // Distribution is one metric of one run, in total and in blocks of time.
@@ -120,8 +121,8 @@ type Percentile struct {
 	// every measured value ("> max").
 	Beyond bool
 	// Within is the within-run interval; nil for the maximum and when Beyond.
-	Within *Interval
-	// Few: there are fewer than MinSamples(Q) values.
+	Within *stat.Interval
+	// Few: there are fewer than stat.MinSamples(Q) values.
 	Few bool
 }
 
@@ -178,9 +179,9 @@ func (d Distribution) Percentiles(qs []float64, o Options) ([]Percentile, Method
 func (d Distribution) percentiles(qs []float64, confidence float64, draws [][]float64) []Percentile {
 	out := make([]Percentile, len(qs))
 	for i, q := range qs {
-		p := Percentile{Q: q, Value: d.Total.Quantile(d.at(q)), Beyond: d.at(q) > 1, Few: d.Total.Count() < MinSamples(q)}
+		p := Percentile{Q: q, Value: d.Total.Quantile(d.at(q)), Beyond: d.at(q) > 1, Few: d.Total.Count() < stat.MinSamples(q)}
 		if !p.Beyond && q < 1 && d.Total.Count() > 0 {
-			var iv Interval
+			var iv stat.Interval
 			if draws != nil {
 				iv = spread(column(draws, i), confidence)
 				iv.Lo, iv.Hi = math.Min(iv.Lo, p.Value), math.Max(iv.Hi, p.Value)
@@ -202,7 +203,7 @@ type Difference struct {
 	Known bool // both sides have values and neither is Beyond
 	// Within is the within-run interval of Delta; nil for the maximum and when
 	// not Known. It covers what varied inside the two runs, not between runs.
-	Within *Interval
+	Within *stat.Interval
 }
 
 // Differences compares the percentiles qs of two runs.
@@ -230,7 +231,7 @@ func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Meth
 		d := Difference{A: pa[i], B: pb[i], Delta: pb[i].Value - pa[i].Value}
 		d.Known = a.Total.Count() > 0 && b.Total.Count() > 0 && !pa[i].Beyond && !pb[i].Beyond
 		if d.Known && q < 1 {
-			var iv Interval
+			var iv stat.Interval
 			if method == BlockBootstrap {
 				deltas := make([]float64, len(da))
 				for r := range da {
@@ -241,11 +242,25 @@ func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Meth
 			} else {
 				each := 1 - (1-o.Confidence)/2
 				x, y := orderInterval(a.Total, a.at(q), each), orderInterval(b.Total, b.at(q), each)
-				iv = Interval{Lo: y.Lo - x.Hi, Hi: y.Hi - x.Lo}
+				iv = stat.Interval{Lo: y.Lo - x.Hi, Hi: y.Hi - x.Lo}
 			}
 			d.Within = &iv
 		}
 		out[i] = d
 	}
 	return out, method
+}
+
+// orderInterval is the interval of the q-quantile by order statistics.
+func orderInterval(h *result.Histogram, q, confidence float64) stat.Interval {
+	n := h.Count()
+	l, u := stat.OrderStatistics(n, q, confidence)
+	iv := stat.Interval{Lo: math.Inf(-1), Hi: math.Inf(1)}
+	if l >= 1 {
+		iv.Lo = h.AtRank(l)
+	}
+	if u <= n {
+		iv.Hi = h.AtRank(u)
+	}
+	return iv
 }

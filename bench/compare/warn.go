@@ -1,10 +1,11 @@
-package stat
+package compare
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
 )
 
 // Limits past which a figure deserves a warning.
@@ -76,12 +77,12 @@ func fewSamples(c *result.Client) []string {
 			continue // the fewer, the better
 		}
 		h := c.Total(metric, nil)
-		if n := h.Count(); n > 0 && n < MinSamples(q) {
+		if n := h.Count(); n > 0 && n < stat.MinSamples(q) {
 			few = append(few, fmt.Sprintf("%s (%d)", metric, n))
 		}
 	}
 	if len(few) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("fewer than %d samples, so that p99 rests on fewer than ten values: %s", MinSamples(q), strings.Join(few, ", "))}
+	return []string{fmt.Sprintf("fewer than %d samples, so that p99 rests on fewer than ten values: %s", stat.MinSamples(q), strings.Join(few, ", "))}
 }

@@ -1,4 +1,4 @@
-package stat
+package compare
 
 import (
 	"math"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	gstat "gonum.org/v1/gonum/stat"
 )
 
@@ -109,10 +110,10 @@ func quantilesOf(values, weights []float64, n float64, qs []float64) []float64 {
 }
 
 // spread is the central interval of draws: Efron's percentile interval.
-func spread(draws []float64, confidence float64) Interval {
+func spread(draws []float64, confidence float64) stat.Interval {
 	s := slices.Sorted(slices.Values(draws))
 	tail := (1 - confidence) / 2
-	return Interval{
+	return stat.Interval{
 		Lo: gstat.Quantile(tail, gstat.Empirical, s, nil),
 		Hi: gstat.Quantile(1-tail, gstat.Empirical, s, nil),
 	}
