@@ -25,17 +25,22 @@ func MannWhitney(a, b []float64) (*RankTest, error) {
 		null: rankSums(ranks, len(b)), statistic: sum - len(b)*(len(b)+1)}
 	t.P = t.null.p(t.statistic)
 	t.Superiority = float64(t.statistic) / float64(2*pairs)
-	differences := make([]float64, 0, pairs)
-	for _, x := range a {
-		for _, y := range b {
-			differences = append(differences, y-x)
-		}
-	}
+	differences := appendDifferences(make([]float64, 0, pairs), a, b)
 	if allFinite(differences) {
 		slices.Sort(differences)
 		t.differences, t.Shift = differences, middle(differences)
 	}
 	return t, nil
+}
+
+// appendDifferences appends all differences B-A.
+func appendDifferences(differences, a, b []float64) []float64 {
+	for _, x := range a {
+		for _, y := range b {
+			differences = append(differences, y-x)
+		}
+	}
+	return differences
 }
 
 // rankSums is the distribution of the doubled Mann-Whitney statistic of size values drawn from those with the doubled

@@ -45,16 +45,21 @@ func SignedRank(a, b []float64) (*RankTest, error) {
 	t.P = t.null.p(t.statistic)
 	t.Superiority = float64(t.statistic) / float64(2*walsh)
 	if allFinite(d) {
-		averages := make([]float64, 0, walsh)
-		for i := range d {
-			for j := range i + 1 {
-				averages = append(averages, (d[i]+d[j])/2)
-			}
-		}
+		averages := appendWalsh(make([]float64, 0, walsh), d)
 		slices.Sort(averages)
 		t.differences, t.Shift = averages, middle(averages)
 	}
 	return t, nil
+}
+
+// appendWalsh appends the means of all pairs of differences, each with itself, too.
+func appendWalsh(averages, d []float64) []float64 {
+	for i := range d {
+		for j := range i + 1 {
+			averages = append(averages, (d[i]+d[j])/2)
+		}
+	}
+	return averages
 }
 
 // signSums is the distribution of the doubled signed-rank statistic: half, plus the doubled ranks of a random subset.
