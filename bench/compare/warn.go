@@ -86,3 +86,26 @@ func fewSamples(c *result.Client) []string {
 	}
 	return []string{fmt.Sprintf("fewer than %d samples, so that p99 rests on fewer than ten values: %s", stat.MinSamples(q), strings.Join(few, ", "))}
 }
+
+// saturation says what of a run's generator or sink was at its limit: its latencies are then those of the bench.
+func saturation(r *result.Record) []string {
+	var out []string
+	if r.Client != nil {
+		if share := cpuShare(r.Client.Process, r.Provenance.Cores); share > maxShareOfCPU {
+			out = append(out, fmt.Sprintf("the load generator used %.0f%% of the machine's CPUs", 100*share))
+		}
+	}
+	if r.Sink != nil {
+		if share := cpuShare(r.Sink.Process, r.Provenance.Cores); share > maxShareOfCPU {
+			out = append(out, fmt.Sprintf("the sink used %.0f%% of the machine's CPUs", 100*share))
+		}
+		check := r.Sink.SelfCheck
+		if check == nil {
+			check = r.Sink.Check()
+		}
+		for _, line := range check.Saturation {
+			out = append(out, "the sink: "+line)
+		}
+	}
+	return out
+}

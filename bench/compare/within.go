@@ -126,14 +126,14 @@ type Percentile struct {
 	Few bool
 }
 
-// Options of the intervals.
-type Options struct {
+// IntervalOptions of the intervals.
+type IntervalOptions struct {
 	Confidence float64 // 0 means 0.95
 	Resamples  int     // of the bootstrap; 0 means 1,000
 	Seed       uint64  // of the bootstrap
 }
 
-func (o Options) withDefaults() Options {
+func (o IntervalOptions) withDefaults() IntervalOptions {
 	if o.Confidence == 0 {
 		o.Confidence = 0.95
 	}
@@ -165,7 +165,7 @@ func (d Distribution) canBootstrap() bool {
 }
 
 // Percentiles returns the percentiles qs (each in (0, 1]) with intervals.
-func (d Distribution) Percentiles(qs []float64, o Options) ([]Percentile, Method) {
+func (d Distribution) Percentiles(qs []float64, o IntervalOptions) ([]Percentile, Method) {
 	o = o.withDefaults()
 	method := OrderStatistic
 	var draws [][]float64
@@ -216,7 +216,7 @@ type Difference struct {
 // nominal 95 % intervals of p50, p90 and p99 held the truth 91 to 96 times in 100.) Otherwise order statistics are used,
 // with Bonferroni's correction for the difference (each side at 1-alpha/2):
 // distribution-free and conservative if the values are independent.
-func Differences(a, b Distribution, qs []float64, o Options) ([]Difference, Method) {
+func Differences(a, b Distribution, qs []float64, o IntervalOptions) ([]Difference, Method) {
 	o = o.withDefaults()
 	var da, db [][]float64
 	method := OrderStatistic

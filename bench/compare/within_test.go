@@ -12,9 +12,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
-// blocks draws n windows of m exponential latencies; load is shared within a
+// windows draws n windows of m exponential latencies; load is shared within a
 // window when correlated.
-func blocks(r *rand.Rand, n, m int, correlated bool) Distribution {
+func windows(r *rand.Rand, n, m int, correlated bool) Distribution {
 	d := Distribution{Total: &result.Histogram{}}
 	for range n {
 		b := &result.Histogram{}
@@ -39,8 +39,8 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 	covers := func(d Difference) bool { return d.Within.Lo <= 0 && 0 <= d.Within.Hi }
 	var byBlocks, byOrder, independent int
 	for i := range trials {
-		o := Options{Resamples: 200, Seed: uint64(i)}
-		a, b := blocks(r, 30, 150, true), blocks(r, 30, 150, true)
+		o := IntervalOptions{Resamples: 200, Seed: uint64(i)}
+		a, b := windows(r, 30, 150, true), windows(r, 30, 150, true)
 		d, method := Differences(a, b, []float64{0.5}, o)
 		if method != BlockBootstrap {
 			t.Fatalf("method: got %q, want %q", method, BlockBootstrap)
@@ -56,7 +56,7 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 		if covers(d[0]) {
 			byOrder++
 		}
-		d, _ = Differences(blocks(r, 30, 40, false), blocks(r, 30, 40, false), []float64{0.5}, o)
+		d, _ = Differences(windows(r, 30, 40, false), windows(r, 30, 40, false), []float64{0.5}, o)
 		if covers(d[0]) {
 			independent++
 		}
@@ -72,9 +72,9 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 }
 
 func TestDifferencesAreReproducible(t *testing.T) {
-	a, b := blocks(rand.New(rand.NewPCG(1, 1)), 200, 20, true), blocks(rand.New(rand.NewPCG(2, 2)), 200, 20, true)
-	x, _ := Differences(a, b, []float64{0.5, 0.99, 1}, Options{Seed: 5})
-	y, _ := Differences(a, b, []float64{0.5, 0.99, 1}, Options{Seed: 5})
+	a, b := windows(rand.New(rand.NewPCG(1, 1)), 200, 20, true), windows(rand.New(rand.NewPCG(2, 2)), 200, 20, true)
+	x, _ := Differences(a, b, []float64{0.5, 0.99, 1}, IntervalOptions{Seed: 5})
+	y, _ := Differences(a, b, []float64{0.5, 0.99, 1}, IntervalOptions{Seed: 5})
 	for i := range x {
 		if (x[i].Within == nil) != (i == 2) {
 			t.Errorf("percentile %v: interval %v; only the maximum has none", x[i].A.Q, x[i].Within)
@@ -90,7 +90,7 @@ func TestPercentilesAboveWhatWasSeenAreUnknown(t *testing.T) {
 	for i := range 960 {
 		d.Total.Record(float64(i + 1))
 	}
-	ps, method := d.Percentiles([]float64{0.5, 0.96, 0.97, 1}, Options{})
+	ps, method := d.Percentiles([]float64{0.5, 0.96, 0.97, 1}, IntervalOptions{})
 	if method != OrderStatistic {
 		t.Errorf("method: got %q", method)
 	}
@@ -101,7 +101,7 @@ func TestPercentilesAboveWhatWasSeenAreUnknown(t *testing.T) {
 	if want := []bool{false, false, true, true}; !slices.Equal(beyond, want) {
 		t.Errorf("with 40 dropped beside 960, p50 p96 p97 max beyond = %v, want %v", beyond, want)
 	}
-	diff, _ := Differences(d, d, []float64{0.97}, Options{})
+	diff, _ := Differences(d, d, []float64{0.97}, IntervalOptions{})
 	if diff[0].Known || diff[0].Within != nil {
 		t.Errorf("a difference of unknown percentiles is known: %+v", diff[0])
 	}
@@ -109,7 +109,7 @@ func TestPercentilesAboveWhatWasSeenAreUnknown(t *testing.T) {
 
 func TestEmptyDistributions(t *testing.T) {
 	empty := Distribution{Total: &result.Histogram{}}
-	d, _ := Differences(empty, empty, []float64{0.5, 1}, Options{})
+	d, _ := Differences(empty, empty, []float64{0.5, 1}, IntervalOptions{})
 	for _, x := range d {
 		if x.Known || x.Within != nil {
 			t.Errorf("difference of nothing: %+v", x)
@@ -205,7 +205,7 @@ func TestUnansweredMessagesAreTheSlowest(t *testing.T) {
 		"smtp_msg_rcpt":      "0 0 0 0 0",
 		"iteration_duration": "10 48 87 88 >max",
 	} {
-		ps, _ := Of(r, metric, nil).Percentiles(qs, Options{})
+		ps, _ := Of(r, metric, nil).Percentiles(qs, IntervalOptions{})
 		var got []string
 		for _, p := range ps {
 			text := fmt.Sprintf("%.0f", p.Value) // a bucket's end is a thousandth above

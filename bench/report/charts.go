@@ -145,12 +145,14 @@ func refusals(name string, k *result.Sink, style int) plot.Line {
 }
 
 // spans are the storm's phases on a time axis that begins at start. The last one has no end.
-func spans(r *result.Record, start time.Time) []plot.Span {
+func spans(r *result.Record, start time.Time) []plot.Span { return spansFrom(r.Phases, start) }
+
+func spansFrom(phases []result.PhaseBegin, start time.Time) []plot.Span {
 	var out []plot.Span
-	for i, p := range r.Phases {
+	for i, p := range phases {
 		to := math.Inf(1)
-		if i+1 < len(r.Phases) {
-			to = since(start, r.Phases[i+1].Time)
+		if i+1 < len(phases) {
+			to = since(start, phases[i+1].Time)
 		}
 		if p.Phase != "" {
 			out = append(out, plot.Span{Name: p.Phase, From: since(start, p.Time), To: to})

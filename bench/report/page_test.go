@@ -145,7 +145,7 @@ func TestJSONSummary(t *testing.T) {
 func TestRecordsWithOneSideOnly(t *testing.T) {
 	a, b := calm(), calm()
 	a.Sink, b.Client = nil, nil
-	report := Report{Title: "Halves", Legs: []*result.Record{a, b, result.New("empty")}, Intervals: compare.Options{Resamples: 50}}
+	report := Report{Title: "Halves", Legs: []*result.Record{a, b, result.New("empty")}, Intervals: compare.IntervalOptions{Resamples: 50}}
 	for name, f := range map[string]func(*bytes.Buffer) error{
 		"HTML": func(w *bytes.Buffer) error { return HTML(w, report) },
 		"JSON": func(w *bytes.Buffer) error { return JSON(w, report) },

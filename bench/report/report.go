@@ -20,9 +20,11 @@ type Report struct {
 	// Legs are one to four runs; the others are compared with the first.
 	Legs []*result.Record
 	// Intervals are the options of confidence intervals.
-	Intervals compare.Options
+	Intervals compare.IntervalOptions
 	// Judge says what fails; see Judge.
 	Judge reconcile.Options
+	// Warnings are of the runs as a group, beside those of each.
+	Warnings []string
 }
 
 // maxLegs is how many runs the charts' colours and dashes tell apart.

@@ -204,7 +204,7 @@ func viaPostfix() *result.Record {
 }
 
 func example() Report {
-	return Report{Title: "Calm and bounce storm", Generated: epoch.Add(time.Hour), Legs: []*result.Record{calm(), storm(), viaPostfix()}, Intervals: compare.Options{Seed: 1, Resamples: 300}}
+	return Report{Title: "Calm and bounce storm", Generated: epoch.Add(time.Hour), Legs: []*result.Record{calm(), storm(), viaPostfix()}, Intervals: compare.IntervalOptions{Seed: 1, Resamples: 300}}
 }
 
 func render(t *testing.T, f func(*bytes.Buffer) error) string {
@@ -241,7 +241,7 @@ func TestTextGolden(t *testing.T) {
 
 func TestOneRunHasATableOfItsOwn(t *testing.T) {
 	text := render(t, func(b *bytes.Buffer) error {
-		return Text(b, Report{Title: "Calm", Legs: []*result.Record{calm()}, Intervals: compare.Options{Resamples: 50}})
+		return Text(b, Report{Title: "Calm", Legs: []*result.Record{calm()}, Intervals: compare.IntervalOptions{Resamples: 50}})
 	})
 	if !strings.Contains(text, "smtp_msg_waiting") || strings.Contains(text, "difference  ") {
 		t.Errorf("a single run:\n%s", text)
@@ -252,7 +252,7 @@ func TestDroppedIterationsPrintAsBeyondMax(t *testing.T) {
 	a, b := calm(), storm()
 	b.Load.IterationsDropped = 1500 // beside 21,000: above p93.3 nothing is known
 	table := render(t, func(w *bytes.Buffer) error {
-		return Text(w, Report{Title: "Dropped", Legs: []*result.Record{a, b}, Intervals: compare.Options{Resamples: 50}})
+		return Text(w, Report{Title: "Dropped", Legs: []*result.Record{a, b}, Intervals: compare.IntervalOptions{Resamples: 50}})
 	})
 	row := regexp.MustCompile(`(?m)^smtp_msg_duration\n.*\n.* p90 .*\n.* p95 (.*)\n`).FindStringSubmatch(table)
 	if row == nil || !strings.Contains(row[1], "> max") || !strings.Contains(row[1], "unknown") {
@@ -308,7 +308,7 @@ func TestHTMLEscapesWhatTheRecordSays(t *testing.T) {
 	r := calm()
 	r.Label = `<script>alert(1)</script>"`
 	page := render(t, func(b *bytes.Buffer) error {
-		return HTML(b, Report{Title: "<b>x", Legs: []*result.Record{r, r}, Intervals: compare.Options{Resamples: 50}})
+		return HTML(b, Report{Title: "<b>x", Legs: []*result.Record{r, r}, Intervals: compare.IntervalOptions{Resamples: 50}})
 	})
 	if strings.Contains(page, "<script") || strings.Contains(page, "<b>x") {
 		t.Error("a label reached the page unescaped")
@@ -318,7 +318,7 @@ func TestHTMLEscapesWhatTheRecordSays(t *testing.T) {
 func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
 	r := storm()
 	r.Sink.Replies[len(r.Sink.Replies)-1].Unread = 0 // of QUIT
-	report := Report{Title: "Storm", Legs: []*result.Record{calm(), r}, Intervals: compare.Options{Resamples: 50}}
+	report := Report{Title: "Storm", Legs: []*result.Record{calm(), r}, Intervals: compare.IntervalOptions{Resamples: 50}}
 	s, err := Summarize(report)
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +337,7 @@ func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
 // Behind an MTA the two sides don't speak with each other: nothing balances, and
 // nothing has to.
 func TestAnMTALegIsNotReconciled(t *testing.T) {
-	s, err := Summarize(Report{Legs: []*result.Record{viaPostfix()}, Intervals: compare.Options{Resamples: 50}})
+	s, err := Summarize(Report{Legs: []*result.Record{viaPostfix()}, Intervals: compare.IntervalOptions{Resamples: 50}})
 	if err != nil {
 		t.Fatal(err)
 	}

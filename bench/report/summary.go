@@ -162,7 +162,7 @@ func (f *Failures) compare(first Failures) {
 // answer of an MTA would say nothing about the storm.
 func alike(a, b *result.Record) bool { return (a.Provenance.MTA == nil) == (b.Provenance.MTA == nil) }
 
-func newPhase(p phase, legs []*result.Record, o compare.Options) Phase {
+func newPhase(p phase, legs []*result.Record, o compare.IntervalOptions) Phase {
 	out := Phase{Metric: p.metric, Name: p.name, meaning: p.meaning}
 	first := compare.Of(legs[0], p.metric, nil)
 	for i, rec := range legs {

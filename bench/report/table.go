@@ -34,6 +34,9 @@ func Text(w io.Writer, r Report) error {
 			b.WriteString("\n" + table)
 		}
 	}
+	for _, warning := range r.Warnings {
+		b.WriteString("\n" + text.Wrap("warning: "+warning, text.Columns, "  "))
+	}
 	for _, leg := range s.Legs {
 		for _, warning := range leg.Warnings {
 			b.WriteString("\n" + text.Wrap("warning: "+leg.Label+": "+warning, text.Columns, "  "))

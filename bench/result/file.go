@@ -71,7 +71,7 @@ func Decode(src io.Reader) (*Record, error) {
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, err
 	}
-	r.Schema = Schema
+	r.Schema, r.written = Schema, head.Schema
 	if err := r.validate(); err != nil {
 		return nil, err
 	}

@@ -213,6 +213,20 @@ func (h *Histogram) Quantile(q float64) float64 {
 	return h.AtRank(nearestRank(q, h.sum.Count))
 }
 
+// QuantileWith returns the nearest-rank quantile of what was recorded and of unseen values that are slower than all of it (dropped work,
+// replies that nobody waited for). It is +Inf where its rank is one of theirs, and NaN where there is nothing at all.
+func (h *Histogram) QuantileWith(q float64, unseen uint64) float64 {
+	n := h.sum.Count + unseen
+	if n == 0 {
+		return math.NaN()
+	}
+	rank := nearestRank(q, n)
+	if rank > h.sum.Count {
+		return math.Inf(1)
+	}
+	return h.AtRank(rank)
+}
+
 // nearestRank is ceil(q*n) within [1, n]. The product is rounded down by a
 // relative 1e-12 first, so that 0.99*1000 means rank 990 and not 991.
 func nearestRank(q float64, n uint64) uint64 {

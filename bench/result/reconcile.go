@@ -30,7 +30,8 @@ func (r Reply) String() string {
 	return fmt.Sprintf("%s %d %s", r.Stage, r.Code, r.Enhanced)
 }
 
-func compareReplies(a, b Reply) int {
+// CompareReplies orders replies as the dialogue does, then by code.
+func CompareReplies(a, b Reply) int {
 	if c := slices.Compare([]int{stageRank(a.Stage), a.Code}, []int{stageRank(b.Stage), b.Code}); c != 0 {
 		return c
 	}
@@ -190,7 +191,7 @@ func (l *ledger) replies() []Reply {
 	for r := range l.observed {
 		all = append(all, r)
 	}
-	slices.SortFunc(all, compareReplies)
+	slices.SortFunc(all, CompareReplies)
 	return slices.Compact(all)
 }
 

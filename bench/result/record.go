@@ -31,6 +31,8 @@ type Record struct {
 	Client     *Client    `json:"client,omitempty"` // nil: this side was not recorded
 	Sink       *Sink      `json:"sink,omitempty"`   // nil: this side was not recorded
 	Delivery   *Delivery  `json:"delivery,omitempty"`
+	// Design says where the run stands among several; nil: it was one by itself.
+	Design *Design `json:"design,omitempty"`
 	// Phases are when those of the storm began, in that order; none: it has no phases.
 	Phases []PhaseBegin `json:"phases,omitempty"`
 	// Recovery is what came after a storm; nil where none ended.
@@ -41,7 +43,32 @@ type Record struct {
 	Notes []string `json:"notes,omitempty"`
 	// Warnings say why a figure of the run deserves less trust.
 	Warnings []string `json:"warnings,omitempty"`
+
+	written string // the schema of the file that it was read from
 }
+
+// WrittenAs returns the schema in which the record was written, where it was read; else the current one.
+func (r *Record) WrittenAs() string {
+	if r.written == "" {
+		return Schema
+	}
+	return r.written
+}
+
+// Design is where a run stands in an experiment: blocks, in each of which both sides ran once, one after the other, with the block's seed.
+type Design struct {
+	Experiment string `json:"experiment"` // the same in all of its runs, and in no others
+	Seed       uint64 `json:"seed"`       // of which the order and the blocks' seeds were drawn
+	Side       string `json:"side"`       // SideA or SideB
+	Block      int    `json:"block"`      // from 1
+	Order      int    `json:"order"`      // from 1, over all runs of the experiment
+}
+
+// The sides of an experiment: differences are B-A.
+const (
+	SideA = "A"
+	SideB = "B"
+)
 
 // New returns an empty record of the current schema.
 func New(label string) *Record { return &Record{Schema: Schema, Label: label} }

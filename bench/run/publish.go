@@ -23,7 +23,7 @@ const bootstrapSeed = 1
 func (r *runner) report(outcome *Outcome) error {
 	r.progress.update("writing the report")
 	now := time.Now()
-	full := report.Report{Title: title(outcome), Generated: now, Intervals: compare.Options{Seed: bootstrapSeed}, Judge: r.o.Judge}
+	full := report.Report{Title: title(outcome), Generated: now, Intervals: compare.IntervalOptions{Seed: bootstrapSeed}, Judge: r.o.Judge}
 	var direct, through []*result.Record
 	for _, leg := range outcome.Legs {
 		full.Legs = append(full.Legs, leg.Record)

@@ -74,7 +74,7 @@ func presentJoined(stdout io.Writer, leg *run.Leg, out, page *outfile.File, asJS
 			return err
 		}
 	}
-	full := report.Report{Title: "smtpstorm: " + leg.Record.Label, Generated: time.Now(), Legs: []*result.Record{leg.Record}, Intervals: compare.Options{Seed: bootstrapSeed}}
+	full := report.Report{Title: "smtpstorm: " + leg.Record.Label, Generated: time.Now(), Legs: []*result.Record{leg.Record}, Intervals: compare.IntervalOptions{Seed: bootstrapSeed}}
 	if err := render(stdout, full, page, asJSON); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -143,7 +144,14 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		{"run --out my.js/results", []string{"--out my.js/results"}},
 		{"run --out thesis", []string{"--out thesis", "holds something else"}},
 		{"run", []string{"--out results/latest", "holds something else"}},
-		{"compare record.json", []string{"got 1 argument,", "A.json B.json"}},
+		{"compare record.json", []string{"record.json is no directory of smtpbench run --runs", "smtpbench compare A... -- B..."}},
+		{"compare record.json text.json record.json", []string{"3 arguments and no -- that parts A from B"}},
+		{"compare record.json -- record.json --json", []string{"--json stands behind the --", "flags go before it"}},
+		{"compare record.json --", []string{"no record on one side of --"}},
+		{"compare --json --csv record.json -- record.json", []string{"--json, --csv and --markdown exclude each other"}},
+		{"compare --margin 0 record.json -- record.json", []string{"--margin 0: want percent"}},
+		{"compare --undecided pass record.json -- record.json", []string{"--undecided goes with --fail-on"}},
+		{"compare --fail-on p99>1 record.json -- record.json", []string{"--fail-on", "want STATISTIC(METRIC)>LIMIT"}},
 		{"compare record.json missing.json", []string{"missing.json", "no such file"}},
 		{"compare record.json text.json", []string{"text.json", "not a run record"}},
 		{"compare record.json old.json", []string{"old.json", "smtpstorm/run/0", "smtpstorm/run/1"}},
@@ -255,5 +263,90 @@ func TestCompare(t *testing.T) {
 	stdout, _, status = smtpbench(t, dir, "compare", "a.json", "b.json", "--json")
 	if status != 0 || !strings.HasPrefix(stdout, "{") || !strings.Contains(stdout, `"smtp_msg_duration"`) {
 		t.Errorf("--json: status %d:\n%.300s", status, stdout)
+	}
+}
+
+// writeGroup writes five runs of 2,000 messages each, in a directory of their own.
+func writeGroup(t *testing.T, dir string, ms float64, first int) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		path := filepath.Join(dir, fmt.Sprintf("%d.json", i))
+		writeRecord(t, path, "", ms+float64(i)/10)
+		r, err := result.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Provenance.Started = time.Date(2026, 11, 1, 12, 2*i+first, 0, 0, time.UTC)
+		r.Client.Series[0].Tags = result.Tags{"code": "250"}
+		r.Client.Series = append(r.Client.Series, result.Series{Metric: "smtp_msg_failed", Type: result.Rate, Fails: 2000})
+		if err := r.Write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "summary.json"), []byte(`{"title": "no record"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCompareGroups(t *testing.T) {
+	dir := t.TempDir()
+	writeGroup(t, filepath.Join(dir, "a"), 10, 0)
+	writeGroup(t, filepath.Join(dir, "b"), 20, 1)
+	for _, tt := range []struct {
+		args   string
+		status int
+		want   []string
+	}{
+		{"compare a -- b", 0, []string{"verdict  p50 of the whole message is greater with B", "unpaired, interleaved: ABABABABAB", "0.008  greater", "share(failed)", "95%"}},
+		{"compare a/0.json a/1.json a/2.json a/3.json a/4.json -- b", 0, []string{"verdict  p50 of the whole message is greater with B"}},
+		{"compare a b", 0, []string{"verdict  p50 of the whole message is greater with B"}},
+		{"compare --csv a -- b", 0, []string{"measure,family,unit,", "p50(msg_duration),primary,ms,5,5,"}},
+		{"compare --markdown a -- b", 0, []string{"**p50 of the whole message is greater with B", "| p50(msg\\_duration) |", "<details>"}},
+		{"compare --json a -- b", 0, []string{`"schema": "smtpstorm/comparison/1"`, `"verdict": "greater"`}},
+		{"compare --fail-on p50(msg_duration)>+10% a -- b", 1, []string{"verdict  p50(msg_duration)>+10%: crossed, proved"}},
+		{"compare --fail-on p50(msg_duration)>+10% b -- a", 0, []string{"holds, proved"}},
+		{"compare --fail-on p50(msg_duration)>+95% a -- b", 3, []string{"undecided"}},
+		{"compare --fail-on p50(msg_duration)>+95% --undecided pass a -- b", 0, []string{"undecided"}},
+		{"compare --fail-on p50(msg_duration)>+95% --undecided fail a -- b", 1, []string{"undecided"}},
+		{"compare --html diff.html a -- b", 0, nil},
+	} {
+		stdout, stderr, status := smtpbench(t, dir, strings.Fields(tt.args)...)
+		if status != tt.status || stderr != "" {
+			t.Errorf("%s: status %d, want %d; stderr %q", tt.args, status, tt.status, stderr)
+		}
+		for _, part := range tt.want {
+			if !strings.Contains(stdout, part) {
+				t.Errorf("%s: lacks %q:\n%s", tt.args, part, stdout)
+			}
+		}
+		if tt.args == "compare a -- b" {
+			for line := range strings.Lines(stdout) {
+				if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
+					t.Errorf("a line of %d columns: %s", n, line)
+				}
+			}
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "diff.html"))
+	if err != nil || !bytes.Contains(page, []byte("is greater with B")) || bytes.Count(page, []byte("<svg")) < 2 {
+		t.Errorf("page: %v, %d octets, want the verdict and charts in it", err, len(page))
+	}
+	for args, want := range map[string]string{
+		"compare a -- a":                     "a/0.json is on both sides",
+		"compare a/0.json a/0.json -- b":     "a/0.json is given twice",
+		"compare a":                          "a/0.json does not say which side it is of",
+		"compare a -- .":                     "directory . holds no run records",
+		"compare a -- b/summary.json":        "b/summary.json: not a run record",
+		"compare --warm-up 1s a -- b":        "a/0.json: it has no time windows, so that a warm-up of 1s can't be left out",
+		"compare --fail-on p50(x)>1% a -- b": "no record has x (they have msg_duration)",
+		"compare --html a/0.json a -- b":     "it is the same file as a/0.json, which is an input",
+	} {
+		stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...)
+		if status != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, stdout %q, stderr %q, want %q", args, status, stdout, stderr, want)
+		}
 	}
 }
