@@ -33,8 +33,9 @@ func parsePlan(t testing.TB, text string) *plan.File {
 // booked is a sink with a ledger.
 type booked struct {
 	*sink.Server
-	t    *testing.T
-	path string
+	t       *testing.T
+	path    string
+	tooLate bool // what before had a client do came after the reply was sent
 }
 
 // faulty starts a sink with a plan and a ledger.

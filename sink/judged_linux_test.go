@@ -52,15 +52,13 @@ func TestJudged(t *testing.T) {
 	}{
 		{"left before a late reply, by FIN", lateFirst, func(c *rawClient, s *booked) {
 			c.toTheDot()
-			decided(c, s, 1)
-			_ = c.conn.Close()
+			s.before("message", "250", func() { _ = c.conn.Close() })
 			over(c, s, 1)
 			again(c, s)
 		}, reconcile.DuplicatedAmbiguous},
 		{"left before a late reply, by RST", lateFirst, func(c *rawClient, s *booked) {
 			c.toTheDot()
-			decided(c, s, 1)
-			c.reset()
+			s.before("message", "250", c.reset)
 			over(c, s, 1)
 			again(c, s)
 		}, reconcile.Delivered}, // a reply that could not be sent delivers nothing
@@ -79,8 +77,7 @@ func TestJudged(t *testing.T) {
 		}, reconcile.Duplicated},
 		{"the second copy is told before the first is", lateFirst, func(c *rawClient, s *booked) {
 			c.toTheDot()
-			decided(c, s, 1)
-			_ = c.conn.Close()
+			s.before("message", "250", func() { _ = c.conn.Close() })
 			again(c, s)
 		}, reconcile.DuplicatedAmbiguous},
 		{"an acceptance that can't be read, a bare dot instead of the body, and sent again", "rules: [{name: r, stage: rcpt, match: {attempt: 1}, malformed: mixed-codes}]", func(c *rawClient, s *booked) {
@@ -102,8 +99,7 @@ func TestJudged(t *testing.T) {
 		{"left before a late refusal", "rules: [{name: r, stage: rcpt, reply: 550, delay: 400ms}]", func(c *rawClient, s *booked) {
 			c.command("MAIL FROM:<a@sender.test>", "250 ")
 			c.send("RCPT TO:<b@recipient.test>\r\n")
-			eventually(c.t, s.Server, "RCPT was read", func(s *sink.Stats) bool { return replyCount(s, "rcpt", "550") == 1 })
-			_ = c.conn.Close()
+			s.before("rcpt", "550", func() { _ = c.conn.Close() })
 		}, reconcile.Lost},
 		{"a refusal that was read", "rules: [{name: r, stage: rcpt, reply: 550}]", func(c *rawClient, s *booked) {
 			c.command("MAIL FROM:<a@sender.test>", "250 ")
@@ -114,12 +110,14 @@ func TestJudged(t *testing.T) {
 		eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()
-				server := faulty(t, kind, test.plan, func(cfg *sink.Config) { cfg.Ledger.Durability = event.Batch })
-				test.client(greeted(t, server.Server), server)
-				if fate, verdict := server.fate(); fate != test.fate {
-					text, _ := os.ReadFile(server.path)
-					t.Errorf("the fate is %v (%v), want %v; the ledger:\n%s", fate, verdict, test.fate, text)
-				}
+				inTime(t, func() *booked {
+					return faulty(t, kind, test.plan, func(cfg *sink.Config) { cfg.Ledger.Durability = event.Batch })
+				}, func(server *booked) { test.client(greeted(t, server.Server), server) }, func(server *booked) {
+					if fate, verdict := server.fate(); fate != test.fate {
+						text, _ := os.ReadFile(server.path)
+						t.Errorf("the fate is %v (%v), want %v; the ledger:\n%s", fate, verdict, test.fate, text)
+					}
+				})
 			})
 		})
 	}

@@ -2,10 +2,12 @@ package sink_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +24,45 @@ const (
 	linkOneWay = 25 * time.Millisecond
 	linkSetup  = `ip link set lo up && ip tuntap add dev "$1" mode tun && ip addr add 10.9.0.1/24 dev "$1" && ip link set "$1" up && shift && exec "$@"`
 )
+
+// link holds back the packets to some ports.
+var link = gate{held: map[uint16][][]byte{}}
+
+type gate struct {
+	mu    sync.Mutex
+	held  map[uint16][][]byte // the packets that are held back, of each port that isn't reached
+	write func(packet []byte)
+}
+
+// pass delivers a packet of TCP over IPv4, or keeps it for release.
+func (g *gate) pass(packet []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if header := int(packet[0]&15) * 4; len(packet) >= header+4 {
+		port := binary.BigEndian.Uint16(packet[header+2:])
+		if held, closed := g.held[port]; closed {
+			g.held[port] = append(held, packet)
+			return
+		}
+	}
+	g.write(packet)
+}
+
+// hold keeps back what is on its way to a port, until release.
+func (g *gate) hold(port uint16) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held[port] = [][]byte{}
+}
+
+func (g *gate) release(port uint16) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, packet := range g.held[port] {
+		g.write(packet)
+	}
+	delete(g.held, port)
+}
 
 func init() {
 	overLink = func(m *testing.M) int {
@@ -58,6 +99,7 @@ func openLink() (*os.File, error) {
 		octets []byte
 	}
 	under := make(chan packet, 4096)
+	link.write = func(p []byte) { _, _ = tun.Write(p) } // a packet may be lost
 	go func() {
 		defer close(under)
 		for buf := make([]byte, 1<<16); ; {
@@ -76,7 +118,7 @@ func openLink() (*os.File, error) {
 	go func() {
 		for p := range under {
 			time.Sleep(time.Until(p.due)) // the link's delay
-			_, _ = tun.Write(p.octets)    // a packet may be lost
+			link.pass(p.octets)
 		}
 	}()
 	return tun, nil

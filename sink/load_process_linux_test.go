@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/smtpstorm/xk6-smtp/bench/canned"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -365,19 +366,10 @@ func (p *serverProcess) resident() int64 {
 // until waits until the server's report is as it is asked for.
 func (p *serverProcess) until(what string, so func(*serverReport) bool) *serverReport {
 	p.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		r := p.report()
-		if so(&r) {
-			return &r
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			p.t.Fatalf("%s: not so after %v; the counters are\n%+v", what, patience, r)
-		}
-	}
+	var r serverReport
+	testkit.Await(p.t, what, func() bool {
+		r = p.report()
+		return so(&r)
+	}, func() string { return fmt.Sprintf("the counters are\n%+v", r) })
+	return &r
 }

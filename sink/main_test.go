@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
@@ -180,21 +181,12 @@ func greeted(t testing.TB, server *sink.Server) *rawClient {
 // eventually waits until what it asks for is so. The sink learns of a client's deeds on goroutines of its own.
 func eventually(t testing.TB, server *sink.Server, what string, so func(*sink.Stats) bool) *sink.Stats {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		stats := server.Stats()
-		if so(stats) {
-			return stats
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("%s: not so after %v; the counters are\n%+v", what, patience, stats)
-		}
-	}
+	var stats *sink.Stats
+	testkit.Await(t, what, func() bool {
+		stats = server.Stats()
+		return so(stats)
+	}, func() string { return fmt.Sprintf("the counters are\n%+v", stats) })
+	return stats
 }
 
 // replyCount returns how often a code was decided at a stage.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
@@ -60,15 +61,11 @@ func TestNobodyIsServedWithoutTheLedger(t *testing.T) {
 			mu.Lock()
 			before := len(greeted)
 			mu.Unlock()
-			for deadline := time.Now().Add(10 * time.Second); ; { // some clients of this server, too
+			testkit.Await(t, "clients of this server, too", func() bool {
 				mu.Lock()
-				n := len(greeted)
-				mu.Unlock()
-				if n > before || time.Now().After(deadline) {
-					break
-				}
-				<-time.After(time.Millisecond)
-			}
+				defer mu.Unlock()
+				return len(greeted) > before
+			})
 			if err := server.Shutdown(ctx); err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {
@@ -165,7 +167,7 @@ func TestCallsAfterCloseReject(t *testing.T) {
 	if got != "throws Error: send: the client was closed" {
 		t.Error(got)
 	}
-	eventually(t, "the connection's end", func() bool { return server.open() == 0 })
+	testkit.Await(t, "the connection's end", func() bool { return server.open() == 0 })
 	expectLines(t, "commands", server.got(), "1 EHLO localhost", "1 MAIL FROM:<a@src.test>", "1 RCPT TO:<b@dst.test>", "1 DATA")
 }
 
@@ -177,7 +179,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		return ""
 	})
 	v := newVU(t).activate().global("PORT", server.port())
-	v.global("reached", func() { eventually(t, "DATA", func() bool { return len(server.got()) == 4 }) })
+	v.global("reached", func() { testkit.Await(t, "DATA", func() bool { return len(server.got()) == 4 }) })
 	got := v.run(newClientAndMessage + `
 		const sending = client.send(message), queued = client.send(message);
 		reached();
@@ -243,7 +245,7 @@ func TestBrokenServers(t *testing.T) {
 				t.Errorf("counts %q", counts(sums))
 			}
 			if !strings.HasPrefix(test.name, "250") {
-				eventually(t, "the connection's end", func() bool { return v.root.connections.count() == 0 })
+				testkit.Await(t, "the connection's end", func() bool { return v.root.connections.count() == 0 })
 			}
 		})
 	}

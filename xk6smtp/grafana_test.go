@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
@@ -52,9 +53,9 @@ export async function teardown(data) { await Sink.attach(data).stop(); }
 func TestGrafanaBoard(t *testing.T) {
 	program := sinktest.RequireTool(t, "prometheus", "prometheus")
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "k6")
-	if out, err := exec.Command("go", "build", "-o", binary, "./cmd/k6").CombinedOutput(); err != nil { // #nosec G204 -- the go command
-		t.Fatalf("go build: %v: %s", err, out)
+	binary, err := testkit.Program("xk6smtp/cmd/k6")
+	if err != nil {
+		t.Fatal(err)
 	}
 	base := startPrometheus(t, program, dir)
 	script := filepath.Join(dir, "board.js")

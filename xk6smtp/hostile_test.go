@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // plainAndEncrypted runs a test against a server in plaintext and within TLS; the script's client takes the options MODE.
@@ -46,7 +48,7 @@ func TestAReplyWithoutEndIsCutOff(t *testing.T) {
 				if got != "false,1070,mail,true" {
 					t.Errorf("got %s", got)
 				}
-				eventually(t, "the connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
+				testkit.Await(t, "the connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
 				// What was written and not read fills the socket's buffers.
 				if n := server.flooded.Load(); n > floodSize/4 {
 					t.Errorf("%d octets of the reply were taken", n)

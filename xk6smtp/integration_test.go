@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
@@ -30,10 +31,9 @@ import (
 
 // TestK6 runs the real thing.
 func TestK6(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "k6")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/k6")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
+	binary, err := testkit.Program("xk6smtp/cmd/k6")
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Run("the record equals k6's own points and the sink's counts", func(t *testing.T) { testRecord(t, binary) })
 	t.Run("connections are closed at the end of the test", func(t *testing.T) { testTestEnd(t, binary) })
@@ -285,20 +285,6 @@ func (s *silentServer) serve(conn net.Conn) {
 
 func (s *silentServer) port() string { return strconv.Itoa(s.Addr().(*net.TCPAddr).Port) }
 
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited 30s for %s", what)
-		}
-	}
-}
-
 func script(t *testing.T, text string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "script.js")
@@ -323,8 +309,8 @@ func testTestEnd(t *testing.T, binary string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "connections", func() bool { return server.seen.Load() > 0 })
-	waitFor(t, "the end of the connections", func() bool { return server.open.Load() == 0 })
+	testkit.Await(t, "connections", func() bool { return server.seen.Load() > 0 })
+	testkit.Await(t, "the end of the connections", func() bool { return server.open.Load() == 0 })
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatalf("k6 did not linger: %v", err)
 	}
@@ -350,7 +336,7 @@ func testInterrupt(t *testing.T, binary string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "messages under way", func() bool { return server.asked.Load() == 3 })
+	testkit.Await(t, "messages under way", func() bool { return server.asked.Load() == 3 })
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.k6.io/k6/v2/js/common"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // TestEventTypes holds the numbers of lifecycle.go to the names that k6 gives them: the type is internal to k6, and reflection
@@ -40,7 +42,7 @@ func TestIdleConnectionIsClosedWithoutQuit(t *testing.T) {
 	if got != "true" {
 		t.Fatal(got)
 	}
-	eventually(t, "the idle connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
+	testkit.Await(t, "the idle connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
 	v.collected()
 	if got := v.run("return (await client.send(message)).ok"); got != "true" || server.accepted != 2 {
 		t.Errorf("after the idle time: %s over %d connections", got, server.accepted)
@@ -60,7 +62,7 @@ func TestAllConnectionsCanBeClosedAtOnce(t *testing.T) {
 		t.Fatalf("%d connections", n)
 	}
 	v.root.connections.closeAll()
-	eventually(t, "the connections' end", func() bool { return server.open() == 0 })
+	testkit.Await(t, "the connections' end", func() bool { return server.open() == 0 })
 	if got := v.run("return (await clients[0].connect()).ok"); got != "true" {
 		t.Error(got)
 	}
@@ -93,7 +95,7 @@ func TestForgottenClientsAreClosed(t *testing.T) {
 			}
 		}
 		// The engine may still know the last one.
-		eventually(t, "the end of connections that no script can reach", func() bool {
+		testkit.Await(t, "the end of connections that no script can reach", func() bool {
 			runtime.GC()
 			return server.open() <= 1 && v.root.connections.count() <= 1
 		})

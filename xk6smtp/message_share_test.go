@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 func TestMessagesAreSharedByContent(t *testing.T) {
@@ -40,7 +42,7 @@ func TestMessagesAreSharedByContent(t *testing.T) {
 	}
 	runtime.KeepAlive(got)
 	got = nil
-	eventually(t, "the end of messages that nobody has", func() bool {
+	testkit.Await(t, "the end of messages that nobody has", func() bool {
 		runtime.GC()
 		return root.messages.count() == 0
 	})

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 const newClientAndMessage = `
@@ -67,7 +69,7 @@ func TestConnectionOutlivesTheIteration(t *testing.T) {
 	if got := v.run("return JSON.stringify(await client.quit())"); !strings.Contains(got, `"code":221`) {
 		t.Error(got)
 	}
-	eventually(t, "the connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
+	testkit.Await(t, "the connection's end", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
 	if got := v.run("return (await client.quit()).ok + ' ' + (await client.send(message)).ok"); got != "true true" || server.accepted != 2 {
 		t.Errorf("after quit: %s, %d connections", got, server.accepted)
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"go.k6.io/k6/v2/lib"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 func TestRawWritesAndReadsApart(t *testing.T) {
@@ -95,7 +97,7 @@ func TestReuseOptionsOfK6Hold(t *testing.T) {
 			t.Errorf("%s: %d connections, expected %d", test.name, server.accepted, test.want)
 		}
 		if v.iteration(); test.want > 1 {
-			eventually(t, "the end of the last iteration's connection", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
+			testkit.Await(t, "the end of the last iteration's connection", func() bool { return server.open() == 0 && v.root.connections.count() == 0 })
 		}
 	}
 }

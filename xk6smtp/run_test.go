@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -160,14 +161,14 @@ func testForgottenSink(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	var address string
-	waitFor(t, "the sink's address and the end of teardown", func() bool {
+	testkit.Await(t, "the sink's address and the end of teardown", func() bool {
 		text, err := os.ReadFile(told)
 		if found := regexp.MustCompile(`sink at (127\.0\.0\.1:\d+)`).FindSubmatch(text); err == nil && found != nil {
 			address = string(found[1])
 		}
 		return address != "" && strings.Contains(string(text), "teardown is over")
 	})
-	waitFor(t, "the end of the sink at "+address, func() bool {
+	testkit.Await(t, "the end of the sink at "+address, func() bool {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			_ = conn.Close()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
@@ -113,7 +114,7 @@ func testClaims(t *testing.T, binary string) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, out())
 	}
-	waitFor(t, "the late replies", func() bool { return c.Stats().Open == 0 })
+	testkit.Await(t, "the late replies", func() bool { return c.Stats().Open == 0 })
 	judged := c.judge()
 	// Nobody was told of the late ones: they are recovered.
 	if got, want := fatesOf(judged), "10 recovered, 160 delivered, 10 refused, 20 never-accepted"; got != want || judged.Verdict.Verdict != "sound" {
@@ -144,14 +145,14 @@ func testKilled(t *testing.T, binary string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "messages", func() bool { return c.Stats().Messages > 300 })
+	testkit.Await(t, "messages", func() bool { return c.Stats().Messages > 300 })
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Fatalf("k6 was not killed:\n%s", out())
 	}
-	waitFor(t, "the end of its connections", func() bool { return c.Stats().Open == 0 })
+	testkit.Await(t, "the end of its connections", func() bool { return c.Stats().Open == 0 })
 	judged := c.judge()
 	delivered := judged.Fates[reconcile.Delivered] + judged.Fates[reconcile.Recovered]
 	if judged.Deliveries != delivered || judged.Foreign != 0 || judged.Verdict.Verdict != "sound" || judged.Fates[reconcile.Delivered] < 600 {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
@@ -167,7 +168,7 @@ func TestServerPostfix(t *testing.T) {
 	t.Run("the trap message arrives as it was", func(t *testing.T) {
 		_, trap, _ := strings.Cut(trapMessage, "\r\n\r\n")
 		wire := strings.ReplaceAll("\r\n\r\n"+trap, "\r\n.", "\r\n..")
-		eventually(t, "both trap messages at the next hop", func() bool {
+		testkit.Await(t, "both trap messages at the next hop", func() bool {
 			arrived := 0
 			for _, body := range nextHop.messages() {
 				if strings.Contains(body, "X-Storm-Id: trap-1\r\n") && strings.HasSuffix(body, wire) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
@@ -133,13 +134,13 @@ func (b *books) claim(sender, recipient string, ack reconcile.Ack) {
 // delivered waits for so many deliveries.
 func (b *books) delivered(n int) {
 	b.t.Helper()
-	await(b.t, fmt.Sprintf("%d deliveries", n), func() bool { return len(b.received.Deliveries()) >= n })
+	testkit.Await(b.t, fmt.Sprintf("%d deliveries", n), func() bool { return len(b.received.Deliveries()) >= n })
 }
 
 // drained waits until the agent's queue is empty. Depth isn't asked: after a crash Postfix keeps the file of a message that was cut.
 func (b *books) drained() {
 	b.t.Helper()
-	await(b.t, "an empty queue", func() bool {
+	testkit.Await(b.t, "an empty queue", func() bool {
 		n := 0
 		err := b.agent.Queue(b.t.Context(), func(*reconcile.QueueEntry) error { n++; return nil })
 		return err == nil && n == 0

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -104,7 +105,7 @@ func TestJudgedKill(t *testing.T) {
 		kill(b)
 		b.restart()
 		for _, c := range b.claims[1:] {
-			await(t, "a delivery to "+c.Recipient, func() bool { return len(b.received.Deliveries(c.Recipient)) > 0 })
+			testkit.Await(t, "a delivery to "+c.Recipient, func() bool { return len(b.received.Deliveries(c.Recipient)) > 0 })
 		}
 		b.drained()
 		b.end()
@@ -143,11 +144,11 @@ func TestJudgedKill(t *testing.T) {
 	// which it knows nothing after the crash.
 	t.Run("postfix that has read the replies", func(t *testing.T) {
 		told := crash(t, "postfix", Options{Policy: Policy{Concurrency: 10}, Extra: talkative}, func(b *books) {
-			await(t, "ten deliveries are under way", func() bool { return b.server.Stats().Open == 10 })
+			testkit.Await(t, "ten deliveries are under way", func() bool { return b.server.Stats().Open == 10 })
 			hang(t, filepath.Dir(filepath.Dir(b.agent.LogPath())))
 			b.delivered(11)
 			_, port, _ := net.SplitHostPort(b.server.Addr("").String())
-			await(t, "the replies are read", func() bool { return unreadBy(t, port) == 0 })
+			testkit.Await(t, "the replies are read", func() bool { return unreadBy(t, port) == 0 })
 			b.kill()
 		})
 		if told == 0 {
@@ -205,6 +206,27 @@ func unreadBy(t *testing.T, port string) (n int) {
 	return n
 }
 
+// neverCancelled has Exim keep frozen messages: else the first may be cancelled before the last is frozen.
+func neverCancelled(b *books) {
+	b.t.Helper()
+	conf := b.agent.(*instance).path("exim.conf")
+	text, err := os.ReadFile(conf)
+	if err == nil {
+		err = b.agent.Stop()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	kept := strings.Replace(string(text), "timeout_frozen_after = 4s\n", "timeout_frozen_after = 0s\n", 1)
+	if kept == string(text) {
+		b.t.Fatalf("no timeout_frozen_after of 4 s in\n%s", text)
+	}
+	if err := os.WriteFile(conf, []byte(kept), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	b.restart()
+}
+
 // A notification that the sender's own server refuses stays in Exim's queue, frozen and from the null sender: what it is about is queued
 // and not lost.
 func TestJudgedFrozen(t *testing.T) {
@@ -213,13 +235,14 @@ func TestJudgedFrozen(t *testing.T) {
 	rules := "  - {name: never, stage: rcpt, match: {recipient: \"*@dst.test\"}, reply: 451/4.3.0}\n" +
 		"  - {name: back, stage: rcpt, match: {recipient: \"*@src.test\"}, reply: 550/5.1.1}"
 	b := openBooks(t, candidate("exim"), rules, Options{Policy: Policy{MinimalBackoff: 2 * time.Second, MaximalBackoff: 2 * time.Second, Lifetime: 4 * time.Second, Concurrency: 2 * n}})
+	neverCancelled(b)
 	d := b.dial()
 	for i := range n {
 		from, to := fmt.Sprintf("s+%d@src.test", i), fmt.Sprintf("r%d@dst.test", i)
 		d.submit(from, to)
 		b.claim(from, to, reconcile.AckYes)
 	}
-	await(t, "all have expired, and their notifications are refused", func() bool {
+	testkit.Await(t, "all have expired, and their notifications are refused", func() bool {
 		refused := map[string]bool{}
 		for _, a := range b.received.Attempts() {
 			if a.Sender == "" && a.Code == 550 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
@@ -79,15 +80,6 @@ func scratch(t *testing.T, parent string) string {
 	return s.Path("a")
 }
 
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("still not after 20 s: %s", what)
-		}
-	}
-}
-
 // A program that is killed takes its agent along.
 func TestNoAgentOutlivesItsProgram(t *testing.T) {
 	everyAgent(t, func(t *testing.T, c Candidate) {
@@ -112,8 +104,8 @@ func TestNoAgentOutlivesItsProgram(t *testing.T) {
 		}
 		_ = program.Process.Kill()
 		_, _ = program.Process.Wait()
-		await(t, "no process is left", func() bool { return len(supervise.Processes(dir)) == 0 })
-		await(t, "its directory is gone", func() bool { _, err := os.Lstat(dir); return errors.Is(err, os.ErrNotExist) })
+		testkit.Await(t, "no process is left", func() bool { return len(supervise.Processes(dir)) == 0 })
+		testkit.Await(t, "its directory is gone", func() bool { _, err := os.Lstat(dir); return errors.Is(err, os.ErrNotExist) })
 	})
 }
 

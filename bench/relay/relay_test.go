@@ -11,6 +11,7 @@ import (
 	smtpserver "github.com/emersion/go-smtp"
 
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -88,7 +89,7 @@ rules:
 			mails[i].bySender = true
 		}
 		r.send(mails...)
-		r.until("all that can be done is done", func() bool { return r.relay.Depth() == 12 && r.sink.Stats().Open == 0 && returning(r) == 5 })
+		testkit.Await(r.t, "all that can be done is done", func() bool { return r.relay.Depth() == 12 && r.sink.Stats().Open == 0 && returning(r) == 5 })
 		r.stop()
 		n := 0
 		if form == "postqueue -j" {
@@ -118,7 +119,7 @@ rules:
   - {name: slow, stage: message, match: {attempt: 1, recipient: "*@slow.test"}, delay: 2s}
 `)
 	r.send(append(to("slow", 9), to("yes", 60)...)...)
-	r.until("nine wait for a reply", func() bool { return r.relay.Depth() == 9 })
+	testkit.Await(r.t, "nine wait for a reply", func() bool { return r.relay.Depth() == 9 })
 	killed := time.Now()
 	r.relay.Kill()
 	if n := r.relay.Depth(); n != 9 {
@@ -213,7 +214,7 @@ func TestNextHopWithoutDSN(t *testing.T) {
 	r.cfg = relay.Config{Listen: "127.0.0.1:0", NextHop: l.Addr().String(), ReturnPath: returned.open(t), Policy: quick()}
 	r.startRelay()
 	r.send(mail{to: []string{"a@x.test"}, notify: "SUCCESS,FAILURE"}, mail{to: []string{"b@x.test"}})
-	r.until("the relay has nothing left", func() bool { return r.relay.Depth() == 0 })
+	testkit.Await(r.t, "the relay has nothing left", func() bool { return r.relay.Depth() == 0 })
 	if len(hop.messages) != 2 || len(returned.messages) != 1 || !strings.Contains(string(returned.messages[0]), "Final-Recipient: rfc822; a@x.test\r\nAction: relayed\r\nStatus: 2.0.0\r\n") {
 		t.Errorf("%d delivered, and notified:\n%s", len(hop.messages), returned.messages)
 	}

@@ -3,7 +3,6 @@ package relay_test
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/queue"
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -215,24 +215,10 @@ type nobody struct{}
 func (nobody) Reply(smtp.Stage, smtp.Code, smtp.Enhanced) {}
 func (nobody) Lost(smtp.Stage, *client.Error)             {}
 
-// until waits for a condition.
-func (r *rig) until(what string, holds func() bool) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 60*time.Second)
-	defer cancel()
-	for tick := time.NewTicker(5 * time.Millisecond); !holds(); {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			r.t.Fatalf("in vain: %s", what)
-		}
-	}
-}
-
 // drain waits until the relay holds nothing, and stops all.
 func (r *rig) drain() {
 	r.t.Helper()
-	r.until("the relay has nothing left", func() bool { return r.relay.Depth() == 0 })
+	testkit.Await(r.t, "the relay has nothing left", func() bool { return r.relay.Depth() == 0 })
 	r.stop()
 }
 
@@ -250,7 +236,7 @@ func (r *rig) stop() {
 	if err := r.relay.Close(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.until("the sink has no connection", func() bool { return r.sink.Stats().Open == 0 })
+	testkit.Await(r.t, "the sink has no connection", func() bool { return r.sink.Stats().Open == 0 })
 	if err := r.sink.Close(); err != nil {
 		r.t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // TestMain lets the test binary be a watchdog, a program that is to be killed, and what such a program starts.
@@ -120,16 +122,6 @@ func runs(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// await polls until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("still not after 20 s: %s", what)
-		}
-	}
-}
-
 func exists(path string) bool { _, err := os.Lstat(path); return err == nil }
 
 func TestNothingOutlivesAKilledProgram(t *testing.T) {
@@ -138,16 +130,16 @@ func TestNothingOutlivesAKilledProgram(t *testing.T) {
 		t.Errorf("processes %v belong to %s, want %d", got, s.dir, s.daemon)
 	}
 	s.kill(t)
-	await(t, "the child has ended", func() bool { return !runs(s.child) })
-	await(t, "the daemon has ended", func() bool { return !runs(s.daemon) })
-	await(t, "the scratch directory is gone", func() bool { return !exists(s.dir) })
+	testkit.Await(t, "the child has ended", func() bool { return !runs(s.child) })
+	testkit.Await(t, "the daemon has ended", func() bool { return !runs(s.daemon) })
+	testkit.Await(t, "the scratch directory is gone", func() bool { return !exists(s.dir) })
 }
 
 func TestTheNextRunSweepsWhatNobodyWatched(t *testing.T) {
 	dir := t.TempDir()
 	dead, alive := start(t, dir, "UNWATCHED=1"), start(t, dir, "UNWATCHED=1")
 	dead.kill(t)
-	await(t, "the child has ended", func() bool { return !runs(dead.child) })
+	testkit.Await(t, "the child has ended", func() bool { return !runs(dead.child) })
 	if !runs(dead.daemon) || !exists(dead.dir) {
 		t.Fatal("the daemon or its directory went by itself: this test shows nothing")
 	}

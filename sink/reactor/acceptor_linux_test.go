@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // countingAccept counts the calls of accept, and those that brought nothing.
@@ -46,7 +48,7 @@ func TestAcceptTakesAFloodInFewTurns(t *testing.T) {
 	}
 	before := r.TotalStats().Waits
 	ln.Resume()
-	until(t, "all are accepted", func() bool { return r.TotalStats().Accepted == n })
+	testkit.Await(t, "all are accepted", func() bool { return r.TotalStats().Accepted == n })
 	// 1 + 2 + ... + 64 + 64 + 64 + 45: ten turns; and some of a sleep or a question for the counters, which is a posted function.
 	if calls.Load() > n+5 {
 		t.Errorf("%d calls, %d in vain, for %d connections", calls.Load(), empty.Load(), n)

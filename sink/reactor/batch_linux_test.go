@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // together has clients write while the loop stands still, so that it finds all their input in one turn.
@@ -29,7 +31,7 @@ func dialAll(t *testing.T, r *Reactor, ln *Listener, n int) (clients []net.Conn)
 	for range n {
 		clients = append(clients, dial(t, ln))
 	}
-	until(t, "all accepted", func() bool { return r.TotalStats().Open == int64(n) })
+	testkit.Await(t, "all accepted", func() bool { return r.TotalStats().Open == int64(n) })
 	return clients
 }
 

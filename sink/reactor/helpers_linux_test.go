@@ -184,20 +184,6 @@ func receive[T any](tb testing.TB, ch <-chan T, what string) T {
 	}
 }
 
-// until asks again and again, at most for patience.
-func until(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			tb.Fatalf("%s: not in %v", what, patience)
-		}
-		<-tick.C
-	}
-}
-
 func openFDs(tb testing.TB) int {
 	tb.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

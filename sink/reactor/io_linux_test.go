@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 func TestEchoOverManyConnections(t *testing.T) {
@@ -51,7 +53,7 @@ func TestEchoOverManyConnections(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			until(t, "all connections closed", func() bool { return r.TotalStats().Open == 0 })
+			testkit.Await(t, "all connections closed", func() bool { return r.TotalStats().Open == 0 })
 			s := r.TotalStats()
 			if s.Accepted != conns || s.Closed != conns || s.Failed != 0 || s.BytesIn != s.BytesOut || s.BytesIn == 0 {
 				t.Errorf("stats: %+v; expected %d accepted and closed, none failed, as much out as in", s, conns)
@@ -84,7 +86,7 @@ func TestTwoThousandConnections(t *testing.T) {
 	for _, nc := range conns {
 		_ = nc.Close()
 	}
-	until(t, "all closed", func() bool { return r.TotalStats().Open == 0 })
+	testkit.Await(t, "all closed", func() bool { return r.TotalStats().Open == 0 })
 }
 
 func TestAddresses(t *testing.T) {
@@ -192,7 +194,7 @@ func TestPauseOfAQuietPeerIsFree(t *testing.T) {
 		t.Errorf("a pause of a quiet peer cost %d changes to epoll, expected none", n)
 	}
 	write(t, nc, "c")
-	until(t, "the early input to disarm reading", func() bool { return r.TotalStats().Controls > before.Controls })
+	testkit.Await(t, "the early input to disarm reading", func() bool { return r.TotalStats().Controls > before.Controls })
 	waits := r.TotalStats().Waits
 	resume()
 	expect(t, nc, "c")
@@ -244,7 +246,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	expect(t, nc, want.String())
 	receive(t, drained, "Drained")
-	until(t, "nothing pending", func() bool { return r.TotalStats().Pending == 0 })
+	testkit.Await(t, "nothing pending", func() bool { return r.TotalStats().Pending == 0 })
 }
 
 func TestAwaitDrain(t *testing.T) {
@@ -376,7 +378,7 @@ func TestStopReadingClosesTheWindow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a zero window at the sender", func() bool {
+	testkit.Await(t, "a zero window at the sender", func() bool {
 		var info *unix.TCPInfo
 		var err error
 		if ctlErr := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); ctlErr != nil || err != nil {

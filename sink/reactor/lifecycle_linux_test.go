@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // An event for a connection that is gone never reaches its descriptor's next owner.
@@ -245,7 +247,7 @@ func TestNilHandlerRefuses(t *testing.T) {
 	nc := dial(t, ln)
 	expectEnd(t, nc, io.EOF)
 	_ = nc.Close()
-	until(t, "closed", func() bool { return r.TotalStats().Closed == 1 })
+	testkit.Await(t, "closed", func() bool { return r.TotalStats().Closed == 1 })
 }
 
 // Shutdown lets the owners finish; nothing is left behind.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // handedOver returns both ends of a connection that a reactor has handed over at once: the client's and the reactor's Socket.
@@ -192,7 +194,7 @@ func TestLoopWaitsElsewhereAfterAHandover(t *testing.T) {
 	}
 	write(t, other, "d")
 	expectEnd(t, other, io.EOF)
-	until(t, "waiting in the runtime's poller", shares)
+	testkit.Await(t, "waiting in the runtime's poller", shares)
 	if now := openFDs(t); now != before { // the end of other, and the loop's duplicate; the client's own end is still there
 		t.Errorf("%d descriptors, before the handover %d", now, before)
 	}
@@ -202,7 +204,7 @@ func TestLoopWaitsElsewhereAfterAHandover(t *testing.T) {
 	if f := receive(t, fired, "the timer"); f.at.Before(f.due) {
 		t.Errorf("the timer fired %v early", f.due.Sub(f.at))
 	}
-	until(t, "waiting by itself again", func() bool { return !shares() })
+	testkit.Await(t, "waiting by itself again", func() bool { return !shares() })
 	if now := openFDs(t); now != before-1 {
 		t.Errorf("%d descriptors, expected %d: without the duplicate", now, before-1)
 	}

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // overTCP plays a script over a loopback socket, in real time: for what only a kernel does.
@@ -40,16 +42,6 @@ func overTCP(t *testing.T, script string) (*Conn, *log, <-chan error) {
 	return conn, observed, done
 }
 
-// eventually waits until the kernel has delivered what the server did.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 30s for %s", what)
-		}
-	}
-}
-
 func TestIdleConnectionIsLookedAt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no look without reading on windows")
@@ -64,7 +56,7 @@ func TestIdleConnectionIsLookedAt(t *testing.T) {
 			if _, err := conn.Noop(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "an unusable connection", func() bool { return !conn.Usable() })
+			testkit.Await(t, "an unusable connection", func() bool { return !conn.Usable() })
 			conn.Close()
 			if err := <-done; err != nil {
 				t.Error(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 // flat is a text on one line: where its lines break is nobody's business here.
@@ -28,9 +29,14 @@ func build(t *testing.T) string {
 		t.Skip("-short: builds and runs the real k6")
 	}
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "../../../xk6smtp/cmd/k6", "../../../sink/cmd/smtpsink")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
+	for _, folder := range []string{"xk6smtp/cmd/k6", "sink/cmd/smtpsink"} {
+		program, err := testkit.Program(folder)
+		if err == nil {
+			err = os.Symlink(program, filepath.Join(dir, filepath.Base(folder)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }

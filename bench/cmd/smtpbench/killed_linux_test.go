@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
@@ -113,14 +114,12 @@ func connected(pid int) bool {
 	})
 }
 
-// await polls until a condition holds.
+// await waits until a condition holds that the run brings about.
 func (u *underWay) await(what string, holds func() bool) {
 	u.t.Helper()
-	for end := time.Now().Add(90 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			u.t.Fatalf("still not after 90 s: %s; processes %v, files %v\n%s", what, supervise.Processes(u.temp), u.left(), u.said.String())
-		}
-	}
+	testkit.Await(u.t, what, holds, func() string {
+		return fmt.Sprintf("processes %v, files %v\n%s", supervise.Processes(u.temp), u.left(), u.said.String())
+	})
 }
 
 // left lists temporary files, and what lies hidden beside the results.

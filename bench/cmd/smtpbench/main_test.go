@@ -14,30 +14,19 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
-// binary is the built command, and dir a directory with stand-ins for what it looks for.
+// binary is the built command.
 var binary string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "smtpbench-test-")
-	if err != nil {
-		panic(err)
+	var err error
+	if binary, err = testkit.Program("bench/cmd/smtpbench"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "bin", "smtpbench")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	status := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		panic(err)
-	}
-	os.Exit(status)
+	os.Exit(m.Run())
 }
 
 // smtpbench runs the built command in a directory and returns what it said and its exit status.

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -56,22 +59,21 @@ func TestRelay(t *testing.T) {
 		}
 	}
 	received.WaitDelivered(t, 8)
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		var queued []string
+	var queued []string
+	testkit.Await(t, "a listing of what is deferred", func() bool {
+		queued = nil
 		text, err := os.ReadFile(listing)
+		if errors.Is(err, os.ErrNotExist) {
+			return false // the first is still to come
+		}
 		if err == nil {
 			err = reconcile.ReadQueue(bytes.NewReader(text), listing, func(q *reconcile.QueueEntry) error { queued = append(queued, q.Recipient); return nil })
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.Equal(queued, []string{"r@slow.test", "r@slow.test", "r@slow.test"}) {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("listed are %q", queued)
-		}
-	}
+		return slices.Equal(queued, []string{"r@slow.test", "r@slow.test", "r@slow.test"})
+	}, func() string { return fmt.Sprintf("listed are %q", queued) })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -67,15 +67,13 @@ func (s *suite) submit(t *testing.T, domain string, n int) {
 	}
 }
 
-// await polls until a condition holds.
+// await waits until a condition holds that the agent brings about.
 func (s *suite) await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			depth, err := s.agent.Depth()
-			t.Fatalf("still not after %v: %s; the queue holds %d (%v)", patience, what, depth, err)
-		}
-	}
+	testkit.Await(t, what, holds, func() string {
+		depth, err := s.agent.Depth()
+		return fmt.Sprintf("the queue holds %d (%v)", depth, err)
+	})
 }
 
 // delivered counts the deliveries to a domain, by recipient.

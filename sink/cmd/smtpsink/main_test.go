@@ -10,36 +10,24 @@ import (
 	"net/smtp"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
-// binary is the program under test, built once.
+// binary is the program under test.
 var binary string
 
 func TestMain(m *testing.M) {
-	status := func() int {
-		dir, err := os.MkdirTemp("", "smtpsink-test-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "smtpsink")
-		if runtime.GOOS == "windows" {
-			binary += ".exe"
-		}
-		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}()
-	os.Exit(status)
+	var err error
+	if binary, err = testkit.Program("sink/cmd/smtpsink"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
 }
 
 // patience bounds every wait.
