@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
@@ -53,10 +52,7 @@ export async function teardown(data) { await Sink.attach(data).stop(); }
 func TestGrafanaBoard(t *testing.T) {
 	program := sinktest.RequireTool(t, "prometheus", "prometheus")
 	dir := t.TempDir()
-	binary, err := testkit.Program("xk6smtp/cmd/k6")
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := builtK6(t)
 	base := startPrometheus(t, program, dir)
 	script := filepath.Join(dir, "board.js")
 	if err := os.WriteFile(script, []byte(boardScript), 0o600); err != nil {

@@ -206,8 +206,8 @@ func unreadBy(t *testing.T, port string) (n int) {
 	return n
 }
 
-// neverCancelled has Exim keep frozen messages: else the first may be cancelled before the last is frozen.
-func neverCancelled(b *books) {
+// keepFrozen has Exim keep what is frozen for longer than the test lasts: else the first is cancelled before the last is frozen.
+func keepFrozen(b *books) {
 	b.t.Helper()
 	conf := b.agent.(*instance).path("exim.conf")
 	text, err := os.ReadFile(conf)
@@ -217,9 +217,12 @@ func neverCancelled(b *books) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	kept := strings.Replace(string(text), "timeout_frozen_after = 4s\n", "timeout_frozen_after = 0s\n", 1)
-	if kept == string(text) {
-		b.t.Fatalf("no timeout_frozen_after of 4 s in\n%s", text)
+	kept := string(text)
+	for _, option := range []string{"ignore_bounce_errors_after = ", "timeout_frozen_after = "} {
+		if strings.Count(kept, option+"4s\n") != 1 {
+			b.t.Fatalf("no %s4s in\n%s", option, text)
+		}
+		kept = strings.Replace(kept, option+"4s", option+"1h", 1)
 	}
 	if err := os.WriteFile(conf, []byte(kept), 0o644); err != nil {
 		b.t.Fatal(err)
@@ -235,7 +238,7 @@ func TestJudgedFrozen(t *testing.T) {
 	rules := "  - {name: never, stage: rcpt, match: {recipient: \"*@dst.test\"}, reply: 451/4.3.0}\n" +
 		"  - {name: back, stage: rcpt, match: {recipient: \"*@src.test\"}, reply: 550/5.1.1}"
 	b := openBooks(t, candidate("exim"), rules, Options{Policy: Policy{MinimalBackoff: 2 * time.Second, MaximalBackoff: 2 * time.Second, Lifetime: 4 * time.Second, Concurrency: 2 * n}})
-	neverCancelled(b)
+	keepFrozen(b)
 	d := b.dial()
 	for i := range n {
 		from, to := fmt.Sprintf("s+%d@src.test", i), fmt.Sprintf("r%d@dst.test", i)

@@ -69,10 +69,8 @@ func TestLies(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, test.plan, test.lies...)
-			r.send(test.mails...)
-			r.drain()
-			r.want(test.want)
+			r, result := liar(t, test.plan, test.lies, test.mails)
+			r.said(result, test.want)
 		})
 	}
 }
@@ -113,10 +111,7 @@ func TestLiesInAStorm(t *testing.T) {
 			if name == "by header" { // a MAIL without ENVID, from the sender of all, is nobody's attempt
 				lies, want = lies[:len(lies)-1], strings.Replace(want, "retried-too-soon 14, ", "", 1)
 			}
-			r := start(t, rough, lies...)
-			r.send(mails...)
-			r.drain()
-			result := r.judge()
+			r, result := liar(t, rough, lies, mails)
 			var got []string
 			for _, f := range result.Findings {
 				if f.Severity != reconcile.Information {

@@ -10,11 +10,15 @@ import (
 func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"go.mod":           "module example.test/m\n\ngo 1.26\n",
-		"good.go":          "package m\n\nimport \"os\"\n\nfunc Name() string { return os.DevNull }\n",
-		"sub/linux.go":     "//go:build linux\n\npackage sub\n\nimport \"syscall\"\n\nvar Create = syscall.EpollCreate\n",
-		"sub/sub.go":       "package sub\n\nfunc Open() (int, error) { return Create(1) }\n",
-		"sub/sub_other.go": "//go:build darwin\n\npackage sub\n\nfunc Create(n int) (int, error) { return n, nil }\n",
+		"go.mod":            "module example.test/m\n\ngo 1.26\n",
+		"good.go":           "package m\n\nimport \"os\"\n\nfunc Name() string { return os.DevNull }\n",
+		"sub/linux.go":      "//go:build linux\n\npackage sub\n\nimport \"syscall\"\n\nvar Create = syscall.EpollCreate\n",
+		"sub/sub.go":        "package sub\n\nfunc Open() (int, error) { return Create(1) }\n",
+		"good_test.go":      "package m_test\n\nimport (\n\t\"testing\"\n\n\t\"example.test/m\"\n)\n\nfunc TestName(t *testing.T) { t.Log(m.Name()) }\n",
+		"test/t.go":         "package test\n",
+		"test/t_test.go":    "package test\n\nimport \"testing\"\n\nfunc TestHelped(t *testing.T) { help(t) }\n",
+		"test/help_test.go": "//go:build !darwin\n\npackage test\n\nimport \"testing\"\n\nfunc help(t *testing.T) { t.Helper() }\n",
+		"sub/sub_other.go":  "//go:build darwin\n\npackage sub\n\nfunc Create(n int) (int, error) { return n, nil }\n",
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -24,7 +28,7 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for system, want := range map[string]string{"linux/amd64": "", "darwin/arm64": "", "windows/amd64": "undefined: Create"} {
+	for system, want := range map[string]string{"linux/amd64": "", "darwin/arm64": "undefined: help", "windows/amd64": "undefined: Create"} {
 		faults, err := check(dir, system, []string{"./..."})
 		if err != nil || len(faults) > 1 || (want == "") != (len(faults) == 0) || want != "" && !strings.Contains(faults[0].Error(), want) {
 			t.Errorf("%s: %v, %v; want %q", system, faults, err, want)
