@@ -255,6 +255,14 @@ func (j *Judge) firstDelivery(k int32) *delivery {
 	}
 }
 
+// deliveredBefore reports whether a delivered unit was delivered before a moment. Of no delivery, and of a moment that is not known, it is.
+func (j *Judge) deliveredBefore(u *unit, moment time.Time) bool {
+	if u.delivery < 0 || moment.IsZero() {
+		return true
+	}
+	return j.firstDelivery(u.delivery).handed <= moment.UnixNano()
+}
+
 // conclude turns fate and flags of a unit into findings.
 func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 	m := j.messages.at(u.message)
@@ -286,7 +294,7 @@ func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 	if delivered && u.yes == 0 && u.unknown == 0 {
 		add(KindAlthoughRefused, "")
 	}
-	if delivered && j.queue.holds(u) {
+	if delivered && j.queue.holds(u) && j.deliveredBefore(u, j.queue.last) {
 		add(KindQueuedDelivered, "")
 	}
 	j.judgeDSN(u, m, fate, f, add)
