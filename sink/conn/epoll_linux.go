@@ -159,6 +159,7 @@ func (c *epollConn) arm() {
 
 // Data implements reactor.Handler.
 func (c *epollConn) Data(now time.Time, p []byte) int {
+	c.loop.recorder.env.Scratch.Crowd(c.conn.Crowd())
 	n := c.peer.feed(c.loop.recorder, c, now, p, len(p) >= int(c.read)<<10)
 	c.arm()
 	return n
@@ -207,6 +208,7 @@ func (c *epollConn) Drained(now time.Time) {
 		c.eof(now)
 		return
 	}
+	c.loop.recorder.env.Scratch.Crowd(c.conn.Crowd())
 	c.peer.drained(c.loop.recorder, c, now)
 	c.arm()
 }

@@ -20,6 +20,14 @@ const (
 	headerBlackholeDelay = "x-blackhole-delay"
 )
 
+var switchFields = [...]string{headerStormReply, headerStormMode, headerStormDelay, headerBlackholeMode, headerBlackholeDelay}
+
+// SwitchFields returns the names of the fields that HeaderSwitch reads, in lower case.
+func SwitchFields() []string { return switchFields[:] }
+
+// maxSwitchValue is the longest value that can mean something, in octets: a reply's line has 512.
+const maxSwitchValue = 1024
+
 // MaxBlackholeDelay is blackhole's own cap of X-Blackhole-Delay, from its documentation.
 const MaxBlackholeDelay = 60 * time.Second
 
@@ -62,7 +70,7 @@ func HeaderSwitch(h Headers) (s Switch, bad BadSwitches) {
 	read := func(name string, parse func(value string) error) {
 		value, next, ok := h.Header(name, 0)
 		for ; ok; value, next, ok = h.Header(name, next) {
-			if parse(string(value)) == nil {
+			if len(value) <= maxSwitchValue && parse(string(value)) == nil {
 				return
 			}
 			bad.add(name, value)

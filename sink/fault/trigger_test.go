@@ -136,6 +136,10 @@ func TestHeaderSwitch(t *testing.T) {
 			t.Errorf("%v asks for %q, mode %q, delay %q, %d malformed, want %+v", c.header, reply, s.Mode, delay, malformed, c)
 		}
 	}
+	long := header{"x-storm-reply": "550" + strings.Repeat(" ", 2000) + "5.1.1", "x-storm-mode": "bounce", "x-storm-delay": "1" + strings.Repeat(" ", 2000)}
+	if s, bad := HeaderSwitch(long); bad.Count != 2 || s.Mode != ModeBounce {
+		t.Errorf("of three switches, two of which are longer than any that means something, %d are bad, and the mode is %v", bad.Count, s.Mode)
+	}
 	if s, bad := HeaderSwitch(nil); !s.IsZero() || bad.Count != 0 {
 		t.Errorf("no header asks for %+v", s)
 	}

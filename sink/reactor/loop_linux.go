@@ -43,6 +43,8 @@ type loop struct {
 	nowNanos int64 // now since the reactor's start
 	yielded  int64 // as nowNanos
 	turn     uint64
+	crowd    int // see Conn.Crowd
+	full     int // events of the last waits, as long as they found all that they could take
 	ev       unix.EpollEvent
 	rsa      unix.RawSockaddrAny
 	events   [eventBatch]unix.EpollEvent
@@ -153,6 +155,7 @@ func (l *loop) run() {
 		}
 		busy = n > 0
 		l.turn++
+		l.count(n)
 		l.st.Events += uint64(n) // #nosec G115 -- how many events wait found
 		l.batching = n > 1
 		for i := range l.events[:n] {
@@ -173,6 +176,19 @@ func (l *loop) run() {
 		l.yield()
 	}
 	l.end()
+}
+
+// count estimates the crowd of a turn that has n events. Epoll gives each
+// ready descriptor its turn, so that waits which find all that they can take
+// are of different ones, up to all that are there.
+func (l *loop) count(n int) {
+	l.crowd = n + len(l.todo)
+	if n < eventBatch {
+		l.full = 0
+		return
+	}
+	l.full = min(l.full+n, int(l.st.Open))
+	l.crowd = max(l.full, l.crowd)
 }
 
 func (l *loop) yield() {

@@ -17,6 +17,9 @@ const headerCapacity = 4 << 10
 
 var headerPool bytebufferpool.Pool
 
+// maxSwitches is how many fields that could ask for a reply are looked at in one message.
+const maxSwitches = 32
+
 // header is the captured header of a message. It is a fault.Headers.
 type header struct {
 	buffer *bytebufferpool.ByteBuffer // nil: not captured
@@ -26,14 +29,14 @@ type header struct {
 	last   int                        // where the last field begins whose first line has ended
 
 	unfolded []byte    // scratch space of Header
-	ids      [2][]byte // the X-Storm-Id and the Message-ID, if they had to be copied
-	idsRead  [2]bool   // and whether they were looked for when nothing more was to come
+	searched int       // octets that Header has gone through since takeSearched
+	ids      [2][]byte // the X-Storm-Id and the Message-ID
+	idsRead  [2]bool   // whether they are final: each of a thousand rows asks for them
 
 	// What each message is asked for is noted while its lines are looked at: one recipient or fifty, nobody searches again.
-	noted     bool // what follows says all
-	asks      bool // a field could be one of those that fault.HeaderSwitch reads
-	stormID   int  // 1 + where the first field of that name begins; 0: there is none
-	messageID int  // likewise
+	switches  []uint16 // where the first maxSwitches fields begin that fault.HeaderSwitch could read
+	stormID   int      // 1 + where the first field of that name begins; 0: there is none
+	messageID int      // likewise
 }
 
 // The fields that identify a message.
@@ -51,7 +54,7 @@ func (h *header) begin() {
 	}
 	buffer := h.buffer
 	buffer.B = buffer.B[:0]
-	*h = header{buffer: buffer, unfolded: h.unfolded[:0]}
+	*h = header{buffer: buffer, unfolded: h.unfolded[:0], switches: h.switches[:0]}
 }
 
 func (h *header) release() {
@@ -63,7 +66,7 @@ func (h *header) release() {
 	if cap(space) > headerCapacity {
 		space = nil
 	}
-	*h = header{unfolded: space}
+	*h = header{unfolded: space, switches: h.switches[:0]}
 }
 
 // add takes octets of the message up to the end of its header.
@@ -87,10 +90,25 @@ func (h *header) add(p []byte) {
 			b.B, h.done = b.B[:end], true
 		}
 	}
-	h.noted = h.done
 	if h.cut = !h.done && len(b.B) == maxHeader; h.cut {
 		h.done = true
-		b.B = b.B[:h.complete(b.B)]
+		h.truncate(h.complete(b.B))
+	}
+}
+
+// truncate forgets what was captured from n on.
+func (h *header) truncate(n int) {
+	h.buffer.B = h.buffer.B[:n]
+	for _, at := range []*int{&h.stormID, &h.messageID} {
+		if *at > n {
+			*at = 0
+		}
+	}
+	for i, at := range h.switches {
+		if int(at) >= n {
+			h.switches = h.switches[:i]
+			break
+		}
 	}
 }
 
@@ -105,8 +123,12 @@ func (h *header) complete(b []byte) int {
 
 // finish says that the message is over, header or not.
 func (h *header) finish() {
-	if h.buffer != nil && !h.done {
-		h.done, h.noted = true, h.line == len(h.buffer.B)
+	if h.buffer == nil || h.done {
+		return
+	}
+	h.done = true
+	if rest := h.buffer.B[h.line:]; len(rest) > 0 {
+		h.note(rest)
 	}
 }
 
@@ -146,10 +168,20 @@ func (h *header) note(line []byte) {
 			if h.stormID == 0 {
 				h.stormID = 1 + h.line
 			}
-		case line[2]|0x20 == 's', line[2]|0x20 == 'b':
-			h.asks = true
+		case len(h.switches) < maxSwitches && isSwitch(line):
+			h.switches = append(h.switches, uint16(h.line)) // #nosec G115 -- below maxHeader
 		}
 	}
+}
+
+// isSwitch reports whether a line starts a field that fault.HeaderSwitch reads.
+func isSwitch(line []byte) bool {
+	for _, name := range fault.SwitchFields() {
+		if hasName(line, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // Header implements fault.Headers. Fields are counted in octets: next is where the next one begins.
@@ -157,14 +189,41 @@ func (h *header) Header(name string, from int) (value []byte, next int, ok bool)
 	if h.buffer == nil {
 		return nil, 0, false
 	}
-	for b := h.buffer.B; from < len(b); {
+	b := h.buffer.B
+	for begin := from; from < len(b); {
 		n := lineEnd(b[from:])
 		if hasName(b[from:from+n], name) {
 			end := fieldEnd(b[from:], n)
 			value, h.unfolded = unfold(h.unfolded[:0], fieldValue(b[from:from+end]))
+			h.searched += from + end - begin
 			return value, from + end, true
 		}
-		from += n
+		if from += n; from >= len(b) {
+			h.searched += from - begin
+		}
+	}
+	return nil, 0, false
+}
+
+// takeSearched returns how many octets Header has gone through since the last call.
+func (h *header) takeSearched() (n int) {
+	n, h.searched = h.searched, 0
+	return n
+}
+
+// switchFields are the fields of a header that could ask for a reply, as a fault.Headers that searches nothing else.
+type switchFields header
+
+// Header implements fault.Headers. next is an index of switches.
+func (f *switchFields) Header(name string, from int) (value []byte, next int, ok bool) {
+	h := (*header)(f)
+	for ; from < len(h.switches); from++ {
+		b := h.buffer.B[h.switches[from]:]
+		if n := lineEnd(b); hasName(b[:n], name) {
+			value, h.unfolded = unfold(h.unfolded[:0], fieldValue(b[:fieldEnd(b, n)]))
+			h.searched += len(value)
+			return value, from + 1, true
+		}
 	}
 	return nil, 0, false
 }
@@ -175,7 +234,8 @@ const (
 	idMessage
 )
 
-// id returns the value of the first X-Storm-Id or Message-ID, nil when there is none. It is valid as long as the header is captured.
+// id returns the value of the first X-Storm-Id or Message-ID, nil when there is none, nor any whose first line has ended yet. It is valid
+// until more is captured.
 func (h *header) id(which int) []byte {
 	if h.buffer == nil {
 		return nil
@@ -183,25 +243,16 @@ func (h *header) id(which int) []byte {
 	if h.idsRead[which] {
 		return h.ids[which]
 	}
-	name, at := fieldStormID, h.stormID
+	at := h.stormID
 	if which == idMessage {
-		name, at = fieldMessageID, h.messageID
+		at = h.messageID
 	}
-	if !h.noted {
-		value, _, _ := h.Header(name, 0)
-		h.ids[which], h.idsRead[which] = bytes.Clone(value), h.done
-		return h.ids[which]
-	}
+	h.idsRead[which] = h.done
 	if at == 0 {
 		return nil
 	}
 	b := h.buffer.B[at-1:]
-	value := fieldValue(b[:fieldEnd(b, lineEnd(b))])
-	if bytes.IndexByte(value, '\n') < 0 {
-		return value
-	}
-	h.ids[which], _ = unfold(nil, value)
-	h.idsRead[which] = h.done
+	h.ids[which], _ = unfold(nil, fieldValue(b[:fieldEnd(b, lineEnd(b))]))
 	return h.ids[which]
 }
 
@@ -276,7 +327,7 @@ func fieldEnd(b []byte, n int) int {
 }
 
 // mayAsk reports whether any field could be one of those that fault.HeaderSwitch reads, so that most headers are never searched.
-func (h *header) mayAsk() bool { return h.buffer != nil && (h.asks || !h.noted) }
+func (h *header) mayAsk() bool { return len(h.switches) > 0 }
 
 // capture starts to look at the message whose body begins, in chunks or not, as far as anybody needs it.
 func (s *Session) capture(chunks bool) {
@@ -325,7 +376,7 @@ func (tx *transaction) asked(s *Session) *fault.Switch {
 	if !tx.askRead {
 		tx.askRead = true
 		if tx.header.mayAsk() {
-			ask, bad := fault.HeaderSwitch(&tx.header)
+			ask, bad := fault.HeaderSwitch((*switchFields)(&tx.header))
 			if bad.Count > 0 {
 				s.noteBadSwitches(bad)
 			}

@@ -26,7 +26,7 @@ func TestNotedFieldsAreThoseOfASearch(t *testing.T) {
 		pieces.begin()
 		whole.begin()
 		whole.add([]byte(message))
-		whole.noted = false // and so everything is searched
+		whole.finish()
 		for rest := message; rest != ""; {
 			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
 			pieces.add([]byte(rest[:n]))
@@ -49,7 +49,7 @@ func TestNotedFieldsAreThoseOfASearch(t *testing.T) {
 			if all := fieldsOf(string(whole.buffer.B), name); len(all) > 0 {
 				want = all[0]
 			}
-			if got, searched := string(pieces.id(i)), string(whole.id(i)); got != want || searched != want {
+			if got, searched := string(pieces.id(i)), string(whole.id(i)); got != want || searched != want { // whole has its lines at once
 				t.Fatalf("the first %s of %q is noted as %q and found as %q, want %q", name, message, got, searched, want)
 			}
 		}
@@ -122,6 +122,51 @@ func TestHeaderPastItsLimit(t *testing.T) {
 		t.Error("a header that just fits was cut")
 	}
 	h.release()
+}
+
+// Of the fields that could ask for a reply the first ones are looked at, in the order in which they stand.
+func TestFirstSwitchesAreLookedAt(t *testing.T) {
+	var h header
+	defer h.release()
+	read := func(text string) (values []string) {
+		h.begin()
+		h.add([]byte(text))
+		h.finish()
+		value, next, ok := (*switchFields)(&h).Header("x-storm-mode", 0)
+		for ; ok; value, next, ok = (*switchFields)(&h).Header("x-storm-mode", next) {
+			values = append(values, string(value))
+		}
+		return values
+	}
+	if got, want := read("X-Storm-Delay: 1s\r\nx-storm-mode : a\r\n b\r\nX-Storm-Modes: c\r\nX-STORM-MODE:d\r\n\r\nX-Storm-Mode: body"), []string{"a b", "d"}; !slices.Equal(got, want) {
+		t.Errorf("the modes are %q, want %q", got, want)
+	}
+	if got := read("X-Storm-Mode: unterminated"); !slices.Equal(got, []string{"unterminated"}) {
+		t.Errorf("of a message without a body the modes are %q", got)
+	}
+	if got := len(read(strings.Repeat("X-Storm-Mode: nonsense\r\n", 1000) + "\r\n")); got != maxSwitches {
+		t.Errorf("of 1000 switches %d are looked at, want %d", got, maxSwitches)
+	}
+}
+
+// Each row of a message asks for what identifies it, and nothing is searched, or copied, twice.
+func TestIdentityIsReadOnce(t *testing.T) {
+	for _, id := range []string{"<" + strings.Repeat("x", 60_000) + "@y>", "<a@" + strings.Repeat("\r\n ", 10_000) + "b>"} {
+		var h header
+		h.begin()
+		h.add([]byte("Message-ID: " + id + "\r\n\r\n"))
+		h.finish()
+		first := h.id(idMessage)
+		if want := strings.ReplaceAll(id, "\r\n", ""); string(first) != want {
+			t.Fatalf("the identity has %d octets, want %d", len(first), len(want))
+		}
+		h.buffer.B[0] = 'x' // if it were searched, it would not be found
+		h.messageID = 0
+		if again := h.id(idMessage); len(again) != len(first) || &again[0] != &first[0] {
+			t.Error("the identity is read again for the next row")
+		}
+		h.release()
+	}
 }
 
 func TestMostHeadersAskForNothing(t *testing.T) {

@@ -11,6 +11,31 @@ import (
 type Scratch struct {
 	work   *work
 	output *bytebufferpool.ByteBuffer
+	crowd  int
+}
+
+// Crowd tells that so many connections, or about, have something to do in this turn of the goroutine, for all of which a client's input
+// may have to wait.
+func (x *Scratch) Crowd(n int) { x.crowd = n }
+
+// share returns how much work a session may do in one call.
+func (x *Scratch) share() int {
+	if x == nil || x.crowd <= crowdWork/turnWork {
+		return turnWork
+	}
+	return max(crowdWork/x.crowd, leastWork)
+}
+
+// bodyRead returns how many octets of a body a session wants at once, where many is how large a crowd takes all: a power of two, so that
+// the limit changes seldom.
+func (x *Scratch) bodyRead(many int) int {
+	n := readInBody
+	if x != nil {
+		for n > leastRead && n*x.crowd > readInBody*many {
+			n /= 2
+		}
+	}
+	return n
 }
 
 var workPool = sync.Pool{New: func() any { return new(work) }}

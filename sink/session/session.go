@@ -229,15 +229,6 @@ func (s *Session) proceed() {
 	}
 }
 
-// WantRead returns how many octets the next read should take at the most: 4 KiB while commands are expected, so that a client
-// can't make the session answer thousands of commands in one go; more within a body.
-func (s *Session) WantRead() int {
-	if s.state == stateData || s.state == stateChunk {
-		return 64 << 10
-	}
-	return 4 << 10
-}
-
 // OctetsIn returns how many octets of input the session has taken. Within a call of Feed those that it is about may be missing.
 func (s *Session) OctetsIn() uint64 { return s.octetsIn }
 

@@ -15,6 +15,7 @@ import (
 type BodyScanner struct {
 	total uint64 // octets scanned
 	dots  uint64 // of them, dots at the start of a line
+	lines uint64 // and LF
 	high  uint64 // octets scanned, or-ed together
 	state bodyState
 	flags bodyFlags
@@ -63,6 +64,9 @@ func (s *BodyScanner) scan(p []byte) int {
 // step takes one octet in the states in which the octet before was CR, or a dot at the start of a line.
 func (s *BodyScanner) step(c byte) {
 	s.high |= uint64(c)
+	if c == '\n' {
+		s.lines++
+	}
 	switch {
 	case c == '\n' && s.state == bodyCR:
 		s.state = bodyLineStart
@@ -99,6 +103,7 @@ func (s *BodyScanner) scanBlock(p []byte) int {
 	}
 	s.state = b.state
 	s.dots += uint64(b.dots) // #nosec G115 -- a count
+	s.lines += uint64(b.lfs) // #nosec G115 -- likewise
 	if b.lfs != b.crlfs {
 		s.flags |= bodyBareLF
 	}
@@ -210,6 +215,9 @@ func (s *BodyScanner) Octets() int64 {
 	}
 	return int64(n) // #nosec G115 -- no body comes near 2^63 octets
 }
+
+// ShortLines reports whether the lines so far have fewer than 16 octets on average, which take several times as long to scan as others.
+func (s *BodyScanner) ShortLines() bool { return s.total < 16*s.lines }
 
 // Done reports whether the end of the body was read.
 func (s *BodyScanner) Done() bool { return s.state == bodyEnd }
