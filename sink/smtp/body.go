@@ -103,7 +103,7 @@ func (s *BodyScanner) scanBlock(p []byte) int {
 	}
 	s.state = b.state
 	s.dots += uint64(b.dots) // #nosec G115 -- a count
-	s.lines += uint64(b.lfs) // #nosec G115 -- likewise
+	s.lines += uint64(b.lfs) // #nosec G115 -- a count
 	if b.lfs != b.crlfs {
 		s.flags |= bodyBareLF
 	}

@@ -44,6 +44,20 @@ func TestStoreTakesTheMemoryThatItWasGiven(t *testing.T) {
 	}
 }
 
+// A store of any size remembers nearly as many entries as it has room for before it forgets one.
+func TestStoreIsNearlyFullWhenItForgets(t *testing.T) {
+	for _, octets := range []int64{64 << 10, 1 << 20, 4 << 20, 40 << 20} {
+		a := NewAttempts(NewStore(octets))
+		room := octets / EntryOctets
+		for i := range room * 95 / 100 {
+			a.Recipient([]byte("s@x.test"), fmt.Appendf(nil, "r%d@x.test", i))
+		}
+		if got := a.Stats(); got.Evictions > 0 {
+			t.Errorf("a store of %d octets, with room for %d, has forgotten %d of %d entries", octets, room, got.Evictions, room*95/100)
+		}
+	}
+}
+
 // What was not used for the longest time goes first, of whatever kind it is.
 func TestTheOldestIsForgottenFirst(t *testing.T) {
 	store := NewStore(0)

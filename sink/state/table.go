@@ -50,10 +50,15 @@ type shard struct {
 
 const shardCount = 64
 
+// leastPerShard is how many entries a shard has room for before there is another: keys fall into shards by chance, and when one is
+// full, entries go that are not the oldest of all. With so many the store is 97% full by then.
+const leastPerShard = 4096
+
 // Store is the memory that Attempts and Limits share: entries of all kinds, as many as fit. When a shard is full, a new key takes the
 // place of the entry that was not used for the longest time. It is safe for concurrent use.
 type Store struct {
 	shards    [shardCount]shard
+	used      uint64 // how many of them there are
 	perShard  int
 	entries   [numKinds]atomic.Int64
 	evictions [numKinds]atomic.Uint64
@@ -65,7 +70,9 @@ func NewStore(memory int64) *Store {
 	if memory <= 0 {
 		memory = DefaultMemory
 	}
-	t := &Store{perShard: int(min(max(1, memory/EntryOctets/shardCount), 1<<30))}
+	entries := max(64, memory/EntryOctets)
+	used := min(max(1, entries/leastPerShard), shardCount)
+	t := &Store{used: uint64(used), perShard: int(min(entries/used, 1<<30))} // #nosec G115 -- used is 1 to shardCount
 	for i := range t.shards {
 		t.shards[i].index = make(map[fingerprint]int32)
 		t.shards[i].oldest, t.shards[i].newest = -1, -1
@@ -74,12 +81,12 @@ func NewStore(memory int64) *Store {
 }
 
 // Capacity returns how many entries there is room for.
-func (t *Store) Capacity() uint64 { return uint64(t.perShard) * shardCount } // #nosec G115 -- New makes perShard at least 1, and it counts entries of one map
+func (t *Store) Capacity() uint64 { return uint64(t.perShard) * t.used } // #nosec G115 -- New makes perShard at least 1, and it counts entries of one map
 
 // acquire returns the key's value, and its shard locked: the caller unlocks it. fresh says that the key is new, or was evicted.
 func (t *Store) acquire(k kind, key fingerprint) (v *value, fresh bool, s *shard) {
 	key.lo ^= uint64(k) // the same words of two kinds are two keys
-	s = &t.shards[key.hi%shardCount]
+	s = &t.shards[key.hi%t.used]
 	s.mu.Lock()
 	i, known := s.index[key]
 	switch {
