@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
@@ -150,7 +151,12 @@ func (i *instance) copyPrograms(path string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755); err != nil { // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
+		// No process may begin meanwhile: a child has all our files until it becomes another program, and a program that is open for
+		// writing can't be run (ETXTBSY).
+		syscall.ForkLock.RLock()
+		err = os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755) // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			return err
 		}
 	}
