@@ -46,10 +46,10 @@ mtas: go-version ## get the MTAs that are missing into a private directory, Post
 run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html
 	bin/smtpbench run --out results/latest
 
-# Tests that run real programs wait more than they compute: four packages at once, whatever the cores, and the longest first. Lint has vetted
-# everything: go test would do it again, with fewer checks, for all that we depend on.
+# Tests that run real programs wait more than they compute: four packages at once, four parallel tests in each, whatever the cores, and the
+# longest first. Lint has vetted everything: go test would do it again, with fewer checks, for all that we depend on.
 test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
-	$(GO) test -json -vet=off -p 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd/smtpbench ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
+	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd/smtpbench ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	(cd bench/peers && $(GO) test -json -vet=off $(TESTFLAGS) -timeout 5m ./...) | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	cd scripts/tools && $(GO) test -vet=off $(TESTFLAGS) ./...
 

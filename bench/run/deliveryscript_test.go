@@ -19,6 +19,7 @@ import (
 // TestDeliveryScriptThroughPostfix runs scripts/delivery.js as it stands: k6 submits to a private Postfix that relays to the sink within
 // the same k6, which defers half of the first attempts. Each message is waited for, and thresholds judge the whole way.
 func TestDeliveryScriptThroughPostfix(t *testing.T) {
+	t.Parallel()
 	requirePostfix(t)
 	k6 := realK6(t)
 	dir := t.TempDir()

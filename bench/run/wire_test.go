@@ -12,6 +12,7 @@ import (
 // status codes to give: before EHLO, where a plan hides ENHANCEDSTATUSCODES, after HELO, and for a refused EHLO.
 func TestRepliesWithoutEnhancedCodesBalance(t *testing.T) {
 	k6 := realK6(t)
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		flags        fault.Flags
 		plan         string
@@ -25,6 +26,7 @@ func TestRepliesWithoutEnhancedCodesBalance(t *testing.T) {
 		"refused EHLO": {flags: fault.Flags{Replies: []string{"ehlo=550/5.7.1"}}, stage: "ehlo", code: 550, never: "5.7.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			o := Options{
 				K6: k6, Scripts: scriptsDir, Script: "connection-churn", Out: filepath.Join(dir, "out"), Console: newConsole(),
