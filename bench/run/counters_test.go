@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/compare"
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	counts "github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -85,7 +86,7 @@ func TestCountersAreReadInAllForms(t *testing.T) {
 		"other.json":  {document{"schema": "x/1"}, `schema "x/1" is neither`},
 		"run.json":    {document{"schema": "smtpstorm/run/9"}, `unknown schema "smtpstorm/run/9"`},
 	} {
-		var input *InputError
+		var input *input.Error
 		if _, _, err := readHalf(write(name, tt.v)); !errors.As(err, &input) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v, want %q", name, err, tt.want)
 		}

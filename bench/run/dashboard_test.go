@@ -18,9 +18,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
+	"github.com/smtpstorm/xk6-smtp/bench/outdir"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 const scriptsDir = "../../scripts"
@@ -58,7 +62,7 @@ func TestDashboardLetsGo(t *testing.T) {
 	o, _ := options(t, "watched")
 	said := newConsole()
 	o.Console, o.Dashboard, o.DashboardListen = said, true, "127.0.0.1:0"
-	if err := os.WriteFile(filepath.Join(o.Scripts, dashboardConfig), []byte("{}"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(o.Scripts, k6.DashboardConfig), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -134,18 +138,18 @@ func TestDashboardRefuses(t *testing.T) {
 		"an address that is in use":     {func(o *Options) { o.Dashboard, o.DashboardListen = true, taken.Addr().String() }, "address already in use"},
 		"an address without a port":     {func(o *Options) { o.Dashboard, o.DashboardListen = true, "localhost" }, "want HOST:PORT"},
 		"an address alone":              {func(o *Options) { o.DashboardListen = "127.0.0.1:0" }, "goes with --dashboard"},
-		"scripts without configuration": {func(o *Options) { o.Dashboard = true; o.DashboardListen = "127.0.0.1:0" }, dashboardConfig + " can't be read"},
+		"scripts without configuration": {func(o *Options) { o.Dashboard = true; o.DashboardListen = "127.0.0.1:0" }, k6.DashboardConfig + " can't be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, _ := options(t, "ok")
 			if name != "scripts without configuration" {
-				if err := os.WriteFile(filepath.Join(o.Scripts, dashboardConfig), []byte("{}"), 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(o.Scripts, k6.DashboardConfig), []byte("{}"), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
 			tt.change(&o)
 			_, err := Run(t.Context(), o)
-			var input *InputError
+			var input *input.Error
 			if !errors.As(err, &input) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, want an InputError of one line with %q", err, tt.want)
 			}
@@ -156,74 +160,13 @@ func TestDashboardRefuses(t *testing.T) {
 	}
 }
 
-// TestDashboardShowsEveryMetric holds the configuration to the metrics that the extension registers, both ways.
-func TestDashboardShowsEveryMetric(t *testing.T) {
-	config, err := os.ReadFile(filepath.Join(scriptsDir, dashboardConfig))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var parsed struct {
-		Tabs []struct {
-			Title    string
-			Sections []struct {
-				Panels []struct {
-					Title, Kind string
-					Series      []struct{ Query, Legend string }
-				}
-			}
-		}
-	}
-	if err := json.Unmarshal(config, &parsed); err != nil {
-		t.Fatal(err)
-	}
-	shown := map[string]bool{}
-	for _, tab := range parsed.Tabs {
-		for _, section := range tab.Sections {
-			for _, panel := range section.Panels {
-				for _, series := range panel.Series {
-					for _, name := range regexp.MustCompile(`\bsmtp_\w+`).FindAllString(series.Query, -1) {
-						shown[name] = true
-					}
-					for _, tag := range regexp.MustCompile(`tags\.(\w+)`).FindAllStringSubmatch(series.Query, -1) {
-						if !slices.Contains(strings.Split(dashboardTags, ","), tag[1]) {
-							t.Errorf("%s, %s: the tag %q of %q is not among %s", tab.Title, panel.Title, tag[1], series.Query, dashboardTags)
-						}
-					}
-					// The dashboard's starts_with looks for the last occurrence: '550' doesn't start with '5' there.
-					if strings.Contains(series.Query, "starts_with(tags") {
-						t.Errorf("%s, %s: starts_with of a code in %q is not to be trusted", tab.Title, panel.Title, series.Query)
-					}
-				}
-			}
-		}
-	}
-	registered := map[string]bool{}
-	for _, file := range []string{"metrics.go", "sink_module.go"} {
-		source, err := os.ReadFile(filepath.Join("../../xk6smtp", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range regexp.MustCompile(`"(smtp_\w+)"`).FindAllSubmatch(source, -1) {
-			registered[string(name[1])] = true
-			if !shown[string(name[1])] {
-				t.Errorf("%s is on no panel", name[1])
-			}
-		}
-	}
-	for name := range shown {
-		if !registered[name] {
-			t.Errorf("a panel shows %s, which the extension doesn't register", name)
-		}
-	}
-}
-
 // TestDashboardInABrowser runs a storm with the dashboard beside it, for as long as a real browser needs to look at it: 250 and 450 are
 // series of their own, live and on the page that stays.
 func TestDashboardInABrowser(t *testing.T) {
 	chromium := sinktest.RequireTool(t, "chromium", "chromium")
-	k6 := realK6(t)
+	program := realK6(t)
 	dir := t.TempDir()
-	scripts, err := filepath.Abs(scriptsDir)
+	bundle, err := k6.FindBundle(scriptsDir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,13 +174,13 @@ func TestDashboardInABrowser(t *testing.T) {
 	stop := make(chan struct{})
 	r := &runner{
 		o:  Options{Console: said, Stop: stop, Flags: fault.Flags{Replies: []string{"rcpt=250:80,450:20"}, Seed: 1}},
-		k6: k6, bundle: bundle{files: os.DirFS(scripts), dir: scripts}, scratch: &supervise.Scratch{Dir: dir}, progress: &progress{w: said, width: 80, last: time.Now()},
+		k6: program, bundle: bundle, scratch: &supervise.Scratch{Dir: dir}, progress: text.NewProgress(said, false, 80),
 	}
-	if r.board, err = startDashboard("127.0.0.1:0", &r.bundle); err != nil {
+	if r.board, err = k6.StartDashboard("127.0.0.1:0", &r.bundle); err != nil {
 		t.Fatal(err)
 	}
-	defer r.board.close()
-	if r.out, err = newOutput(filepath.Join(dir, "out")); err != nil {
+	defer r.board.Close()
+	if r.out, err = outdir.New(filepath.Join(dir, "out")); err != nil {
 		t.Fatal(err)
 	}
 	storm, err := r.o.storm(&r.bundle, "")
@@ -248,10 +191,10 @@ func TestDashboardInABrowser(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		leg, err = r.direct(t.Context(), "storm", "storm", load{script: filepath.Join(scripts, stormScript), messages: 9000, rate: 50, vus: 20}, storm)
+		leg, err = r.direct(t.Context(), "storm", "storm", load{script: bundle.Path(k6.StormScript), messages: 9000, rate: 50, vus: 20}, storm)
 		done <- err
 	}()
-	seen, err := inBrowser(t, k6, chromium, "testdata/dashboard.js", "URL="+r.board.url, "SHOT="+filepath.Join(dir, "dashboard.png"))
+	seen, err := inBrowser(t, program, chromium, "testdata/dashboard.js", "URL="+r.board.URL, "SHOT="+filepath.Join(dir, "dashboard.png"))
 	close(stop)
 	if err := <-done; err != nil {
 		t.Fatalf("%v\n%s", err, said)
@@ -273,7 +216,7 @@ func TestDashboardInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown, err := inBrowser(t, k6, chromium, "testdata/page.js", "URL=file://"+r.out.path("dashboard-storm.html"), "WANT="+string(want))
+	shown, err := inBrowser(t, program, chromium, "testdata/page.js", "URL=file://"+r.out.Path("dashboard-storm.html"), "WANT="+string(want))
 	if err != nil || !strings.Contains(shown, `SAW {\"lacks\":[],`) {
 		t.Errorf("the page that stays: %v\n%s", err, shown)
 	}
@@ -281,11 +224,11 @@ func TestDashboardInABrowser(t *testing.T) {
 
 // inBrowser runs a script of k6's browser module, which waits for what it wants to see on a page, and returns what it says. The browser
 // reaches this machine only.
-func inBrowser(t *testing.T, k6, chromium, script string, env ...string) (string, error) {
+func inBrowser(t *testing.T, program, chromium, script string, env ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	look := exec.CommandContext(ctx, k6, "run", "--quiet", "--no-color", script)
+	look := exec.CommandContext(ctx, program, "run", "--quiet", "--no-color", script)
 	for _, e := range env {
 		look.Args = append(look.Args, "--env", e)
 	}

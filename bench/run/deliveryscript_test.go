@@ -1,7 +1,6 @@
 package run
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
@@ -21,13 +21,9 @@ import (
 func TestDeliveryScriptThroughPostfix(t *testing.T) {
 	t.Parallel()
 	requirePostfix(t)
-	k6 := realK6(t)
+	program := realK6(t)
 	dir := t.TempDir()
-	sinkPort, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sinkAddress := net.JoinHostPort("127.0.0.1", fmt.Sprint(sinkPort))
+	sinkAddress := freeAddress(t)
 	spool, err := os.MkdirTemp("", "smtpstorm-postfix-") // t.TempDir can't be entered by Postfix's own user
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +49,7 @@ func TestDeliveryScriptThroughPostfix(t *testing.T) {
 		for _, e := range env {
 			args = append(args, "--env", e)
 		}
-		cmd := exec.CommandContext(t.Context(), k6, append(args, filepath.Join(scriptsDir, "delivery.js"))...)
+		cmd := exec.CommandContext(t.Context(), program, append(args, filepath.Join(scriptsDir, "delivery.js"))...)
 		cmd.Env = append(os.Environ(), "K6_NO_USAGE_REPORT=true", "K6_AUTO_EXTENSION_RESOLUTION=false")
 		out, _ := cmd.CombinedOutput() // the status says it
 		r, err := result.Read(record)
@@ -98,8 +94,8 @@ func TestDeliveryScriptThroughPostfix(t *testing.T) {
 	}
 
 	// A pipeline that is too slow for the threshold fails the job.
-	if _, out, status = run("slow", "MAX_P95=100", "DURATION=1s"); status != k6ThresholdsCrossed || !strings.Contains(out, "smtp_delivery_duration") {
-		t.Errorf("with a threshold of 100 ms k6 ended with status %d, want %d\n%s", status, k6ThresholdsCrossed, out)
+	if _, out, status = run("slow", "MAX_P95=100", "DURATION=1s"); status != k6.ThresholdsCrossed || !strings.Contains(out, "smtp_delivery_duration") {
+		t.Errorf("with a threshold of 100 ms k6 ended with status %d, want %d\n%s", status, k6.ThresholdsCrossed, out)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -72,7 +73,7 @@ func fakeK6(how string, args []string) int {
 	if n, err := strconv.ParseUint(env["FAKE_MESSAGES"], 10, 64); err == nil {
 		c.messages = n
 	}
-	if claims := os.Getenv(claimsVariable); claims != "" && how != "unclaimed" {
+	if claims := os.Getenv(k6.ClaimsVariable); claims != "" && how != "unclaimed" {
 		var err error
 		if c.claims, err = os.Create(claims); err != nil {
 			fmt.Fprintln(os.Stderr, err)

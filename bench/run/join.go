@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 )
@@ -37,7 +39,7 @@ type halves struct {
 	sinkFile       string
 }
 
-// Join puts the two halves of a run of separate processes together. The error is an *InputError when a file is at fault: it is
+// Join puts the two halves of a run of separate processes together. The error is an *input.Error when a file is at fault: it is
 // missing, torn, of another kind, or of another run or plan.
 func Join(o JoinOptions) (*Leg, error) {
 	h, err := o.read()
@@ -82,7 +84,7 @@ func Join(o JoinOptions) (*Leg, error) {
 func (o *JoinOptions) read() (h halves, err error) {
 	for _, file := range o.Files {
 		if slices.Contains(h.generatorFiles, file) {
-			return h, inputErrorf("%s is named twice", file)
+			return h, input.Errorf("%s is named twice", file)
 		}
 		record, counters, err := readHalf(file)
 		switch {
@@ -91,16 +93,16 @@ func (o *JoinOptions) read() (h halves, err error) {
 		case record != nil:
 			h.generators, h.generatorFiles = append(h.generators, record), append(h.generatorFiles, file)
 		case h.stats != nil:
-			return h, inputErrorf("%s and %s are both counters of smtpsink: one sink's are needed, and the record of each k6 run -o smtpstorm=FILE", h.sinkFile, file)
+			return h, input.Errorf("%s and %s are both counters of smtpsink: one sink's are needed, and the record of each k6 run -o smtpstorm=FILE", h.sinkFile, file)
 		default:
 			h.stats, h.sinkFile = counters, file
 		}
 	}
 	switch {
 	case h.stats == nil:
-		return h, inputErrorf("%s are all records of k6: one of the files must be what smtpsink --json printed", strings.Join(h.generatorFiles, " and "))
+		return h, input.Errorf("%s are all records of k6: one of the files must be what smtpsink --json printed", strings.Join(h.generatorFiles, " and "))
 	case h.generators == nil:
-		return h, inputErrorf("%s: only the counters of smtpsink: the record of k6 run -o smtpstorm=FILE is needed, too", h.sinkFile)
+		return h, input.Errorf("%s: only the counters of smtpsink: the record of k6 run -o smtpstorm=FILE is needed, too", h.sinkFile)
 	}
 	return h, nil
 }
@@ -113,13 +115,13 @@ func (h *halves) generator() (*result.Record, error) {
 		}
 		for j, other := range h.generators[:i] {
 			if !r.Provenance.Started.IsZero() && r.Provenance.Started.Equal(other.Provenance.Started) && r.Provenance.Ended.Equal(other.Provenance.Ended) {
-				return nil, inputErrorf("%s and %s are the same record", h.generatorFiles[j], h.generatorFiles[i])
+				return nil, input.Errorf("%s and %s are the same record", h.generatorFiles[j], h.generatorFiles[i])
 			}
 		}
 	}
 	merged, err := result.Merge(h.generators...)
 	if err != nil {
-		return nil, inputErrorf("%s: %v", strings.Join(h.generatorFiles, ", "), err)
+		return nil, input.Errorf("%s: %v", strings.Join(h.generatorFiles, ", "), err)
 	}
 	return merged, nil
 }
@@ -136,17 +138,17 @@ func (o *JoinOptions) plan(stats *result.Sink, file string) (result.Plan, error)
 	if o.Plan == "" {
 		return ran, nil
 	}
-	want, err := fromFile(scripts.LoadPlan, o.Plan, (&Options{}).seed)
+	want, err := pipeline.FromFile(scripts.LoadPlan, o.Plan, (&Options{}).seed)
 	if err != nil {
 		return ran, err
 	}
 	switch {
 	case len(stats.Rules) == 0 && stats.Plan == "" && stats.Hash == "":
-		return ran, inputErrorf("%s: the sink ran no plan, and not %s", file, o.Plan)
-	case ran.SHA256 != want.source.SHA256:
-		return ran, inputErrorf("%s: the sink ran another plan than %s: %q (SHA-256 %s), not %q (%s)", file, o.Plan, ran.Name, short(ran.SHA256), want.source.Name, short(want.source.SHA256))
+		return ran, input.Errorf("%s: the sink ran no plan, and not %s", file, o.Plan)
+	case ran.SHA256 != want.Source.SHA256:
+		return ran, input.Errorf("%s: the sink ran another plan than %s: %q (SHA-256 %s), not %q (%s)", file, o.Plan, ran.Name, short(ran.SHA256), want.Source.Name, short(want.Source.SHA256))
 	}
-	return want.source, nil
+	return want.Source, nil
 }
 
 // short is the begin of a hash.
@@ -167,7 +169,7 @@ func sameTime(generator result.Provenance, stats *result.Sink, generatorFile, si
 		return nil
 	}
 	const format = "2006-01-02 15:04:05"
-	return inputErrorf("%s and %s are not of one run: k6 ran from %s to %s, the sink from %s to %s (UTC)", generatorFile, sinkFile,
+	return input.Errorf("%s and %s are not of one run: k6 ran from %s to %s, the sink from %s to %s (UTC)", generatorFile, sinkFile,
 		generator.Started.UTC().Format(format), generator.Ended.UTC().Format(format), stats.Started.UTC().Format(format), ended.UTC().Format(format))
 }
 
@@ -175,7 +177,7 @@ func sameTime(generator result.Provenance, stats *result.Sink, generatorFile, si
 func readHalf(path string) (*result.Record, *result.Sink, error) {
 	text, err := readBounded(path)
 	if err != nil {
-		return nil, nil, inputErrorf("%s can't be read: %v", path, reason(err))
+		return nil, nil, input.Errorf("%s can't be read: %v", path, input.Reason(err))
 	}
 	var head struct {
 		Schema  string          `json:"schema"`
@@ -183,31 +185,31 @@ func readHalf(path string) (*result.Record, *result.Sink, error) {
 		Replies json.RawMessage `json:"replies"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, nil, inputErrorf("%s: %s", path, unlike(path, text, err))
+		return nil, nil, input.Errorf("%s: %s", path, unlike(path, text, err))
 	}
 	switch {
 	case strings.HasPrefix(head.Schema, result.SchemaPrefix):
 		record, err := result.Decode(bytes.NewReader(text))
 		switch {
 		case err != nil:
-			return nil, nil, inputErrorf("%s: %v", path, err)
+			return nil, nil, input.Errorf("%s: %v", path, err)
 		case record.Client == nil:
-			return nil, nil, inputErrorf("%s: the record has no client part: it is not one of k6", path)
+			return nil, nil, input.Errorf("%s: the record has no client part: it is not one of k6", path)
 		case record.Sink != nil && record.Provenance.SinkMode == result.SinkInProcess:
-			return nil, nil, inputErrorf("%s: its sink ran within k6, so that the record is complete: see smtpbench report", path)
+			return nil, nil, input.Errorf("%s: its sink ran within k6, so that the record is complete: see smtpbench report", path)
 		case record.Sink != nil:
-			return nil, nil, inputErrorf("%s: the record holds a sink's part already: see smtpbench report", path)
+			return nil, nil, input.Errorf("%s: the record holds a sink's part already: see smtpbench report", path)
 		}
 		return record, nil, nil
 	case head.Schema == result.CountsSchema:
 	case head.Schema != "":
-		return nil, nil, inputErrorf("%s: schema %q is neither a record of k6 (%s) nor counters of smtpsink", path, head.Schema, result.Schema)
+		return nil, nil, input.Errorf("%s: schema %q is neither a record of k6 (%s) nor counters of smtpsink", path, head.Schema, result.Schema)
 	case head.Driver == "" || head.Replies == nil: // their keys told them, before they had a schema
-		return nil, nil, inputErrorf("%s: neither a record of k6 (-o smtpstorm=FILE) nor counters of smtpsink (--json)", path)
+		return nil, nil, input.Errorf("%s: neither a record of k6 (-o smtpstorm=FILE) nor counters of smtpsink (--json)", path)
 	}
 	counts := new(result.Sink)
 	if err := counts.UnmarshalJSON(text); err != nil {
-		return nil, nil, inputErrorf("%s: counters of smtpsink that can't be right: %v", path, err)
+		return nil, nil, input.Errorf("%s: counters of smtpsink that can't be right: %v", path, err)
 	}
 	return nil, counts, nil
 }

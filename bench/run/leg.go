@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -50,7 +52,7 @@ func (l load) settle(record *result.Record) string {
 	if load.IterationsDropped > 0 {
 		why = "since too few clients were free (more --vus or a lower --rate help)"
 	}
-	short := fmt.Sprintf("%s of %s messages were sent, %s", count(sent), count(l.messages), why)
+	short := fmt.Sprintf("%s of %s messages were sent, %s", text.Count(sent), text.Count(l.messages), why)
 	record.Warn("%s", short)
 	return short
 }
@@ -74,7 +76,7 @@ func (l load) env(host, port string, more []string) []string {
 }
 
 // job returns the k6 run of a leg.
-func (r *runner) job(name string, l load, env []string) job {
+func (r *runner) job(name string, l load, env []string) *k6.Job {
 	limit := r.o.MaxTime
 	if limit == 0 {
 		limit = time.Hour
@@ -82,85 +84,75 @@ func (r *runner) job(name string, l load, env []string) job {
 			limit = l.duration() + time.Minute
 		}
 	}
-	return job{
-		name: name, script: l.script, own: l.own, env: env, limit: limit, tie: r.scratch.Environ(),
-		record: r.scratch.Path(name + ".json"),
-		stdout: r.out.path("k6-" + name + "-summary.txt"),
-		stderr: r.out.path("k6-" + name + ".log"),
+	return &k6.Job{
+		Name: name, Script: l.script, Own: l.own, Env: env, Beyond: r.o.OwnTarget, Limit: limit, Tie: r.scratch.Environ(),
+		Record: r.scratch.Path(name + ".json"),
+		Stdout: r.out.Path("k6-" + name + "-summary.txt"),
+		Stderr: r.out.Path("k6-" + name + ".log"),
 	}
 }
 
 // drive runs k6 for a leg, with the dashboard beside it where the user wants one.
-func (r *runner) drive(ctx context.Context, j job, tick func()) (e exit, err error) {
-	if j.tuning, err = r.board.begin(j.record, r.out.path("dashboard-"+j.name+".html")); err != nil {
-		return exit{}, err
+func (r *runner) drive(ctx context.Context, j *k6.Job, tick func()) (e k6.Exit, err error) {
+	if j.Tuning, err = r.board.Begin(j.Record, r.out.Path("dashboard-"+j.Name+".html")); err != nil {
+		return k6.Exit{}, err
 	}
-	defer r.board.ended()
-	return r.generate(ctx, j, func() {
-		r.board.look(time.Now())
+	defer r.board.Ended()
+	return j.Run(ctx, r.k6, r.o.Stop, func() {
+		r.board.Look(time.Now())
 		tick()
 	})
 }
 
-// generate runs k6, which connects to nothing beyond loopback unless the user has vouched.
-func (r *runner) generate(ctx context.Context, j job, tick func()) (exit, error) {
-	j.tuning = append(j.tuning, r.o.keepIn()...)
-	e, err := runK6(ctx, r.k6, j, r.o.Stop, tick)
-	if beyond := r.o.stayedIn(j); beyond != nil {
-		return e, beyond
-	}
-	return e, err
-}
-
 // direct runs a leg whose client speaks to the sink itself.
-func (r *runner) direct(ctx context.Context, name, label string, l load, w weather) (*Leg, error) {
-	b, err := r.books(name)
+func (r *runner) direct(ctx context.Context, name, label string, l load, f pipeline.Faults) (*Leg, error) {
+	evidence, err := r.evidence(name)
 	if err != nil {
 		return nil, err
 	}
-	sink, err := startSink(w, "127.0.0.1:0", b.path(bookfiles.LedgerFile), "")
+	sink, err := pipeline.StartSink(f, "127.0.0.1:0", evidence.Path(bookfiles.LedgerFile), "")
 	if err != nil {
 		return nil, err
 	}
-	defer sink.server.Close()
-	host, port := sink.hostPort()
+	defer sink.Server.Close()
+	host, port := sink.HostPort()
 	var begun time.Time // of the first connection: before it, k6 compiles the script
 	j := r.job(name, l, l.env(host, port, r.o.Env))
-	j.claims = b.path(bookfiles.ClaimsFile)
+	j.Claims = evidence.Path(bookfiles.ClaimsFile)
 	e, err := r.drive(ctx, j, func() {
-		stats := sink.server.Stats()
+		stats := sink.Server.Stats()
 		if begun.IsZero() && stats.Connections > 0 {
 			begun = time.Now()
 		}
-		r.progress.update("%s", liveLine(name, l, time.Since(begun), stats))
+		r.progress.Update("%s", liveLine(name, l, time.Since(begun), stats))
 	})
-	if err := errors.Join(err, b.ended(), b.nobody()); err != nil {
+	if err := errors.Join(err, evidence.Claimed(), evidence.NoQueue()); err != nil {
 		return nil, err
 	}
-	stats, process, err := sink.stop()
+	stats, process, err := sink.Stop()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.json("sink-"+name+".json", stats); err != nil {
+	if err := r.out.JSON("sink-"+name+".json", stats); err != nil {
 		return nil, err
 	}
-	leg, err := r.join(name, label, l, w, e, result.NewSink(stats, process))
+	leg, err := r.join(j, label, l, f, e, result.NewSink(stats, process))
 	if err != nil {
 		return nil, err
 	}
 	c := result.Reconcile(leg.Record.Client, leg.Record.Sink)
 	leg.Reconciliation = &c
-	if err := r.judge(b, leg); err != nil {
-		return nil, err
+	if err := evidence.Judge(leg.Record, r.o.Judge); err != nil {
+		return nil, fmt.Errorf("leg %s: %w", name, err)
 	}
-	r.progress.say("%-8s %s messages accepted in %.0f s, %s replies injected, %s observed, %s in flight", name,
-		count(stats.Messages), e.wall.Seconds(), count(c.Injected), count(c.Observed), count(c.InFlight))
+	r.progress.Say("%-8s %s messages accepted in %.0f s, %s replies injected, %s observed, %s in flight", name,
+		text.Count(stats.Messages), e.Wall.Seconds(), text.Count(c.Injected), text.Count(c.Observed), text.Count(c.InFlight))
 	return leg, nil
 }
 
 // join reads the record that k6 wrote and puts the sink's half beside it.
-func (r *runner) join(name, label string, l load, w weather, e exit, counts *result.Sink) (*Leg, error) {
-	generator, err := generated(name, r.scratch.Path(name+".json"), e)
+func (r *runner) join(j *k6.Job, label string, l load, f pipeline.Faults, e k6.Exit, counts *result.Sink) (*Leg, error) {
+	generator, err := j.ReadRecord(e)
 	if err != nil {
 		return nil, err
 	}
@@ -169,21 +161,21 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	if l.note != "" {
 		generator.Note("%s", l.note)
 	}
-	if !e.interrupted && !e.overran {
-		generator.Load.ExitStatus = &e.status
+	if !e.Interrupted && !e.Overran {
+		generator.Load.ExitStatus = &e.Status
 	}
 	if p := &generator.Provenance; p.Commit == "" {
 		p.Commit, p.Dirty = r.commit, r.dirty
 	}
 	if generator.Client != nil && generator.Client.Process == nil {
-		generator.Client.Process = &result.Process{CPUSeconds: e.cpu.Seconds(), WallSeconds: e.wall.Seconds()}
+		generator.Client.Process = &result.Process{CPUSeconds: e.CPU.Seconds(), WallSeconds: e.Wall.Seconds()}
 	}
 	half := result.New(label)
 	half.Provenance.SinkMode = result.SinkEmbedded
-	half.Provenance.Plan = w.source
+	half.Provenance.Plan = f.Source
 	half.Provenance.Versions = map[string]string{"go": runtime.Version()}
-	if w.plan != nil {
-		half.Provenance.Seed = w.plan.Seed()
+	if f.Plan != nil {
+		half.Provenance.Seed = f.Plan.Seed()
 	}
 	half.Sink = counts
 	if own := generator.Sink; own != nil && counts.Connections == 0 {
@@ -193,32 +185,32 @@ func (r *runner) join(name, label string, l load, w weather, e exit, counts *res
 	}
 	record, err := result.Join(generator, half)
 	if err != nil {
-		return nil, fmt.Errorf("leg %s: %w", name, err)
+		return nil, fmt.Errorf("leg %s: %w", j.Name, err)
 	}
 	if r.board != nil {
 		record.Note("k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
-	leg := &Leg{Name: name, Record: record, Interrupted: e.interrupted, Wall: e.wall}
+	leg := &Leg{Name: j.Name, Record: record, Interrupted: e.Interrupted, Wall: e.Wall}
 	switch {
-	case e.interrupted || e.overran: // said below
+	case e.Interrupted || e.Overran: // said below
 	case !l.own:
 		record.Load.Stopped = l.settle(record)
 	case record.Load.IterationsDropped > 0:
-		record.Load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", count(record.Load.IterationsDropped), text.Plural(record.Load.IterationsDropped, "iteration"))
+		record.Load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", text.Count(record.Load.IterationsDropped), text.Plural(record.Load.IterationsDropped, "iteration"))
 		record.Warn("%s", record.Load.Stopped)
 	}
-	record.Load.Interrupted = e.interrupted || e.overran
+	record.Load.Interrupted = e.Interrupted || e.Overran
 	switch {
-	case e.broke != "":
-		record.Load.Stopped = fmt.Sprintf("k6 ended with status %d after %.0f s", e.status, e.wall.Seconds())
-		record.Warn("k6 ended with status %d after %.0f s; the end of its log: %s", e.status, e.wall.Seconds(), e.broke)
-	case e.interrupted:
-		record.Load.Stopped = fmt.Sprintf("interrupted after %.0f s", e.wall.Seconds())
-		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.wall.Seconds(), e.status)
-	case e.overran:
+	case e.Broke != "":
+		record.Load.Stopped = fmt.Sprintf("k6 ended with status %d after %.0f s", e.Status, e.Wall.Seconds())
+		record.Warn("k6 ended with status %d after %.0f s; the end of its log: %s", e.Status, e.Wall.Seconds(), e.Broke)
+	case e.Interrupted:
+		record.Load.Stopped = fmt.Sprintf("interrupted after %.0f s", e.Wall.Seconds())
+		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.Wall.Seconds(), e.Status)
+	case e.Overran:
 		leg.Interrupted = true
-		record.Load.Stopped = fmt.Sprintf("ended after %.0f s, the most that a leg may take", e.wall.Seconds())
-		record.Warn("ended after %.0f s, the most that a leg may take (--max-time; k6's exit status %d)", e.wall.Seconds(), e.status)
+		record.Load.Stopped = fmt.Sprintf("ended after %.0f s, the most that a leg may take", e.Wall.Seconds())
+		record.Warn("ended after %.0f s, the most that a leg may take (--max-time; k6's exit status %d)", e.Wall.Seconds(), e.Status)
 	}
 	return leg, nil
 }

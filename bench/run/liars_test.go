@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/queue"
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
@@ -35,28 +36,38 @@ func printFrom(address string) int {
 	return 0
 }
 
-// pipeline is a run through a relay that may lie.
-type pipeline struct {
+// rig is a run through a relay that may lie.
+type rig struct {
 	t       *testing.T
 	o       Options
 	console fmt.Stringer
 	relay   *relay.Relay
 }
 
+// freeAddress is one of loopback at which nobody listens now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
 // through prepares a run of so many messages through a relay whose next hop is the run's sink.
-func through(t *testing.T, messages int, cfg relay.Config) *pipeline {
+func through(t *testing.T, messages int, cfg relay.Config) *rig {
 	t.Helper()
 	t.Parallel()
 	o, console := soundOptions(t)
 	o.Env = []string{fmt.Sprintf("FAKE_MESSAGES=%d", messages)}
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.SinkListen = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
+	o.SinkListen = freeAddress(t)
 	cfg.Listen, cfg.NextHop, cfg.Seed, cfg.Timeout = "127.0.0.1:0", o.SinkListen, 7, 10*time.Second
 	cfg.Policy = queue.Policy{First: 200 * time.Millisecond, Factor: 2, Max: 800 * time.Millisecond, Minimal: 200 * time.Millisecond, Lifetime: time.Minute, Concurrency: 10}
-	p := &pipeline{t: t, o: o, console: console}
+	p := &rig{t: t, o: o, console: console}
+	var err error
 	if p.relay, err = relay.Start(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +78,7 @@ func through(t *testing.T, messages int, cfg relay.Config) *pipeline {
 }
 
 // seen has the run list the relay's queue.
-func (p *pipeline) seen() *pipeline {
+func (p *rig) seen() *rig {
 	p.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +103,7 @@ func (p *pipeline) seen() *pipeline {
 }
 
 // run runs, and returns what the run came to in one line. Console, page, summary and status say the same, and so do the files, judged again.
-func (p *pipeline) run() string {
+func (p *rig) run() string {
 	p.t.Helper()
 	outcome, err := Run(p.t.Context(), p.o)
 	if err != nil {
@@ -165,7 +176,7 @@ func TestWhatFailsIsChosen(t *testing.T) {
 	if said := flat(p.console.String()); !strings.Contains(said, "verdict UNDETERMINED: 3 of 40 units") || !strings.Contains(said, "not known: the queue was not seen") {
 		t.Errorf("the console doesn't say what is undetermined, and why:\n%s", said)
 	}
-	units, err := os.ReadFile(filepath.Join(p.o.Out, unitsFile))
+	units, err := os.ReadFile(filepath.Join(p.o.Out, pipeline.UnitsFile))
 	if n := strings.Count(string(units), `"fate":"undetermined"`); err != nil || n != 3 {
 		t.Errorf("%v, %d undetermined units are named, want 3", err, n)
 	}
@@ -222,11 +233,7 @@ func TestRefusedNotificationsAreNobodysFault(t *testing.T) {
 // Nobody listens at the target: no unit is lost, and the load was not carried out.
 func TestAnUnreachableTarget(t *testing.T) {
 	p := through(t, 40, relay.Config{})
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.o.Target = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
+	p.o.Target = freeAddress(t)
 	p.o.CutoffSeconds = 1
 	if got, want := p.run(), "40 never-accepted, exit 3"; got != want {
 		t.Errorf("%s, want %s", got, want)

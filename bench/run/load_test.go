@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -83,7 +84,7 @@ func TestAnOwnScriptThatFallsShortIsUndetermined(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			o, console := options(t, how)
-			o.Script = filepath.Join(o.Scripts, calmScript)
+			o.Script = filepath.Join(o.Scripts, k6.CalmScript)
 			outcome, err := Run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)

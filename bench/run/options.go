@@ -3,33 +3,20 @@ package run
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
-
-// InputError is what a wrong option or a missing file or program leads to: one line that names the culprit and the remedy.
-// Nothing was started or written when Run returns one.
-type InputError struct{ Err error }
-
-// Error returns the line.
-func (e *InputError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *InputError) Unwrap() error { return e.Err }
-
-func inputErrorf(format string, args ...any) error {
-	return &InputError{fmt.Errorf(format, args...)}
-}
 
 // Bounds of the options, and the figures that the main job promises.
 const (
@@ -78,7 +65,7 @@ type Options struct {
 	Judge reconcile.Options
 
 	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
-	DashboardListen string // host:port at which it is served; empty: DefaultDashboard. It goes with Dashboard
+	DashboardListen string // host:port at which it is served; empty: k6.DefaultDashboard. It goes with Dashboard
 
 	// Watchdog is the command of a process that does nothing but supervise.Watch(os.Stdin): it clears away should this program be killed.
 	// Empty: nobody does, until the next run.
@@ -125,7 +112,7 @@ func (o *Options) withDefaults() {
 		o.Out = "results/latest"
 	}
 	if o.Dashboard && o.DashboardListen == "" {
-		o.DashboardListen = DefaultDashboard
+		o.DashboardListen = k6.DefaultDashboard
 	}
 }
 
@@ -133,28 +120,28 @@ func (o *Options) withDefaults() {
 func (o *Options) validate() error {
 	switch {
 	case o.Messages < 1 || o.Messages > maxMessages:
-		return inputErrorf("--messages %d: want 1 to %d", o.Messages, maxMessages)
+		return input.Errorf("--messages %d: want 1 to %d", o.Messages, maxMessages)
 	case o.VUs < 1 || o.VUs > maxVUs:
-		return inputErrorf("--vus %d: want 1 to %d", o.VUs, maxVUs)
+		return input.Errorf("--vus %d: want 1 to %d", o.VUs, maxVUs)
 	case o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > maxRate:
-		return inputErrorf("--rate %v: want messages per second, more than 0 and at most %.0f", o.Rate, maxRate)
+		return input.Errorf("--rate %v: want messages per second, more than 0 and at most %.0f", o.Rate, maxRate)
 	case o.Rate != math.Trunc(o.Rate):
-		return inputErrorf("--rate %v: want a whole number of messages per second", o.Rate)
+		return input.Errorf("--rate %v: want a whole number of messages per second", o.Rate)
 	case o.MaxTime < 0:
-		return inputErrorf("--max-time %v: want a positive duration such as 10m", o.MaxTime)
+		return input.Errorf("--max-time %v: want a positive duration such as 10m", o.MaxTime)
 	case o.CutoffSeconds < 1 || o.CutoffSeconds > 3600:
-		return inputErrorf("--cutoff %d: want 1 to 3600 seconds", o.CutoffSeconds)
+		return input.Errorf("--cutoff %d: want 1 to 3600 seconds", o.CutoffSeconds)
 	case o.DashboardListen != "" && !o.Dashboard:
-		return inputErrorf("--dashboard-listen %s goes with --dashboard", o.DashboardListen)
+		return input.Errorf("--dashboard-listen %s goes with --dashboard", o.DashboardListen)
 	case o.Plan != "" && o.hasPlanFlags():
-		return inputErrorf("--plan and --mode, --at, --weight, --reply or --delay exclude each other: a plan file says it all")
+		return input.Errorf("--plan and --mode, --at, --weight, --reply or --delay exclude each other: a plan file says it all")
 	}
 	if !slices.Contains([]string{MTAAuto, MTAPostfix, MTANone}, o.MTA) {
-		return inputErrorf("--mta %q: unknown mail transfer agent (valid: auto postfix none)", o.MTA)
+		return input.Errorf("--mta %q: unknown mail transfer agent (valid: auto postfix none)", o.MTA)
 	}
 	for _, e := range o.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
-			return inputErrorf("--env %q: want NAME=VALUE", e)
+			return input.Errorf("--env %q: want NAME=VALUE", e)
 		}
 	}
 	return o.validateTarget()
@@ -188,33 +175,33 @@ func (o *Options) validateTarget() error {
 	}
 	if o.Target == "" {
 		if o.QueueCommand != "" {
-			return inputErrorf("--queue-command goes with --target HOST:PORT, the MTA whose queue it lists")
+			return input.Errorf("--queue-command goes with --target HOST:PORT, the MTA whose queue it lists")
 		}
 		if o.SinkListen != "" {
-			return inputErrorf("--sink-listen %s goes with --target HOST:PORT, the MTA whose next hop is the sink", o.SinkListen)
+			return input.Errorf("--sink-listen %s goes with --target HOST:PORT, the MTA whose next hop is the sink", o.SinkListen)
 		}
 		if o.OwnTarget && o.Script == "" && !o.givesHost() {
-			return inputErrorf("--i-own-this-target goes with --target HOST:PORT, or a script that connects elsewhere than to the sink")
+			return input.Errorf("--i-own-this-target goes with --target HOST:PORT, or a script that connects elsewhere than to the sink")
 		}
 		return nil
 	}
 	if o.SinkListen == "" {
-		return inputErrorf("--target %s needs --sink-listen ADDR:PORT, the next hop to which that MTA relays", o.Target)
+		return input.Errorf("--target %s needs --sink-listen ADDR:PORT, the next hop to which that MTA relays", o.Target)
 	}
-	if err := checkHostPort("--sink-listen", o.SinkListen); err != nil {
+	if err := input.HostPort("--sink-listen", o.SinkListen); err != nil {
 		return err
 	}
-	if err := checkHostPort("--target", o.Target); err != nil {
+	if err := input.HostPort("--target", o.Target); err != nil {
 		return err
 	}
 	if sameAddress(o.Target, o.SinkListen) {
-		return inputErrorf("--target %s is the sink at --sink-listen %s: it would be judged as if it were the MTA", o.Target, o.SinkListen)
+		return input.Errorf("--target %s is the sink at --sink-listen %s: it would be judged as if it were the MTA", o.Target, o.SinkListen)
 	}
 	if o.MTA == MTAPostfix {
-		return inputErrorf("--mta postfix and --target exclude each other: the target is the MTA")
+		return input.Errorf("--mta postfix and --target exclude each other: the target is the MTA")
 	}
-	if host, _, _ := net.SplitHostPort(o.Target); !isLoopback(host) && !o.OwnTarget {
-		return inputErrorf("--target %s is not a loopback address: %s", o.Target, unvouched)
+	if host, _, _ := net.SplitHostPort(o.Target); !input.IsLoopback(host) && !o.OwnTarget {
+		return input.Errorf("--target %s is not a loopback address: %s", o.Target, k6.Unvouched)
 	}
 	return nil
 }
@@ -231,29 +218,9 @@ func sameAddress(target, listen string) bool {
 	case strings.EqualFold(host, at), to != nil && to.Equal(ip):
 		return true
 	case ip != nil && ip.IsUnspecified(), strings.EqualFold(at, "localhost"):
-		return isLoopback(host)
+		return input.IsLoopback(host)
 	}
 	return strings.EqualFold(host, "localhost") && ip != nil && ip.IsLoopback()
-}
-
-func checkHostPort(flag, address string) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return inputErrorf("%s %q: want HOST:PORT such as 127.0.0.1:2525", flag, address)
-	}
-	if _, err := netip.ParseAddrPort("127.0.0.1:" + port); err != nil {
-		return inputErrorf("%s %q: port %q is not a number from 0 to 65535", flag, address, port)
-	}
-	return nil
-}
-
-// isLoopback knows addresses of the loopback network and the one name that RFC 6761 section 6.3 reserves for it.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // chooseMTA returns whether a Postfix leg runs, and if not, why.
@@ -267,13 +234,31 @@ func (o *Options) chooseMTA(found []mta.Candidate, root bool) (use bool, why str
 	case o.MTA == MTANone:
 		return false, "", nil
 	case postfix.Path == "" && o.MTA == MTAPostfix:
-		return false, "", inputErrorf("--mta postfix: it is not installed: %s", postfix.Fetch)
+		return false, "", input.Errorf("--mta postfix: it is not installed: %s", postfix.Fetch)
 	case postfix.Path == "":
 		return false, "Postfix is not installed; to add a leg through it: " + postfix.Fetch, nil
 	case !root && o.MTA == MTAPostfix:
-		return false, "", inputErrorf("--mta postfix: a private Postfix instance needs root: run as root, or use --mta none")
+		return false, "", input.Errorf("--mta postfix: a private Postfix instance needs root: run as root, or use --mta none")
 	case !root:
 		return false, "a private Postfix instance needs root", nil
 	}
 	return true, "", nil
+}
+
+// storm returns the faults that the options name: a plan, flags, or otherwise that plan of the bundle.
+func (o *Options) storm(b *k6.Bundle, otherwise string) (pipeline.Faults, error) {
+	if o.hasPlanFlags() {
+		return pipeline.FromFlags(o.Flags, o.seed)
+	}
+	if o.Plan == "" {
+		return pipeline.FromFile(b.Plan, otherwise, o.seed)
+	}
+	return pipeline.FromFile(b.PlanFile, o.Plan, o.seed)
+}
+
+// seed replaces a plan's seed if the user gave one.
+func (o *Options) seed(spec *fault.PlanSpec) {
+	if o.SeedSet {
+		spec.Seed = o.Seed
+	}
 }

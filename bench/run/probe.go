@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // The probe: a closed loop, in which every client sends its next message as soon as the last one was answered.
@@ -49,33 +53,34 @@ func (m *probeMeter) rate() float64 {
 
 // probe measures how many messages per second generator and sink manage on this machine with the calm script.
 func (r *runner) probe(ctx context.Context, script string) (float64, error) {
-	sink, err := startSink(calm(), "127.0.0.1:0", "", "")
+	sink, err := pipeline.StartSink(pipeline.Calm(), "127.0.0.1:0", "", "")
 	if err != nil {
 		return 0, err
 	}
-	defer sink.server.Close()
-	host, port := sink.hostPort()
+	defer sink.Server.Close()
+	host, port := sink.HostPort()
 	var meter probeMeter
-	e, err := r.generate(ctx, job{
-		name:   "probe",
-		tie:    r.scratch.Environ(),
-		script: script,
-		record: r.scratch.Path("probe.json"),
-		stdout: r.scratch.Path("probe.out"),
-		stderr: r.scratch.Path("probe.log"),
+	e, err := (&k6.Job{
+		Name:   "probe",
+		Beyond: r.o.OwnTarget,
+		Tie:    r.scratch.Environ(),
+		Script: script,
+		Record: r.scratch.Path("probe.json"),
+		Stdout: r.scratch.Path("probe.out"),
+		Stderr: r.scratch.Path("probe.log"),
 		// The flags replace the script's scenario, which must be valid nevertheless.
-		env:   load{vus: probeVUs, messages: maxMessages, rate: maxRate}.env(host, port, r.o.Env),
-		args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},
-		limit: probeDuration + time.Minute,
-	}, func() {
-		messages := sink.server.Stats().Messages
+		Env:   load{vus: probeVUs, messages: maxMessages, rate: maxRate}.env(host, port, r.o.Env),
+		Args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},
+		Limit: probeDuration + time.Minute,
+	}).Run(ctx, r.k6, r.o.Stop, func() {
+		messages := sink.Server.Stats().Messages
 		meter.add(time.Now(), messages)
-		r.progress.update("probe    %s messages", count(messages))
+		r.progress.Update("probe    %s messages", text.Count(messages))
 	})
 	if err != nil {
 		return 0, err
 	}
-	if e.interrupted {
+	if e.Interrupted {
 		return 0, errInterrupted
 	}
 	rate := meter.rate()

@@ -11,17 +11,21 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/compare"
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
+
+// summaryFile has the verdicts and the figures of a run.
+const summaryFile = "summary.json"
 
 // bootstrapSeed makes the intervals of a report reproducible from its records.
 const bootstrapSeed = 1
 
 // report writes the results, prints the tables, and says what the run came to.
 func (r *runner) report(outcome *Outcome) error {
-	r.progress.update("writing the report")
+	r.progress.Update("writing the report")
 	now := time.Now()
 	full := report.Report{Title: title(outcome), Generated: now, Intervals: compare.IntervalOptions{Seed: bootstrapSeed}, Judge: r.o.Judge}
 	var direct, through []*result.Record
@@ -32,7 +36,7 @@ func (r *runner) report(outcome *Outcome) error {
 		} else {
 			through = append(through, leg.Record)
 		}
-		if err := leg.Record.Write(r.out.path(leg.Name + ".json")); err != nil {
+		if err := leg.Record.Write(r.out.Path(leg.Name + ".json")); err != nil {
 			return err
 		}
 	}
@@ -44,11 +48,11 @@ func (r *runner) report(outcome *Outcome) error {
 		return err
 	}
 	outcome.Exit = summary.Exit
-	if err := r.out.json(summaryFile, summary); err != nil {
+	if err := r.out.JSON(summaryFile, summary); err != nil {
 		return err
 	}
 	var tables strings.Builder
-	tables.WriteString(Labelled("verdict", summary.Sentence) + "\n" + summary.StormText() + "\n")
+	tables.WriteString(text.Labelled("verdict", summary.Sentence) + "\n" + summary.StormText() + "\n")
 	if err := summary.Result.WriteFound(&tables); err != nil {
 		return err
 	}
@@ -73,13 +77,13 @@ func (r *runner) report(outcome *Outcome) error {
 		return err
 	}
 	writeDelivery(&tables, outcome.Legs)
-	if err := os.WriteFile(r.out.path("comparison.txt"), []byte(tables.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
+	if err := os.WriteFile(r.out.Path("comparison.txt"), []byte(tables.String()), 0o644); err != nil { // #nosec G306 -- results are for others to read
 		return err
 	}
-	if err := r.out.publish(); err != nil {
+	if err := r.out.Publish(); err != nil {
 		return err
 	}
-	r.progress.clear()
+	r.progress.Clear()
 	fmt.Fprintf(r.o.Console, "\n%s", r.o.paint(tables.String()))
 	r.conclude(outcome, summary.Sentence)
 	return nil
@@ -113,7 +117,7 @@ func condensed(r *result.Record, phases []string) *result.Record {
 
 // writePage writes the report and its charts.
 func (r *runner) writePage(full report.Report) (err error) {
-	page, err := os.Create(r.out.path("report.html"))
+	page, err := os.Create(r.out.Path("report.html"))
 	if err != nil {
 		return err
 	}
@@ -124,12 +128,12 @@ func (r *runner) writePage(full report.Report) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(r.out.path("plots"), 0o755); err != nil { // #nosec G301 -- results are for others to read
+	if err := os.Mkdir(r.out.Path("plots"), 0o755); err != nil { // #nosec G301 -- results are for others to read
 		return err
 	}
 	for _, chart := range charts {
 		for extension, write := range map[string]func(io.Writer) error{".svg": chart.SVG, ".png": chart.PNG} {
-			f, err := os.Create(r.out.path(filepath.Join("plots", chart.Name+extension)))
+			f, err := os.Create(r.out.Path(filepath.Join("plots", chart.Name+extension)))
 			if err != nil {
 				return err
 			}
@@ -159,43 +163,20 @@ func titleOf(records []*result.Record) string {
 
 // conclude prints the last lines.
 func (r *runner) conclude(outcome *Outcome, verdict string) {
-	fmt.Fprintf(r.o.Console, "\n%sreport   %s\nrecords  %s\n", r.o.paint(Labelled("verdict", verdict)),
-		printable(shortest(filepath.Join(r.out.final, "report.html"))), printable(shortest(r.out.final)+string(filepath.Separator)))
+	fmt.Fprintf(r.o.Console, "\n%sreport   %s\nrecords  %s\n", r.o.paint(text.Labelled("verdict", verdict)),
+		input.Printable(input.Shortest(filepath.Join(r.out.Final, "report.html"))), input.Printable(input.Shortest(r.out.Final)+string(filepath.Separator)))
 	if r.board == nil {
 		return
 	}
 	for _, leg := range outcome.Legs {
-		page := filepath.Join(r.out.final, "dashboard-"+leg.Name+".html")
-		if readable(page) != nil {
+		page := filepath.Join(r.out.Final, "dashboard-"+leg.Name+".html")
+		if input.Readable(page) != nil {
 			fmt.Fprintf(r.o.Console, "no dashboard page of leg %s: k6 leaves none of a run of less than two seconds\n", leg.Name)
 			continue
 		}
-		fmt.Fprintf(r.o.Console, "page     %s\n", printable(shortest(page)))
+		fmt.Fprintf(r.o.Console, "page     %s\n", input.Printable(input.Shortest(page)))
 	}
-}
-
-// Labelled writes a word and what there is to say beside it, in as many lines as it takes.
-func Labelled(word, said string) string {
-	var b strings.Builder
-	for line := range strings.Lines(said) {
-		line = text.Wrap(line, text.Columns-9, "")
-		b.WriteString(fmt.Sprintf("%-9s", word) + strings.ReplaceAll(line, "\n", "\n         ") + "\n")
-		word = ""
-	}
-	return b.String()
 }
 
 // paint colours what a reader must not miss, on a terminal that wants it.
 func (o *Options) paint(s string) string { return text.PaletteFor(o.Console).Lines(s) }
-
-// shortest returns a path relative to the working directory if it lies below it.
-func shortest(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
-		return rel
-	}
-	return path
-}

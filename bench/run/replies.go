@@ -23,7 +23,7 @@ func WriteReplies(w io.Writer, legs []*Leg) error {
 			if row.Drawn > 0 || row.Planned != math.Trunc(row.Planned) {
 				planned = fmt.Sprintf("%.1f", row.Planned)
 			}
-			t.Row(row.Stage, strings.TrimSpace(fmt.Sprint(row.Code, " ", row.Enhanced)), planned, count(row.Injected), count(row.Observed), count(row.InFlight))
+			t.Row(row.Stage, strings.TrimSpace(fmt.Sprint(row.Code, " ", row.Enhanced)), planned, text.Count(row.Injected), text.Count(row.Observed), text.Count(row.InFlight))
 		}
 		if written {
 			fmt.Fprintln(w)
@@ -50,7 +50,7 @@ func writeDelivery(w io.Writer, legs []*Leg) {
 		fmt.Fprintf(w, "\ndelivery: %s\n", leg.Record.Label)
 		var attempts []string
 		for _, a := range d.Attempts {
-			attempts = append(attempts, fmt.Sprintf("%d: %s", a.Attempts, count(a.Messages)))
+			attempts = append(attempts, fmt.Sprintf("%d: %s", a.Attempts, text.Count(a.Messages)))
 		}
 		if len(attempts) > 0 {
 			fmt.Fprintf(w, "messages by attempts at the sink    %s\n", strings.ReplaceAll(text.Wrap(strings.Join(attempts, ", "), text.Columns-36, ""), "\n", "\n"+strings.Repeat(" ", 36)))
@@ -66,7 +66,7 @@ func writeDelivery(w io.Writer, legs []*Leg) {
 			}
 		}
 		if seen {
-			fmt.Fprintf(w, "longest queue that was seen         %s %s\n", count(peak), text.Plural(peak, "message"))
+			fmt.Fprintf(w, "longest queue that was seen         %s %s\n", text.Count(peak), text.Plural(peak, "message"))
 		}
 	}
 }

@@ -8,7 +8,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/outdir"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
@@ -29,23 +33,23 @@ var errInterrupted = errors.New("interrupted before the first leg had begun")
 // runner is a run under way.
 type runner struct {
 	o        Options
-	k6       string              // path of the binary
-	bundled  string              // the user's script, if it is one of the bundle
-	bundle   bundle              // scripts and plans
-	scratch  *supervise.Scratch  // directory of files that nobody keeps
-	watchdog *supervise.Watchdog // nil unless the caller has one
-	out      *output
-	progress *progress
-	board    *dashboard // nil unless the user wants it
-	commit   string     // of the checkout, where there is one
-	dirty    bool       // it has changes beside the commit
+	k6       string             // path of the binary
+	bundled  string             // the user's script, if it is one of the bundle
+	bundle   k6.Bundle          // scripts and plans
+	scratch  *supervise.Scratch // directory of files that nobody keeps
+	guard    *supervise.Guard   // of scratch directories
+	out      *outdir.Dir
+	progress *text.Progress
+	board    *k6.Dashboard // nil unless the user wants it
+	commit   string        // of the checkout, where there is one
+	dirty    bool          // it has changes beside the commit
 }
 
 // maxDefaultRate caps the rate that follows from the probe: at a thousand messages a second each leg takes some twenty seconds,
 // and the delays of the shipped storm keep some thirty clients busy.
 const maxDefaultRate = 1000
 
-// Run does the main job, or what the options ask for instead, and writes its results to Options.Out. The error is an *InputError
+// Run does the main job, or what the options ask for instead, and writes its results to Options.Out. The error is an *input.Error
 // when an option, a file or a program is at fault; nothing was written then. A run that fails its checks is no error: see
 // Outcome.Exit.
 func Run(ctx context.Context, o Options) (*Outcome, error) {
@@ -53,37 +57,59 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	r := &runner{o: o, progress: &progress{w: o.Console, terminal: o.Terminal, width: o.Width, last: time.Now()}}
+	r := &runner{o: o, progress: text.NewProgress(o.Console, o.Terminal, o.Width)}
 	legs, err := r.prepare()
 	if err != nil {
 		return nil, err
 	}
-	if err := checkK6(ctx, r.k6); err != nil {
+	if err := k6.Check(ctx, r.k6); err != nil {
 		return nil, err
 	}
 	if o.Dashboard {
-		if r.board, err = startDashboard(o.DashboardListen, &r.bundle); err != nil {
+		if r.board, err = k6.StartDashboard(o.DashboardListen, &r.bundle); err != nil {
 			return nil, err
 		}
-		defer r.board.close()
+		defer r.board.Close()
 	}
-	r.commit, r.dirty = checkout(ctx, r.o.Program) // before there is anything new in it
-	if r.out, err = newOutput(o.Out); err != nil {
+	r.commit, r.dirty = k6.Checkout(ctx, r.o.Program) // before there is anything new in it
+	if r.out, err = outdir.New(o.Out); err != nil {
 		return nil, err
 	}
-	if err := r.guard(); err != nil {
-		return nil, errors.Join(err, r.out.discard())
+	if err := r.protect(); err != nil {
+		return nil, errors.Join(err, r.out.Discard())
 	}
-	defer r.unguard()
+	defer r.unprotect()
 	if r.board != nil {
-		r.progress.say("dashboard %s: each leg has its own, reload the page for the next one", r.board.url)
+		r.progress.Say("dashboard %s: each leg has its own, reload the page for the next one", r.board.URL)
 	}
 	outcome, err := r.run(ctx, legs)
-	r.progress.clear()
+	r.progress.Clear()
 	if err != nil {
-		return nil, errors.Join(err, r.out.discard())
+		return nil, errors.Join(err, r.out.Discard())
 	}
 	return outcome, nil
+}
+
+// protect sees to it that the run leaves nothing but its results, however it ends.
+func (r *runner) protect() (err error) {
+	if r.guard, err = supervise.NewGuard(r.o.Watchdog, mta.ScratchPlaces(""), scratchPrefix, r.progress.Say); err != nil {
+		return err
+	}
+	if r.scratch, err = r.guard.New("run", supervise.NewScratch); err == nil {
+		err = r.guard.Watch(r.out.Temp)
+	}
+	if err != nil {
+		r.unprotect()
+	}
+	return err
+}
+
+// unprotect removes the scratch directory and ends the watchdog.
+func (r *runner) unprotect() {
+	if r.scratch != nil {
+		r.guard.Dispose(r.scratch)
+	}
+	r.guard.Close()
 }
 
 // step runs one leg.
@@ -92,17 +118,17 @@ type step func(ctx context.Context) (*Leg, error)
 // prepare finds and reads all that the run needs, and returns its legs.
 func (r *runner) prepare() ([]step, error) {
 	var err error
-	if r.k6, err = findK6(r.o.K6, r.o.Program); err != nil {
+	if r.k6, err = k6.Find(r.o.K6, r.o.Program); err != nil {
 		return nil, err
 	}
-	if r.bundle, err = findBundle(r.o.Scripts, r.o.Program); err != nil {
+	if r.bundle, err = k6.FindBundle(r.o.Scripts, r.o.Program); err != nil {
 		return nil, err
 	}
 	if err := r.findScript(); err != nil {
 		return nil, err
 	}
 	if r.o.Target != "" {
-		if _, err := r.o.storm(&r.bundle, mtaPlan); err != nil {
+		if _, err := r.o.storm(&r.bundle, k6.MTAPlan); err != nil {
 			return nil, err
 		}
 		return []step{r.target}, nil
@@ -115,16 +141,16 @@ func (r *runner) findScript() error {
 	if r.o.Script == "" {
 		return nil
 	}
-	if file, ok := r.bundle.find(r.o.Script, ".", ".js"); ok {
+	if file, ok := r.bundle.Find(r.o.Script, ".", ".js"); ok {
 		r.bundled = file
 		return nil
 	}
-	err := readable(r.o.Script)
+	err := input.Readable(r.o.Script)
 	if errors.Is(err, syscall.ENOENT) {
-		return inputErrorf("script %s can't be read: %v%s", r.o.Script, err, scripts.Hint(r.o.Script, scripts.Scripts(), "script"))
+		return input.Errorf("script %s can't be read: %v%s", r.o.Script, err, scripts.Hint(r.o.Script, scripts.Scripts(), "script"))
 	}
 	if err != nil {
-		return inputErrorf("script %s can't be read: %v", r.o.Script, err)
+		return input.Errorf("script %s can't be read: %v", r.o.Script, err)
 	}
 	return nil
 }
@@ -132,14 +158,14 @@ func (r *runner) findScript() error {
 // script returns the path of the user's script; it is empty when there is none. The bundle must have been unpacked.
 func (r *runner) script() string {
 	if r.bundled != "" {
-		return r.bundle.path(r.bundled)
+		return r.bundle.Path(r.bundled)
 	}
 	return r.o.Script
 }
 
 // prepareDirect returns the legs against the sink itself, and the one through Postfix.
 func (r *runner) prepareDirect() ([]step, error) {
-	storm, err := r.o.storm(&r.bundle, stormPlan)
+	storm, err := r.o.storm(&r.bundle, k6.StormPlan)
 	if err != nil {
 		return nil, err
 	}
@@ -150,21 +176,23 @@ func (r *runner) prepareDirect() ([]step, error) {
 		return nil, nil
 	}}
 	if r.o.Script == "" {
-		if err := r.bundle.check(stormScript); err != nil {
-			return nil, inputErrorf("script %s can't be read: %v", r.bundle.path(stormScript), err)
+		if err := r.bundle.Check(k6.StormScript); err != nil {
+			return nil, input.Errorf("script %s can't be read: %v", r.bundle.Path(k6.StormScript), err)
 		}
 		steps = append(steps, func(ctx context.Context) (*Leg, error) {
-			calmLoad.script = r.bundle.path(calmScript)
+			calmLoad.script = r.bundle.Path(k6.CalmScript)
 			chosen, err := r.chooseLoad(ctx, calmLoad)
-			calmLoad, chosen.script = chosen, r.bundle.path(stormScript)
+			calmLoad, chosen.script = chosen, r.bundle.Path(k6.StormScript)
 			stormLoad = chosen
 			return nil, err
 		})
 	}
 	steps = append(steps,
-		func(ctx context.Context) (*Leg, error) { return r.direct(ctx, legCalm, "calm", calmLoad, calm()) },
 		func(ctx context.Context) (*Leg, error) {
-			return r.direct(ctx, legStorm, storm.source.Name, stormLoad, storm)
+			return r.direct(ctx, legCalm, "calm", calmLoad, pipeline.Calm())
+		},
+		func(ctx context.Context) (*Leg, error) {
+			return r.direct(ctx, legStorm, storm.Source.Name, stormLoad, storm)
 		})
 	if r.o.Script != "" && r.o.MTA != MTAPostfix {
 		return steps, nil
@@ -174,7 +202,7 @@ func (r *runner) prepareDirect() ([]step, error) {
 		return nil, err
 	}
 	if why != "" {
-		r.progress.say("no leg through an MTA: %s", why)
+		r.progress.Say("no leg through an MTA: %s", why)
 	}
 	if use {
 		steps = append(steps, r.postfix)
@@ -186,7 +214,7 @@ func (r *runner) prepareDirect() ([]step, error) {
 // unless the user asked for a number of messages, there are no more than a leg of LegSeconds can send.
 func (r *runner) chooseLoad(ctx context.Context, l load) (load, error) {
 	if l.rate == 0 {
-		r.progress.update("probe    measuring the capacity of generator and sink")
+		r.progress.Update("probe    measuring the capacity of generator and sink")
 		var err error
 		if l.probed, err = r.probe(ctx, l.script); err != nil {
 			return l, err
@@ -198,22 +226,22 @@ func (r *runner) chooseLoad(ctx context.Context, l load) (load, error) {
 		l.messages = fitting(asked, l.rate)
 	}
 	if l.probed > 0 {
-		r.progress.say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %s messages, %.0f/s for %.0f s", l.probed, probeVUs,
-			count(l.messages), l.rate, l.duration().Seconds())
+		r.progress.Say("probe    %.0f messages/s with %d clients in a closed loop; each leg offers %s messages, %.0f/s for %.0f s", l.probed, probeVUs,
+			text.Count(l.messages), l.rate, l.duration().Seconds())
 	}
 	if l.messages < asked {
-		l.note = fmt.Sprintf("%s messages instead of %s: more take longer than %d s at %.0f/s (--messages %d sends them all)", count(l.messages), count(asked), LegSeconds, l.rate, asked)
-		r.progress.say("fewer    %s", l.note)
+		l.note = fmt.Sprintf("%s messages instead of %s: more take longer than %d s at %.0f/s (--messages %d sends them all)", text.Count(l.messages), text.Count(asked), LegSeconds, l.rate, asked)
+		r.progress.Say("fewer    %s", l.note)
 	}
 	return l, nil
 }
 
 // run takes the steps one by one, until one fails or the run is stopped, and reports.
 func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
-	if err := r.bundle.unpack(r.scratch.Path("scripts")); err != nil {
+	if err := r.bundle.Unpack(r.scratch.Path("scripts")); err != nil {
 		return nil, fmt.Errorf("write the built-in scripts for k6: %w", err)
 	}
-	outcome := &Outcome{Dir: r.out.final}
+	outcome := &Outcome{Dir: r.out.Final}
 	for _, step := range steps {
 		leg, err := step(ctx)
 		if err != nil {
@@ -258,5 +286,5 @@ func liveLine(name string, l load, elapsed time.Duration, s *sink.Stats) string 
 	}
 	a := s.Attempts
 	return fmt.Sprintf("%-8s %3.0f%s s: %s accepted, %s deferred, %s bounced, %d %s", name, elapsed.Seconds(), planned,
-		count(a.Delivered), count(a.Deferred), count(a.Bounced), s.Open, text.Plural(s.Open, "connection"))
+		text.Count(a.Delivered), text.Count(a.Deferred), text.Count(a.Bounced), s.Open, text.Plural(s.Open, "connection"))
 }

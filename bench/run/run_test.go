@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
@@ -33,9 +35,9 @@ func soundOptions(t *testing.T) (Options, *bytes.Buffer) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		calmScript: "// calm", stormScript: "// storm",
-		stormPlan: "version: 1\nname: bad weather\nseed: 3\nrules:\n  - name: refuse some\n    stage: rcpt\n    outcomes:\n      - {weight: 1}\n      - {weight: 1, reply: {code: 450, enhanced: 4.2.0}}\n",
-		mtaPlan:   "version: 1\nname: mild\nrules:\n  - name: defer first attempts\n    stage: rcpt\n    match: {attempt: 1}\n    reply: 450\n",
+		k6.CalmScript: "// calm", k6.StormScript: "// storm",
+		k6.StormPlan: "version: 1\nname: bad weather\nseed: 3\nrules:\n  - name: refuse some\n    stage: rcpt\n    outcomes:\n      - {weight: 1}\n      - {weight: 1, reply: {code: 450, enhanced: 4.2.0}}\n",
+		k6.MTAPlan:   "version: 1\nname: mild\nrules:\n  - name: defer first attempts\n    stage: rcpt\n    match: {attempt: 1}\n    reply: 450\n",
 	} {
 		path := filepath.Join(dir, "scripts", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -79,12 +81,12 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 		t.Fatalf("outcome %+v, want two legs and no problem\n%s", outcome, console)
 	}
 	agree(t, o.Out, console.String(), outcome.Exit)
-	for i, script := range []string{calmScript, stormScript} {
+	for i, script := range []string{k6.CalmScript, k6.StormScript} {
 		if got := outcome.Legs[i].Record.Load.Script; got != script {
 			t.Errorf("leg %d ran %s, want %s", i, got, script)
 		}
 	}
-	want := []string{manifestFile, "calm", "calm.json", "comparison.txt", "k6-calm-summary.txt", "k6-calm.log", "k6-storm-summary.txt", "k6-storm.log",
+	want := []string{".smtpstorm-results", "calm", "calm.json", "comparison.txt", "k6-calm-summary.txt", "k6-calm.log", "k6-storm-summary.txt", "k6-storm.log",
 		"plots", "report.html", "sink-calm.json", "sink-storm.json", "storm", "storm.json", "summary.json"}
 	if got := files(t, o.Out); !slices.Equal(got, want) {
 		t.Errorf("results hold %q\nwant %q", got, want)
@@ -184,8 +186,8 @@ func TestAScriptThatAbortsItsTestIsJudged(t *testing.T) {
 func TestRunFailsWithK6AndWritesNothing(t *testing.T) {
 	o, _ := options(t, "broken")
 	_, err := Run(t.Context(), o)
-	var failure *k6Error
-	if !errors.As(err, &failure) || failure.status != 107 || !strings.Contains(err.Error(), "foo is not defined") {
+	var failure *k6.Error
+	if !errors.As(err, &failure) || failure.Status != 107 || !strings.Contains(err.Error(), "foo is not defined") {
 		t.Errorf("got %v; want a k6 error with status 107 and the end of its log", err)
 	}
 	if got := files(t, filepath.Dir(o.Out)); !slices.Equal(got, []string{"scripts"}) {
@@ -206,7 +208,7 @@ func TestAGoodStatusWithoutAGoodRecordIsAnError(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			o, _ := options(t, how)
 			outcome, err := Run(t.Context(), o)
-			var input *InputError
+			var input *input.Error
 			if err == nil || errors.As(err, &input) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "leg calm") {
 				t.Errorf("outcome %+v, error %v; want %q", outcome, err, want)
 			}
@@ -226,8 +228,10 @@ func TestStopLeavesAUsableResult(t *testing.T) {
 		deadline := time.Now().Add(20 * time.Second)
 		for time.Now().Before(deadline) {
 			logs, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Out), ".out-*", "k6-calm.log"))
-			if len(logs) == 1 && strings.Contains(tail(logs[0], 1), "hanging") {
-				break
+			if len(logs) == 1 {
+				if text, err := os.ReadFile(logs[0]); err == nil && strings.Contains(string(text), "hanging") {
+					break
+				}
 			}
 			select {
 			case <-t.Context().Done():
@@ -267,7 +271,7 @@ func TestResultsReplaceOnlyResults(t *testing.T) {
 	}
 	o.Out = precious
 	_, err := Run(t.Context(), o)
-	var input *InputError
+	var input *input.Error
 	if !errors.As(err, &input) || !strings.Contains(err.Error(), "holds something else") {
 		t.Errorf("got %v, want a refusal to replace a directory that holds no results", err)
 	}
@@ -341,15 +345,15 @@ func TestBadOptions(t *testing.T) {
 		{"sink without target", func(o *Options) { o.SinkListen = "127.0.0.1:25" }, "--target"},
 		{"vouching for nothing", func(o *Options) { o.OwnTarget = true }, "--target"},
 		{"sink port in use", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1:1", taken.Addr().String() }, "in use"},
-		{"out is a file", func(o *Options) { o.Out = filepath.Join(o.Scripts, calmScript) }, "is not a directory"},
-		{"out below a file", func(o *Options) { o.Out = filepath.Join(o.Scripts, calmScript, "x") }, "--out"},
+		{"out is a file", func(o *Options) { o.Out = filepath.Join(o.Scripts, k6.CalmScript) }, "is not a directory"},
+		{"out below a file", func(o *Options) { o.Out = filepath.Join(o.Scripts, k6.CalmScript, "x") }, "--out"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o, _ := options(t, "ok")
 			tt.set(&o)
 			before := files(t, filepath.Dir(o.Scripts))
 			_, err := Run(t.Context(), o)
-			var input *InputError
+			var input *input.Error
 			if !errors.As(err, &input) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v; want an input error of one line with %q", err, tt.want)
 			}
@@ -426,12 +430,15 @@ func TestLastingCoversAllMessages(t *testing.T) {
 	}
 }
 
-func TestK6EnvKeepsForeignSettingsOut(t *testing.T) {
-	environ := []string{"PATH=/bin", "K6_VUS=7", "K6_OUT=cloud"}
-	if got := k6Env(environ, false); slices.Contains(got, "K6_VUS=7") || !slices.Contains(got, "K6_NO_USAGE_REPORT=true") || !slices.Contains(got, "PATH=/bin") {
-		t.Errorf("environment of a bundled script: %q", got)
+// TestNoLoadBeforeThePlaceIsKnownToBeGood runs as a whole into a directory that may not be replaced.
+func TestNoLoadBeforeThePlaceIsKnownToBeGood(t *testing.T) {
+	o, _ := options(t, "broken") // k6 would fail
+	if err := errors.Join(os.MkdirAll(o.Out, 0o755), os.WriteFile(filepath.Join(o.Out, "thesis.txt"), []byte("mine"), 0o644)); err != nil {
+		t.Fatal(err)
 	}
-	if got := k6Env(environ, true); !slices.Contains(got, "K6_VUS=7") || !slices.Contains(got, "K6_AUTO_EXTENSION_RESOLUTION=false") {
-		t.Errorf("environment of the user's script: %q", got)
+	began := time.Now()
+	var input *input.Error
+	if _, err := Run(t.Context(), o); !errors.As(err, &input) || !strings.Contains(err.Error(), "thesis.txt") {
+		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 }

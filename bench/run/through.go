@@ -8,13 +8,15 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // The load of a leg through an MTA: modest, so that the queue drains within seconds after it.
@@ -47,32 +49,29 @@ var mtaRetries = mta.Policy{MinimalBackoff: 3 * time.Second, MaximalBackoff: 4 *
 //go:embed mta.js
 var mtaScript []byte
 
+// scratchPrefix begins the names of all temporary directories of this program but that of the results.
+const scratchPrefix = "smtpstorm-"
+
 // postfix runs the leg through a private Postfix.
 func (r *runner) postfix(ctx context.Context) (*Leg, error) {
-	p, err := r.newPassage(mtaPlan, "127.0.0.1:0")
+	p, err := r.newPassage(k6.MTAPlan, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	defer p.sink.server.Close()
-	scratch, err := r.newScratch("mta", mta.NewScratch)
+	defer p.sink.Server.Close()
+	scratch, err := r.guard.New("mta", mta.NewScratch)
 	if err != nil {
 		return nil, err
 	}
-	defer r.dispose(scratch)
-	host, port := p.sink.hostPort()
-	r.progress.update("mta      starting a private Postfix")
+	defer r.guard.Dispose(scratch)
+	host, port := p.sink.HostPort()
+	r.progress.Update("mta      starting a private Postfix")
 	postfix, err := mta.Start(ctx, MTAPostfix, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
 	if err != nil {
 		return nil, err
 	}
-	p.watcher = newWatcher(ctx, p.sink, postfix.Queue)
-	p.watcher.depth, p.watcher.every = postfix.Depth, time.Second
-	p.about = result.MTA{Name: "Postfix", Version: strings.TrimPrefix(postfix.Version(), "Postfix "), Config: postfix.Config()}
-	// The judge may only blame the policy's breach, and not that the MTA counts in whole seconds.
-	p.about.RetryAfterSeconds = (postfix.Policy().MinimalBackoff - postfix.Traits().RetryEarly).Seconds()
-	p.log = postfix.Log
-	leg, err := r.through(ctx, p, postfix.Addr(), postfix.Version()+", "+p.weather.source.Name)
-	err = errors.Join(err, postfix.Close(), copyFile(postfix.LogPath(), r.out.path("postfix-mail.log")))
+	leg, err := r.through(ctx, p, pipeline.OfAgent(postfix), postfix.Version()+", "+p.faults.Source.Name)
+	err = errors.Join(err, postfix.Close(), copyFile(postfix.LogPath(), r.out.Path("postfix-mail.log")))
 	if err != nil {
 		return nil, err
 	}
@@ -82,46 +81,42 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 
 // target runs the leg through the user's own MTA.
 func (r *runner) target(ctx context.Context) (*Leg, error) {
-	p, err := r.newPassage(mtaPlan, r.o.SinkListen)
+	p, err := r.newPassage(k6.MTAPlan, r.o.SinkListen)
 	if err != nil {
 		return nil, err
 	}
-	defer p.sink.server.Close()
-	var queue listQueue
+	defer p.sink.Server.Close()
+	var queue pipeline.ListQueue
 	if r.o.QueueCommand != "" {
-		queue = queueCommand(r.o.QueueCommand, r.scratch.Environ())
+		queue = pipeline.QueueCommand(r.o.QueueCommand, r.scratch.Environ())
 	}
-	p.watcher = newWatcher(ctx, p.sink, queue)
-	p.about = result.MTA{Name: r.o.Target}
-	return r.through(ctx, p, r.o.Target, "through "+r.o.Target)
+	return r.through(ctx, p, pipeline.OfTarget(r.o.Target, queue), "through "+r.o.Target)
 }
 
-// passage is a leg through an MTA.
+// passage is the end of a leg through an MTA.
 type passage struct {
-	sink    *embedded
-	watcher *watcher
-	weather weather
-	books   books
-	about   result.MTA
-	log     func(f func(*reconcile.LogEvent) error) error // passes on what the MTA's log tells; nil: it can't be read
+	sink     *pipeline.Sink
+	faults   pipeline.Faults
+	evidence pipeline.Evidence
 }
 
 // newPassage starts the sink of a leg through an MTA.
 func (r *runner) newPassage(plan, listen string) (p *passage, err error) {
 	p = &passage{}
-	if p.weather, err = r.o.storm(&r.bundle, plan); err != nil {
+	if p.faults, err = r.o.storm(&r.bundle, plan); err != nil {
 		return nil, err
 	}
-	if p.books, err = r.books(legMTA); err != nil {
+	if p.evidence, err = r.evidence(legMTA); err != nil {
 		return nil, err
 	}
-	p.sink, err = startSink(p.weather, listen, p.books.path(bookfiles.LedgerFile), p.books.dir)
+	p.sink, err = pipeline.StartSink(p.faults, listen, p.evidence.Path(bookfiles.LedgerFile), p.evidence.Dir)
 	return p, err
 }
 
 // through drives an MTA whose next hop is the sink, waits for it to drain, and judges what became of what it accepted.
-func (r *runner) through(ctx context.Context, p *passage, target, label string) (*Leg, error) {
-	defer p.watcher.close()
+func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipeline, label string) (*Leg, error) {
+	watcher := line.Watch(ctx, p.sink)
+	defer watcher.Close()
 	l := r.o.throughLoad(r.script())
 	if l.script == "" {
 		l.script = r.scratch.Path("mta.js")
@@ -129,7 +124,7 @@ func (r *runner) through(ctx context.Context, p *passage, target, label string) 
 			return nil, err
 		}
 	}
-	host, port, err := net.SplitHostPort(target)
+	host, port, err := net.SplitHostPort(line.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -137,77 +132,79 @@ func (r *runner) through(ctx context.Context, p *passage, target, label string) 
 	rise, steady := l.ramp()
 	more := []string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36), fmt.Sprintf("START=%d", mtaStart), "RAMP=" + rise.String(), "STEADY=" + steady.String()}
 	j := r.job(legMTA, l, l.env(host, port, append(more, r.o.Env...)))
-	j.claims = p.books.path(bookfiles.ClaimsFile)
+	j.Claims = p.evidence.Path(bookfiles.ClaimsFile)
 	e, err := r.drive(ctx, j, func() {
-		p.watcher.look(time.Now())
-		if delivered := p.watcher.delivered(); begun.IsZero() && delivered == 0 && p.watcher.queued() == "" {
-			r.progress.update("mta      starting k6")
+		watcher.Look(time.Now())
+		if delivered := watcher.Delivered(); begun.IsZero() && delivered == 0 && watcher.Queued() == "" {
+			r.progress.Update("mta      starting k6")
 			return
 		}
 		if begun.IsZero() {
 			begun = time.Now()
 		}
-		r.progress.update("mta      %3.0f s: %s delivered%s", time.Since(begun).Seconds(), count(p.watcher.delivered()), p.watcher.queued())
+		r.progress.Update("mta      %3.0f s: %s delivered%s", time.Since(begun).Seconds(), text.Count(watcher.Delivered()), watcher.Queued())
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.books.ended(); err != nil {
+	if err := p.evidence.Claimed(); err != nil {
 		return nil, err
 	}
-	watched, err := r.drain(ctx, p)
+	watched, err := watcher.Drain(ctx, p.evidence, time.Duration(r.o.CutoffSeconds)*time.Second, r.o.Stop, func() {
+		r.progress.Update("mta      draining: %s delivered%s", text.Count(watcher.Delivered()), watcher.Queued())
+	})
 	if err != nil {
 		return nil, err
 	}
-	stats, process, err := p.sink.stop()
+	stats, process, err := p.sink.Stop()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.json("sink-"+legMTA+".json", stats); err != nil {
+	if err := r.out.JSON("sink-"+legMTA+".json", stats); err != nil {
 		return nil, err
 	}
-	leg, err := r.join(legMTA, label, l, p.weather, e, result.NewSink(stats, process))
+	leg, err := r.join(j, label, l, p.faults, e, result.NewSink(stats, process))
 	if err != nil {
 		return nil, err
 	}
 	if !l.own {
 		leg.Record.Load.RatePerSecond, leg.Record.Load.DurationSeconds = l.rate, l.duration().Seconds()
 	}
-	leg.Record.Provenance.MTA = &p.about
-	leg.Record.Delivery = &result.Delivery{CutoffSeconds: watched.Seconds(), Series: p.watcher.series}
-	if err := r.account(p, leg); err != nil {
+	leg.Record.Provenance.MTA = &line.About
+	leg.Record.Delivery = &result.Delivery{CutoffSeconds: watched.Seconds(), Series: watcher.Series}
+	if err := r.account(p, line, watcher, leg); err != nil {
 		return nil, err
 	}
 	f := leg.Record.Books.Fates
-	r.progress.say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", legMTA,
-		count(leg.Record.Books.Units), plural(int(leg.Record.Books.Units), "unit", "units"), e.wall.Seconds(), count(f[reconcile.Delivered]+f[reconcile.Recovered]), // #nosec G115 -- only whether it is 1
-		count(f[reconcile.Duplicated]), count(f[reconcile.Refused]), count(f[reconcile.Queued]), count(f[reconcile.Lost]), count(f[reconcile.Undetermined]), watched.Seconds())
+	r.progress.Say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", legMTA,
+		text.Count(leg.Record.Books.Units), text.Plural(leg.Record.Books.Units, "unit"), e.Wall.Seconds(), text.Count(f[reconcile.Delivered]+f[reconcile.Recovered]),
+		text.Count(f[reconcile.Duplicated]), text.Count(f[reconcile.Refused]), text.Count(f[reconcile.Queued]), text.Count(f[reconcile.Lost]), text.Count(f[reconcile.Undetermined]), watched.Seconds())
 	return leg, nil
 }
 
 // account judges the leg and says what limits its figures.
-func (r *runner) account(p *passage, leg *Leg) error {
-	if err := p.watcher.keep(p.books); err != nil {
+func (r *runner) account(p *passage, line *pipeline.Pipeline, watcher *pipeline.Watcher, leg *Leg) error {
+	if err := watcher.Keep(p.evidence); err != nil {
 		return err
 	}
-	if p.log != nil {
-		if err := p.books.keepLog(p.log); err != nil {
+	if line.Log != nil {
+		if err := p.evidence.KeepLog(line.Log); err != nil {
 			return err
 		}
 	}
 	record := leg.Record
-	if err := r.judge(p.books, leg); err != nil {
-		return err
+	if err := p.evidence.Judge(record, r.o.Judge); err != nil {
+		return fmt.Errorf("leg %s: %w", leg.Name, err)
 	}
 	accepted := record.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"})
 	if sent := record.Client.Sum("smtp_recipients", nil); accepted == 0 && record.Load.Stopped == "" && record.Books.Fates[reconcile.Delivered]+record.Books.Fates[reconcile.Recovered] == 0 {
-		record.Load.Stopped = fmt.Sprintf("the MTA accepted none of %s messages", count(uint64(sent)))
+		record.Load.Stopped = fmt.Sprintf("the MTA accepted none of %s messages", text.Count(uint64(sent)))
 	}
-	if l := p.watcher.list; l != nil && l.failed > 0 {
-		record.Warn("%d of the queue's listings failed: %v", l.failed, l.blind)
+	if failed, last := watcher.Failed(); failed > 0 {
+		record.Warn("%d of the queue's listings failed: %v", failed, last)
 	}
 	record.Note("delivery latency runs from the moment the client began to send to the sink's reply after the final dot")
-	if p.watcher.list == nil {
+	if !watcher.Sees() {
 		record.Note("the MTA's queue can't be seen from here: what did not arrive may be queued or lost (--queue-command shows it)")
 	}
 	return nil

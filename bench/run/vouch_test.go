@@ -2,39 +2,14 @@ package run
 
 import (
 	"errors"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-func TestBeyondLoopbackIsEverythingElse(t *testing.T) {
-	var ranges []*net.IPNet
-	for text := range strings.SplitSeq(beyondLoopback(), ",") {
-		_, n, err := net.ParseCIDR(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ranges = append(ranges, n)
-	}
-	for address, want := range map[string]bool{
-		"127.0.0.1": false, "127.255.255.255": false, "127.0.0.0": false, "::1": false, "::ffff:127.0.0.1": false,
-		"126.255.255.255": true, "128.0.0.0": true, "0.0.0.0": true, "255.255.255.255": true, "10.0.0.1": true, "192.0.2.1": true,
-		"::": true, "::2": true, "::ffff:192.0.2.1": true, "fe80::1": true, "2001:db8::1": true, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": true,
-		"8000::1": true, "0:0:0:0:0:0:1:1": true, "64:ff9b::7f00:1": true,
-	} {
-		ip := net.IP(netip.MustParseAddr(address).AsSlice())
-		got := false
-		for _, n := range ranges {
-			got = got || n.Contains(ip)
-		}
-		if got != want {
-			t.Errorf("%s is beyond loopback: %v, want %v", address, got, want)
-		}
-	}
-}
+	"github.com/smtpstorm/xk6-smtp/bench/input"
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
+)
 
 func TestAScriptsServerIsVouchedFor(t *testing.T) {
 	for _, tt := range []struct {
@@ -55,7 +30,7 @@ func TestAScriptsServerIsVouchedFor(t *testing.T) {
 			tt.change(&o)
 			o.withDefaults()
 			err := o.validate()
-			var input *InputError
+			var input *input.Error
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
@@ -69,7 +44,7 @@ func TestAScriptsServerIsVouchedFor(t *testing.T) {
 // TestNoLoadLeavesTheMachine lets scripts connect elsewhere, each in its own way. The addresses are such that no kernel would send
 // anything to them: multicast ones, to which TCP never connects.
 func TestNoLoadLeavesTheMachine(t *testing.T) {
-	k6 := realK6(t)
+	program := realK6(t)
 	for name, tt := range map[string]struct{ script, env, who string }{
 		"by smtp": {script: `
 			import { Client } from 'k6/x/smtp';
@@ -96,13 +71,13 @@ func TestNoLoadLeavesTheMachine(t *testing.T) {
 			if err := os.WriteFile(script, []byte(tt.script), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			o := Options{K6: k6, Scripts: scriptsDir, Script: script, Out: filepath.Join(dir, "out"), Console: newConsole()}
+			o := Options{K6: program, Scripts: scriptsDir, Script: script, Out: filepath.Join(dir, "out"), Console: newConsole()}
 			if tt.env != "" {
 				o.Env = []string{tt.env}
 			}
 			_, err := Run(t.Context(), o)
-			var input *InputError
-			if !errors.As(err, &input) || !strings.Contains(err.Error(), "connect to "+tt.who+" beyond loopback") || !strings.Contains(err.Error(), unvouched) {
+			var input *input.Error
+			if !errors.As(err, &input) || !strings.Contains(err.Error(), "connect to "+tt.who+" beyond loopback") || !strings.Contains(err.Error(), k6.Unvouched) {
 				t.Errorf("got %v, want an error that names %s and the flag", err, tt.who)
 			}
 			if _, err := os.Stat(o.Out); err == nil {

@@ -84,7 +84,7 @@ func presentJoined(stdout io.Writer, leg *run.Leg, out, page *outfile.File, asJS
 		if err := run.WriteReplies(stdout, []*run.Leg{leg}); err != nil {
 			return err
 		}
-		fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(run.Labelled("verdict", verdict.Sentence)))
+		fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(text.Labelled("verdict", verdict.Sentence)))
 	}
 	if verdict.Exit != reconcile.ExitSound {
 		return statusError(verdict.Exit)

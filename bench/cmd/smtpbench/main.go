@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smtpstorm/xk6-smtp/bench/run"
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
@@ -61,7 +61,7 @@ func execute(args []string, stdout, stderr *os.File) int {
 	err := cmd.Execute()
 	var status statusError
 	var usage *usageError
-	var input *run.InputError
+	var input *input.Error
 	switch {
 	case err == nil:
 		return 0

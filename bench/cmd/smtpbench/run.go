@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
@@ -94,7 +95,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.IntVar(&o.CutoffSeconds, "cutoff", 60, "through an MTA: `seconds` after the last message during which delivery is watched, all of them where its queue can't be seen")
 	f.StringVar(&fails, "fail-on", "faults,undetermined,thresholds", bookfiles.FailOnUsage)
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
-	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+run.DefaultDashboard+"; port 0 takes any free one)")
+	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+k6.DefaultDashboard+"; port 0 takes any free one)")
 	f.StringVar(&o.K6, "k6", "", "k6 `binary` with the smtp extension (default: beside smtpbench, or bin/k6)")
 	f.StringVar(&o.Scripts, "scripts", "", "`directory` of calm.js, bounce-storm.js and plans/ (default: those of the project's checkout if you are in it, or else what is built in; see smtpbench scripts)")
 	completeRun(cmd)
@@ -131,7 +132,7 @@ func completeRun(cmd *cobra.Command) {
 	cli.Prefixes(cmd, "delay", assignments...)
 	cli.Prefixes(cmd, "target", "127.0.0.1:")
 	cli.Prefixes(cmd, "sink-listen", "127.0.0.1:")
-	cli.Prefixes(cmd, "dashboard-listen", run.DefaultDashboard)
+	cli.Prefixes(cmd, "dashboard-listen", k6.DefaultDashboard)
 	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff", "queue-command", "fail-on"} {
 		cli.Values(cmd, flag)
 	}

@@ -1,4 +1,4 @@
-package run
+package pipeline
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ const (
 	listTimeout = 10 * time.Second // for one; what takes longer is none
 )
 
-// listQueue passes on what a queue holds. Its error means that there is no listing, whatever was passed on.
-type listQueue func(ctx context.Context, f func(*reconcile.QueueEntry) error) error
+// ListQueue passes on what a queue holds. Its error means that there is no listing, whatever was passed on.
+type ListQueue func(ctx context.Context, f func(*reconcile.QueueEntry) error) error
 
 // listing is what a queue held.
 type listing struct {
@@ -43,7 +43,7 @@ func (l *listing) messages() (n uint64) {
 // lister lists a queue, one listing at a time and each on a goroutine of its own, since a listing may take long. Its methods are for one
 // goroutine.
 type lister struct {
-	queue  listQueue
+	queue  ListQueue
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan listing // of the one under way
@@ -54,7 +54,7 @@ type lister struct {
 }
 
 // newLister returns a lister; a nil queue means that it can't be seen, and so does a nil lister.
-func newLister(ctx context.Context, queue listQueue) *lister {
+func newLister(ctx context.Context, queue ListQueue) *lister {
 	if queue == nil {
 		return nil
 	}
@@ -112,9 +112,9 @@ func (l *lister) close() {
 	}
 }
 
-// queueCommand lists a queue by the user's command; a status other than 0 is an error that has the first line of its complaint. The
-// command and all that it starts end with the context.
-func queueCommand(command, tie string) listQueue {
+// QueueCommand lists a queue by the user's command; a status other than 0 is an error that has the first line of its complaint. The
+// command and all that it starts end with the context; tie is NAME=VALUE by which they belong to the run.
+func QueueCommand(command, tie string) ListQueue {
 	return func(ctx context.Context, f func(*reconcile.QueueEntry) error) error {
 		cmd := exec.Command("/bin/sh", "-c", command) // #nosec G204 -- the user's own command, which a shell is to run
 		var out, complaint bytes.Buffer

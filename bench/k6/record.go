@@ -1,4 +1,4 @@
-package run
+package k6
 
 import (
 	"errors"
@@ -13,11 +13,12 @@ import (
 // clockSlack is how far a clock may be set while k6 runs.
 const clockSlack = time.Minute
 
-// generated reads the record that a k6 has left which ended as e says. k6 may end with status 0 and have written none, or half of one,
+// ReadRecord reads the record that the job has left, which ended as e says. k6 may end with status 0 and have written none, or half of one,
 // where a disk is full: the error names the file. So it does for a record of another run.
-func generated(leg, path string, e exit) (*result.Record, error) {
+func (j *Job) ReadRecord(e Exit) (*result.Record, error) {
+	leg, path := j.Name, j.Record
 	wrong := func(why string) error {
-		return fmt.Errorf("leg %s: k6 ended with status %d, but %s %s: is the disk full?", leg, e.status, path, why)
+		return fmt.Errorf("leg %s: k6 ended with status %d, but %s %s: is the disk full?", leg, e.Status, path, why)
 	}
 	record, err := result.Read(path)
 	switch {
@@ -31,9 +32,9 @@ func generated(leg, path string, e exit) (*result.Record, error) {
 	case record.Client == nil:
 		return nil, wrong("has no client part")
 	}
-	if p := record.Provenance; p.Started.IsZero() || p.Started.Before(e.started.Add(-clockSlack)) || p.Started.After(e.started.Add(e.wall+clockSlack)) {
+	if p := record.Provenance; p.Started.IsZero() || p.Started.Before(e.Started.Add(-clockSlack)) || p.Started.After(e.Started.Add(e.Wall+clockSlack)) {
 		return nil, fmt.Errorf("leg %s: %s is the record of another run: it began at %s, and k6 ran for %v from %s on", leg, path,
-			p.Started.UTC().Format("2006-01-02 15:04:05.000"), e.wall, e.started.UTC().Format("2006-01-02 15:04:05.000"))
+			p.Started.UTC().Format("2006-01-02 15:04:05.000"), e.Wall, e.Started.UTC().Format("2006-01-02 15:04:05.000"))
 	}
 	return record, nil
 }

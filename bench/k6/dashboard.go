@@ -1,4 +1,4 @@
-package run
+package k6
 
 import (
 	"context"
@@ -14,28 +14,30 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 )
 
-// DefaultDashboard is where the dashboard is served unless Options.DashboardListen says otherwise: k6's own port, on loopback alone.
+// DefaultDashboard is where the dashboard is served by default: k6's own port, on loopback alone.
 const DefaultDashboard = "127.0.0.1:5665"
 
 // What k6's web dashboard is told: by which tags it splits a metric, one at a time, and how often it draws a point.
 const (
-	dashboardConfig = ".dashboard.json" // beside the bundled scripts
-	dashboardTags   = "phase,code,expected_response,error_code"
+	DashboardConfig = ".dashboard.json" // its file beside the bundled scripts
+	DashboardTags   = "phase,code,expected_response,error_code"
 	dashboardPeriod = "1s"
 )
 
 // lingering is how long the page of a leg that has ended may go on loading before it is cut off.
 const lingering = 2 * time.Second
 
-// dashboard serves the web dashboard of whichever k6 runs, under one address for all legs of a run.
+// Dashboard serves the web dashboard of whichever k6 runs, under one address for all legs of a run.
 //
 // It stands between browser and k6 because k6 doesn't end as long as a browser looks at its dashboard: once the record of a leg was
 // written, the dashboard cuts the browser off, the page keeps what it shows, and k6 ends.
-type dashboard struct {
-	bundle *bundle // has the configuration
-	url    string
+type Dashboard struct {
+	bundle *Bundle // has the configuration
+	URL    string
 	server *http.Server
 
 	mu      sync.Mutex
@@ -52,19 +54,19 @@ type dashboardLeg struct {
 	release  context.CancelFunc
 }
 
-// startDashboard listens. The error is an *InputError when the address or the configuration is at fault.
-func startDashboard(address string, b *bundle) (*dashboard, error) {
-	if err := checkHostPort("--dashboard-listen", address); err != nil {
+// StartDashboard listens. The error is an *input.Error when the address or the configuration is at fault.
+func StartDashboard(address string, b *Bundle) (*Dashboard, error) {
+	if err := input.HostPort("--dashboard-listen", address); err != nil {
 		return nil, err
 	}
-	if err := b.check(dashboardConfig); err != nil {
-		return nil, inputErrorf("--dashboard: %s can't be read: %v", b.path(dashboardConfig), err)
+	if err := b.Check(DashboardConfig); err != nil {
+		return nil, input.Errorf("--dashboard: %s can't be read: %v", b.Path(DashboardConfig), err)
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, inputErrorf("--dashboard-listen %s: %v (another dashboard may run there; 127.0.0.1:0 takes any free port)", address, cause(err))
+		return nil, input.Errorf("--dashboard-listen %s: %v (another dashboard may run there; 127.0.0.1:0 takes any free port)", address, cause(err))
 	}
-	d := &dashboard{bundle: b, url: "http://" + listener.Addr().String() + "/", stopped: make(chan struct{})}
+	d := &Dashboard{bundle: b, URL: "http://" + listener.Addr().String() + "/", stopped: make(chan struct{})}
 	d.server = &http.Server{Handler: d, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() {
 		defer close(d.stopped)
@@ -84,19 +86,19 @@ func cause(err error) error {
 	}
 }
 
-// close ends the dashboard and cuts off who still looks at it. It does nothing to a nil dashboard.
-func (d *dashboard) close() {
+// Close ends the dashboard and cuts off who still looks at it. It does nothing to a nil dashboard.
+func (d *Dashboard) Close() {
 	if d == nil {
 		return
 	}
-	d.ended()
+	d.Ended()
 	_ = d.server.Close() // what it could not close is closed by the end of the program
 	<-d.stopped
 }
 
-// begin prepares the dashboard of a leg and returns the environment that k6 needs for it. export is the path of the page that k6
+// Begin prepares the dashboard of a leg and returns the environment that k6 needs for it. export is the path of the page that k6
 // leaves behind. A nil dashboard needs nothing.
-func (d *dashboard) begin(record, export string) ([]string, error) {
+func (d *Dashboard) Begin(record, export string) ([]string, error) {
 	if d == nil {
 		return nil, nil
 	}
@@ -112,13 +114,13 @@ func (d *dashboard) begin(record, export string) ([]string, error) {
 	d.mu.Unlock()
 	return []string{
 		"K6_WEB_DASHBOARD=true", "K6_WEB_DASHBOARD_HOST=127.0.0.1", "K6_WEB_DASHBOARD_PORT=" + strconv.Itoa(port),
-		"K6_WEB_DASHBOARD_PERIOD=" + dashboardPeriod, "K6_WEB_DASHBOARD_TAGS=" + dashboardTags,
-		"K6_WEB_DASHBOARD_EXPORT=" + export, "XK6_DASHBOARD_CONFIG=" + d.bundle.path(dashboardConfig),
+		"K6_WEB_DASHBOARD_PERIOD=" + dashboardPeriod, "K6_WEB_DASHBOARD_TAGS=" + DashboardTags,
+		"K6_WEB_DASHBOARD_EXPORT=" + export, "XK6_DASHBOARD_CONFIG=" + d.bundle.Path(DashboardConfig),
 	}, nil
 }
 
-// look is called four times a second while k6 runs: it lets k6 go once there is nothing more to see.
-func (d *dashboard) look(now time.Time) {
+// Look is called four times a second while k6 runs: it lets k6 go once there is nothing more to see.
+func (d *Dashboard) Look(now time.Time) {
 	if d == nil {
 		return
 	}
@@ -137,8 +139,8 @@ func (d *dashboard) look(now time.Time) {
 	}
 }
 
-// ended forgets the leg whose k6 has ended.
-func (d *dashboard) ended() {
+// Ended forgets the leg whose k6 has ended.
+func (d *Dashboard) Ended() {
 	if d == nil {
 		return
 	}
@@ -155,7 +157,7 @@ const waiting = `<!doctype html><meta charset="utf-8"><meta http-equiv="refresh"
 <body style="font-family:sans-serif;margin:3em"><p>smtpbench: the dashboard opens here as soon as the next leg runs.</p>`
 
 // ServeHTTP implements http.Handler: it passes a request on to k6.
-func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	leg := d.leg
 	d.mu.Unlock()

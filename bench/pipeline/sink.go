@@ -1,4 +1,4 @@
-package run
+package pipeline
 
 import (
 	"context"
@@ -8,44 +8,45 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-// embedded is a sink in this process.
-type embedded struct {
-	server  *sink.Server
+// Sink is a sink in this process, the next hop of a pipeline.
+type Sink struct {
+	Server  *sink.Server
 	started time.Time
 	usage   time.Duration // CPU time of this process when it started
 }
 
-// startSink listens on an address; port 0 means a free one. Without a ledger, an empty name, nothing is kept of what it sees; with a
+// StartSink listens on an address; port 0 means a free one. Without a ledger, an empty name, nothing is kept of what it sees; with a
 // directory for them, it keeps the notifications (DSNs) that it gets there.
-func startSink(w weather, address, ledger, notifications string) (*embedded, error) {
+func StartSink(f Faults, address, ledger, notifications string) (*Sink, error) {
 	server, err := sink.New(sink.Config{
 		Listeners: []sink.Listener{{Name: "smtp", Address: address}},
-		Plan:      w.plan,
-		PlanHash:  w.source.SHA256,
+		Plan:      f.Plan,
+		PlanHash:  f.Source.SHA256,
 		Hostname:  "sink.bench.test",
 		Ledger:    sink.LedgerConfig{Path: ledger, Durability: event.Batch},
 		DSN:       sink.DSNConfig{Dir: notifications},
 	})
 	if err != nil {
-		return nil, &InputError{err}
+		return nil, &input.Error{Err: err}
 	}
 	if err := server.Start(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EACCES) {
-			return nil, &InputError{err}
+			return nil, &input.Error{Err: err}
 		}
 		return nil, err
 	}
-	return &embedded{server: server, started: time.Now(), usage: usage()}, nil
+	return &Sink{Server: server, started: time.Now(), usage: usage()}, nil
 }
 
-// hostPort returns the address at which clients on this machine reach the sink.
-func (e *embedded) hostPort() (host, port string) {
-	host, port, err := net.SplitHostPort(e.server.Addr("smtp").String())
+// HostPort returns the address at which clients on this machine reach the sink.
+func (s *Sink) HostPort() (host, port string) {
+	host, port, err := net.SplitHostPort(s.Server.Addr("smtp").String())
 	if err != nil {
 		return "", ""
 	}
@@ -58,20 +59,20 @@ func (e *embedded) hostPort() (host, port string) {
 // drainTimeout is how long connections may take to end after the sink stopped listening.
 const drainTimeout = 5 * time.Second
 
-// stop ends the sink in good order and returns its final figures.
-func (e *embedded) stop() (*sink.Stats, *result.Process, error) {
-	process := &result.Process{CPUSeconds: (usage() - e.usage).Seconds(), WallSeconds: time.Since(e.started).Seconds()}
+// Stop ends the sink in good order and returns its final figures.
+func (s *Sink) Stop() (*sink.Stats, *result.Process, error) {
+	process := &result.Process{CPUSeconds: (usage() - s.usage).Seconds(), WallSeconds: time.Since(s.started).Seconds()}
 	if process.CPUSeconds <= 0 {
 		process = nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	if err := e.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, nil, fmt.Errorf("stop the sink: %w", err)
 	}
 	// Connections that a client keeps open beyond the deadline are cut; their unfinished replies are counted as in flight.
-	if err := e.server.Close(); err != nil {
+	if err := s.Server.Close(); err != nil {
 		return nil, nil, fmt.Errorf("stop the sink: %w", err)
 	}
-	return e.server.Stats(), process, nil
+	return s.Server.Stats(), process, nil
 }

@@ -1,4 +1,4 @@
-package run
+package outdir
 
 import (
 	"crypto/sha256"
@@ -10,8 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 )
 
@@ -68,7 +68,7 @@ func readManifest(dir string) (*manifest, error) {
 	}
 	text, err := os.ReadFile(path) // #nosec G304 -- a file of this name in the directory that the user names
 	if err != nil {
-		return nil, reason(err)
+		return nil, input.Reason(err)
 	}
 	var m manifest
 	if err := json.Unmarshal(text, &m); err != nil || m.Format != manifestFormat || len(m.ID) != len(supervise.NewID()) {
@@ -87,7 +87,7 @@ func (m *manifest) known(dir string) error {
 	}
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return reason(err)
+			return input.Reason(err)
 		}
 		name, err := filepath.Rel(dir, path)
 		switch {
@@ -100,10 +100,10 @@ func (m *manifest) known(dir string) error {
 		}
 		sum, listed := m.Files[filepath.ToSlash(name)]
 		if !listed || !entry.Type().IsRegular() {
-			return fmt.Errorf("holds %s, which no run left there; name an empty or new directory", printable(name))
+			return fmt.Errorf("holds %s, which no run left there; name an empty or new directory", input.Printable(name))
 		}
 		if now, err := sumOf(path); err != nil || now != sum {
-			return fmt.Errorf("holds %s, which was changed since the run that left it; name an empty or new directory", printable(name))
+			return fmt.Errorf("holds %s, which was changed since the run that left it; name an empty or new directory", input.Printable(name))
 		}
 		return nil
 	})
@@ -120,7 +120,7 @@ func (m *manifest) remove(dir string) error {
 	}
 	for name := range m.Files {
 		if !filepath.IsLocal(filepath.FromSlash(name)) {
-			return fmt.Errorf("%s lists %s, which is not in it", manifestFile, printable(name))
+			return fmt.Errorf("%s lists %s, which is not in it", manifestFile, input.Printable(name))
 		}
 		gone(filepath.Join(dir, filepath.FromSlash(name)))
 		for parent := filepath.Dir(filepath.FromSlash(name)); parent != "."; parent = filepath.Dir(parent) {
@@ -141,14 +141,6 @@ func (m *manifest) remove(dir string) error {
 	gone(filepath.Join(dir, manifestFile))
 	gone(dir)
 	return err
-}
-
-// printable keeps control characters of a file's name from the terminal.
-func printable(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
-		return fmt.Sprintf("%q", name)
-	}
-	return name
 }
 
 func sumOf(path string) (string, error) {

@@ -1,4 +1,4 @@
-package run
+package pipeline
 
 import (
 	"context"
@@ -8,35 +8,37 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
-// watcher watches an MTA from outside: how much the sink took from it, and what its queue holds. It is used by one goroutine.
-type watcher struct {
-	sink  *embedded
+// Watcher watches an MTA from outside: how much the sink took from it, and what its queue holds. It is used by one goroutine.
+type Watcher struct {
+	sink  *Sink
 	list  *lister             // nil: the queue can't be seen
 	depth func() (int, error) // counts the queue at little cost; nil: the listings do
 	every time.Duration       // how often the queue is listed while it holds something
 
-	series []result.DeliverySample // Time and Queued only
+	Series []result.DeliverySample // what was seen so far: Time and Queued only
 	final  []listing               // the last two of those that were begun when the load was over
 }
 
-// newWatcher returns a watcher; queue lists what the MTA holds, nil where nobody can tell.
-func newWatcher(ctx context.Context, sink *embedded, queue listQueue) *watcher {
-	return &watcher{sink: sink, list: newLister(ctx, queue), every: listEvery}
+// Watch returns a watcher of the pipeline in front of the sink. Close must be called.
+func (p *Pipeline) Watch(ctx context.Context, sink *Sink) *Watcher {
+	w := &Watcher{sink: sink, list: newLister(ctx, p.Queue), depth: p.Depth, every: listEvery}
+	if p.Depth != nil {
+		w.every = time.Second // it is our own, and a listing of it costs little
+	}
+	return w
 }
 
-func (w *watcher) close() {
-	if w != nil {
-		w.list.close()
-	}
-}
+// Close ends a listing that is under way.
+func (w *Watcher) Close() { w.list.close() }
 
 // maxSamples bounds the series: some seven hours at four a second.
 const maxSamples = 100_000
 
-// look takes a sample while the load is on, and sees to it that the queue is listed.
-func (w *watcher) look(now time.Time) {
+// Look takes a sample while the load is on, and sees to it that the queue is listed.
+func (w *Watcher) Look(now time.Time) {
 	select {
 	case got := <-w.list.results():
 		w.take(&got)
@@ -49,8 +51,8 @@ func (w *watcher) look(now time.Time) {
 }
 
 // count samples how much is queued.
-func (w *watcher) count(now time.Time) {
-	if w.depth == nil || len(w.series) >= maxSamples {
+func (w *Watcher) count(now time.Time) {
+	if w.depth == nil || len(w.Series) >= maxSamples {
 		return
 	}
 	depth, err := w.depth()
@@ -60,39 +62,51 @@ func (w *watcher) count(now time.Time) {
 		return
 	}
 	queued := uint64(depth) // #nosec G115 -- a count of files
-	w.series = append(w.series, result.DeliverySample{Time: now, Queued: &queued})
+	w.Series = append(w.Series, result.DeliverySample{Time: now, Queued: &queued})
 }
 
 // take takes a listing that has arrived, and reports whether it is one.
-func (w *watcher) take(got *listing) bool {
+func (w *Watcher) take(got *listing) bool {
 	if !w.list.take(got) {
 		return false
 	}
-	if w.depth == nil && len(w.series) < maxSamples {
+	if w.depth == nil && len(w.Series) < maxSamples {
 		queued := got.messages()
-		w.series = append(w.series, result.DeliverySample{Time: got.begun, Queued: &queued})
+		w.Series = append(w.Series, result.DeliverySample{Time: got.begun, Queued: &queued})
 	}
 	return true
 }
 
-// delivered is how many recipients the sink accepted.
-func (w *watcher) delivered() uint64 { return w.sink.server.Stats().Attempts.Delivered }
+// Delivered is how many recipients the sink accepted.
+func (w *Watcher) Delivered() uint64 { return w.sink.Server.Stats().Attempts.Delivered }
 
-// queued says how long the queue is, if that was seen.
-func (w *watcher) queued() string {
-	if len(w.series) == 0 || *w.series[len(w.series)-1].Queued == 0 {
+// Queued says how long the queue is, if that was seen.
+func (w *Watcher) Queued() string {
+	if len(w.Series) == 0 || *w.Series[len(w.Series)-1].Queued == 0 {
 		return ""
 	}
-	return ", " + count(*w.series[len(w.series)-1].Queued) + " queued"
+	return ", " + text.Count(*w.Series[len(w.Series)-1].Queued) + " queued"
 }
 
-// drain watches until no unit's fate can change any more, which two listings of the queue tell that hold nothing of what was sent, or else
+// Failed returns how many listings failed, and why the last one did.
+func (w *Watcher) Failed() (n uint64, last error) {
+	if w.list == nil {
+		return 0, nil
+	}
+	return w.list.failed, w.list.blind
+}
+
+// Sees reports whether the queue can be listed at all.
+func (w *Watcher) Sees() bool { return w.list != nil }
+
+// Drain watches until no unit's fate can change any more, which two listings of the queue tell that hold nothing of what was sent, or else
 // until the cutoff; where the queue can't be seen, always until the cutoff, since a copy may come after the last first delivery. Past the
-// cutoff it waits for the second listing only. It returns how long it watched.
-func (r *runner) drain(ctx context.Context, p *passage) (time.Duration, error) {
-	w, began := p.watcher, time.Now()
+// cutoff it waits for the second listing only. Closing stop ends
+// it early. It calls tick at least four times a second and returns how long it watched.
+func (w *Watcher) Drain(ctx context.Context, e Evidence, cutoff time.Duration, stop <-chan struct{}, tick func()) (time.Duration, error) {
+	began := time.Now()
 	queue := reconcile.New(reconcile.Options{}) // knows what of the queue is ours
-	claims, err := os.Open(p.books.path(bookfiles.ClaimsFile))
+	claims, err := os.Open(e.Path(bookfiles.ClaimsFile))
 	if err != nil {
 		return 0, err
 	}
@@ -101,8 +115,8 @@ func (r *runner) drain(ctx context.Context, p *passage) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	cutoff := time.NewTimer(time.Duration(r.o.CutoffSeconds) * time.Second)
-	defer cutoff.Stop()
+	end := time.NewTimer(cutoff)
+	defer end.Stop()
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
 	over := false // the cutoff has passed
@@ -111,7 +125,7 @@ func (r *runner) drain(ctx context.Context, p *passage) (time.Duration, error) {
 		now := time.Now()
 		w.count(now)
 		w.list.begin(now, pause)
-		r.progress.update("mta      draining: %s delivered%s", count(w.delivered()), w.queued())
+		tick()
 		select {
 		case got := <-w.list.results():
 			if !w.take(&got) {
@@ -138,12 +152,12 @@ func (r *runner) drain(ctx context.Context, p *passage) (time.Duration, error) {
 				pause = w.every
 			}
 		case <-ticker.C:
-		case <-cutoff.C:
+		case <-end.C:
 			if over = true; w.list == nil || w.list.failed > 0 && len(w.final) == 0 {
 				return time.Since(began), nil
 			}
 			pause = listEvery
-		case <-r.o.Stop:
+		case <-stop:
 			return time.Since(began), nil
 		case <-ctx.Done():
 			return time.Since(began), ctx.Err()
@@ -151,8 +165,8 @@ func (r *runner) drain(ctx context.Context, p *passage) (time.Duration, error) {
 	}
 }
 
-// keep writes the last two listings that count, for the judge.
-func (w *watcher) keep(b books) error {
+// Keep writes the last two listings that count, for the judge.
+func (w *Watcher) Keep(e Evidence) error {
 	if len(w.final) == 0 {
 		return nil
 	}
@@ -163,5 +177,5 @@ func (w *watcher) keep(b books) error {
 			text = l.entries[i].Append(text)
 		}
 	}
-	return b.write(bookfiles.QueueFile, text)
+	return e.write(bookfiles.QueueFile, text)
 }

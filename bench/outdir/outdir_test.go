@@ -1,4 +1,4 @@
-package run
+package outdir
 
 import (
 	"crypto/sha256"
@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 )
 
@@ -36,6 +36,20 @@ func lay(t *testing.T, dir string, files map[string]string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// files lists a directory.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // snapshot is all that lies below a directory, with contents and inodes' times of change.
@@ -74,12 +88,12 @@ func snapshot(t *testing.T, dir string) string {
 // published puts results with these files into a directory, as a run does.
 func published(t *testing.T, out string, files map[string]string) {
 	t.Helper()
-	o, err := newOutput(out)
+	o, err := New(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lay(t, o.temp.Dir, files)
-	if err := o.publish(); err != nil {
+	lay(t, o.Temp.Dir, files)
+	if err := o.Publish(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -141,9 +155,9 @@ func TestOnlyResultsOfARunAreReplaced(t *testing.T) {
 			}
 			lay(t, wd, tt.files)
 			before := snapshot(t, dir)
-			o, err := newOutput(tt.out)
+			o, err := New(tt.out)
 			if tt.want != "" {
-				var input *InputError
+				var input *input.Error
 				if !errors.As(err, &input) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "--out") {
 					t.Errorf("got %v, want one line about --out with %q", err, tt.want)
 				}
@@ -158,8 +172,8 @@ func TestOnlyResultsOfARunAreReplaced(t *testing.T) {
 			if tt.ours != "" && !strings.Contains(snapshot(t, dir), "plots/a.svg") {
 				t.Error("the old results are gone before the new ones are complete")
 			}
-			lay(t, o.temp.Dir, map[string]string{"calm.json": "new"})
-			if err := o.publish(); err != nil {
+			lay(t, o.Temp.Dir, map[string]string{"calm.json": "new"})
+			if err := o.Publish(); err != nil {
 				t.Fatal(err)
 			}
 			if got := fmt.Sprint(files(t, tt.out)); got != "[.smtpstorm-results calm.json]" {
@@ -168,7 +182,7 @@ func TestOnlyResultsOfARunAreReplaced(t *testing.T) {
 			if text, err := os.ReadFile("stays"); err != nil || string(text) != "mine" {
 				t.Errorf("beside it: %q, %v", text, err)
 			}
-			if hidden, _ := filepath.Glob(filepath.Join(filepath.Dir(o.final), ".*-*")); len(hidden) > 0 {
+			if hidden, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Final), ".*-*")); len(hidden) > 0 {
 				t.Errorf("left: %v", hidden)
 			}
 		})
@@ -196,17 +210,17 @@ func TestWhatComesInDuringARunIsNotReplaced(t *testing.T) {
 			if had {
 				published(t, "out", map[string]string{"old.json": "old"})
 			}
-			o, err := newOutput("out")
+			o, err := New("out")
 			if err != nil {
 				t.Fatal(err)
 			}
-			lay(t, o.temp.Dir, map[string]string{"new.json": "new"})
+			lay(t, o.Temp.Dir, map[string]string{"new.json": "new"})
 			lay(t, ".", map[string]string{"out/thesis.txt": "mine"})
-			err = o.publish()
+			err = o.Publish()
 			if err == nil || !strings.Contains(err.Error(), "the results are in out-") {
 				t.Fatalf("got %v, want an error that says where the results are", err)
 			}
-			if err := o.discard(); err != nil {
+			if err := o.Discard(); err != nil {
 				t.Error(err)
 			}
 			kept, _ := filepath.Glob("out-*")
@@ -225,30 +239,30 @@ func TestWhatComesInDuringARunIsNotReplaced(t *testing.T) {
 
 func TestTwoRunsIntoOneDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
-	first, err := newOutput("out")
+	first, err := New("out")
 	if err != nil {
 		t.Fatal(err)
 	}
 	lay(t, ".", map[string]string{"real/": "", "link": "-> real"})
-	var input *InputError
+	var input *input.Error
 	for _, out := range []string{"out", "./x/../out", "real/../out"} {
-		if _, err := newOutput(out); !errors.As(err, &input) || !strings.Contains(err.Error(), "another run is writing there") {
+		if _, err := New(out); !errors.As(err, &input) || !strings.Contains(err.Error(), "another run is writing there") {
 			t.Errorf("a second run into %s: %v", out, err)
 		}
 	}
-	lay(t, first.temp.Dir, map[string]string{"a": "a"})
-	if err := first.publish(); err != nil {
+	lay(t, first.Temp.Dir, map[string]string{"a": "a"})
+	if err := first.Publish(); err != nil {
 		t.Fatal(err)
 	}
 	published(t, "out", map[string]string{"b": "b"})
-	byLink, err := newOutput("link")
+	byLink, err := New("link")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newOutput("real"); !errors.As(err, &input) {
+	if _, err := New("real"); !errors.As(err, &input) {
 		t.Errorf("a second run into a link's target: %v", err)
 	}
-	if err := byLink.discard(); err != nil {
+	if err := byLink.Discard(); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(files(t, ".")); got != "[link out real]" {
@@ -259,11 +273,11 @@ func TestTwoRunsIntoOneDirectory(t *testing.T) {
 // TestAFailedRunLeavesNoDirectories holds that what was created on the way goes with the rest.
 func TestAFailedRunLeavesNoDirectories(t *testing.T) {
 	t.Chdir(t.TempDir())
-	o, err := newOutput("a/b/c")
+	o, err := New("a/b/c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.discard(); err != nil {
+	if err := o.Discard(); err != nil {
 		t.Fatal(err)
 	}
 	if got := files(t, "."); len(got) > 0 {
@@ -281,16 +295,5 @@ func TestKilledAtTheVeryEnd(t *testing.T) {
 	published(t, "out", map[string]string{"b": "b"})
 	if got := fmt.Sprint(files(t, "."), files(t, "out")); got != "[.out-456 out] [.smtpstorm-results b]" {
 		t.Errorf("left: %s", got)
-	}
-}
-
-// TestNoLoadBeforeThePlaceIsKnownToBeGood runs as a whole into a directory that may not be replaced.
-func TestNoLoadBeforeThePlaceIsKnownToBeGood(t *testing.T) {
-	o, _ := options(t, "broken") // k6 would fail
-	lay(t, o.Out, map[string]string{"thesis.txt": "mine"})
-	began := time.Now()
-	var input *InputError
-	if _, err := Run(t.Context(), o); !errors.As(err, &input) || !strings.Contains(err.Error(), "thesis.txt") {
-		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 }

@@ -1,4 +1,4 @@
-package run
+package outdir
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 )
 
@@ -16,21 +17,21 @@ import (
 func resolve(dir string) (string, error) {
 	final, err := filepath.Abs(dir)
 	if err != nil {
-		return "", reason(err)
+		return "", input.Reason(err)
 	}
 	info, err := os.Lstat(final)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return "", reason(err)
+		return "", input.Reason(err)
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := filepath.EvalSymlinks(final)
 		if errors.Is(err, fs.ErrNotExist) {
 			text, _ := os.Readlink(final)
-			return "", fmt.Errorf("is a symbolic link to %s, which does not exist", printable(text))
+			return "", fmt.Errorf("is a symbolic link to %s, which does not exist", input.Printable(text))
 		}
 		if err != nil {
-			return "", reason(err)
+			return "", input.Reason(err)
 		}
 		return target, nil
 	}
@@ -49,7 +50,7 @@ func withRealParent(path string) (string, error) {
 			return "", err
 		}
 	} else if err != nil {
-		return "", reason(err)
+		return "", input.Reason(err)
 	}
 	return filepath.Join(real, filepath.Base(path)), nil
 }
@@ -62,7 +63,7 @@ func replaceable(dir string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return reason(err)
+		return input.Reason(err)
 	case !info.IsDir():
 		return errors.New("is not a directory")
 	}
@@ -71,7 +72,7 @@ func replaceable(dir string) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return reason(err)
+		return input.Reason(err)
 	}
 	if len(entries) == 0 {
 		return nil
@@ -83,7 +84,7 @@ func replaceable(dir string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("holds something else than results of an earlier run, such as %s (there is no %s); name an empty or new directory",
-			printable(entries[0].Name()), manifestFile)
+			input.Printable(entries[0].Name()), manifestFile)
 	case err != nil:
 		return err
 	}
@@ -135,20 +136,20 @@ func makeParents(dir string) (created []string, err error) {
 	for missing := filepath.Dir(dir); ; missing = filepath.Dir(missing) {
 		info, err := os.Stat(missing)
 		if err == nil && !info.IsDir() {
-			return nil, fmt.Errorf("%s is not a directory", printable(missing))
+			return nil, fmt.Errorf("%s is not a directory", input.Printable(missing))
 		}
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, reason(err)
+			return nil, input.Reason(err)
 		}
 		created = append(created, missing)
 	}
 	for i := len(created) - 1; i >= 0; i-- {
 		if err := os.Mkdir(created[i], 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // #nosec G301 -- results are for others to read, in a browser or from a web server
 			removeEmpty(created[i+1:])
-			return nil, reason(err)
+			return nil, input.Reason(err)
 		}
 	}
 	return created, nil
