@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -306,9 +307,15 @@ func (r *Run) same(o *Run) bool {
 		r.Label == o.Label && !r.Provenance.Started.IsZero()
 }
 
+// flagSeed is how the name of a plan that was made of flags ends: the seed is a block's own, and no other plan.
+var flagSeed = regexp.MustCompile(` ?--seed \d+$`)
+
 // plan names the plan, and its version.
 func (r *Run) plan() string {
 	p := r.Provenance.Plan
+	if name := flagSeed.ReplaceAllString(p.Name, ""); name != p.Name {
+		return name
+	}
 	if p.SHA256 == "" {
 		return strings.TrimSpace(p.Name)
 	}

@@ -25,7 +25,7 @@ const (
 
 // evidence returns where that of a leg goes: into the directory of the results, or, where a run has several legs, one for each.
 func (r *runner) evidence(leg string) (pipeline.Evidence, error) {
-	if r.o.Target != "" { // the only leg
+	if r.o.Target != "" && r.o.Runs == 0 { // the only leg
 		return pipeline.Evidence{Dir: r.out.Temp.Dir}, nil
 	}
 	e := pipeline.Evidence{Dir: r.out.Path(leg)}
@@ -49,7 +49,12 @@ func (l *LegBooks) Dir() string { return filepath.Dir(l.Files.Claims) }
 // names what is missing or bad.
 func FindBooks(dir string) (*Books, error) {
 	b := &Books{}
-	for _, name := range []string{legCalm, legStorm, legMTA} {
+	names := []string{legCalm, legStorm, legMTA}
+	trials, _ := filepath.Glob(filepath.Join(dir, "[0-9][0-9][0-9]-[AB]")) // of an experiment
+	for _, path := range trials {
+		names = append(names, filepath.Base(path))
+	}
+	for _, name := range names {
 		at := filepath.Join(dir, name)
 		if _, err := os.Stat(filepath.Join(at, bookfiles.ClaimsFile)); err != nil {
 			continue

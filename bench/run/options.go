@@ -61,6 +61,11 @@ type Options struct {
 	QueueCommand  string // with Target: what a shell is to run that lists the MTA's queue; empty: it can't be seen
 	CutoffSeconds int    // with an MTA: how long after the last message delivery is watched; 0: 60
 
+	// Runs, if not 0, makes an experiment of so many blocks: both Sides once in each, in an order drawn from Seed, and with a seed for each block. The results
+	// are then a record of each run, and the comparison.
+	Runs  int
+	Sides *[2]Side
+
 	// Judge says what fails; the zero value: all faults, units that are undetermined, and the script's thresholds.
 	Judge reconcile.Options
 
@@ -143,6 +148,9 @@ func (o *Options) validate() error {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 			return input.Errorf("--env %q: want NAME=VALUE", e)
 		}
+	}
+	if err := o.validateExperiment(); err != nil || o.Runs > 0 {
+		return err // of an experiment, each side's target is looked at
 	}
 	return o.validateTarget()
 }

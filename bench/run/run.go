@@ -43,6 +43,7 @@ type runner struct {
 	board    *k6.Dashboard // nil unless the user wants it
 	commit   string        // of the checkout, where there is one
 	dirty    bool          // it has changes beside the commit
+	name     string        // of the leg, where there are several through an MTA; empty: legMTA
 }
 
 // maxDefaultRate caps the rate that follows from the probe: at a thousand messages a second each leg takes some twenty seconds,
@@ -65,6 +66,11 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err := k6.Check(ctx, r.k6); err != nil {
 		return nil, err
 	}
+	if o.Runs > 0 {
+		if err := r.prepareExperiment(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if o.Dashboard {
 		if r.board, err = k6.StartDashboard(o.DashboardListen, &r.bundle); err != nil {
 			return nil, err
@@ -82,7 +88,11 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if r.board != nil {
 		r.progress.Say("dashboard %s: each leg has its own, reload the page for the next one", r.board.URL)
 	}
-	outcome, err := r.run(ctx, legs)
+	work := func() (*Outcome, error) { return r.run(ctx, legs) }
+	if o.Runs > 0 {
+		work = func() (*Outcome, error) { return r.experiment(ctx) }
+	}
+	outcome, err := work()
 	r.progress.Clear()
 	if err != nil {
 		return nil, errors.Join(err, r.out.Discard())
@@ -126,6 +136,9 @@ func (r *runner) prepare() ([]step, error) {
 	}
 	if err := r.findScript(); err != nil {
 		return nil, err
+	}
+	if r.o.Runs > 0 { // see prepareExperiment
+		return nil, nil
 	}
 	if r.o.Target != "" {
 		if _, err := r.o.storm(&r.bundle, k6.MTAPlan); err != nil {

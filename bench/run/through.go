@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -93,6 +94,9 @@ func (r *runner) target(ctx context.Context) (*Leg, error) {
 	return r.through(ctx, p, pipeline.OfTarget(r.o.Target, queue), "through "+r.o.Target)
 }
 
+// legName is the name of a leg through an MTA.
+func (r *runner) legName() string { return cmp.Or(r.name, legMTA) }
+
 // passage is the end of a leg through an MTA.
 type passage struct {
 	sink     *pipeline.Sink
@@ -106,7 +110,7 @@ func (r *runner) newPassage(plan, listen string) (p *passage, err error) {
 	if p.faults, err = r.o.storm(&r.bundle, plan); err != nil {
 		return nil, err
 	}
-	if p.evidence, err = r.evidence(legMTA); err != nil {
+	if p.evidence, err = r.evidence(r.legName()); err != nil {
 		return nil, err
 	}
 	p.sink, err = pipeline.StartSink(p.faults, listen, p.evidence.Path(bookfiles.LedgerFile), p.evidence.Dir)
@@ -131,7 +135,7 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 	started, begun := time.Now(), time.Time{}
 	rise, steady := l.ramp()
 	more := []string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36), fmt.Sprintf("START=%d", mtaStart), "RAMP=" + rise.String(), "STEADY=" + steady.String()}
-	j := r.job(legMTA, l, l.env(host, port, append(more, r.o.Env...)))
+	j := r.job(r.legName(), l, l.env(host, port, append(more, r.o.Env...)))
 	j.Claims = p.evidence.Path(bookfiles.ClaimsFile)
 	e, err := r.drive(ctx, j, func() {
 		watcher.Look(time.Now())
@@ -160,7 +164,7 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 	if err != nil {
 		return nil, err
 	}
-	if err := r.out.JSON("sink-"+legMTA+".json", stats); err != nil {
+	if err := r.out.JSON("sink-"+r.legName()+".json", stats); err != nil {
 		return nil, err
 	}
 	leg, err := r.join(j, label, l, p.faults, e, result.NewSink(stats, process))
@@ -176,7 +180,7 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 		return nil, err
 	}
 	f := leg.Record.Books.Fates
-	r.progress.Say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", legMTA,
+	r.progress.Say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", r.legName(),
 		text.Count(leg.Record.Books.Units), text.Plural(leg.Record.Books.Units, "unit"), e.Wall.Seconds(), text.Count(f[reconcile.Delivered]+f[reconcile.Recovered]),
 		text.Count(f[reconcile.Duplicated]), text.Count(f[reconcile.Refused]), text.Count(f[reconcile.Queued]), text.Count(f[reconcile.Lost]), text.Count(f[reconcile.Undetermined]), watched.Seconds())
 	return leg, nil

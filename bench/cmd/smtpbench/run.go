@@ -23,7 +23,8 @@ import (
 
 func newRunCommand(stdout *os.File) *cobra.Command {
 	var o run.Options
-	var fails string
+	var fails, sidesFile string
+	var against run.Side
 	cmd := &cobra.Command{
 		Use:   "run [SCRIPT]",
 		Short: "run the main job, a script of your own, or a load through your own MTA",
@@ -41,6 +42,10 @@ the senders of the load. Only with --queue-command can a message that did not ar
 Every message to every recipient gets one fate, and what is wrong becomes findings (docs/books.md): they decide verdict and exit status, which
 smtpbench judge gives again from the files that the run keeps.
 
+With --runs N and a second side (--against-plan, --against-target, --against-k6, or both sides in a --sides file), the run is an experiment of N blocks: in each both
+sides run once, never at the same time, in an order drawn from --seed; both draw with the block's own seed. The sides are compared at
+the end, and again by smtpbench compare DIR. With four figures in the primary family it takes 8 blocks to decide. Ctrl-C leaves the finished blocks.
+
 The results take the place of those of an earlier run at the end, as a whole. A directory that holds anything that no run left there is
 refused, and so is one into which another run is writing; a symbolic link stays one.
 
@@ -52,6 +57,8 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
   smtpbench run my-test.js --plan my-storm.yaml --env SIZE=100000
   smtpbench run my-test.js --reply 'rcpt=250:90,450:7,550:3' \
     --delay 'data=uniform(5ms,50ms)'
+  smtpbench run --runs 8 --plan calm --against-plan tempfail-rcpt-30 \
+    --messages 2000 --rate 200 --out results/ab
   smtpbench run --target 127.0.0.1:25 --sink-listen 127.0.0.1:2526 \
     --rate 50 --messages 1000 --queue-command 'postqueue -j'`,
 		Args: arguments(0, 1, "at most one script"),
@@ -64,6 +71,9 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 				o.Judge.FailOn, err = failOn(fails)
 			}
 			if err != nil {
+				return err
+			}
+			if err := giveSides(&o, against, sidesFile); err != nil {
 				return err
 			}
 			o.SeedSet = cmd.Flags().Changed("seed")
@@ -93,6 +103,11 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback, or what your script connects to there, is yours to load")
 	f.StringVar(&o.QueueCommand, "queue-command", "", "with --target: `command` that lists the MTA's queue, run by a shell every 5 s and twice at the end: what it prints must be as postqueue -j, exim -bp, smtpctl show queue or JSON Lines; a failed one is no listing")
 	f.IntVar(&o.CutoffSeconds, "cutoff", 60, "through an MTA: `seconds` after the last message during which delivery is watched, all of them where its queue can't be seen")
+	f.IntVar(&o.Runs, "runs", 0, "an experiment of so many blocks: both sides once in each; it needs a second side")
+	f.StringVar(&against.Plan, "against-plan", "", "side B runs with this plan: a `file` (YAML), or the name of a built-in one")
+	f.StringVar(&against.Target, "against-target", "", "side B drives the MTA at this `host:port`, side A that at --target")
+	f.StringVar(&against.K6, "against-k6", "", "side B runs this k6 `binary`")
+	f.StringVar(&sidesFile, "sides", "", "YAML `file` with the sides a and b, each with any of: label, plan, target, k6, env (a list of NAME=VALUE)")
 	f.StringVar(&fails, "fail-on", "faults,undetermined,thresholds", bookfiles.FailOnUsage)
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
 	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+k6.DefaultDashboard+"; port 0 takes any free one)")
@@ -120,6 +135,8 @@ func completeRun(cmd *cobra.Command) {
 		return names, cobra.ShellCompDirectiveDefault
 	}
 	cli.ValuesOrFiles(cmd, "plan", plans...)
+	cli.ValuesOrFiles(cmd, "against-plan", plans...)
+	cli.Prefixes(cmd, "against-target", "127.0.0.1:")
 	cli.Values(cmd, "mode", "accept", "bounce", "offline", "unavailable", "random")
 	cli.Values(cmd, "mta", run.MTAAuto, run.MTAPostfix, run.MTANone)
 	var stages, assignments []string
@@ -133,7 +150,7 @@ func completeRun(cmd *cobra.Command) {
 	cli.Prefixes(cmd, "target", "127.0.0.1:")
 	cli.Prefixes(cmd, "sink-listen", "127.0.0.1:")
 	cli.Prefixes(cmd, "dashboard-listen", k6.DefaultDashboard)
-	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff", "queue-command", "fail-on"} {
+	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff", "queue-command", "fail-on", "runs"} {
 		cli.Values(cmd, flag)
 	}
 }
@@ -141,8 +158,10 @@ func completeRun(cmd *cobra.Command) {
 // checkGiven refuses what only the command line tells apart from a default, so that no flag is given in vain.
 func checkGiven(cmd *cobra.Command, o *run.Options) error {
 	given := cmd.Flags().Changed
-	throughMTA := o.Target != "" || o.MTA == run.MTAPostfix || o.MTA == run.MTAAuto && o.Script == ""
+	throughMTA := o.Target != "" || given("against-target") || given("sides") || o.MTA == run.MTAPostfix || o.MTA == run.MTAAuto && o.Script == ""
 	switch {
+	case given("runs") && o.Runs == 0:
+		return usageErrorf("--runs 0: want 1 or more blocks")
 	case given("rate") && !(o.Rate > 0):
 		return usageErrorf("--rate %v: want messages per second, more than 0", o.Rate)
 	case given("messages") && o.Messages == 0:
