@@ -63,6 +63,9 @@ func (s *Server) openLedger() error {
 	if err != nil {
 		return err
 	}
+	if a.recovery.Skimmed {
+		s.late.connections = header.Time
+	}
 	for range s.cfg.Loops {
 		a.shards = append(a.shards, conn.NewBooks(a.writer))
 	}

@@ -55,6 +55,7 @@ type Server struct {
 	ledger     *account       // nil without one, and before Start
 	dsn        *notifications // nil without a directory for them, and before Start
 	phases     phaseNotes
+	late       late
 	listeners  []*boundListener
 	series     *metrics.Series
 	start      time.Time
@@ -130,6 +131,9 @@ func (s *Server) Swap(plan *fault.Plan, hash string) error {
 		if l.socket != nil {
 			l.socket.Close()
 		}
+	}
+	if s.driver != nil {
+		s.late.swapped(old.plan, plan, now)
 	}
 	if s.ledger != nil {
 		s.ledger.swapped(f, now, f.storms && f.first != old.first)

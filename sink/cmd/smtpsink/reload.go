@@ -20,6 +20,12 @@ func (o *options) reload(server *sink.Server) {
 		return
 	}
 	o.say("plan %s is in force", o.plan)
+	if late := server.Late(); late != "" {
+		if o.books.file != "" {
+			late += ": start again with this plan, and they are counted from the beginning of the ledger"
+		}
+		o.say("%s", late)
+	}
 	for _, line := range describe(plan) {
 		o.say("%s", line)
 	}

@@ -85,6 +85,41 @@ func TestReloadWithoutAPlan(t *testing.T) {
 	p.stop(syscall.SIGTERM)
 }
 
+// What a plan counts that comes later is counted from the ledger's beginning where the sink has read that, or else the program says from when on.
+func TestReloadSaysWhatIsCountedLate(t *testing.T) {
+	dir := t.TempDir()
+	plan, book := filepath.Join(dir, "plan.yaml"), filepath.Join(dir, "ledger.jsonl")
+	const plain, ordinals = "rules: [{name: first, stage: vrfy, reply: 550}]\n", "rules: [{name: third, stage: rcpt, match: {connection: 3, attempt: 1}, reply: 450}]\n"
+	for _, test := range []struct {
+		name, first, said string
+		fresh             bool
+	}{
+		{"the first start", plain, "attempts are counted from ", true},
+		{"the ledger was not read", plain, "connections are counted from ", false},
+		{"the ledger was read", ordinals, "plan.yaml is in force", false},
+	} {
+		writePlan(t, plan, test.first)
+		p := start(t, 1, "--listen", "127.0.0.1:0", "--plan", plan, "--ledger", book)
+		_ = p.line() // the rule
+		checkCode(t, deliver(t, p.addr[0]), 0)
+		writePlan(t, plan, ordinals)
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		line := p.line()
+		if strings.Contains(line, "is in force") && test.first == plain {
+			line = p.line()
+		}
+		if !strings.Contains(line, test.said) || test.fresh && strings.Contains(line, "connections") || test.first == plain && !strings.Contains(line, "beginning of the ledger") {
+			t.Errorf("%s: the program says %q, want %q", test.name, line, test.said)
+		}
+		if line := p.line(); !strings.Contains(line, "third") {
+			t.Errorf("%s: then the program says %q", test.name, line)
+		}
+		p.stop(syscall.SIGTERM)
+	}
+}
+
 // restart kills a program as a crash does, and starts it again at the same address.
 func (p *process) restart(args ...string) *process {
 	p.t.Helper()
