@@ -120,8 +120,8 @@ rules:
 `)
 	r.send(append(to("slow", 9), to("yes", 60)...)...)
 	testkit.Await(r.t, "nine wait for a reply", func() bool { return r.relay.Depth() == 9 })
-	killed := time.Now()
 	r.relay.Kill()
+	killed := time.Now()
 	if n := r.relay.Depth(); n != 9 {
 		t.Errorf("%d messages in the spool of a killed relay, want 9", n)
 	}

@@ -4,20 +4,22 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/queue"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
-// logLine is a line of mta.jsonl.
-type logLine struct {
-	Time      time.Time `json:"time"`
-	QueueID   string    `json:"queue_id"`
-	Event     string    `json:"event"`
-	Sender    string    `json:"sender"`
-	Recipient string    `json:"recipient"`
-	Code      int       `json:"code,omitempty"`
-	Text      string    `json:"text,omitempty"`
+// appendKeys appends keys and values, all but the first after a comma. Addresses may be of any octets.
+func appendKeys(dst []byte, keysAndValues ...string) []byte {
+	for i := 0; i+1 < len(keysAndValues); i += 2 {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = jsonl.AppendString(append(jsonl.AppendString(dst, keysAndValues[i]), ':'), keysAndValues[i+1])
+	}
+	return dst
 }
 
 // logEvent writes an event, unless it is of a copy that nobody shall know of.
@@ -25,11 +27,14 @@ func (r *Relay) logEvent(m *message, event string, of *result) {
 	if r.cfg.Log == nil || m.secret || r.logErr != nil {
 		return
 	}
-	line, err := json.Marshal(logLine{time.Now().UTC(), m.name(), event, m.sender, of.address, int(of.Code), of.text()})
-	if err == nil {
-		_, err = r.cfg.Log.Write(append(line, '\n'))
+	line := appendKeys([]byte{'{'}, "time", time.Now().UTC().Format(time.RFC3339Nano), "queue_id", m.name(), "event", event, "sender", m.sender, "recipient", of.address)
+	if of.Code != 0 {
+		line = strconv.AppendInt(append(line, `,"code":`...), int64(of.Code), 10)
 	}
-	r.logErr = err
+	if text := of.text(); text != "" {
+		line = appendKeys(append(line, ','), "text", text)
+	}
+	_, r.logErr = r.cfg.Log.Write(append(line, "}\n"...))
 }
 
 func (r *Relay) logResults(m *message, event string, results []result) {
@@ -71,25 +76,24 @@ func (r *Relay) listed(f func(*queue.Entry, *message) error) error {
 
 // WriteQueue writes the queue as queue.jsonl, a line for each recipient. Its error is the writer's.
 func (r *Relay) WriteQueue(w io.Writer) error {
-	out := json.NewEncoder(w)
 	return r.listed(func(_ *queue.Entry, m *message) error {
-		line := struct {
-			Token     string `json:"token,omitempty"`
-			Sender    string `json:"sender"`
-			StormID   string `json:"storm_id,omitempty"`
-			MessageID string `json:"message_id,omitempty"`
-			Recipient string `json:"recipient"`
-			Kind      string `json:"kind"`
-		}{Token: m.envid, Sender: m.sender, Kind: "message"}
-		header, _ := split(m.content)
-		line.StormID, _, _ = field(header, "X-Storm-Id")
-		line.MessageID, _, _ = field(header, "Message-ID")
+		kind := "message"
 		if m.notification {
-			line.Kind = "dsn"
+			kind = "dsn"
 		}
+		keys := []string{"kind", kind, "sender", m.sender}
+		header, _ := split(m.content)
+		storm, _, _ := field(header, "X-Storm-Id")
+		id, _, _ := field(header, "Message-ID")
+		for _, k := range [...][2]string{{"token", m.envid}, {"storm_id", storm}, {"message_id", id}} {
+			if k[1] != "" {
+				keys = append(keys, k[:]...)
+			}
+		}
+		line := appendKeys([]byte{'{'}, keys...)
 		for _, to := range m.recipients {
-			line.Recipient = to.address
-			if err := out.Encode(line); err != nil {
+			whole := append(appendKeys(append(line[:len(line):len(line)], ','), "recipient", to.address), "}\n"...)
+			if _, err := w.Write(whole); err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // The names within a Dir.
@@ -105,7 +106,7 @@ func (d *Dir) goOn() error {
 	if err != nil || info.Size() == 0 {
 		return err
 	}
-	var first row
+	var first event.Notification
 	if err := json.NewDecoder(io.NewSectionReader(d.rows, 0, info.Size())).Decode(&first); err != nil || first.Action == "" && first.Malformed == "" {
 		return errors.New("it exists and does not hold rows of notifications: remove it, or name another directory")
 	}
@@ -151,10 +152,20 @@ func (d *Dir) Keep(m *Message, wanted func() bool) error {
 // ErrUnwanted says that nobody waits for a notification any more, which was not kept therefore.
 var ErrUnwanted = errors.New("given up")
 
-// row is a row of a notification.
-type row struct {
-	event.Notification
-	File string `json:"file"`
+// appendRow appends the row of a notification that is kept in file. Addresses may be of any octets.
+func appendRow(dst []byte, n *event.Notification, file string) []byte {
+	dst = append(dst, '{')
+	for _, k := range [...]struct{ key, value string }{
+		{"notification_id", n.ID}, {"token", n.Token}, {"sender", n.Sender}, {"storm_id", n.StormID}, {"message_id", n.MessageID}, {"recipient", n.Recipient},
+		{"original_recipient", n.Original}, {"action", n.Action}, {"status", n.Status}, {"malformed", n.Malformed},
+	} {
+		if k.value != "" {
+			dst = append(append(append(dst, '"'), k.key...), `":`...)
+			dst = append(jsonl.AppendString(dst, k.value), ',')
+		}
+	}
+	dst = append(n.Time.AppendFormat(append(dst, `"time":"`...), time.RFC3339Nano), `","file":`...)
+	return append(jsonl.AppendString(dst, file), "}\n"...)
 }
 
 // maxValue bounds a value in a row, in octets: the longest that a line of a message may have (RFC 5322 section 2.1.1).
@@ -171,7 +182,7 @@ func (d *Dir) read(m *Message) (rows []event.Notification, told, malformed uint6
 		n.Sender, n.Time = m.To, m.Time.UTC()
 		for _, value := range [...]*string{&n.ID, &n.Token, &n.Sender, &n.StormID, &n.MessageID, &n.Recipient, &n.Original, &n.Malformed} {
 			if len(*value) > maxValue {
-				*value, n.Malformed = strings.ToValidUTF8((*value)[:maxValue], ""), "a value is longer than 998 octets"
+				*value, n.Malformed = (*value)[:maxValue], "a value is longer than 998 octets"
 			}
 		}
 		if n.Recipient != "" && n.Action != "" {
@@ -194,12 +205,8 @@ func (d *Dir) keep(m *Message, rows []event.Notification, wanted func() bool) (e
 	}
 	d.n = n
 	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
 	for i := range rows {
-		if err := encoder.Encode(row{rows[i], WholeDir + "/" + name}); err != nil {
-			return errors.Join(err, os.Remove(whole))
-		}
+		text.Write(appendRow(text.AvailableBuffer(), &rows[i], WholeDir+"/"+name))
 	}
 	if wanted != nil && !wanted() {
 		return errors.Join(ErrUnwanted, os.Remove(whole))

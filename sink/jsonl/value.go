@@ -1,6 +1,7 @@
 package jsonl
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -11,6 +12,52 @@ func (v Value) Text() ([]byte, error) {
 		return nil, v.Not("a string")
 	}
 	return v.B, nil
+}
+
+// Strings returns the strings of an array, or one alone. They are the caller's.
+func (v Value) Strings() (list []string, err error) {
+	if v.Shape == ShapeString {
+		return []string{string(v.B)}, nil
+	}
+	err = v.Each(func(e Value) error {
+		if e.Shape != ShapeString {
+			return e.Not("a string")
+		}
+		list = append(list, string(e.B))
+		return nil
+	})
+	if err != nil {
+		return nil, errNoStrings
+	}
+	return list, nil
+}
+
+var errNoStrings = errors.New("neither a string nor an array of strings")
+
+// Each passes on the values of an array, each valid during the call only. An error of f ends it.
+func (v Value) Each(f func(Value) error) error {
+	if v.Shape != ShapeOther || len(v.B) == 0 || v.B[0] != '[' {
+		return v.Not("an array")
+	}
+	s := Scanner{rest: v.B[1:], scratch: make([]byte, 0, len(v.B))}
+	if s.take(']') {
+		return nil
+	}
+	for {
+		e, err := s.value()
+		if err == nil {
+			err = f(e)
+		}
+		if err != nil {
+			return err
+		}
+		if s.take(']') {
+			return nil
+		}
+		if !s.take(',') {
+			return errors.New("neither ',' nor ']' in an array")
+		}
+	}
 }
 
 // Not says that the value is not what is due.
