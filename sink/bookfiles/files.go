@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
@@ -19,10 +20,11 @@ import (
 
 // Files names what is to be judged. Empty names are not there.
 type Files struct {
-	Claims    string   // sent.jsonl
-	Ledgers   []string // ledger.jsonl, or several
-	Queue     string   // the queue's final listing
-	DSNs      []string // dsn.jsonl, and notifications as they came (*.eml); naming one says that all are seen
+	Claims    string    // sent.jsonl
+	Ledgers   []string  // ledger.jsonl, or several
+	Queue     string    // the queue's final listing
+	QueueAt   time.Time // when Queue was listed, if it doesn't say so itself; zero: after all else
+	DSNs      []string  // dsn.jsonl, and notifications as they came (*.eml); naming one says that all are seen
 	Incidents string
 	Log       string // mta.jsonl
 
@@ -64,11 +66,10 @@ func Find(dir string) (Files, error) {
 	if f.Claims == "" {
 		return f, inputError(filepath.Join(dir, ClaimsFile), fs.ErrNotExist)
 	}
-	if path := there(LedgerFile); path != "" {
+	f.Ledgers, _ = filepath.Glob(filepath.Join(globbed(dir), "ledger-*.jsonl")) // the pattern is well formed
+	if path := there(LedgerFile); path != "" {                                  // of a rotated one the last part
 		f.Ledgers = append(f.Ledgers, path)
 	}
-	more, _ := filepath.Glob(filepath.Join(globbed(dir), "ledger-*.jsonl")) // the pattern is well formed
-	f.Ledgers = append(f.Ledgers, more...)
 	if len(f.Ledgers) == 0 {
 		return f, inputError(filepath.Join(dir, LedgerFile), fs.ErrNotExist)
 	}
@@ -89,7 +90,7 @@ func globbed(dir string) string {
 // Judge opens the files and judges. units, if not nil, gets a JSON line for each unit. A *jsonl.InputError names the file that is missing
 // or bad, and line and key if it has them.
 func (f *Files) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
-	in := reconcile.Inputs{Units: units, Each: f.Each}
+	in := reconcile.Inputs{Units: units, Each: f.Each, QueueAt: f.QueueAt}
 	var opened []*os.File
 	defer func() {
 		for _, f := range opened {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -16,7 +17,8 @@ import (
 
 // Request is what a command line asks of the judge: flags that commands have in common, and what is done with them.
 type Request struct {
-	Files   Files // those that were named
+	Files   Files  // those that were named
+	QueueAt string // when Files.Queue was listed, see Check
 	Units   string
 	FailOn  string
 	Options reconcile.Options
@@ -29,6 +31,7 @@ const FailOnUsage = "`names` of what fails: faults, undetermined, thresholds, qu
 // Flags defines the flags of queue, notifications, incidents and log, and how to judge and what to print.
 func (r *Request) Flags(f *pflag.FlagSet) {
 	f.StringVar(&r.Files.Queue, "queue", "", "`file` of what the sender's queue holds at the end, taken as complete: JSON Lines, postqueue -j, exim -bp or smtpctl show queue")
+	f.StringVar(&r.QueueAt, "queue-at", "", "`time` at which the file of --queue was listed, such as 2026-01-31T10:20:30Z, if messages were delivered after it; (default: after all else)")
 	f.StringArrayVar(&r.Files.DSNs, "dsn", nil, "`file` of all notifications that the sender gave: JSON Lines, or one as it came (.eml); may be repeated")
 	f.StringVar(&r.Files.Incidents, "incidents", "", "`file` of what was done to the sender, and when")
 	f.StringVar(&r.Files.Log, "mta-log", "", "`file` of the MTA's own log as events")
@@ -47,6 +50,15 @@ func (r *Request) Check() (err error) {
 	if r.Options.IncidentWindow < 0 || r.Options.MinimalBackoff < 0 {
 		return errors.New("--incident-window and --minimal-backoff: want 0 or more")
 	}
+	if r.QueueAt == "" {
+		return nil
+	}
+	if r.Files.Queue == "" {
+		return errors.New("--queue-at: it says when the file of --queue was listed, and there is none")
+	}
+	if r.Files.QueueAt, err = time.Parse(time.RFC3339, r.QueueAt); err != nil {
+		return fmt.Errorf("--queue-at: %q is no time such as 2026-01-31T10:20:30Z (RFC 3339)", r.QueueAt)
+	}
 	return nil
 }
 
@@ -60,6 +72,7 @@ func (r *Request) Named(f Files) Files {
 			*n.to = n.given
 		}
 	}
+	f.QueueAt = r.Files.QueueAt
 	if len(r.Files.DSNs) > 0 {
 		f.DSNs = r.Files.DSNs
 	}

@@ -22,20 +22,52 @@ type Scanned struct {
 // Each passes on the rows that count, in order: of an attempt that was amended only the amended row. A row is valid during the call
 // only. An error of f ends it; a *jsonl.InputError names file, line and key of what is wrong in the file.
 func Each(in Input, f func(*event.Row) error) (Scanned, error) {
+	p := NewParts(f)
+	scanned, err := p.Read(in)
+	if err == nil {
+		err = p.End()
+	}
+	return scanned, err
+}
+
+// Parts reads several files one after the other: ledgers, and the parts of rotated ones. A file that does not begin with a start row goes on
+// with the one before it.
+type Parts struct {
+	finals finalRows
+	open   bool // a file that is read now may go on with the one before, which did not end by a stop row
+	starts bool // the file that is being read begins with a start row
+}
+
+// NewParts returns Parts that pass the rows that count on to f, as Each does.
+func NewParts(f func(*event.Row) error) *Parts { return &Parts{finals: finalRows{emit: f}} }
+
+// Read reads the next file. Some of its rows may be passed on while the file after it is read, or by End.
+func (p *Parts) Read(in Input) (Scanned, error) {
 	reader := NewReader(in.R, in.Name)
-	finals := finalRows{emit: f}
+	reader.later = p.open
+	before := p.finals.amended
+	p.starts = false
 	var row event.Row
 	for {
 		err := reader.Read(&row)
 		if errors.Is(err, io.EOF) {
-			err = finals.end()
-			return Scanned{Torn: reader.Torn(), Amended: finals.amended}, err
+			return Scanned{Torn: reader.Torn(), Amended: p.finals.amended - before}, nil
 		}
 		if err == nil {
-			err = finals.take(&row)
+			if reader.Line() == 1 {
+				p.starts = row.Kind == event.KindStart
+			}
+			p.open = row.Kind != event.KindStop
+			err = p.finals.take(&row)
 		}
 		if err != nil {
 			return Scanned{}, err
 		}
 	}
 }
+
+// Starts reports whether the file that is being read begins with a start row.
+func (p *Parts) Starts() bool { return p.starts }
+
+// End passes on what is left: no other file goes on with the last.
+func (p *Parts) End() error { return p.finals.end() }

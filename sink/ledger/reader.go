@@ -18,6 +18,7 @@ const format1 = "smtpstorm/ledger/1"
 var (
 	errNoHeader = errors.New("not a ledger: it does not begin with a start row of " + Format)
 	errEmpty    = errors.New("an empty file is no ledger")
+	errMiddle   = errors.New("not a ledger by itself: it has no start row, but goes on with another file, which must be given before it")
 )
 
 // Reader streams the rows of a ledger as they are written; for those that count see finalRows. A last row without its line feed is
@@ -26,6 +27,7 @@ type Reader struct {
 	name  string
 	lines *jsonl.Lines
 	dec   decoder
+	later bool // a part of a rotated ledger: it need not begin with a start row
 }
 
 // NewReader returns a reader of r, which errors call name.
@@ -38,7 +40,7 @@ func NewReader(r io.Reader, name string) *Reader {
 func (r *Reader) Read(row *event.Row) error {
 	for {
 		err := r.read(row)
-		if r.lines.Number == 1 || !errors.Is(err, errLater) {
+		if r.lines.Number == 1 && !r.later || !errors.Is(err, errLater) {
 			return err
 		}
 	}
@@ -58,16 +60,29 @@ func (r *Reader) read(row *event.Row) error {
 		return &jsonl.InputError{File: r.name, Err: err}
 	}
 	err = r.dec.decode(line, row)
-	if r.lines.Number == 1 && (err != nil || row.Kind != event.KindStart) {
-		var k *jsonl.KeyError
-		if err == nil || !errors.As(err, &k) || k.Key != "format" { // an unknown version is worth its own error
-			err = fmt.Errorf("%w, but with %s", errNoHeader, quote(line))
-		}
+	if r.lines.Number == 1 {
+		err = r.first(line, row, err)
 	}
 	if err != nil {
 		return jsonl.At(r.name, r.lines.Number, err)
 	}
 	return nil
+}
+
+// first returns what is wrong with the first row, of which decoding has told err.
+func (r *Reader) first(line []byte, row *event.Row, err error) error {
+	var k *jsonl.KeyError
+	switch {
+	case err == nil && (row.Kind == event.KindStart || r.later):
+		return nil
+	case err == nil:
+		return errMiddle
+	case r.later && errors.Is(err, errLater):
+		return err
+	case errors.As(err, &k) && k.Key == "format": // an unknown version is worth its own error
+		return err
+	}
+	return fmt.Errorf("%w, but with %s", errNoHeader, quote(line))
 }
 
 func (r *Reader) noRows() error {

@@ -154,6 +154,13 @@ func (j *Judge) begins(c *Claim) {
 			j.begin = ns
 		}
 	}
+	if c.Ack == AckYes {
+		for _, t := range [...]time.Time{c.Sent, c.Replied} {
+			if !t.IsZero() {
+				j.latest = max(j.latest, t.UnixNano())
+			}
+		}
+	}
 	if c.Run != "" && c.Run != j.lastRun {
 		j.lastRun = c.Run
 		j.runs[c.Run] = struct{}{}

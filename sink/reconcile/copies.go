@@ -74,13 +74,41 @@ func (j *Judge) group(g []*delivery, most int, e *evidence) (f flags) {
 	return f
 }
 
-// excused reports whether an incident made the sender forget a delivery that it had been told of: at most the window after the reply
-// was handed over, and before the next copy began. g is in the order of MAIL, incidents are in that of time.
+// excused reports whether an incident made the sender forget a delivery that it had been told of before the next copy began. g is in the
+// order of MAIL.
 func (j *Judge) excused(told *delivery, g []*delivery) bool {
+	at, forgotten := j.forgotten(told)
+	next := sort.Search(len(g), func(k int) bool { return g[k].mail > told.handed })
+	return forgotten && next < len(g) && g[next].mail >= at
+}
+
+// forgotten returns the incident by which the sender may have forgotten a delivery that it had been told of: at most the window after the
+// reply was handed over. Incidents are in the order of time.
+func (j *Judge) forgotten(told *delivery) (at int64, ok bool) {
 	i := sort.Search(len(j.incidents), func(i int) bool { return j.incidents[i] >= told.handed })
 	if i == len(j.incidents) || j.incidents[i] > told.handed+int64(j.options.IncidentWindow) {
-		return false
+		return 0, false
 	}
-	next := sort.Search(len(g), func(k int) bool { return g[k].mail > told.handed })
-	return next < len(g) && g[next].mail >= j.incidents[i]
+	return j.incidents[i], true
+}
+
+// stillQueued reports whether the last listing has a unit that the sender had been told to be delivered, as often as is due, minListings
+// before it was taken, so that there was time to forget it. It reports as well whether the sender was told of a delivery after it was taken.
+func (j *Judge) stillQueued(u *unit) (contradicted, later bool) {
+	if !j.queue.holds(u) {
+		return false, false
+	}
+	told := 0
+	taken := j.queue.last
+	for k := u.delivery; k >= 0; k = j.deliveries.at(k).next {
+		d := j.deliveries.at(k)
+		if d.told != event.ToldYes || !d.positive {
+			continue
+		}
+		later = later || !taken.IsZero() && d.handed >= taken.UnixNano()
+		if _, forgotten := j.forgotten(d); !forgotten && (taken.IsZero() || d.handed+int64(minListings) <= taken.UnixNano()) {
+			told++
+		}
+	}
+	return told >= max(1, int(u.yes)+int(u.unknown)), later
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -21,15 +22,15 @@ const dsnKeys = "keys: recipient action, optional: token sender storm_id message
 type dsnView struct {
 	complete bool
 	units    map[int32]*notified
-	byRcpt   index // recipient -> unit, or several; made when a notification names nothing else
-	indexed  bool
 	unheard  map[uint32]struct{} // shared senders of notifications that nobody could read
+	nobodys  uint64              // notifications that nobody could read, and that don't say to whom they went
 }
 
 // notified is what a unit's sender was told of it.
 type notified struct {
 	failed    int
 	ids       []uint64 // hashes of the notifications' own identities
+	again     []uint64 // of those that came again
 	first     int64    // the time of the first notification of failure; 0: not known
 	permanent bool     // a status of 5.x.x other than x.4.7, delivery time expired (RFC 3463 section 3.5)
 }
@@ -60,8 +61,9 @@ func (j *Judge) Notify(n *Notification) error {
 		j.dsns.units[i] = d
 	}
 	if n.ID != "" {
-		id := xxhash.Sum64String(n.ID)
-		if slices.Contains(d.ids, id) { // the same one again: whoever sent it did not get the reply
+		id := xxhash.Sum64(appendID(nil, []byte(n.ID)))
+		if slices.Contains(d.ids, id) {
+			d.again = append(d.again, id)
 			return nil
 		}
 		d.ids = append(d.ids, id)
@@ -78,19 +80,47 @@ func (j *Judge) Notify(n *Notification) error {
 	return nil
 }
 
-// unreadable takes a notification of which nobody knows whom it is about, or what it says: any of its sender's messages.
+// returnedAgain reports whether a notification came again although its sender had been told that it was taken.
+func (j *Judge) returnedAgain(id uint64) bool {
+	var copies []*delivery
+	last, ok := j.returned[id]
+	for k := last; ok && k >= 0; k = j.deliveries.at(k).next {
+		copies = append(copies, j.deliveries.at(k))
+	}
+	if len(copies) < 2 {
+		return false
+	}
+	slices.SortFunc(copies, func(a, b *delivery) int { return cmp.Compare(a.mail, b.mail) })
+	var e evidence
+	j.group(copies, 1, &e)
+	return e.unexcused
+}
+
+// unreadable takes a notification of which nobody knows whom it is about, or what it says: any recipient of the message that it names, any
+// of its sender's messages, or any message at all.
 func (j *Judge) unreadable(n *Notification) {
-	if n.Recipient != "" && n.Action != "" || n.Sender == "" {
+	if n.Recipient != "" && n.Action != "" {
 		return
 	}
-	j.unheard([]byte(n.Sender))
+	s := sight{envid: []byte(n.Token), sender: []byte(n.Sender), stormID: []byte(n.StormID), messageID: []byte(n.MessageID)}
+	f := j.lookup(&s)
+	if f.message < 0 && n.Token != "" {
+		f = j.lookup(&sight{sender: []byte(n.Token)})
+	}
+	switch {
+	case f.message >= 0:
+		j.messages.at(f.message).flags |= dsnUnreadable
+	case n.Sender != "":
+		j.unheard([]byte(n.Sender))
+	case n.Token == "" && n.StormID == "" && n.MessageID == "":
+		j.dsns.nobodys++
+	}
 }
 
 // unheard notes that a sender was given a notification of which nobody knows what it says: it could not be read, or the sink refused it. It
 // reports whether the address is the sender of a claim.
 func (j *Judge) unheard(address []byte) bool {
-	sender := appendID(nil, address)
-	e := j.senders.find(&j.texts, sender)
+	e := j.knownSender(address)
 	switch {
 	case e == nil:
 		return false
@@ -106,7 +136,7 @@ func (j *Judge) unheard(address []byte) bool {
 	}
 	j.dsns.unheard[e.text] = struct{}{}
 	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
-		if m := j.messages.at(i); j.texts.is(m.sender, sender) {
+		if m := j.messages.at(i); j.texts.is(m.sender, j.texts.get(e.text)) {
 			m.flags |= dsnUnreadable
 		}
 	}
@@ -139,24 +169,7 @@ func (j *Judge) notifiedUnit(n *Notification) int32 {
 
 // onlyUnit returns the only unit of a recipient.
 func (j *Judge) onlyUnit(recipient string) int32 {
-	d := &j.dsns
-	same := func(rcpt []byte) func(*entry) bool {
-		return func(e *entry) bool { return j.texts.is(e.text, rcpt) }
-	}
-	if !d.indexed {
-		d.indexed = true
-		for i := range int32(j.units.n) { // #nosec G115 -- bounded, see Claim
-			name := j.units.at(i).recipient
-			rcpt := j.texts.get(name)
-			if e := d.byRcpt.find(addressHash(rcpt), same(rcpt)); e != nil {
-				e.value = several
-			} else {
-				d.byRcpt.add(entry{hash: addressHash(rcpt), text: name, value: i})
-			}
-		}
-	}
-	rcpt := appendAddress(nil, []byte(recipient))
-	if e := d.byRcpt.find(addressHash(rcpt), same(rcpt)); e != nil && e.value >= 0 {
+	if e := j.recipient(appendAddress(nil, []byte(recipient))); e != nil && e.value >= 0 {
 		return e.value
 	}
 	return none
@@ -168,14 +181,20 @@ func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind,
 	d := j.dsns.units[i]
 	refused := u.refused != 0 || m.mailRefused != 0
 	if d == nil {
-		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear|dsnUnreadable) == 0 && u.yes > 0
+		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear|dsnUnreadable) == 0 && j.dsns.nobodys == 0 && u.yes > 0
 		if (fate == Refused || fate == Expired) && owed && j.dsns.complete && j.queue.complete() && j.queue.dsns == 0 {
 			add(KindDSNMissing, "")
 		}
 		return
 	}
-	if due := max(1, int(u.yes)+int(u.unknown)); d.failed > due {
-		add(KindDSNRepeated, fmt.Sprintf("%d times", d.failed))
+	times := d.failed
+	for _, id := range d.again {
+		if j.returnedAgain(id) { // else whoever sent it did not get the reply
+			times++
+		}
+	}
+	if due := max(1, int(u.yes)+int(u.unknown)); times > due {
+		add(KindDSNRepeated, fmt.Sprintf("%d times", times))
 	}
 	if f&acceptedTold != 0 && !refused && f&refusedUnknown == 0 {
 		add(KindDSNForged, "")

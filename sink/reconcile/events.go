@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -12,7 +14,7 @@ import (
 // maxPhases bounds what is known of storms that go round and round.
 const maxPhases = 1000
 
-// Ledger takes the rows of one ledger, in order. Several may be judged together: of several sinks, or the parts of a rotated one.
+// Ledger takes the rows of one ledger, all parts of a rotated one, in order. Several may be judged together: of several sinks.
 type Ledger struct {
 	judge *Judge
 	run   uint32
@@ -33,9 +35,6 @@ func (j *Judge) Ledger() *Ledger {
 	j.ledgers = append(j.ledgers, l)
 	return l
 }
-
-// Torn says that the file ends in so many octets of an unfinished row.
-func (l *Ledger) Torn(octets int64) { l.torn = octets }
 
 // Row takes the next row of those that count: of an attempt that was amended, the amended one. Nothing of it is kept. Its error is
 // for the signature of an observer: there is none.
@@ -161,7 +160,7 @@ func (l *Ledger) attempt(a *event.Attempt) {
 	}
 	if f.unit < 0 {
 		l.cutRows = l.cutRows || cutIdentity(a.Cut)
-		l.unclaimed(a, &content, f.message)
+		l.unclaimed(a, &content, f)
 		return
 	}
 	j.units.at(f.unit).flags |= f.flags
@@ -241,13 +240,7 @@ func refuses(a *event.Attempt) bool {
 func (l *Ledger) deliver(a *event.Attempt, i int32, content *contents, handed int64) int32 {
 	j := l.judge
 	u := j.units.at(i)
-	d := delivery{
-		key: connKey{l.run, a.Conn}, message: a.Message, mail: a.Time.UnixNano(), handed: handed,
-		to: addressHash(j.rcptBuf), positive: a.Code.Class() == 2, dropped: !a.Delivered,
-	}
-	if !a.Mail.IsZero() {
-		d.mail = a.Mail.UnixNano()
-	}
+	d := l.delivery(a, handed)
 	k := u.delivery
 	for range mostTwins { // one of the same transaction is among the last
 		if k < 0 {
@@ -270,30 +263,66 @@ func (l *Ledger) deliver(a *event.Attempt, i int32, content *contents, handed in
 	return u.delivery
 }
 
+// returned keeps the delivery of a notification, which may come again.
+func (l *Ledger) returned(a *event.Attempt, content *contents) {
+	j := l.judge
+	d := l.delivery(a, handedAt(a.Handed, a.End.UnixNano()))
+	id := xxhash.Sum64(appendID(nil, content.messageID))
+	if before, ok := j.returned[id]; ok {
+		d.next = before
+	}
+	j.returned[id] = j.deliveries.add(d)
+	if d.positive {
+		w := waiting{what: replyDelivery, place: j.returned[id], message: a.Message, stage: a.Stage, handed: d.handed, rcpt: addressHash(a.Recipient)}
+		l.await(a.Conn, w, a.ReplySent, a.Ambiguous)
+	}
+}
+
+// delivery returns the delivery that the attempt is, to the recipient that was looked up last.
+func (l *Ledger) delivery(a *event.Attempt, handed int64) delivery {
+	d := delivery{
+		key: connKey{l.run, a.Conn}, message: a.Message, mail: a.Time.UnixNano(), handed: handed, next: none,
+		to: addressHash(l.judge.rcptBuf), positive: a.Code.Class() == 2, dropped: !a.Delivered,
+	}
+	if !a.Mail.IsZero() {
+		d.mail = a.Mail.UnixNano()
+	}
+	return d
+}
+
 // mostTwins is how many deliveries of a unit are looked at for one of the same transaction.
 const mostTwins = 64
 
-// unclaimed takes an attempt that belongs to no unit; m is the message that it is of nevertheless, or none.
-func (l *Ledger) unclaimed(a *event.Attempt, content *contents, m int32) {
+// unclaimed takes an attempt that belongs to no unit; f may name a message nevertheless.
+func (l *Ledger) unclaimed(a *event.Attempt, content *contents, f found) {
 	j := l.judge
 	if len(a.Sender) == 0 && j.sends(a.Recipient) { // a notification on its way home
 		j.result.Returned++
+		if a.Delivered && len(content.messageID) > 0 {
+			l.returned(a, content)
+		}
 		if !a.Delivered && a.Code.Permanent() && a.ReplySent { // and the plan has it turned away for good
 			j.unheard(a.Recipient)
 		}
 		return
 	}
-	if m < 0 && len(a.Sender) == 0 && len(a.Token) == 0 && !a.Delivered {
+	if f.message < 0 && len(a.Sender) == 0 && len(a.Token) == 0 && !a.Delivered {
 		j.result.Unattributed++
 		return
 	}
-	j.stray(a, content, m)
+	if f.shared {
+		j.result.Unattributed++
+		if a.Delivered || a.Code.Class() == 2 || refuses(a) { // what became of one of them
+			j.attempted.doubt(nil, appendAddress(nil, a.Recipient))
+		}
+		return
+	}
+	j.stray(a, content, f.message)
 }
 
 // sends reports whether the address is the sender of a claim.
 func (j *Judge) sends(address []byte) bool {
-	j.idBuf = appendID(j.idBuf[:0], address)
-	return j.senders.find(&j.texts, j.idBuf) != nil
+	return j.knownSender(address) != nil
 }
 
 // try is an attempt of a unit. There are most of these, so they are packed.

@@ -27,6 +27,7 @@ type books struct {
 	notified bool // the notifications are seen, completely
 	incident []Incident
 	stopped  bool
+	listed   time.Time // when the queue was; zero: after all
 	clock    float64
 }
 
@@ -134,7 +135,7 @@ func (b *books) judge(t testing.TB) (*Result, []Unit) {
 		}
 	}
 	if b.watched {
-		j.Listing(at(b.clock), true)
+		j.Listing(b.listed, true)
 		for i := range b.queue {
 			if err := j.Queued(&b.queue[i]); err != nil {
 				t.Fatal(err)

@@ -67,12 +67,16 @@ func (x *ids) findPair(j *Judge, hash uint64, id, rcpt []byte) *entry {
 	})
 }
 
-// unit returns the only unit that has the shared identity and the recipient.
+// unit returns the only unit that has the shared identity and the recipient, none, or several.
 func (x *ids) unit(j *Judge, id, rcpt []byte) int32 {
-	if e := x.findPair(j, pairHash(id, rcpt), id, rcpt); e != nil && e.value >= 0 {
+	switch e := x.findPair(j, pairHash(id, rcpt), id, rcpt); {
+	case e == nil:
+		return none
+	case e.value < 0:
+		return several
+	default:
 		return e.value
 	}
-	return none
 }
 
 func pairHash(id, rcpt []byte) uint64 { return mix(xxhash.Sum64(id)*31 ^ xxhash.Sum64(rcpt)) }

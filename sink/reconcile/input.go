@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -149,12 +148,9 @@ func (in *input) list(key string) ([]string, error) {
 	if !ok || isNull(v) {
 		return nil, nil
 	}
-	if v.Shape == jsonl.ShapeString {
-		return []string{string(v.B)}, nil
-	}
-	var list []string
-	if json.Unmarshal(v.B, &list) != nil {
-		return nil, keyed(key, errors.New("neither a string nor an array of strings"))
+	list, err := v.Strings()
+	if err != nil {
+		return nil, keyed(key, err)
 	}
 	return list, nil
 }

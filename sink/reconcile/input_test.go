@@ -84,7 +84,7 @@ func TestBadInputs(t *testing.T) {
 	}
 	for _, test := range []struct{ file, line, want string }{
 		{"sent", `{"recipient":"r"}`, `f:1: key "token": missing`}, {"sent", `{"token":"a","recipient":""}`, `f:1: key "recipient": is empty`},
-		{"sent", `{"token":"a","recipient":1}`, `f:1: key "recipient": a number where a string is due`}, {"sent", `{"token":"a","recipient":"r","ack":"maybe"}`, `f:1: key "ack": is not "yes"`},
+		{"sent", `{"token":"a","recipient":1}`, `f:1: key "recipient": a number where a string is due`}, {"sent", `{"token":"a","recipient":"r","ack":"maybe"}`, `f:1: key "ack": unknown value "maybe" (valid: yes no unknown)`}, {"sent", `{"token":"a","recipient":"r","ack":true}`, `f:1: key "ack": a boolean where a string is due (valid: yes no unknown)`},
 		{"sent", `{"token":"a","recipient":"r","body_xxh64":"12"}`, `f:1: key "body_xxh64": "12" is not a hash`}, {"sent", `{"token":"a","recipient":"r","sent":"now"}`, `f:1: key "sent": "now" is no time`},
 		{"sent", `{"token":"a","recipient":"r","delivered_to":[1]}`, `f:1: key "delivered_to": neither`}, {"sent", `{"token":"a","recipient":"r","eight_bit":1}`, `f:1: key "eight_bit"`},
 		{"sent", `nonsense`, `f:1: not a JSON object`}, {"sent", `{"token":null,"recipient":"r"}`, `f:1: key "token": missing`},

@@ -2,9 +2,11 @@ package reconcile
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 )
 
@@ -12,7 +14,8 @@ import (
 type Inputs struct {
 	Claims    ledger.Input
 	Ledgers   []ledger.Input
-	Queue     ledger.Input // complete and final, even if it is empty
+	Queue     ledger.Input // complete and final, even if it is empty, unless it says that the queue was watched
+	QueueAt   time.Time    // when Queue was listed, if it doesn't say so itself; zero: after all else
 	DSNs      ledger.Input // JSON Lines: all that the sender gave, even if there are none
 	Incidents ledger.Input
 	Log       ledger.Input
@@ -35,20 +38,12 @@ func Reconcile(in Inputs, o Options) (*Result, error) {
 	if torn {
 		j.result.TornClaims = 1
 	}
-	for _, file := range in.Ledgers {
-		l := j.Ledger()
-		scanned, err := ledger.Each(file, l.Row)
-		if err != nil {
-			return nil, err
-		}
-		l.Torn(scanned.Torn)
+	if err := j.readLedgers(in.Ledgers); err != nil {
+		return nil, err
 	}
 	if in.Queue.R != nil {
-		if err := ReadQueue(in.Queue.R, in.Queue.Name, j.Queued); err != nil {
+		if err := j.readQueue(in.Queue, in.QueueAt); err != nil {
 			return nil, err
-		}
-		if j.queue.n == 0 { // it is empty
-			j.Listing(time.Time{}, true)
 		}
 	}
 	if in.DSNs.R != nil || in.KnowNotifications {
@@ -94,4 +89,45 @@ func Reconcile(in Inputs, o Options) (*Result, error) {
 		err = out.Flush()
 	}
 	return result, err
+}
+
+// readLedgers takes ledgers, and the parts of rotated ones: each after the part that it goes on with.
+func (j *Judge) readLedgers(files []ledger.Input) error {
+	var l *Ledger
+	begins := false // the next start row is the first of its file
+	var parts *ledger.Parts
+	parts = ledger.NewParts(func(row *event.Row) error {
+		if begins && row.Kind == event.KindStart && parts.Starts() {
+			l, begins = j.Ledger(), false
+		}
+		return l.Row(row)
+	})
+	for _, file := range files {
+		begins = true
+		scanned, err := parts.Read(file)
+		if err != nil {
+			return err
+		}
+		l.torn += scanned.Torn
+	}
+	return parts.End()
+}
+
+var errListedTwice = errors.New("the file says itself when the queue was listed, and so does the command line")
+
+// readQueue takes a file of the queue, of which the caller may know when it was made.
+func (j *Judge) readQueue(in ledger.Input, taken time.Time) error {
+	err := ReadQueue(in.R, in.Name, func(q *QueueEntry) error {
+		switch {
+		case q.Listing.IsZero() && j.queue.n == 0:
+			j.Listing(taken, true)
+		case !q.Listing.IsZero() && !taken.IsZero():
+			return keyed("listing", errListedTwice)
+		}
+		return j.Queued(q)
+	})
+	if err == nil && j.queue.n == 0 { // it is empty
+		j.Listing(taken, true)
+	}
+	return err
 }

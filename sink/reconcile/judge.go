@@ -56,9 +56,15 @@ type Judge struct {
 	runs       map[string]struct{} // ids of the claims' run
 	lastRun    string
 	begin      int64 // the first claim's time; 0: not known
+	latest     int64 // the last time at which a claim was acknowledged; 0: not known
+
+	folded     folds
+	recipients recipients
+	attempted  doubts // by attempts that several claims may have led to
 
 	queue     queueView
 	dsns      dsnView
+	returned  map[uint64]int32 // Message-ID of a notification -> the last of its deliveries
 	incidents []int64
 
 	found  map[Kind]*Finding
@@ -78,7 +84,7 @@ func New(o Options) *Judge {
 	}
 	return &Judge{
 		options: o, wrong: map[int32]string{}, copied: map[int32]string{}, foreign: map[uint64]struct{}{}, adopted: map[int32]bool{}, open: map[connKey]*connection{},
-		runNumbers: map[string]uint32{}, runs: map[string]struct{}{}, found: map[Kind]*Finding{}, dsns: dsnView{units: map[int32]*notified{}},
+		runNumbers: map[string]uint32{}, runs: map[string]struct{}{}, found: map[Kind]*Finding{}, dsns: dsnView{units: map[int32]*notified{}}, returned: map[uint64]int32{},
 	}
 }
 
@@ -165,9 +171,14 @@ func (j *Judge) lacking() []string {
 		out = append(out, fmt.Sprintf("the queue's listing has entries that don't say whose they are (%d)", q.unnamed))
 	case !q.complete():
 		out = append(out, "the queue was not seen empty of them twice, 5 s apart (give --queue)")
+	case !q.seen().IsZero() && q.seen().UnixNano() < j.latest:
+		out = append(out, "the queue was listed before the last message was sent")
 	}
-	if !j.dsns.complete {
+	switch {
+	case !j.dsns.complete:
 		out = append(out, "the notifications were not seen (give --dsn)")
+	case j.dsns.nobodys > 0:
+		out = append(out, fmt.Sprintf("notifications that could not be read don't say to whom they went (%d)", j.dsns.nobodys))
 	}
 	return out
 }
@@ -182,7 +193,7 @@ func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
 	e.unsure = f&refusedUnknown != 0
 	e.expired = f&gaveUp != 0
 	e.queued = j.queue.holds(u) || m.flags&dsnQueued != 0
-	e.unclear = m.flags&(dsnUnclear|dsnUnreadable) != 0
+	e.unclear = m.flags&(dsnUnclear|dsnUnreadable) != 0 || j.attempted.about(j, u) || j.queue.doubtful(j, u)
 	e.absent = absent && !j.queue.held(u.listed) && !j.queue.held(m.elsewhere)
 	f |= j.retries(u, m)
 	return e.fate(), f
@@ -255,14 +266,6 @@ func (j *Judge) firstDelivery(k int32) *delivery {
 	}
 }
 
-// deliveredBefore reports whether a delivered unit was delivered before a moment. Of no delivery, and of a moment that is not known, it is.
-func (j *Judge) deliveredBefore(u *unit, moment time.Time) bool {
-	if u.delivery < 0 || moment.IsZero() {
-		return true
-	}
-	return j.firstDelivery(u.delivery).handed <= moment.UnixNano()
-}
-
 // conclude turns fate and flags of a unit into findings.
 func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 	m := j.messages.at(u.message)
@@ -294,7 +297,7 @@ func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 	if delivered && u.yes == 0 && u.unknown == 0 {
 		add(KindAlthoughRefused, "")
 	}
-	if delivered && j.queue.holds(u) && j.deliveredBefore(u, j.queue.last) {
+	if contradicted, _ := j.stillQueued(u); contradicted && delivered {
 		add(KindQueuedDelivered, "")
 	}
 	j.judgeDSN(u, m, fate, f, add)

@@ -27,6 +27,9 @@ func with(b *books, edit func(*books)) *books { edit(b); return b }
 func TestFates(t *testing.T) {
 	one := func() *books { return newBooks().claim(tok, rcpt) }
 	queued := QueueEntry{Sender: tok, Recipient: rcpt}
+	listed := func(seconds float64) func(*books) {
+		return func(b *books) { b.queue, b.listed = []QueueEntry{queued}, at(seconds) }
+	}
 	unseen := func(b *books) { b.watched = false }
 	tests := []struct {
 		name string
@@ -107,6 +110,14 @@ func TestFates(t *testing.T) {
 		{"queued", with(one().attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes), func(b *books) { b.queue = []QueueEntry{queued} }), "1 queued, exit 0"},
 		{"its notification is queued", with(one(), func(b *books) { b.queue = []QueueEntry{{DSN: true, Recipient: tok}} }), "1 queued, exit 0"},
 		{"delivered and queued", with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), func(b *books) { b.queue = []QueueEntry{queued} }), "1 delivered, warning queued-although-delivered 1, exit 0"},
+		{"delivered, and queued when it had been told for 5 s", with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), listed(7)), "1 delivered, warning queued-although-delivered 1, exit 0"},
+		{"delivered when the queue had just been listed", with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), listed(1.5)), "1 delivered, exit 0"},
+		{"delivered just before the queue was listed", with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), listed(2.5)), "1 delivered, exit 0"},
+		{"delivered and queued, since nobody was told", with(one().attempt(1, 1, tok, rcpt, 250).close(1, may), listed(90)), "1 delivered, exit 0"},
+		{"delivered once of twice, and queued", with(one().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 250).close(1, yes), listed(90)), "1 queued, exit 0"},
+		{"delivered, forgotten in a crash, and queued", with(with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), listed(90)), func(b *books) { b.incident = []Incident{{at(4), "kill", "mta"}} }), "1 delivered, exit 0"},
+		{"the queue was listed before the message was sent", with(newBooks().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), func(b *books) { b.listed = at(9) }), "1 undetermined, exit 3"},
+		{"and after", with(newBooks().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), func(b *books) { b.listed = at(11) }), "1 lost, fault lost 1, exit 1"},
 
 		// lost, or not enough is known
 		{"nowhere", one(), "1 lost, fault lost 1, exit 1"},
@@ -132,6 +143,24 @@ func TestFates(t *testing.T) {
 			n.ID, other.ID = "<n1@mx.example>", "<n2@mx.example>"
 			b.dsns = []Notification{n, other, n}
 		}), "1 refused, fault dsn-repeated 1, exit 1"},
+		{"one notification, sent again after its 250 was told", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).message(1, 2, "", "n1@mx.example", 0).attempt(1, 2, "", tok, 250).message(1, 3, "", "<n1@mx.example>", 0).attempt(1, 3, "", tok, 250).close(1, yes), func(b *books) {
+			n := failed("5.1.1")
+			n.ID = "<n1@mx.example>"
+			b.dsns = []Notification{n, n}
+		}), "1 refused, fault dsn-repeated 1, exit 1"},
+		{"one notification, sent again after its 250 was lost", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes).message(2, 2, "", "n1@mx.example", 0).attempt(2, 2, "", tok, 250).close(2, may).message(3, 3, "", "<n1@mx.example>", 0).attempt(3, 3, "", tok, 250).close(3, yes), func(b *books) {
+			n := failed("5.1.1")
+			n.ID = "<n1@mx.example>"
+			b.dsns = []Notification{n, n}
+		}), "1 refused, exit 0"},
+		{"one notification, sent again after a crash", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).message(1, 2, "", "n1@mx.example", 0).attempt(1, 2, "", tok, 250).close(1, yes).message(3, 3, "", "<n1@mx.example>", 0).attempt(3, 3, "", tok, 250).close(3, yes), func(b *books) {
+			n := failed("5.1.1")
+			n.ID = "<n1@mx.example>"
+			b.dsns, b.incident = []Notification{n, n}, []Incident{{at(4.5), "kill", "mta"}}
+		}), "1 refused, exit 0"},
+		{"never seen, and somebody got what nobody can read", with(one(), func(b *books) { b.dsns = []Notification{{Malformed: "no report"}} }), "1 undetermined, warning dsn-malformed 1, exit 3"},
+		{"refused, and somebody got what nobody can read", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt).close(1, yes), func(b *books) { b.dsns = []Notification{{Malformed: "no report"}} }), "1 refused, warning dsn-malformed 1, exit 0"},
+		{"never seen, and what nobody can read names it", with(one(), func(b *books) { b.dsns = []Notification{{Token: tok, Recipient: rcpt, Malformed: "no Action"}} }), "1 undetermined, warning dsn-malformed 1, exit 3"},
 		{"a notification of delay", with(one().attempt(1, 1, tok, rcpt, 250).close(1, yes), func(b *books) { b.dsns = []Notification{{Token: tok, Recipient: rcpt, Action: "delayed"}} }), "1 delivered, exit 0"},
 		{"notified before the refusal", with(one().attempt(1, 1, tok, rcpt, 550, atRcpt, during(200, 201)).close(1, yes), func(b *books) { b.dsns = []Notification{failed("5.1.1")} }), "1 refused, warning dsn-early 1, exit 0"},
 		{"notified, and named by its recipient alone", with(one().attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes), func(b *books) { b.dsns = []Notification{{Recipient: rcpt, Action: "failed"}} }), "1 expired, exit 0"},
@@ -187,7 +216,7 @@ func TestIdentity(t *testing.T) {
 		{"a Message-ID that two claims share names nobody", func() *books {
 			b := newBooks().claim("a", rcpt, from("x@x"), ids3("", "<1@x>")).claim("b", rcpt, from("y@x"), ids3("", "<1@x>"))
 			return b.message(1, 1, "", "<1@x>", 0).attempt(1, 1, "srs@z", rcpt, 250).close(1, yes)
-		}(), "2 lost, fault lost 2, information foreign-of-another-run 1, exit 1"},
+		}(), "2 undetermined, exit 3"},
 		{"a rewritten sender, a body that one claim has", func() *books {
 			b := newBooks().claim("a@x", rcpt, body(7)).claim("b@x", rcpt, body(8))
 			b.message(1, 1, "", "", 8).attempt(1, 1, "srs@z", rcpt, 250)

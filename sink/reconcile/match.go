@@ -25,6 +25,7 @@ type found struct {
 	unit    int32 // or none
 	message int32 // the message that an identity names though the recipient is not its own; or none
 	flags   flags // how the recipient had changed
+	shared  bool  // several units have the identities and the recipient, and nothing tells which of them it is
 }
 
 // lookup finds the unit of a sight (docs/books.md, Identity). The envelope goes first: ENVID, then the sender. Then what the message
@@ -34,7 +35,7 @@ func (j *Judge) lookup(s *sight) found {
 	rcpt := appendAddress(j.rcptBuf[:0], s.recipient)
 	j.rcptBuf = rcpt
 	var named [6]int32 // messages, in the order of what names them
-	n := 0
+	n, shared := 0, false
 	name := func(m int32) {
 		if m >= 0 {
 			named[n] = m
@@ -54,7 +55,9 @@ func (j *Judge) lookup(s *sight) found {
 			if n > 0 { // what one claim alone has names another message: that this sender has a claim to the recipient proves nothing
 				return none
 			}
-			return x.unit(j, id, rcpt)
+			u := x.unit(j, id, rcpt)
+			shared = shared || u == several
+			return u
 		}
 		name(m)
 		if m >= 0 {
@@ -82,15 +85,26 @@ func (j *Judge) lookup(s *sight) found {
 		u = try(&j.messageIDs, s.messageID, false)
 	}
 	if u < 0 && s.hashed {
-		if e := j.bodies.find(s.body, anyEntry); e != nil && e.value >= 0 {
+		switch e := j.bodies.find(s.body, anyEntry); {
+		case e == nil:
+		case e.value >= 0:
 			name(e.value)
 			u = j.unitOf(e.value, rcpt)
+		default:
+			shared = shared || j.claimed(rcpt)
+		}
+	}
+	if u < 0 && n == 0 && !shared && len(s.sender) > 0 {
+		if sender := j.likelySender(appendID(nil, s.sender)); sender != nil {
+			u = try(&j.senders, sender, true)
 		}
 	}
 	if u >= 0 {
 		return found{unit: u, message: none}
 	}
-	return j.nearly(s, rcpt, named[:n])
+	f := j.nearly(s, rcpt, named[:n])
+	f.shared = shared && n == 0 && f.unit < 0
+	return f
 }
 
 // nearly finds the unit of one of the messages whose recipient a relay has changed.

@@ -16,24 +16,27 @@ const minListings = 5 * time.Second
 type QueueEntry struct {
 	Listing                           time.Time // not zero: no message, but the line that begins a listing of a watched queue, taken then
 	Token, Sender, StormID, MessageID string
-	NullSender                        bool // the sender is the empty one
-	Recipient                         string
-	DSN                               bool // a notification to Recipient, who is the sender of what it tells about
-	Unnamed                           bool // the listing says that a message is there, and not which
+	NullSender                        bool      // the sender is the empty one
+	Recipient                         string    // empty: the listing has the message, and doesn't say for whom
+	DSN                               bool      // a notification to Recipient, who is the sender of what it tells about
+	Unnamed                           bool      // the listing says that a message is there, and not which
+	Arrived                           time.Time // when the MTA took the message; zero: the listing doesn't say
 }
 
 // queueView is what is known of the sender's queue. Listings are numbered from 1.
 type queueView struct {
 	n         uint32
-	final     bool // the last listing is complete by itself
-	confirmed bool // the last two are far enough apart
-	last      time.Time
-	dsns      uint64 // notifications in the last listing
-	unnamed   uint64 // messages in the last listing of which nobody knows whose they are
-	ours      uint64 // lines of the last listing that are about claims
-	before    uint64 // of the one before
+	final     bool      // the last listing is complete by itself
+	confirmed bool      // the last two are far enough apart
+	last      time.Time // when the last one was taken; zero: after all that is judged
+	former    time.Time // when the one before was
+	dsns      uint64    // notifications in the last listing
+	unnamed   uint64    // messages in the last listing of which nobody knows whose they are
+	ours      uint64    // lines of the last listing that are about claims
+	before    uint64    // of the one before
 	unknown   uint64
 	unclear   map[uint32]struct{} // shared senders to whom a notification is queued
+	doubts    [2]doubts           // what entries of the last listing, and of the one before, may be about
 }
 
 // complete reports whether the absence of a unit from the queue is known.
@@ -47,13 +50,27 @@ func (q *queueView) held(listed uint32) bool {
 	return listed > 0 && (listed == q.n || !q.final && listed+1 == q.n)
 }
 
-// Listing begins a listing of the queue. final says that it is complete and was taken at the end, as a file that a user gives; else the
-// queue is watched, and two listings must lack a unit.
+// doubtful reports whether one of the listings that must lack a lost unit has an entry that may be about it.
+func (q *queueView) doubtful(j *Judge, u *unit) bool {
+	return q.doubts[0].about(j, u) || !q.final && q.doubts[1].about(j, u)
+}
+
+// seen returns the time of the first of the listings that must lack a lost unit; zero: after all that is judged.
+func (q *queueView) seen() time.Time {
+	if q.final {
+		return q.last
+	}
+	return q.former
+}
+
+// Listing begins a listing of the queue, which was taken at a time; the zero time means after all that is judged. final says that it is
+// complete by itself, as a file that a user gives; else the queue is watched, and two listings must lack a unit.
 func (j *Judge) Listing(at time.Time, final bool) {
 	q := &j.queue
 	q.confirmed = q.n > 0 && at.Sub(q.last) >= minListings
 	q.n++
-	q.last, q.final = at, final
+	q.last, q.former, q.final = at, q.last, final
+	q.doubts = [2]doubts{nil, q.doubts[0]}
 	q.before = q.ours + q.unnamed
 	q.dsns, q.unnamed, q.ours, q.unknown, q.unclear = 0, 0, 0, 0, map[uint32]struct{}{}
 	for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
@@ -70,7 +87,7 @@ func (j *Judge) Settled() bool {
 // Owed returns how many lines of the last listing are about claims, or are messages of which nobody knows whose they are.
 func (j *Judge) Owed() uint64 { return j.queue.ours + j.queue.unnamed }
 
-// Queued takes a line of the listing that was begun last. Without one it begins a final one.
+// Queued takes a line of the listing that was begun last. Without one it begins a final one, taken after all that is judged.
 func (j *Judge) Queued(q *QueueEntry) error {
 	if !q.Listing.IsZero() {
 		j.Listing(q.Listing, false)
@@ -79,21 +96,24 @@ func (j *Judge) Queued(q *QueueEntry) error {
 	if j.queue.n == 0 {
 		j.Listing(time.Time{}, true)
 	}
-	if q.Unnamed {
+	notification := q.DSN || q.NullSender && q.Token == "" && q.StormID == "" && q.MessageID == ""
+	if q.Unnamed || notification && q.Recipient == "" {
 		j.queue.unnamed++
 		return nil
 	}
-	j.rcptBuf = appendAddress(j.rcptBuf[:0], []byte(q.Recipient))
-	if q.DSN || q.NullSender && q.Token == "" && q.StormID == "" && q.MessageID == "" {
-		j.queuedDSN()
+	if notification {
+		j.queuedDSN(q)
 		return nil
 	}
 	f := j.lookup(&sight{envid: []byte(q.Token), sender: []byte(q.Sender), stormID: []byte(q.StormID), messageID: []byte(q.MessageID), recipient: []byte(q.Recipient)})
 	if f.unit < 0 && q.Token != "" { // a token may be a sender
 		f = j.lookup(&sight{sender: []byte(q.Token), recipient: []byte(q.Recipient)})
 	}
+	if f.unit < 0 && q.Recipient == "" && f.message >= 0 {
+		f.unit = j.onlyUnitOf(f.message)
+	}
 	if f.unit < 0 {
-		j.queuedElsewhere(f.message, q.Sender)
+		j.queuedElsewhere(f.message, q)
 		return nil
 	}
 	j.queue.ours++
@@ -101,17 +121,26 @@ func (j *Judge) Queued(q *QueueEntry) error {
 	return nil
 }
 
+// onlyUnitOf returns the unit of a message that has one recipient, none of a message of several.
+func (j *Judge) onlyUnitOf(m int32) int32 {
+	if msg := j.messages.at(m); msg.first == msg.last {
+		return msg.first
+	}
+	return none
+}
+
 // queuedElsewhere takes a queued message whose recipient nobody claims, as an alias leaves it: it may be what is owed to any of the
-// recipients of message m, or of the messages of a shared sender.
-func (j *Judge) queuedElsewhere(m int32, sender string) {
+// recipients of message m, or of the messages of a shared sender. Of one whose sender nobody claims, since a relay may have changed it, any
+// claim to the recipient may be what it is about.
+func (j *Judge) queuedElsewhere(m int32, q *QueueEntry) {
 	if m >= 0 {
 		j.queue.ours++
 		j.messages.at(m).elsewhere = j.queue.n
 		return
 	}
-	e := j.senders.find(&j.texts, appendID(nil, []byte(sender)))
+	e := j.knownSender([]byte(q.Sender))
 	if e == nil {
-		j.queue.unknown++
+		j.queuedByStranger(q)
 		return
 	}
 	j.queue.ours++
@@ -126,14 +155,26 @@ func (j *Judge) queuedElsewhere(m int32, sender string) {
 	}
 }
 
+// queuedByStranger takes an entry whose sender no claim has. One that arrived before the first claim is another run's.
+func (j *Judge) queuedByStranger(q *QueueEntry) {
+	rcpt := appendAddress(nil, []byte(q.Recipient))
+	earlier := !q.Arrived.IsZero() && j.begin != 0 && q.Arrived.Add(time.Second).UnixNano() < j.begin // listings have seconds
+	if earlier || !j.claimed(rcpt) {
+		j.queue.unknown++
+		return
+	}
+	j.queue.ours++
+	j.queue.doubts[0].doubt(nil, rcpt)
+}
+
 // queuedDSN ties a queued notification to what it tells about by its recipient, who is the sender of that, if he is the sender of one
 // message only. Else nobody knows which of his messages it is about.
-func (j *Judge) queuedDSN() {
+func (j *Judge) queuedDSN(q *QueueEntry) {
 	j.queue.dsns++
-	e := j.senders.find(&j.texts, j.rcptBuf)
+	e := j.knownSender([]byte(q.Recipient))
 	switch {
-	case e == nil:
-		j.queue.unknown++
+	case e == nil: // unless it is a message that was sent with the null sender
+		j.queuedByStranger(q)
 	case e.value >= 0:
 		j.queue.ours++
 		j.messages.at(e.value).flags |= dsnQueued
@@ -144,14 +185,14 @@ func (j *Judge) queuedDSN() {
 		}
 		j.queue.unclear[e.text] = struct{}{}
 		for i := range int32(j.messages.n) { // #nosec G115 -- bounded as units are
-			if m := j.messages.at(i); j.texts.is(m.sender, j.rcptBuf) {
+			if m := j.messages.at(i); j.texts.is(m.sender, j.texts.get(e.text)) {
 				m.flags |= dsnUnclear
 			}
 		}
 	}
 }
 
-const queueKeys = "keys: recipient and one of token sender storm_id message_id, optional: kind (message or dsn), others are ignored; or listing, a time"
+const queueKeys = "keys: recipient and one of token sender storm_id message_id, optional: kind (message or dsn) arrived, others are ignored; or listing, a time"
 
 var errNoID = errors.New("missing, and so are sender, storm_id and message_id (" + queueKeys + ")")
 
@@ -197,13 +238,22 @@ func (in *input) queued(line []byte, f func(*QueueEntry) error) error {
 		return err
 	}
 	q.NullSender = in.has("sender") && q.Sender == ""
-	if q.Recipient, err = in.text("recipient", true); err != nil {
+	if q.Recipient, err = in.text("recipient", false); err == nil && !in.has("recipient") {
+		err = in.missing("recipient")
+	}
+	if err != nil {
+		return err
+	}
+	if q.Arrived, err = in.instant("arrived"); err != nil {
 		return err
 	}
 	switch kind {
 	case "", "message":
 	case "dsn":
 		q.DSN = true
+		if q.Recipient == "" {
+			return keyed("recipient", errors.New("is empty"))
+		}
 	default:
 		return keyed("kind", fmt.Errorf("unknown value %q (valid: message dsn unnamed)", kind))
 	}
@@ -230,6 +280,9 @@ func (q *QueueEntry) Append(dst []byte) []byte {
 	}
 	if q.DSN {
 		dst = append(dst, `,"kind":"dsn"`...)
+	}
+	if !q.Arrived.IsZero() {
+		dst = appendTime(append(dst, `,"arrived":`...), q.Arrived.UTC())
 	}
 	return append(dst, "}\n"...)
 }

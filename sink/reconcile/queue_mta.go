@@ -2,11 +2,13 @@ package reconcile
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 func looksJSON(line []byte) bool {
@@ -17,24 +19,48 @@ func looksJSON(line []byte) bool {
 // postqueue takes a line of Postfix's postqueue -j (postqueue(1), JSON OBJECT FORMAT): one message with its recipients. The null sender
 // is written as MAILER-DAEMON.
 func (in *input) postqueue(line []byte, f func(*QueueEntry) error) error {
-	var m struct {
-		Sender     string `json:"sender"`
-		Recipients []struct {
-			Address string `json:"address"`
-		} `json:"recipients"`
+	q := QueueEntry{}
+	var err error
+	if q.Sender, err = in.text("sender", false); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(line, &m); err != nil {
-		return fmt.Errorf("not a line of postqueue -j: %w", err)
-	}
-	q := QueueEntry{Sender: m.Sender}
-	if m.Sender == "" || m.Sender == "MAILER-DAEMON" {
+	if q.Sender == "" || q.Sender == "MAILER-DAEMON" {
 		q.Sender, q.NullSender = "", true
 	}
-	for _, r := range m.Recipients {
-		q.Recipient = r.Address
-		if err := f(&q); err != nil {
+	seconds, err := in.number("arrival_time", 32)
+	if err != nil {
+		return err
+	}
+	if seconds > 0 {
+		q.Arrived = time.Unix(int64(seconds), 0).UTC() // #nosec G115 -- of 32 bits
+	}
+	recipients, _ := in.scan.Get("recipients")
+	var each jsonl.Scanner
+	n := 0
+	err = recipients.Each(func(v jsonl.Value) error {
+		if v.Shape != jsonl.ShapeOther {
+			return v.Not("an object")
+		}
+		if err := each.Scan(v.B); err != nil {
 			return err
 		}
+		address, ok := each.Get("address")
+		if !ok {
+			return jsonl.ErrMissing
+		}
+		text, err := address.Text()
+		if err != nil {
+			return err
+		}
+		n++
+		q.Recipient = string(text)
+		return f(&q)
+	})
+	if err != nil {
+		return keyed("recipients", err)
+	}
+	if n == 0 { // as while the message is being taken, or removed
+		return f(&q)
 	}
 	return nil
 }

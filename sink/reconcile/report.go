@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // SummarySchema names the format of summary.json and its version.
@@ -126,7 +128,7 @@ func (r *Result) writeBooks(line func(cells ...any)) {
 		note string
 	}{
 		{"returned", r.Returned, "attempts of notifications on their way to a claimed sender"},
-		{"unattributed", r.Unattributed, "attempts outside any transaction"},
+		{"unattributed", r.Unattributed, "attempts outside any transaction, or of one of several units"},
 		{"strays", r.StrayAttempts, "attempts of a claimed message to somebody else, not delivered"},
 		{"foreign", r.Foreign, "attempts that nothing ties to a claim"},
 		{"unknown notifications", r.UnknownNotifications, "of failure, that name no claim"},
@@ -161,4 +163,47 @@ func printable(s string) string {
 		}
 	}
 	return s
+}
+
+// MarshalJSON implements json.Marshaler: tokens and recipients may be of any octets, see package jsonl.
+func (e Evidence) MarshalJSON() ([]byte, error) {
+	dst := []byte{'{'}
+	for _, k := range e.members() {
+		if *k.value == "" {
+			continue
+		}
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), k.key...), `":`...)
+		dst = jsonl.AppendString(dst, *k.value)
+	}
+	return append(dst, '}'), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *Evidence) UnmarshalJSON(text []byte) error {
+	var scan jsonl.Scanner
+	if err := scan.Scan(text); err != nil {
+		return err
+	}
+	for _, k := range e.members() {
+		if v, ok := scan.Get(k.key); ok {
+			octets, err := v.Text()
+			if err != nil {
+				return err
+			}
+			*k.value = string(octets)
+		}
+	}
+	return nil
+}
+
+type evidenceMember struct {
+	key   string
+	value *string
+}
+
+func (e *Evidence) members() []evidenceMember {
+	return []evidenceMember{{"leg", &e.Leg}, {"token", &e.Token}, {"recipient", &e.Recipient}, {"note", &e.Note}}
 }

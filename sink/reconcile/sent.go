@@ -1,9 +1,10 @@
 package reconcile
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
@@ -14,22 +15,13 @@ var ackNames = [...]string{AckYes: "yes", AckNo: "no", AckUnknown: "unknown"}
 // String returns "yes", "no" or "unknown".
 func (a Ack) String() string { return ackNames[a] }
 
-var errAck = errors.New(`is not "yes", "no" or "unknown"`)
-
 func parseAck(v jsonl.Value) (Ack, error) {
-	if v.Shape == jsonl.ShapeBool {
-		if v.B[0] == 't' {
-			return AckYes, nil
-		}
-		return AckNo, nil
-	}
-	b, err := v.Text()
-	if err != nil {
-		return 0, err
-	}
-	i := slices.Index(ackNames[:], string(b))
-	if i < 0 {
-		return 0, errAck
+	i := slices.Index(ackNames[:], string(v.B))
+	switch {
+	case v.Shape != jsonl.ShapeString:
+		return 0, fmt.Errorf("%w (valid: %s)", v.Not("a string"), strings.Join(ackNames[:], " "))
+	case i < 0:
+		return 0, fmt.Errorf("unknown value %q (valid: %s)", v.B, strings.Join(ackNames[:], " "))
 	}
 	return Ack(i), nil // #nosec G115 -- one of three
 }

@@ -12,7 +12,7 @@ import (
 
 var wholeClaim = Claim{
 	Token: "run-1", Recipient: "\"a b\xff\"@dst.test", HasSender: true, Run: "run", StormID: "run-1", MessageID: "<run-1@src.test>", Hashed: true, Body: 0xc0ffee, Size: 12,
-	EightBit: true, Notify: "NEVER", DeliveredTo: []string{"x@y.test", "z@y.test"}, Ack: AckNo, Code: 550,
+	EightBit: true, Notify: "NEVER", DeliveredTo: []string{"x@y.test", "z\xfe\"@y.test"}, Ack: AckNo, Code: 550,
 	Intended: time.Unix(1, 5).UTC(), Sent: time.Unix(2, 0).UTC(), Replied: time.Unix(3, 123456789).UTC(),
 }
 

@@ -49,7 +49,8 @@ func (u *Unit) reset() {
 func (j *Judge) describe(u *unit, fate Fate, view *Unit) {
 	m := j.messages.at(u.message)
 	view.Token, view.Recipient, view.Fate = j.texts.get(m.token), j.texts.get(u.recipient), fate
-	view.QueuedAtEnd = j.queue.holds(u)
+	_, later := j.stillQueued(u)
+	view.QueuedAtEnd = j.queue.holds(u) && !later
 	if m.sent != 0 {
 		view.Sent = time.Unix(0, m.sent).UTC()
 	}

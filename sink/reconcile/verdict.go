@@ -98,7 +98,7 @@ type Result struct {
 	Attempts             uint64
 	Deliveries           uint64
 	Returned             uint64 // attempts of notifications on their way to a claimed sender
-	Unattributed         uint64 // attempts outside any transaction
+	Unattributed         uint64 // attempts outside any transaction, or of one of several units that nothing tells apart
 	Foreign              uint64 // attempts that nothing ties to a claim
 	StrayAttempts        uint64 // attempts of a claimed message to somebody else that were not delivered
 	UnknownNotifications uint64

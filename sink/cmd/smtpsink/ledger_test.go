@@ -23,6 +23,7 @@ func TestLedgerReconcile(t *testing.T) {
 	arrived := write("arrived.jsonl", `{"token":"s+run-1@src.bench.test","recipient":"r1@a.bench.test"}`+"\n")
 	misspelt := write("misspelt.jsonl", "\n"+`{"token":"s+run-1@src.bench.test","recipent":"r1@a.bench.test"}`+"\n")
 	postqueue := write("postqueue.json", `{"queue_name": "deferred", "queue_id": "4Zq1", "arrival_time": 1769854830, "message_size": 500, "forced_expire": false, "sender": "s+run-1@src.bench.test", "recipients": [{"address": "r1@a.bench.test", "delay_reason": "busy"}]}`+"\n")
+	watched := write("watched.jsonl", `{"listing":"2026-01-31T10:20:30Z"}`+"\n")
 	eml := write("dsn.eml", "From: MAILER-DAEMON@mx.example\r\nTo: s+run-1@src.bench.test\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n"+
 		"--b\r\n\r\nIt failed.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nFinal-Recipient: rfc822; r1@a.bench.test\r\n"+
 		"Action: failed\r\nStatus: 5.1.1 (user unknown)\r\n--b--\r\n")
@@ -38,6 +39,10 @@ func TestLedgerReconcile(t *testing.T) {
 		{"something is lost", []string{"reconcile", example("ledger.jsonl"), "--sent", example("sent.jsonl"), "--queue", example("queue.jsonl"), "--dsn", example("dsn.jsonl")},
 			exitFailed, "FAULTS in 8 units: 1 lost, 1 duplicated; 1 still queued\n", "smtpsink: FAULTS in 8 units: 1 lost, 1 duplicated"},
 		{"the sender's own listing", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--queue", postqueue}, 0, "warning: queued-although-delivered, 1 unit", ""},
+		{"the sender's own listing, of before the delivery", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--queue", postqueue, "--queue-at", "2020-01-31T10:20:30Z"}, 0, "SOUND: all 1 unit accounted for", ""},
+		{"a time of no listing", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--queue-at", "2020-01-31T10:20:30Z"}, exitUsage, "", "--queue-at: it says when the file of --queue was listed"},
+		{"a time that is none", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--queue", postqueue, "--queue-at", "now"}, exitUsage, "", `--queue-at: "now" is no time such as`},
+		{"a listing of two times", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--queue", watched, "--queue-at", "2020-01-31T10:20:30Z"}, exitUsage, "", watched + `:1: key "listing": the file says itself`},
 		{"nothing is known of the queue", []string{"reconcile", example("ledger.jsonl"), "--sent", example("sent.jsonl"), "--dsn", example("dsn.jsonl"), "--fail-on", "undetermined"},
 			3, "not known: the queue was not seen empty", "smtpsink: FAULTS in 8 units: 1 duplicated; 2 more undetermined"},
 		{"a notification as it came", []string{"reconcile", example("ledger.jsonl"), "--sent", arrived, "--dsn", eml}, exitFailed, "fault: dsn-forged, 1 unit", "1 dsn-forged"},
