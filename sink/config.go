@@ -169,6 +169,11 @@ type Config struct {
 	// session.DefaultMaxHold.
 	MaxHold time.Duration
 
+	// Farewell is how long the reply to a QUIT that was pipelined behind a message waits for the client's FIN, which tells that the client
+	// has read the reply to the message; see session.Config.Farewell. It is for rows: without a ledger and an observer nothing waits. A
+	// client that reads the reply to such a QUIT loses as much with each connection. 0 means DefaultFarewell; below 0, not at all.
+	Farewell time.Duration
+
 	TLS    TLSConfig
 	Auth   AuthConfig
 	Ledger LedgerConfig
@@ -326,6 +331,16 @@ func (s *Server) maxHold() time.Duration {
 	return s.cfg.MaxHold
 }
 
+// DefaultFarewell is what Config.Farewell is by default.
+const DefaultFarewell = 200 * time.Millisecond
+
+func (c *Config) farewell() time.Duration {
+	if c.Farewell == 0 {
+		return DefaultFarewell
+	}
+	return max(c.Farewell, 0)
+}
+
 // sessionConfig returns what the sessions of a listener have in common under a plan.
 func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 	c := &s.cfg
@@ -347,6 +362,9 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		HashBodies:     c.Ledger.wanted() || c.Observer != nil,
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,
+	}
+	if c.Ledger.wanted() || c.Observer != nil {
+		cfg.Farewell = c.farewell()
 	}
 	switch {
 	case l.DSN:

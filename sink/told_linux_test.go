@@ -59,6 +59,15 @@ func (c *rawClient) toTheDot() {
 	c.send(theMessage)
 }
 
+// pipelineQuit runs a transaction, with QUIT right behind the final dot.
+func (c *rawClient) pipelineQuit() {
+	c.t.Helper()
+	c.command("MAIL FROM:<a@sender.test>", "250 ")
+	c.command("RCPT TO:<b@recipient.test>", "250 ")
+	c.command("DATA", "354 ")
+	c.send(theMessage + "QUIT\r\n")
+}
+
 // replyWaits waits until the reply has come, and leaves it unread.
 func (c *rawClient) replyWaits() {
 	c.t.Helper()
@@ -160,6 +169,9 @@ func (c *rawClient) kill() {
 	_ = child.Wait()
 }
 
+// farewell is as long as a client that closes at once may take to do so on a busy machine.
+const farewell = 5 * time.Second
+
 const (
 	late     = "rules: [{name: r, stage: message, delay: 400ms}]"
 	message1 = "attempt 1 b message 250, "
@@ -235,14 +247,38 @@ func TestTold(t *testing.T) {
 			c.kill()
 		}, message1 + "told 1 unknown, connection"},
 		{"pipelined QUIT", "rules: []", func(c *rawClient, s *booked) {
-			c.command("MAIL FROM:<a@sender.test>", "250 ")
-			c.command("RCPT TO:<b@recipient.test>", "250 ")
-			c.command("DATA", "354 ")
-			c.send(theMessage + "QUIT\r\n")
+			c.pipelineQuit()
 			c.expect("250 ")
 			c.expect("221 ")
 			c.expectEOF()
 		}, message1 + "connection unknown"},
+		{"pipelined QUIT, the first reply read, then closed", "rules: []", func(c *rawClient, s *booked) {
+			c.pipelineQuit()
+			c.expect("250 ")
+			_ = c.conn.Close()
+		}, message1 + "told 1 told, connection"},
+		{"pipelined QUIT, the first reply read, then killed", "rules: []", func(c *rawClient, s *booked) {
+			c.pipelineQuit()
+			c.expect("250 ")
+			c.kill()
+		}, message1 + "told 1 told, connection"},
+		{"pipelined QUIT, unread, then closed", "rules: []", func(c *rawClient, s *booked) {
+			c.pipelineQuit()
+			c.unread(s, 1)
+			_ = c.conn.Close()
+		}, message1 + "connection unknown"},
+		{"pipelined QUIT, unread, then killed", "rules: []", func(c *rawClient, s *booked) {
+			c.pipelineQuit()
+			c.unread(s, 1)
+			c.kill()
+		}, message1 + "connection unknown"},
+		{"QUIT before a late reply that is read, then closed", late, func(c *rawClient, s *booked) {
+			c.toTheDot()
+			decided(c, s, 1)
+			c.send("QUIT\r\n")
+			c.expect("250 ")
+			_ = c.conn.Close()
+		}, message1 + "told 1 told, connection"},
 		{"pipelined past the dot, told by the next body", "rules: []", func(c *rawClient, s *booked) {
 			const next = "MAIL FROM:<a@sender.test>\r\nRCPT TO:<c@recipient.test>\r\nDATA\r\n"
 			c.command("MAIL FROM:<a@sender.test>", "250 ")
@@ -280,7 +316,7 @@ func TestTold(t *testing.T) {
 			t.Parallel()
 			eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
 				t.Parallel()
-				inTime(t, func() *booked { return faulty(t, kind, test.plan, nil) },
+				inTime(t, func() *booked { return faulty(t, kind, test.plan, func(cfg *sink.Config) { cfg.Farewell = farewell }) },
 					func(server *booked) { test.client(greeted(t, server.Server), server) },
 					func(server *booked) {
 						if got := server.toldRows(); got != test.want {

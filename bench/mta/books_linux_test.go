@@ -41,6 +41,7 @@ func openBooks(t *testing.T, c Candidate, rules string, o Options) *books {
 	b := &books{t: t, dir: t.TempDir()}
 	b.server = sinktest.Start(t, sinktest.WithPlan("version: 1\nrules:\n"+rules), sinktest.Record(&b.received), sinktest.With(func(cfg *sink.Config) {
 		cfg.Ledger = sink.LedgerConfig{Path: filepath.Join(b.dir, "ledger.jsonl"), Durability: event.Batch}
+		cfg.Farewell = 5 * time.Second // on a busy machine, too, the agent has left by then
 		cfg.DSN.Dir = filepath.Join(b.dir, "notes")
 	}))
 	o.Dir, o.Relay = scratch(t, ""), b.server.Addr("").String()

@@ -12,8 +12,8 @@ import (
 // Incident says what was done to a part of the harness, and when: one line of incidents.jsonl.
 type Incident struct {
 	Time time.Time // of its end: of a kill, a stop, or the stop within a restart, when the process was seen to be gone
-	What string // kill, restart, stop, pause or unreachable
-	Who  string // mta, sink, generator or return-path
+	What string    // kill, restart, stop, pause or unreachable
+	Who  string    // mta, sink, generator or return-path
 }
 
 const (

@@ -76,6 +76,11 @@ type Config struct {
 	// body then show that a client knows the replies before.
 	Proxied bool
 
+	// Farewell is how long the reply to a QUIT waits for the client's FIN if that QUIT came before the client can have read the reply to its
+	// message. Such a client may close as soon as it has read the latter. If the reply to QUIT is there by then, its kernel sends a reset
+	// as it does for a client that has read nothing; if it is not, a FIN, which tells. 0: not at all.
+	Farewell time.Duration
+
 	// Commit holds each positive reply after a body back until its rows are on disk: see EffectCommit. When they can't be put
 	// there, the reply is 451 4.3.0.
 	Commit bool

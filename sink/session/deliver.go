@@ -32,16 +32,18 @@ func (s *Session) deliver(stage smtp.Stage) {
 		s.wait = waitGreeting
 		s.beginHandshake()
 	case w.decision.Delay > 0:
-		s.postpone()
+		s.postpone(waitDelay, w.decision.Delay)
+	case stage == smtp.StageQuit && s.cfg.Farewell > 0 && !s.secure && s.out.receipts.open():
+		s.postpone(waitFarewell, s.cfg.Farewell)
 	default:
 		s.reply()
 	}
 }
 
-// postpone waits for the delay of the reply.
-func (s *Session) postpone() {
-	s.wait = waitDelay
-	s.due = s.work.now + s.work.decision.Delay
+// postpone has the reply wait.
+func (s *Session) postpone(wait wait, delay time.Duration) {
+	s.wait = wait
+	s.due = s.work.now + delay
 }
 
 // hasRow reports whether a row of a transaction or an attempt tells of what is done at the stage, with the reply that was decided.

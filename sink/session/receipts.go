@@ -168,6 +168,11 @@ func (r *receipts) finished() {
 // fin notes that the client's FIN has come.
 func (r *receipts) fin() { r.doubts |= doubtFinished }
 
+// open reports whether a final reply was given that nothing has followed, so that the client's FIN will tell whether it has read it.
+func (r *receipts) open() bool {
+	return r.state == receiptGiven && r.doubts&(doubtFinished|doubtProxied) == 0
+}
+
 // broken judges by an end that is no FIN of the client's; inOrder, that it was no reset either.
 func (r *receipts) broken(inOrder bool) {
 	d := r.doubts
@@ -246,6 +251,11 @@ func (s *Session) Hangup(now time.Time) {
 		s.except()
 	}
 	s.out.receipts.fin()
+	if s.wait == waitFarewell {
+		s.resume()
+		s.reply()
+		s.proceed()
+	}
 	s.endCall()
 }
 

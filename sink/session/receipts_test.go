@@ -94,6 +94,14 @@ func TestTold(t *testing.T) {
 			"message 1, attempt 1 b message 250, connection told"},
 		{"LMTP: gone between two replies", "--lmtp --delay message=1s", []step{"LHLO c\r\n", envelope + "RCPT TO:<c@r>\r\n", "DATA\r\n", body, time.Second, "FIN", refused, time.Second},
 			"message 1, attempt 1 b message 250, told 1 told, attempt 1 c message 250, connection untold"},
+		{"pipelined QUIT, closed before its reply", "farewell", []step{hello, envelope, "DATA\r\n", body + "QUIT\r\n", "FIN"}, "message 1, attempt 1 b message 250, told 1 told, connection"},
+		{"waiting QUIT, closed before its reply", "farewell", []step{hello, envelope, "DATA\r\n", body, waiting, "QUIT\r\n", "FIN"}, "message 1, attempt 1 b message 250, told 1 told, connection"},
+		{"pipelined QUIT, FIN crossed the reply", "farewell", []step{hello, envelope, "DATA\r\n", body + "QUIT\r\n", crossed, "FIN"}, "message 1, attempt 1 b message 250, told 1 unknown, connection"},
+		{"pipelined QUIT, FIN crossed the reply, which was refused", "farewell", []step{hello, envelope, "DATA\r\n", body + "QUIT\r\n", refused, "FIN"}, "message 1, attempt 1 b message 250, told 1 untold, connection"},
+		{"pipelined QUIT, reset", "farewell", []step{hello, envelope, "DATA\r\n", body + "QUIT\r\n", reset}, "message 1, attempt 1 b message 250, connection unknown"},
+		{"pipelined QUIT, waited for", "farewell", []step{hello, envelope, "DATA\r\n", body + "QUIT\r\n", time.Second}, "message 1, attempt 1 b message 250, connection unknown"},
+		{"pipelined QUIT behind a proxy", "proxied farewell", []step{hello, envelope, "DATA\r\n", body + "QUIT\r\n", "FIN"}, "message 1, attempt 1 b message 250, connection unknown"},
+		{"pipelined QUIT behind a refusal, closed before its reply", "farewell --reply rcpt=550", []step{hello, "MAIL FROM:<>\r\nRCPT TO:<a@r>\r\nQUIT\r\n", "FIN"}, "attempt 1 a rcpt 550, told 1 told, connection"},
 		{"refused MAIL", "--reply mail=550", []step{hello, "MAIL FROM:<a@s>\r\n", reset}, "transaction 1 mail 550, connection unknown"},
 		{"refused DATA", "--reply data=554", []step{hello, envelope, "DATA\r\n", "QUIT\r\n"}, "attempt 1 b data 554, connection told"},
 		{"refused RCPT, told, then one untold", "--reply rcpt=550", []step{hello, "MAIL FROM:<>\r\n", "RCPT TO:<a@r>\r\n", "RCPT TO:<b@r>\r\n", refused, "FIN"},
@@ -104,13 +112,13 @@ func TestTold(t *testing.T) {
 			"message 1, attempt 1 b message 250, message 2, attempt 2 b message 250, connection unknown"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			flags := strings.Fields(tt.flags)
-			proxied := tt.flags == "proxied"
-			if proxied {
-				flags = nil
-			}
-			set := setup(t, flags...)
+			rest, proxied := strings.CutPrefix(tt.flags, "proxied")
+			rest, farewell := strings.CutPrefix(strings.TrimSpace(rest), "farewell")
+			set := setup(t, strings.Fields(rest)...)
 			set.Config.Proxied = proxied
+			if farewell {
+				set.Config.Farewell = time.Second
+			}
 			r := &told{}
 			p := sinktest.NewSessionPeer(set, &session.Env{Attempts: counters{}, Recorder: r})
 			for i, step := range tt.steps {
@@ -139,6 +147,53 @@ func TestTold(t *testing.T) {
 			}
 			if err := p.Err(); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestFarewell: the reply to a QUIT that was pipelined behind a message waits for the client's FIN, and no longer than it is told to. Others don't wait.
+func TestFarewell(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		send         []string
+		waits        bool
+		after        time.Duration
+		want, wanted string // what has come before, and then
+	}{
+		{"FIN", []string{hello, envelope, "DATA\r\n", body + "QUIT\r\n"}, true, 0, "250", "221"},
+		{"no FIN", []string{hello, envelope, "DATA\r\n", body + "QUIT\r\n"}, true, time.Second, "250", "221"},
+		{"QUIT after the reply was read", []string{hello, envelope, "DATA\r\n", body, "QUIT\r\n"}, false, 0, "221", ""},
+		{"no message", []string{hello, envelope + "RSET\r\nQUIT\r\n"}, false, 0, "221", ""},
+		{"another message between", []string{hello, envelope, "DATA\r\n", body + "NOOP\r\n", "QUIT\r\n"}, false, 0, "221", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := setup(t)
+			set.Config.Farewell = time.Second
+			p := sinktest.NewSessionPeer(set, &session.Env{Attempts: counters{}, Recorder: &told{}})
+			last := func() string {
+				lines := strings.Split(strings.TrimSpace(string(p.Output())), "\r\n")
+				return lines[len(lines)-1][:min(3, len(lines[len(lines)-1]))]
+			}
+			got := ""
+			for _, text := range tt.send {
+				_ = p.Send([]byte(text))
+				got = last()
+			}
+			if waits := got != "221"; got != tt.want || waits != tt.waits {
+				t.Errorf("the last reply is %q, want %q", got, tt.want)
+			}
+			if tt.after > 0 {
+				_ = p.Pass(tt.after - time.Millisecond)
+				if got := last(); got != "" {
+					t.Errorf("too early: %q", got)
+				}
+				_ = p.Pass(time.Millisecond)
+			} else if tt.waits {
+				_ = p.CloseWrite()
+			}
+			if got := last(); got != tt.wanted {
+				t.Errorf("then comes %q, want %q", got, tt.wanted)
 			}
 		})
 	}

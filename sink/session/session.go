@@ -85,6 +85,7 @@ type wait uint8
 const (
 	waitNone     wait = iota
 	waitDelay         // a decided reply waits for its time
+	waitFarewell      // the reply to QUIT waits for the client's FIN, see Config.Farewell
 	waitPiece         // the next piece of a reply waits for its time
 	waitTaken         // it waits for the kernel to take the piece before
 	waitCommit        // a positive reply waits for its rows
@@ -239,7 +240,7 @@ func (s *Session) Advance(now time.Time) {
 	}
 	s.beginCall(now)
 	switch s.wait {
-	case waitDelay:
+	case waitDelay, waitFarewell:
 		s.resume()
 		s.reply()
 	case waitPiece:

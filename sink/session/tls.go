@@ -84,7 +84,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	s.resume()
 	if greet {
 		if s.work.decision.Delay > 0 {
-			s.postpone()
+			s.postpone(waitDelay, s.work.decision.Delay)
 		} else {
 			s.reply()
 		}

@@ -208,6 +208,7 @@ func (p *SessionPeer) CloseWrite() error {
 	if p.paused {
 		p.Session.Receipt(p.receipt())
 		p.Session.Hangup(p.Now)
+		p.obey()
 	} else {
 		p.feed()
 	}
