@@ -49,12 +49,6 @@ func (c *connections) closeAll() {
 	clear(c.open)
 }
 
-func (c *connections) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open)
-}
-
 // events is the subscription to begin and end of the run, one for all VUs.
 type events struct {
 	mu         sync.Mutex

@@ -134,3 +134,9 @@ func TestLeakOfClientsIsToldOnce(t *testing.T) {
 		t.Errorf("told %d times: %s", n, log.String())
 	}
 }
+
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}

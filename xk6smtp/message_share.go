@@ -80,12 +80,6 @@ func (s *messages) dropUnused(key messageKey, at *sharedMessage) {
 	}
 }
 
-func (s *messages) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.made)
-}
-
 // key digests the options. Every part is written with its length, so that no two different messages have the same input.
 func (o *messageOptions) key() (key messageKey) {
 	d := digest{sha256.New()}

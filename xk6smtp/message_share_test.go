@@ -77,3 +77,9 @@ func TestEveryOptionOfAMessageTellsItApart(t *testing.T) {
 	note("a cid", &messageOptions{attachments: []attachment{{cid: "x"}}})
 	note("content", &messageOptions{attachments: []attachment{{content: []byte("x")}}})
 }
+
+func (s *messages) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.made)
+}

@@ -18,7 +18,7 @@ func TestRowsCutLongValues(t *testing.T) {
 	a := attemptOf("short")
 	a.MessageID, a.Cause = long, "rule:"+strings.Repeat("r", 2000)
 	a.StormID = bytes.Repeat([]byte("s"), MaxValue)
-	line := AppendAttempt(nil, a)
+	line := appendAttempt(nil, a, RoomWide)
 	if most := 9 * MaxValue; len(line) > most {
 		t.Errorf("a row of %d octets, want at most %d", len(line), most)
 	}

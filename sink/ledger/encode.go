@@ -21,9 +21,9 @@ func Append(dst []byte, r *event.Row) []byte {
 	case event.KindConnection:
 		return AppendConnection(dst, &r.Connection)
 	case event.KindTransaction:
-		return AppendTransaction(dst, &r.Transaction)
+		return appendTransaction(dst, &r.Transaction, RoomWide)
 	case event.KindAttempt:
-		return AppendAttempt(dst, &r.Attempt)
+		return appendAttempt(dst, &r.Attempt, RoomWide)
 	case event.KindSwap:
 		return AppendSwap(dst, &r.Swap)
 	case event.KindGap:
@@ -111,11 +111,7 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 	return append(dst, "}\n"...)
 }
 
-// AppendTransaction appends the row of a transaction that died before RCPT.
-func AppendTransaction(dst []byte, t *event.Transaction) []byte {
-	return appendTransaction(dst, t, RoomWide)
-}
-
+// appendTransaction appends the row of a transaction that died before RCPT.
 func appendTransaction(dst []byte, t *event.Transaction, room Room) []byte {
 	cut := cutsOf(t.Cut)
 	dst = appendCommon(dst, `{"kind":"transaction","conn":`, t.Conn, t.Listener, t.Client, t.Time, t.End, &cut)
@@ -135,9 +131,7 @@ func appendTransaction(dst []byte, t *event.Transaction, room Room) []byte {
 	return append(dst, "}\n"...)
 }
 
-// AppendAttempt appends the final row of a RCPT command.
-func AppendAttempt(dst []byte, a *event.Attempt) []byte { return appendAttempt(dst, a, RoomWide) }
-
+// appendAttempt appends the final row of a RCPT command.
 func appendAttempt(dst []byte, a *event.Attempt, room Room) []byte {
 	cut := cutsOf(a.Cut)
 	dst = appendCommon(dst, `{"kind":"attempt","conn":`, a.Conn, a.Listener, a.Client, a.Time, a.End, &cut)

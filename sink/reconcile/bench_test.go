@@ -58,7 +58,8 @@ func benchFiles(units int) (claims, rows io.Reader) {
 		return append(dst, `,"size":1024,"ack":"yes","sent":"2026-01-31T10:20:00.123456789Z","replied":"2026-01-31T10:20:00.223456789Z","code":250}`+"\n"...)
 	}}
 	const perUnit = 5
-	var a event.Attempt
+	row := event.Row{Kind: event.KindAttempt}
+	a := &row.Attempt
 	var m event.Message
 	start := ledger.AppendStart(nil, &event.Start{Run: "run", Time: at(0), Durability: event.Batch})
 	var sender, rcpt, storm, id []byte
@@ -75,7 +76,7 @@ func benchFiles(units int) (claims, rows io.Reader) {
 		sender = named(sender[:0], "s+k6run-", i, "@src.bench.test")
 		rcpt = named(rcpt[:0], "r", i, "@a.bench.test")
 		now := epoch.Add(time.Duration(k) * 100 * time.Microsecond)
-		a = event.Attempt{
+		*a = event.Attempt{
 			Conn: uint64(k/4 + 1), Listener: "mx1", Message: uint64(k%4 + 1), Time: now, Mail: now.Add(-time.Millisecond), End: now.Add(time.Millisecond), Sender: sender, Token: sender, Recipient: rcpt,
 			N: uint64(try + 1), Stage: smtp.StageRcpt, Code: 450, Enhanced: smtp.Enhanced{Class: 4, Subject: 2}, Cause: "rule:storm", ReplySent: true,
 		}
@@ -85,7 +86,7 @@ func benchFiles(units int) (claims, rows io.Reader) {
 			dst = ledger.AppendMessage(dst, &m)
 			a.Stage, a.Code, a.Enhanced, a.Cause, a.Delivered = smtp.StageMessage, 250, smtp.Enhanced{Class: 2}, "plain", true
 		}
-		dst = ledger.AppendAttempt(dst, &a)
+		dst = ledger.Append(dst, &row)
 		if k%4 == 3 {
 			dst = ledger.AppendConnection(dst, &event.Connection{Conn: a.Conn, Listener: "mx1", Time: now, End: now, Reason: "quit", Told: event.ToldYes})
 		}
