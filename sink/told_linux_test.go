@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,10 +77,16 @@ func (c *rawClient) replyWaits() {
 	}
 }
 
-// unread waits until a reply lies in the kernel's buffer.
+// unread waits until a reply was sent and lies in the kernel's buffer.
 func (c *rawClient) unread(server *booked, replies uint64) {
 	c.t.Helper()
 	sent(c, server, replies)
+	c.arrived()
+}
+
+// arrived waits until something lies in the kernel's buffer.
+func (c *rawClient) arrived() {
+	c.t.Helper()
 	raw, err := c.conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		c.t.Fatal(err)
@@ -264,18 +271,17 @@ func TestTold(t *testing.T) {
 		}, message1 + "told 1 told, connection"},
 		{"pipelined QUIT, unread, then closed", "rules: []", func(c *rawClient, s *booked) {
 			c.pipelineQuit()
-			c.unread(s, 1)
+			c.arrived()
 			_ = c.conn.Close()
 		}, message1 + "connection unknown"},
 		{"pipelined QUIT, unread, then killed", "rules: []", func(c *rawClient, s *booked) {
 			c.pipelineQuit()
-			c.unread(s, 1)
+			c.arrived()
 			c.kill()
 		}, message1 + "connection unknown"},
 		{"QUIT before a late reply that is read, then closed", late, func(c *rawClient, s *booked) {
 			c.toTheDot()
-			decided(c, s, 1)
-			c.send("QUIT\r\n")
+			s.before("message", "250", func() { c.send("QUIT\r\n") })
 			c.expect("250 ")
 			_ = c.conn.Close()
 		}, message1 + "told 1 told, connection"},
