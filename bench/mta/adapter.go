@@ -37,6 +37,8 @@ type adapter struct {
 	flush func(ctx context.Context, i *instance) error
 	// depth counts the messages in the queue.
 	depth func(i *instance) (int, error)
+	// schedule asks the MTA for its retry policy; nil: it can't be asked.
+	schedule func(ctx context.Context, i *instance) (Schedule, error)
 	// log is the log's path below the directory.
 	log string
 	// syslog is the path below the directory of a socket whose messages become that log; empty: the MTA writes it itself.

@@ -57,6 +57,8 @@ type Agent interface {
 	// Depth is the number of messages in the queue. It is cheap enough to be asked several times a second. MTAs that split a
 	// message by recipients count the parts.
 	Depth() (int, error)
+	// Schedule is the retry policy as the agent itself reads it.
+	Schedule(ctx context.Context) (Schedule, error)
 	// Log passes on what the agent's log says so far, as events, the oldest first.
 	Log(f func(*reconcile.LogEvent) error) error
 	// LogPath is the file of that log.
@@ -88,6 +90,18 @@ type Traits struct {
 	ShortestBackoff time.Duration
 }
 
+// Schedule is when an agent tries a message again, as it says itself.
+type Schedule struct {
+	// Gaps are the pauses between attempts while each is deferred, the first ones; the last of them comes again and again.
+	Gaps []time.Duration
+	// ByAge: a pause is as long as the message is old, within Gaps[0] and the last of Gaps; else the k-th pause is Gaps[k].
+	ByAge bool
+	// Text is what the agent said, as it said it.
+	Text string
+	// Early and Late are by how much an attempt may come before and after the pause is over; Later is Late for all but the first.
+	Early, Late, Later time.Duration
+}
+
 // Usage is what the processes of an agent use.
 type Usage struct {
 	CPU       time.Duration // of those that run, and of those of their children that have ended; a process whose parent ended first may be missing
@@ -102,6 +116,8 @@ type Policy struct {
 	MaximalBackoff time.Duration // longest; 8 times the shortest
 	Lifetime       time.Duration // when a message that can't be delivered is returned; 10 min
 	Concurrency    int           // parallel deliveries to the next hop; 20
+	// ByAge has the first pause come twice, since a pause is as long as the message is old: 5, 5, 10, 20, 40 s. Postfix always does so.
+	ByAge bool
 }
 
 // String returns the policy in words, for reports.
@@ -151,7 +167,11 @@ func (p Policy) complete(traits Traits) (Policy, error) {
 // gaps returns the pauses between the attempts of a message that is deferred each time, until its lifetime is over.
 func (p Policy) gaps() []time.Duration {
 	var gaps []time.Duration
-	for gap, age := p.MinimalBackoff, time.Duration(0); age < p.Lifetime && len(gaps) < maxGaps; gap = min(2*gap, p.MaximalBackoff) {
+	gap, age := p.MinimalBackoff, time.Duration(0)
+	if p.ByAge {
+		gaps, age = append(gaps, gap), gap
+	}
+	for ; age < p.Lifetime && len(gaps) < maxGaps; gap = min(2*gap, p.MaximalBackoff) {
 		gaps = append(gaps, gap)
 		age += gap
 	}
@@ -165,9 +185,20 @@ const maxGaps = 100_000
 type Options struct {
 	Dir    string // a private directory, best one of NewScratch; everything that the instance writes stays below it
 	Listen string // loopback host:port to listen on; empty: a free port of 127.0.0.1
-	Relay  string // loopback host:port of the next hop for every message
-	Policy Policy // retry policy
-	Extra  string // more lines for the main configuration file, which win over this package's own where the MTA takes the last; empty: none
+	Relay  string // loopback host:port of the next hop for every message that Routes has none for
+	// Routes are the next hops of some recipient domains, each as loopback host:port, in the order in which they are tried where an MTA
+	// keeps one.
+	Routes []Route
+	// FinalTimeout is how long the agent waits for the reply to the final dot; 0: as long as it does by itself. Whole seconds.
+	FinalTimeout time.Duration
+	Policy       Policy // retry policy
+	Extra        string // more lines for the main configuration file, which win over this package's own where the MTA takes the last; empty: none
+}
+
+// Route says where mail to a domain goes.
+type Route struct {
+	Domain string
+	Hops   []string
 }
 
 // maxDir bounds the length of an instance's directory: MTAs have sockets in it, whose whole path must fit into 107 octets (unix(7)).
@@ -190,6 +221,19 @@ func (o Options) check() (Options, error) {
 		if err := loopback("listening address", o.Listen); err != nil {
 			return o, err
 		}
+	}
+	for _, r := range o.Routes {
+		if r.Domain == "" || strings.ContainsAny(r.Domain, " \t\n:,'{}*") || len(r.Hops) == 0 {
+			return o, fmt.Errorf("route %q: want a domain and at least one next hop", r.Domain)
+		}
+		for _, hop := range r.Hops {
+			if err := loopback("next hop of "+r.Domain, hop); err != nil {
+				return o, err
+			}
+		}
+	}
+	if o.FinalTimeout < 0 || o.FinalTimeout%time.Second != 0 {
+		return o, fmt.Errorf("the wait %v for the final reply is not a whole number of seconds", o.FinalTimeout)
 	}
 	return o, loopback("next hop", o.Relay)
 }

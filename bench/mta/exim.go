@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -38,8 +39,9 @@ func eximAdapter() adapter {
 			}
 			return reconcile.ReadQueue(bytes.NewReader(listing), "exim -bp", f)
 		},
-		depth:  func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "", "-H") },
-		parser: newEximParser,
+		schedule: eximSchedule,
+		depth:    func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "", "-H") },
+		parser:   newEximParser,
 	}
 }
 
@@ -99,9 +101,24 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 	if rising > 0 {
 		retry = fmt.Sprintf("G,%s,%s,2; ", seconds(min(rising, p.Lifetime)), seconds(p.MinimalBackoff)) + retry
 	}
+	if p.ByAge {
+		retry = fmt.Sprintf("F,%s,%s; ", seconds(p.MinimalBackoff), seconds(p.MinimalBackoff)) + retry
+	}
+	routes := ""
+	for _, r := range i.o.Routes {
+		var hops []string
+		for _, hop := range r.Hops {
+			host, port := hostPort(hop)
+			if strings.Contains(host, ":") {
+				return nil, errors.New("addresses of IPv6 are not supported")
+			}
+			hops = append(hops, host+"::"+port)
+		}
+		routes += r.Domain + " " + strings.Join(hops, " : ") + " ; "
+	}
 	var conf strings.Builder
 	err = eximTemplate.Execute(&conf, map[string]any{
-		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Extra": i.o.Extra,
+		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Routes": routes, "FinalTimeout": i.o.FinalTimeout, "Extra": i.o.Extra,
 	})
 	if err != nil {
 		return nil, err
@@ -119,8 +136,48 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 	}
 	version, _ := between(string(about), "Exim version ", " ")
 	i.setVersion(version)
-	// A scan of the queue costs a process for each message: five for the shortest pause are often enough.
-	return append(exim, "-bdf", "-q"+seconds(max(time.Second, (p.MinimalBackoff/5).Truncate(time.Second)))), nil
+	return append(exim, "-bdf", "-q"+seconds(eximScan(p))), nil
+}
+
+// eximRule is one step of a retry rule as exim -brt prints it: F or G, a time until which it holds, a pause, perhaps a factor.
+var eximRule = regexp.MustCompile(`([FG]),(\w+),(\w+)(?:,([\d.]+))?`)
+
+// eximSchedule asks exim -brt. The daemon starts a scan of the queue each -q, and one scan may run into the next, so that an attempt comes up
+// to one of them late.
+func eximSchedule(ctx context.Context, i *instance) (s Schedule, err error) {
+	out, err := i.output(ctx, i.path("bin", "exim4"), "-C", i.path("exim.conf"), "-brt", "anybody@dst.bench.test")
+	if err != nil {
+		return s, err
+	}
+	scan := eximScan(i.o.Policy)
+	s = Schedule{Text: strings.TrimSpace(string(out)), Early: time.Second, Late: scan + time.Second, Later: 2*scan + time.Second}
+	age := time.Duration(0)
+	for _, step := range eximRule.FindAllStringSubmatch(s.Text, -1) {
+		until, err := time.ParseDuration(step[2])
+		if err != nil {
+			return s, err
+		}
+		gap, err := time.ParseDuration(step[3])
+		if err != nil {
+			return s, err
+		}
+		factor := 1.0
+		if step[1] == "G" {
+			if factor, err = strconv.ParseFloat(step[4], 64); err != nil {
+				return s, err
+			}
+		}
+		for first := true; age < until && len(s.Gaps) < maxGaps && (first || factor > 1 || until < time.Minute); first = false {
+			s.Gaps, age = append(s.Gaps, gap), age+gap
+			gap = time.Duration(float64(gap) * factor)
+		}
+	}
+	return s, nil
+}
+
+// eximScan is how often the daemon scans the queue. That costs a process for each message: five for the shortest pause are often enough.
+func eximScan(p Policy) time.Duration {
+	return max(time.Second, (p.MinimalBackoff / 5).Truncate(time.Second))
 }
 
 // eximTemplate: without exim_path and keep_environment what Exim executes anew, such as the sender of notifications, can't start, and
@@ -163,7 +220,7 @@ accept_all:
 begin routers
 sink:
   driver = manualroute
-  route_list = * {{.NextHost}}
+  route_list = {{.Routes}}* {{.NextHost}}
   self = send
   transport = sink_smtp
 begin transports
@@ -177,7 +234,8 @@ sink_smtp:
   hosts_try_fastopen =
   hosts_try_chunking =
   connect_timeout = 5s
-begin retry
+{{with .FinalTimeout}}  final_timeout = {{seconds .}}
+{{end}}begin retry
 * * {{.Retry}}
 `))
 

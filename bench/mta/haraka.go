@@ -39,8 +39,9 @@ func harakaAdapter() adapter {
 			return "mkdir -p " + private + " && cd " + private + " && printf '%s' '" + harakaPackage + "' > package.json" +
 				" && npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund"
 		},
-		layout: harakaLayout,
-		queue:  harakaQueue,
+		layout:   harakaLayout,
+		queue:    harakaQueue,
+		schedule: harakaSchedule,
 		depth: func(i *instance) (int, error) {
 			n := 0
 			err := eachHarakaFile(i, func(string) error { n++; return nil })
@@ -79,14 +80,29 @@ func harakaLayout(_ context.Context, i *instance) (daemon []string, err error) {
 		intervals = append(intervals, fmt.Sprintf("%s*%d", seconds(gaps[0]), same))
 		gaps = gaps[same:]
 	}
-	next, nextPort := i.relay()
+	hop := func(address string) string {
+		host, port := hostPort(address)
+		return fmt.Sprintf("{ exchange: '%s', port: %s, priority: 0 }", host, port)
+	}
+	routes := ""
+	for _, r := range i.o.Routes {
+		var hops []string
+		for _, h := range r.Hops {
+			hops = append(hops, hop(h))
+		}
+		routes += fmt.Sprintf("  '%s': [%s],\n", r.Domain, strings.Join(hops, ", "))
+	}
+	timeout := ""
+	if i.o.FinalTimeout > 0 {
+		timeout = fmt.Sprintf("connect_timeout=%d\n", i.o.FinalTimeout/time.Second) // of every wait of a connection
+	}
 	err = i.configure(
 		[2]string{"config/smtp.ini", "listen=" + i.addr + "\nnodes=0\n" + i.o.Extra},
 		[2]string{"config/me", "haraka.bench.test\n"},
 		[2]string{"config/plugins", "bench_route\n"},
 		[2]string{"config/log.ini", "[main]\nlevel=info\nformat=default\ntimestamps=true\n"},
-		[2]string{"config/outbound.ini", fmt.Sprintf("concurrency_max=%d\nenable_tls=false\nlocal_mx_ok=true\nalways_split=true\ntemp_fail_intervals=%s\n",
-			i.o.Policy.Concurrency, strings.Join(intervals, ","))},
+		[2]string{"config/outbound.ini", fmt.Sprintf("concurrency_max=%d\nenable_tls=false\nlocal_mx_ok=true\nalways_split=true\ntemp_fail_intervals=%s\n%s",
+			i.o.Policy.Concurrency, strings.Join(intervals, ","), timeout)},
 		[2]string{"config/connection.ini", string(connection)},
 		[2]string{"plugins/bench_route.js", fmt.Sprintf(`'use strict'
 // Takes all mail, and relays it to one next hop.
@@ -97,9 +113,38 @@ exports.register = function () {
 }
 exports.relay = (next, connection) => { connection.relaying = true; next() }
 exports.accept = (next) => next(OK)
-exports.route = (next) => next(OK, { exchange: '%s', port: %s, priority: 0 })
-`, next, nextPort)})
+const routes = {
+%s}
+exports.route = (next, hmail, domain) => next(OK, routes[domain.toLowerCase()] || %s)
+`, routes, hop(i.o.Relay))})
 	return []string{lookTool("node"), i.program, "-c", i.o.Dir}, err
+}
+
+// harakaSchedule reads outbound.ini as Haraka does: a list of pauses, the same ones in a row as 5s*3. Its timers have whole seconds.
+func harakaSchedule(_ context.Context, i *instance) (s Schedule, err error) {
+	text, err := os.ReadFile(i.path("config", "outbound.ini"))
+	if err != nil {
+		return s, err
+	}
+	list, _ := between(string(text), "temp_fail_intervals=", "\n")
+	s = Schedule{Text: "temp_fail_intervals=" + list, Late: time.Second, Later: time.Second}
+	for entry := range strings.SplitSeq(list, ",") {
+		pause, times, several := strings.Cut(entry, "*")
+		gap, err := time.ParseDuration(pause)
+		if err != nil {
+			return s, err
+		}
+		n := 1
+		if several {
+			if n, err = strconv.Atoi(times); err != nil {
+				return s, err
+			}
+		}
+		for range min(n, maxGaps) {
+			s.Gaps = append(s.Gaps, gap)
+		}
+	}
+	return s, nil
 }
 
 // harakaFile is the name of a file in the queue: arrival, next attempt, attempts, process, and more. Those that are being written have

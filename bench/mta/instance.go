@@ -32,7 +32,7 @@ type instance struct {
 	adapter
 	program string
 	o       Options
-	port    *reservedPort
+	port    *ReservedPort
 	addr    string
 
 	lifecycle sync.Mutex    // Prepare, Start, Stop, Kill, Restart and Close wait for one another
@@ -56,10 +56,10 @@ func newInstance(a adapter, program string, o Options) (*instance, error) {
 	}
 	i := &instance{adapter: a, program: program, o: o, addr: o.Listen}
 	if o.Listen == "" {
-		if i.port, err = reservePort(); err != nil {
+		if i.port, err = ReservePort(); err != nil {
 			return nil, fmt.Errorf("%s: %w", a.name, err)
 		}
-		i.addr = i.port.addr()
+		i.addr = i.port.Addr()
 	}
 	return i, nil
 }
@@ -421,7 +421,7 @@ func (i *instance) Close() error {
 	defer i.lifecycle.Unlock()
 	err := i.stop()
 	if i.port != nil {
-		err = errors.Join(err, i.port.release())
+		err = errors.Join(err, i.port.Release())
 		i.port = nil
 	}
 	return err
@@ -434,6 +434,20 @@ func (i *instance) Name() string    { return i.name }
 func (i *instance) LogPath() string { return i.path(i.log) }
 func (i *instance) Policy() Policy  { return i.o.Policy }
 func (i *instance) Traits() Traits  { return i.traits }
+
+func (i *instance) Schedule(ctx context.Context) (Schedule, error) {
+	if i.schedule == nil {
+		return Schedule{}, fmt.Errorf("%s can't be asked for its retry policy", i.name)
+	}
+	s, err := i.schedule(ctx, i)
+	if err == nil && len(s.Gaps) == 0 {
+		err = fmt.Errorf("no pause in what it says: %q", s.Text)
+	}
+	if err != nil {
+		return Schedule{}, fmt.Errorf("retry policy of %s: %w", i.name, err)
+	}
+	return s, nil
+}
 
 func (i *instance) Version() string {
 	i.texts.Lock()

@@ -216,7 +216,7 @@ func TestAMissingAgentNamesItsCommand(t *testing.T) {
 
 // A reserved port is nobody else's, but whoever is told of it may listen on it.
 func TestAReservedPort(t *testing.T) {
-	p, err := reservePort()
+	p, err := ReservePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,22 +227,22 @@ func TestAReservedPort(t *testing.T) {
 		t.Errorf("reserved twice: %d", fd)
 	}
 	for range 2 { // an agent, and the same after a restart
-		l, err := net.Listen("tcp4", p.addr())
+		l, err := net.Listen("tcp4", p.Addr())
 		if err != nil {
 			t.Fatalf("listen on a reserved port: %v", err)
 		}
-		conn, err := net.Dial("tcp4", p.addr())
+		conn, err := net.Dial("tcp4", p.Addr())
 		if err != nil {
 			t.Fatalf("connect to who listens there: %v", err)
 		}
 		conn.Close()
 		l.Close()
 	}
-	if conn, err := net.Dial("tcp4", p.addr()); err == nil {
+	if conn, err := net.Dial("tcp4", p.Addr()); err == nil {
 		conn.Close()
 		t.Error("the reservation itself takes connections")
 	}
-	if err := p.release(); err != nil {
+	if err := p.Release(); err != nil {
 		t.Error(err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reservedPort is a port of 127.0.0.1 that nobody else gets, while whoever is told of it may listen on it.
-type reservedPort struct {
+// ReservedPort is a port of 127.0.0.1 that nobody else gets, while whoever is told of it may listen on it.
+type ReservedPort struct {
 	fd     int
 	number int
 }
@@ -23,9 +23,9 @@ type reservedPort struct {
 // connection takes the port of an agent that is being restarted.
 const lowestPort = 20000
 
-// reservePort reserves a free port. It stays bound without listening: the kernel lets another socket bind it and listen only if both
+// ReservePort reserves a free port. It stays bound without listening: the kernel lets another socket bind it and listen only if both
 // have SO_REUSEADDR, as servers have, which this one gets after its own bind; two reservations of one port therefore fail.
-func reservePort() (*reservedPort, error) {
+func ReservePort() (*ReservedPort, error) {
 	highest := lowestEphemeral()
 	if highest <= lowestPort {
 		return nil, fmt.Errorf("no port from %d on lies below those of clients (net.ipv4.ip_local_port_range begins at %d): name a port to listen on", lowestPort, highest)
@@ -38,7 +38,7 @@ func reservePort() (*reservedPort, error) {
 		port := lowestPort + (int(first.Int64())+n)%(highest-lowestPort)
 		fd, err := bindOnly(port)
 		if err == nil {
-			return &reservedPort{fd, port}, nil
+			return &ReservedPort{fd, port}, nil
 		}
 		if !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EACCES) {
 			return nil, fmt.Errorf("reserve a loopback port: %w", err)
@@ -72,5 +72,5 @@ func lowestEphemeral() int {
 	return 32768 // the kernel's default
 }
 
-func (p *reservedPort) addr() string   { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.number)) }
-func (p *reservedPort) release() error { return unix.Close(p.fd) }
+func (p *ReservedPort) Addr() string   { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.number)) }
+func (p *ReservedPort) Release() error { return unix.Close(p.fd) }

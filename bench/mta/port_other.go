@@ -4,16 +4,16 @@ package mta
 
 import "net"
 
-// reservedPort is a port of 127.0.0.1 that nobody listened on a moment ago: what reserves it on Linux isn't everywhere.
-type reservedPort struct{ address string }
+// ReservedPort is a port of 127.0.0.1 that nobody listened on a moment ago: what reserves it on Linux isn't everywhere.
+type ReservedPort struct{ address string }
 
-func reservePort() (*reservedPort, error) {
+func ReservePort() (*ReservedPort, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	return &reservedPort{l.Addr().String()}, l.Close()
+	return &ReservedPort{l.Addr().String()}, l.Close()
 }
 
-func (p *reservedPort) addr() string   { return p.address }
-func (p *reservedPort) release() error { return nil }
+func (p *ReservedPort) Addr() string   { return p.address }
+func (p *ReservedPort) Release() error { return nil }

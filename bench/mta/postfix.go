@@ -39,8 +39,9 @@ func postfixAdapter() adapter {
 			}
 			return reconcile.ReadQueue(bytes.NewReader(listing), "postqueue -j", f)
 		},
-		depth:  postfixDepth,
-		parser: newPostfixParser,
+		depth:    postfixDepth,
+		schedule: postfixSchedule,
+		parser:   newPostfixParser,
 	}
 }
 
@@ -53,6 +54,8 @@ type postfixSettings struct {
 	ListenHost, ListenPort     string
 	RelayHost, RelayPort       string
 	Policy                     Policy
+	FinalTimeout               time.Duration
+	Routes                     string
 	Extra                      string
 }
 
@@ -60,7 +63,10 @@ type postfixSettings struct {
 func (s postfixSettings) IPv6() bool { return strings.Contains(s.ListenHost, ":") }
 
 func postfixLayout(ctx context.Context, i *instance) (daemon []string, err error) {
-	s := postfixSettings{Dir: i.o.Dir, CommandDir: filepath.Dir(i.program), Policy: i.o.Policy, Extra: i.o.Extra}
+	s := postfixSettings{Dir: i.o.Dir, CommandDir: filepath.Dir(i.program), Policy: i.o.Policy, FinalTimeout: i.o.FinalTimeout, Extra: i.o.Extra}
+	for _, r := range i.o.Routes {
+		s.Routes += "{" + r.Domain + " = smtp:" + postfixHops(r.Hops) + "} "
+	}
 	s.ListenHost, s.ListenPort = i.listen()
 	s.RelayHost, s.RelayPort = i.relay()
 	// Defaults of the binaries: postconf -d doesn't read the system's main.cf.
@@ -100,6 +106,41 @@ func postfixLayout(ctx context.Context, i *instance) (daemon []string, err error
 	// master daemon in the background: as a child of ours it can't outlive this program.
 	_, err = i.output(ctx, i.program, "-c", i.path("etc"), "check")
 	return []string{filepath.Join(daemons, "master"), "-c", i.path("etc"), "-s"}, err
+}
+
+// postfixSchedule reads main.cf by Postfix's own program. A message waits until floor(now) + clip(age, minimal, maximal), and a scan of
+// each queue_run_delay (1 s) takes it up to a second before (qmgr_active.c, qmgr_deliver_list in Postfix's source).
+func postfixSchedule(ctx context.Context, i *instance) (s Schedule, err error) {
+	out, err := i.output(ctx, i.beside("postconf"), "-c", i.path("etc"), "-x", "minimal_backoff_time", "maximal_backoff_time", "queue_run_delay")
+	if err != nil {
+		return s, err
+	}
+	values := map[string]time.Duration{}
+	for line := range strings.Lines(string(out)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		if values[name], err = time.ParseDuration(value); err != nil {
+			return s, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	shortest, longest, scan := values["minimal_backoff_time"], values["maximal_backoff_time"], values["queue_run_delay"]
+	s = Schedule{ByAge: true, Text: strings.TrimSpace(string(out)), Early: time.Second + scan, Late: scan + time.Second, Later: scan + time.Second}
+	for gap, age := shortest, time.Duration(0); gap > 0 && len(s.Gaps) < maxGaps; gap = min(max(age, shortest), longest) {
+		s.Gaps, age = append(s.Gaps, gap), age+gap
+		if gap == longest {
+			break
+		}
+	}
+	return s, nil
+}
+
+// postfixHops writes next hops as a transport table takes them.
+func postfixHops(hops []string) string {
+	var list []string
+	for _, hop := range hops {
+		host, port := hostPort(hop)
+		list = append(list, "["+host+"]:"+port)
+	}
+	return strings.Join(list, ", ")
 }
 
 // postfixQueue is one of the queues of qmgr(8), by the name of its directory.
@@ -262,7 +303,9 @@ bounce_queue_lifetime = {{seconds .Policy.Lifetime}}
 transport_retry_time = 2s
 default_destination_concurrency_limit = {{.Policy.Concurrency}}
 initial_destination_concurrency = {{if lt .Policy.Concurrency 5}}{{.Policy.Concurrency}}{{else}}5{{end}}
-{{.Extra}}
+{{with .Routes}}transport_maps = inline:{ {{.}}}
+{{end}}{{with .FinalTimeout}}smtp_data_done_timeout = {{seconds .}}
+{{end}}{{.Extra}}
 {{end}}
 
 {{- define "master.cf"}}{{if .IPv6}}[{{.ListenHost}}]{{else}}{{.ListenHost}}{{end}}:{{.ListenPort}} inet n - n - - smtpd

@@ -1,0 +1,52 @@
+package mta
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+)
+
+// TestScheduleIsReadBack: an agent that is told to retry after 5, 5, 10, 20 and 40 s says so itself.
+func TestScheduleIsReadBack(t *testing.T) {
+	for _, c := range Find() {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			if err := c.Ready(); err != nil {
+				t.Skip(err)
+			}
+			scratch, err := NewScratch("", "smtpstorm-test-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func(s *supervise.Scratch) {
+				if err := s.Remove(); err != nil {
+					t.Error(err)
+				}
+			}(scratch)
+			a, err := New(c.Name, Options{Dir: scratch.Path("mta"), Relay: "127.0.0.1:20025", Policy: Policy{MinimalBackoff: 5 * time.Second, MaximalBackoff: 40 * time.Second, ByAge: true},
+				Routes: []Route{{"src.bench.test", []string{"127.0.0.1:20026", "127.0.0.1:20027"}}}, FinalTimeout: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := a.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if err := a.Prepare(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.Schedule(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(s.Gaps); !strings.HasPrefix(got, "[5s 5s 10s 20s 40s") {
+				t.Errorf("it says %s (%q), want 5, 5, 10, 20 and 40 s", got, s.Text)
+			}
+		})
+	}
+}
