@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed *.js README.md .dashboard.json plans/*.yaml
+//go:embed *.js README.md .dashboard.json plans/*.yaml plans/storms/*.yaml
 var files embed.FS
 
 // Files returns all of it, by the paths of the project's scripts directory: calm.js, plans/calm.yaml, .dashboard.json and so on.
@@ -44,6 +44,9 @@ func Scripts() []File { return list(scriptTable, "", ".js") }
 
 // Plans lists the storm plans by name.
 func Plans() []File { return list(planTable, "plans/", ".yaml") }
+
+// Storms lists the storms that smtpbench storm puts MTAs through, in the order of their numbers.
+func Storms() []File { return list(stormTable, "plans/storms/", ".yaml") }
 
 func list(table [][2]string, dir, extension string) []File {
 	var all []File

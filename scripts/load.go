@@ -37,3 +37,27 @@ func Hint(name string, all []File, what string) string {
 	}
 	return fmt.Sprintf(", and no built-in %s has that name (there are: %s)", what, Names(all))
 }
+
+// LoadStorm reads the storm that a user names: a file; or else a built-in one by its number (S1), its name (outage-421), or both, as its
+// file has them (s01-outage-421). Errors are *plan.Error.
+func LoadStorm(name string) (*plan.File, error) {
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		return plan.Load(name)
+	}
+	for _, f := range Storms() {
+		number, rest, _ := strings.Cut(f.Name, "-")
+		if strings.EqualFold(name, f.Name) || strings.EqualFold(name, f.Base()) || name == rest || strings.EqualFold(name, StormNumber(number)) {
+			return plan.Parse(f.Base()+" (built in)", f.Text())
+		}
+	}
+	return nil, &plan.Error{File: name, Err: fmt.Errorf("no such file%s", Hint(name, Storms(), "storm"))}
+}
+
+// StormNumber returns the number of a built-in storm as people write it, S1 of s01-outage-421; empty for other names.
+func StormNumber(name string) string {
+	number, _, _ := strings.Cut(strings.ToUpper(name), "-")
+	if len(number) < 3 || number[0] != 'S' || number[1] < '0' || number[1] > '9' {
+		return ""
+	}
+	return "S" + strings.TrimPrefix(number[1:], "0")
+}
