@@ -96,6 +96,8 @@ type Schedule struct {
 	Gaps []time.Duration
 	// ByAge: a pause is as long as the message is old, within Gaps[0] and the last of Gaps; else the k-th pause is Gaps[k].
 	ByAge bool
+	// WholeSeconds: times are taken down to whole seconds before they are reckoned with.
+	WholeSeconds bool
 	// Text is what the agent said, as it said it.
 	Text string
 	// Early and Late are by how much an attempt may come before and after the pause is over; Later is Late for all but the first.

@@ -123,7 +123,7 @@ func postfixSchedule(ctx context.Context, i *instance) (s Schedule, err error) {
 		}
 	}
 	shortest, longest, scan := values["minimal_backoff_time"], values["maximal_backoff_time"], values["queue_run_delay"]
-	s = Schedule{ByAge: true, Text: strings.TrimSpace(string(out)), Early: time.Second + scan, Late: scan + time.Second, Later: scan + time.Second}
+	s = Schedule{ByAge: true, WholeSeconds: true, Text: strings.TrimSpace(string(out)), Early: time.Second, Late: scan, Later: scan}
 	for gap, age := shortest, time.Duration(0); gap > 0 && len(s.Gaps) < maxGaps; gap = min(max(age, shortest), longest) {
 		s.Gaps, age = append(s.Gaps, gap), age+gap
 		if gap == longest {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
 // Incident says what was done to a part of the harness, and when: one line of incidents.jsonl.
@@ -21,6 +23,13 @@ const (
 	incidentWhos  = "mta sink generator return-path"
 	incidentKeys  = "keys: time what who, others are ignored"
 )
+
+// Append appends the incident as one line of incidents.jsonl, with its line feed.
+func (i *Incident) Append(dst []byte) []byte {
+	dst = appendTime(append(dst, `{"time":`...), i.Time.UTC())
+	dst = jsonl.AppendString(append(dst, `,"what":`...), i.What)
+	return append(jsonl.AppendString(append(dst, `,"who":`...), i.Who), "}\n"...)
+}
 
 // ReadIncidents reads incidents, one JSON object a line, and passes each to f, whose error ends it. Errors are *jsonl.InputErrors that
 // call the file name.

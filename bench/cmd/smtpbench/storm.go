@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/run"
+	"github.com/smtpstorm/xk6-smtp/bench/storm"
+	"github.com/smtpstorm/xk6-smtp/scripts"
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+func newStormCommand(stdout *os.File) *cobra.Command {
+	var o storm.Options
+	var fails string
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "storm --mta MTA --storm STORM",
+		Short: "put a real MTA's retry queue through a bounce storm, and judge every message",
+		Long: `storm starts a private instance of an MTA on loopback, whose next hop is a sink that misbehaves as the storm says, submits messages at
+fixed instants before, during and after the storm, watches the queue grow and drain, and says of every message what became of it: delivered, bounced,
+still queued, lost, duplicated. The MTA retries after 5, 5, 10, 20 and 40 s; the seed draws the storm's end over one longest pause. It takes one to
+three minutes. The results have the books (sent.jsonl, ledger.jsonl, queue.jsonl, dsn.jsonl, mta.jsonl: smtpbench judge reads them again), a line for each message
+in units.jsonl, and the figures in storm.json.
+
+A storm is one of those that are built in (smtpbench storm list), by its number or name, or a plan file with phases.`,
+		Example: `  smtpbench storm --mta postfix --storm outage-421
+  smtpbench storm --mta exim --storm S8 --messages 400 --seed 7 --out results/s8
+  smtpbench storm list`,
+		Args: arguments(0, 0, "flags only"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			given := cmd.Flags().Changed
+			switch {
+			case o.MTA == "":
+				return usageErrorf("storm: --mta is missing (valid: %s)", strings.Join(mta.LogFormats(), " "))
+			case o.Storm == "":
+				return usageErrorf("storm: --storm is missing: a plan file, or one of %s", scripts.Names(scripts.Storms()))
+			case given("messages") && o.Messages == 0:
+				return usageErrorf("--messages 0: want 1 or more")
+			case given("rate") && !(o.Rate > 0):
+				return usageErrorf("--rate %v: want messages per second, more than 0", o.Rate)
+			case given("cutoff") && o.Cutoff <= 0:
+				return usageErrorf("--cutoff %v: want a duration above 0, such as 90s", o.Cutoff)
+			}
+			var err error
+			if o.Judge.FailOn, err = failOn(fails); err != nil {
+				return err
+			}
+			if !given("out") {
+				o.Out = fmt.Sprintf("results/storm/%s-%s-%d", o.MTA, strings.TrimSuffix(lastElement(o.Storm), ".yaml"), o.Seed)
+			}
+			return runStorm(o, stdout, asJSON)
+		},
+	}
+	cmd.AddCommand(newStormListCommand(stdout))
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.MTA, "mta", "", "`name` of the MTA: "+strings.Join(mta.LogFormats(), ", ")+"; smtpbench mta list says which are ready")
+	f.StringVar(&o.Storm, "storm", "", "the `storm`: S1, outage-421, or a plan file with phases")
+	f.IntVar(&o.Messages, "messages", 200, "messages, a tenth of them before the storm and a tenth after it")
+	f.Float64Var(&o.Rate, "rate", 50, "messages per second, a `number`")
+	f.DurationVar(&o.Cutoff, "cutoff", 0, "how long to watch after the storm's end (default one longest pause and 15 s)")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of all draws, of the storm's end, too: a whole `number` from 0")
+	f.StringVar(&o.Out, "out", "", "`directory` of the results, a new or empty one (default results/storm/MTA-STORM-SEED)")
+	f.StringVar(&fails, "fail-on", "faults,undetermined", bookfiles.FailOnUsage)
+	f.BoolVar(&asJSON, "json", false, "print the record as JSON; progress goes to standard error")
+	var storms []string
+	for _, s := range scripts.Storms() {
+		storms = append(storms, s.Name+"\t"+s.Summary)
+	}
+	cli.ValuesOrFiles(cmd, "storm", storms...)
+	cli.Values(cmd, "mta", mta.LogFormats()...)
+	for _, flag := range []string{"messages", "rate", "cutoff", "seed", "fail-on"} {
+		cli.Values(cmd, flag)
+	}
+	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "sound: every message is accounted for"},
+		cli.Exit{Status: exitFailed, Meaning: "there are faults, such as messages that were lost, duplicated or changed; or something went wrong on the way"},
+		cli.Exit{Status: exitUsage, Meaning: "bad input, an MTA that is missing, or a storm that can't be had with it: nothing was written"},
+		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "no fault, but not enough is known of some messages: also after the first Ctrl-C"},
+		cli.Exit{Status: exitInterrupted, Meaning: "ended at once by a signal; nothing was written"})
+}
+
+// lastElement is what follows the last slash.
+func lastElement(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+func newStormListCommand(stdout *os.File) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list the storms that are built in",
+		Long:  "list names the storms that are built in. smtpsink check explains one in words; the comment of its file says what it copies and what to look for.",
+		Args:  arguments(0, 0, "none"),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprint(stdout, scripts.List(scripts.Storms()))
+			return err
+		},
+	}
+	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "listed"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
+}
+
+// runStorm runs a storm. The first signal ends it early, with what was measured; the second at once.
+func runStorm(o storm.Options, stdout *os.File, asJSON bool) error {
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe would end the program before it has ended what it started
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, endings()...)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case <-signals:
+			fmt.Fprintln(os.Stderr, "\nsmtpbench: stopping; what was measured so far will be written (once more ends at once)")
+			close(stop)
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if program, err := os.Executable(); err == nil {
+		o.Watchdog = []string{program, watchdogArgument}
+	}
+	console := stdout
+	if asJSON {
+		console = os.Stderr
+	}
+	o.CommandLine, o.Console, o.Stop = os.Args, console, stop
+	if isatty.IsTerminal(console.Fd()) {
+		o.Terminal, o.Width = true, 80
+		if width, _, err := term.GetSize(int(console.Fd())); err == nil { // #nosec G115 -- a descriptor is a C int
+			o.Width = width
+		}
+	}
+	started := time.Now()
+	record, err := storm.Run(ctx, o)
+	var input *storm.InputError
+	switch {
+	case errors.As(err, &input):
+		return &usageError{err}
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "smtpbench: interrupted; nothing was written")
+		return statusError(exitInterrupted)
+	case err != nil:
+		return err
+	}
+	if asJSON {
+		text, err := json.MarshalIndent(record, "", " ")
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(stdout, "%s\n", text); err != nil {
+			return err
+		}
+	} else if err := storm.WriteText(stdout, record); err != nil {
+		return err
+	}
+	fmt.Fprintf(console, "%srecords  %s/\ntook     %.0f s\n", run.Labelled("verdict", record.Books.Verdict.Sentence), strings.TrimSuffix(o.Out, "/"), time.Since(started).Seconds())
+	if exit := record.Books.Verdict.Exit; exit != 0 {
+		return statusError(exit)
+	}
+	return nil
+}

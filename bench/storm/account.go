@@ -1,0 +1,261 @@
+package storm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/ledger"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// Names of files beside those of package bookfiles.
+const (
+	unitsFile   = "units.jsonl"
+	summaryFile = "summary.json"
+	sinkFile    = "sink.json"
+	mtaLogFile  = "mta.log"
+)
+
+// account ends agent and sink, keeps what they know, judges and measures.
+func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
+	c.progress.update(fmt.Sprintf("%-8s judging", c.agent.Name()))
+	var events []reconcile.LogEvent
+	var lines []byte
+	logErr := c.agent.Log(func(e *reconcile.LogEvent) error {
+		events = append(events, *e)
+		lines = e.Append(lines)
+		return nil
+	})
+	if logErr != nil {
+		c.warn("the MTA's log can't be read: %v", logErr)
+	}
+	err := errors.Join(c.agent.Close(), c.hop.stop(), c.watch.keep(c.path(bookfiles.QueueFile)), c.disturbance.keepIncidents(c.path(bookfiles.IncidentsFile)), c.keepLog())
+	if err != nil {
+		return nil, err
+	}
+	if logErr == nil {
+		if err := os.WriteFile(c.path(bookfiles.LogFile), lines, 0o644); err != nil { // #nosec G306 -- results are for others to read
+			return nil, err
+		}
+	}
+	r := c.record(stopped)
+	units, err := c.judge(r)
+	if err != nil {
+		return nil, err
+	}
+	run, err := c.seen(r, units)
+	if err != nil {
+		return nil, err
+	}
+	r.Figures = measure.Of(run)
+	if logErr == nil {
+		r.Log = checkLog(units, events)
+	}
+	c.remark(r)
+	return r, c.write(r)
+}
+
+// keepLog copies the agent's own log.
+func (c *cell) keepLog() error {
+	l, ok := c.agent.(interface{ LogPath() string })
+	if !ok {
+		return nil
+	}
+	octets, err := os.ReadFile(l.LogPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.path(mtaLogFile), octets, 0o644) // #nosec G306 -- results are for others to read
+}
+
+// record says what was done.
+func (c *cell) record(stopped bool) *Record {
+	r := &Record{Schema: Schema, Samples: c.watch.samples, Bench: c.usage.Seconds()}
+	r.Provenance = result.Collect(os.DirFS("/"), c.started, c.o.CommandLine)
+	r.Provenance.Ended, r.Provenance.Seed, r.Provenance.Plan, r.Provenance.SinkMode = time.Now(), c.o.Seed, c.storm.Source, result.SinkEmbedded
+	r.Provenance.MTA = &result.MTA{Name: c.agent.Name(), Version: c.agent.Version(), Config: c.agent.Config()}
+	s := c.storm
+	r.Storm = About{Number: s.Number, Name: s.Name, Description: s.Description, Copies: s.About, Look: s.Look, Begin: c.begin, End: c.end, Cutoff: c.cutoff, Watched: c.watched, Drawn: c.longer.Seconds()}
+	for _, i := range c.disturbance.incidents {
+		r.Storm.Incidents = append(r.Storm.Incidents, IncidentAt{i.Time, i.What, i.Who})
+	}
+	r.Policy = PolicyRead{Asked: c.o.Policy.String(), Lifetime: c.o.Policy.Lifetime.Seconds()}
+	if c.schedule != nil {
+		r.Policy.Says, r.Policy.ByAge = c.schedule.Text, c.schedule.ByAge
+		for _, gap := range c.schedule.Gaps[:min(len(c.schedule.Gaps), 12)] {
+			r.Policy.Gaps = append(r.Policy.Gaps, gap.String())
+		}
+		// The judge may only blame a breach of the policy, and not that the MTA counts in whole seconds.
+		r.Provenance.MTA.RetryAfterSeconds = max(0, (c.schedule.Gaps[0] - c.schedule.Early - wholeSecond(c.schedule)).Seconds())
+	} else {
+		c.note("the retry policy can't be read back: %v", c.asked)
+	}
+	r.Load = Offered{Messages: c.o.Messages, Rate: c.o.Rate, Size: c.o.Size, Source: "go", Begin: c.started, Refused: c.source.refused.Load(), Late: time.Duration(c.source.late.Load()).Seconds()}
+	if stopped {
+		r.Incomplete = "ended early by the user"
+	}
+	return r
+}
+
+// judged is a unit as the judge sees it.
+type judged struct {
+	token, recipient string
+	fate             reconcile.Fate
+	attempts         []time.Time
+	deliveries       []time.Time
+	refusal          reconcile.Refusal
+	lastCode         int
+}
+
+// judge gives each unit its fate.
+func (c *cell) judge(r *Record) (units []judged, err error) {
+	files, err := bookfiles.Find(c.dir.Dir)
+	if err != nil {
+		return nil, err
+	}
+	files.Each = func(u *reconcile.Unit) {
+		one := judged{token: string(u.Token), recipient: string(u.Recipient), fate: u.Fate, refusal: u.FirstRefusal, lastCode: int(u.LastCode)}
+		one.attempts = append(one.attempts, u.Attempts...)
+		for i := range u.Deliveries {
+			one.deliveries = append(one.deliveries, u.Deliveries[i].Time)
+		}
+		units = append(units, one)
+	}
+	o := c.o.Judge
+	o.Stopped = r.Incomplete
+	if o.MinimalBackoff == 0 {
+		o.MinimalBackoff = time.Duration(r.Provenance.MTA.RetryAfterSeconds * float64(time.Second))
+	}
+	out, err := os.Create(c.path(unitsFile))
+	if err != nil {
+		return nil, err
+	}
+	r.Books, err = files.Judge(out, o)
+	return units, errors.Join(err, out.Close())
+}
+
+// seen makes what is measured of what was judged and of the ledger.
+func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
+	run := &measure.Run{Begin: c.started, Storm: c.begin, End: c.end, Cutoff: c.watched, Samples: c.watch.samples, Affected: c.storm.beyond.affected}
+	if s := c.schedule; s != nil {
+		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later}
+	}
+	claims := map[string]reconcile.Claim{}
+	text, err := os.ReadFile(c.path(bookfiles.ClaimsFile))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := reconcile.ReadClaims(bytes.NewReader(text), bookfiles.ClaimsFile, func(claim *reconcile.Claim) error {
+		claims[claim.Token] = *claim
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	failures, err := c.failures(r)
+	if err != nil {
+		return nil, err
+	}
+	for i := range units {
+		u := &units[i]
+		claim := claims[u.token]
+		_, domain, _ := strings.Cut(u.recipient, "@")
+		one := measure.Unit{Recipient: u.recipient, Domain: domain, Intended: claim.Intended, Accepted: claim.Ack == reconcile.AckYes, Attempts: u.attempts, Deliveries: u.deliveries}
+		one.Failed = failures[u.recipient]
+		if one.Failed.IsZero() && u.fate == reconcile.Refused {
+			one.Failed = u.refusal.Time
+		}
+		run.Units = append(run.Units, one)
+	}
+	in, err := os.Open(c.path(bookfiles.LedgerFile))
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	_, err = ledger.Each(ledger.Input{Name: bookfiles.LedgerFile, R: in}, func(row *event.Row) error {
+		switch row.Kind {
+		case event.KindPhase:
+			r.Storm.Phases = append(r.Storm.Phases, result.PhaseBegin{Time: row.Phase.Time, Phase: row.Phase.Phase})
+		case event.KindConnection:
+			if k := &row.Connection; k.Listener != dsnListener {
+				run.Connections = append(run.Connections, measure.Connection{At: k.Time, End: k.End, Attempts: k.Attempts, Delivered: k.Delivered, OctetsIn: k.OctetsIn})
+			}
+		}
+		return nil
+	})
+	return run, err
+}
+
+// failures reads when senders were notified of failures, by the recipient.
+func (c *cell) failures(r *Record) (map[string]time.Time, error) {
+	out := map[string]time.Time{}
+	text, err := os.ReadFile(c.path(bookfiles.DSNFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = reconcile.ReadNotifications(bytes.NewReader(text), bookfiles.DSNFile, func(n *reconcile.Notification) error {
+		if n.Action != "failed" {
+			return nil
+		}
+		r.Notifications++
+		for _, name := range []string{n.Recipient, n.Original} {
+			if name = strings.ToLower(name); name != "" && out[name].IsZero() {
+				out[name] = n.Time
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// quarter is the share of the MTA's CPU that sink and source may use together.
+const quarter = 0.25
+
+// remark says what limits the figures.
+func (c *cell) remark(r *Record) {
+	if r.Load.Refused > 0 {
+		c.warn("%d of %d messages were not accepted by the MTA", r.Load.Refused, r.Load.Messages)
+	}
+	if c.watch.failed > 0 {
+		c.warn("the queue could not be seen %d times: %v", c.watch.failed, c.watch.blind)
+	}
+	if c.storm.beyond.kill && !c.disturbance.killed {
+		c.warn("%v", errNotDisturbed)
+	}
+	if res := r.Figures.Resources; res != nil {
+		c.note("CPU and memory of the MTA are by its tree of processes: a lower bound, since those whose parents ended first are missing")
+		if r.Bench > quarter*res.CPU {
+			c.warn("sink and source used %.2f s of CPU, more than a quarter of the MTA's %.2f s", r.Bench, res.CPU)
+		}
+	}
+	if l := r.Log; l != nil && len(l.Different) > 0 {
+		r.Findings = append(r.Findings, fmt.Sprintf("attempts of %d units differ between ledger and log", l.Units))
+	}
+	if r.Load.Late > 1 {
+		c.warn("a submission began %.1f s late: delays run from the instant that was meant, and have it in them", r.Load.Late)
+	}
+	r.Notes, r.Warnings = append(r.Notes, c.notes...), append(r.Warnings, c.warnings...)
+}
+
+// wholeSecond is by how much an MTA that takes times down to whole seconds may be early by that alone.
+func wholeSecond(s *mta.Schedule) time.Duration {
+	if s.WholeSeconds {
+		return time.Second
+	}
+	return 0
+}

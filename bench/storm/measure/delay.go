@@ -1,0 +1,183 @@
+package measure
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Delay is how long messages took from the instant at which they should have been submitted to their first delivery.
+type Delay struct {
+	Injected  string `json:"injected"` // before, during or after the storm; or all
+	Units     int    `json:"units"`
+	Delivered int    `json:"delivered"`
+	Failed    int    `json:"failed"`   // given up, or refused for good, and not delivered: they compete with delivery
+	Censored  int    `json:"censored"` // neither, when watching ended
+	// P50, P90 and P99 are when so large a share of all units was delivered: nil where it never was. Max is of those that were.
+	P50 *float64 `json:"p50_s,omitempty"`
+	P90 *float64 `json:"p90_s,omitempty"`
+	P99 *float64 `json:"p99_s,omitempty"`
+	Max *float64 `json:"max_s,omitempty"`
+}
+
+// Names of when a message was injected.
+const (
+	Before = "before"
+	During = "during"
+	After  = "after"
+	All    = "all"
+)
+
+func (r *Run) when(u *Unit) string {
+	switch {
+	case u.Intended.Before(r.Storm):
+		return Before
+	case u.Intended.Before(r.End):
+		return During
+	}
+	return After
+}
+
+func delays(r *Run) []Delay {
+	groups := map[string][]Unit{}
+	for i := range r.Units {
+		w := r.when(&r.Units[i])
+		groups[w] = append(groups[w], r.Units[i])
+	}
+	groups[All] = r.Units
+	var out []Delay
+	for _, name := range [...]string{Before, During, After, All} {
+		if len(groups[name]) > 0 {
+			out = append(out, r.delay(name, groups[name]))
+		}
+	}
+	return out
+}
+
+func (r *Run) delay(name string, units []Unit) Delay {
+	d := Delay{Injected: name, Units: len(units)}
+	for _, o := range r.outcomes(units) {
+		switch o.cause {
+		case delivered:
+			d.Delivered++
+			if d.Max == nil || o.after > *d.Max {
+				d.Max = &o.after
+			}
+		case failed:
+			d.Failed++
+		default:
+			d.Censored++
+		}
+	}
+	curve := incidence(r, units)
+	d.P50, d.P90, d.P99 = curve.reaches(0.5), curve.reaches(0.9), curve.reaches(0.99)
+	return d
+}
+
+// cause is how the time of a unit ended.
+type cause uint8
+
+const (
+	censored cause = iota
+	delivered
+	failed
+)
+
+// outcome is the end of a unit's time.
+type outcome struct {
+	after float64 // seconds since the intended instant
+	cause cause
+}
+
+// outcomes says how each unit that the sender accepted ended; others owe nothing.
+func (r *Run) outcomes(units []Unit) []outcome {
+	var out []outcome
+	for i := range units {
+		u := &units[i]
+		t, ok := u.first()
+		since := func(t time.Time) float64 { return max(0, t.Sub(u.Intended).Seconds()) }
+		switch {
+		case ok:
+			out = append(out, outcome{since(t), delivered})
+		case !u.Failed.IsZero():
+			out = append(out, outcome{since(u.Failed), failed})
+		case u.Accepted:
+			out = append(out, outcome{since(r.Cutoff), censored})
+		}
+	}
+	return out
+}
+
+// DomainDelay is the delay of one recipient domain.
+type DomainDelay struct {
+	Domain   string `json:"domain"`
+	Affected bool   `json:"affected"` // the storm is for it; else its delay is collateral
+	Delay
+}
+
+func domains(r *Run) []DomainDelay {
+	by := map[string][]Unit{}
+	for i := range r.Units {
+		by[r.Units[i].Domain] = append(by[r.Units[i].Domain], r.Units[i])
+	}
+	var out []DomainDelay
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, DomainDelay{Domain: name, Affected: r.Affected == nil || slices.Contains(r.Affected, name), Delay: r.delay(All, by[name])})
+	}
+	return out
+}
+
+// Incidence is the share of units that were delivered, and that failed, within a time of their own since the intended instant (Aalen and
+// Johansen's estimator): what is still open when watching ends is censored, and a failure competes with a delivery.
+type Incidence struct {
+	Points []Point `json:"points"`
+}
+
+// Point is how large the shares are from After seconds on.
+type Point struct {
+	After     float64 `json:"after_s"`
+	Delivered float64 `json:"delivered"`
+	Failed    float64 `json:"failed"`
+}
+
+// reaches returns the time at which the share of deliveries is reached; nil: never.
+func (c *Incidence) reaches(share float64) *float64 {
+	const rounding = 1e-9
+	for i := range c.Points {
+		if c.Points[i].Delivered >= share-rounding {
+			return &c.Points[i].After
+		}
+	}
+	return nil
+}
+
+func incidence(r *Run, units []Unit) Incidence {
+	outcomes := r.outcomes(units)
+	slices.SortFunc(outcomes, func(a, b outcome) int {
+		switch {
+		case a.after < b.after:
+			return -1
+		case a.after > b.after:
+			return 1
+		}
+		return 0
+	})
+	var c Incidence
+	open, p := 1.0, Point{}
+	for i := 0; i < len(outcomes); {
+		atRisk, j := float64(len(outcomes)-i), i
+		var ends [failed + 1]float64
+		for ; j < len(outcomes) && outcomes[j].after == outcomes[i].after; j++ {
+			ends[outcomes[j].cause]++
+		}
+		if ends[delivered]+ends[failed] > 0 {
+			p.After = outcomes[i].after
+			p.Delivered += open * ends[delivered] / atRisk
+			p.Failed += open * ends[failed] / atRisk
+			open *= 1 - (ends[delivered]+ends[failed])/atRisk
+			c.Points = append(c.Points, p)
+		}
+		i = j
+	}
+	return c
+}

@@ -1,0 +1,146 @@
+package measure
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Run is what was seen of one storm.
+type Run struct {
+	// Begin is the first intended submission, Storm and End are the window of the storm, Cutoff is when watching ended.
+	Begin, Storm, End, Cutoff time.Time
+
+	Units       []Unit
+	Connections []Connection
+	Samples     []Sample // in the order of time; none: the queue was not seen
+	Policy      *Policy  // nil: nobody knows how the sender retries
+	// Affected are the recipient domains that the storm is for; nil: all.
+	Affected []string
+}
+
+// Unit is a message to one recipient.
+type Unit struct {
+	Recipient string
+	Domain    string
+	Intended  time.Time // when it should have been submitted: the open loop's instant, whatever held the submission up
+	Accepted  bool      // the sender was told 2xx for it
+	Attempts  []time.Time
+	// Deliveries are when the sink's positive final replies were handed over.
+	Deliveries []time.Time
+	// Failed is when its sender was told that it failed for good, or the sink refused it for good; zero: neither.
+	Failed time.Time
+}
+
+// Connection is one of the sink's.
+type Connection struct {
+	At, End   time.Time // accepted, and closed; a zero End: open at the end
+	Attempts  uint64
+	Delivered uint64
+	OctetsIn  uint64
+}
+
+// Sample is what was seen of the sender at a time.
+type Sample struct {
+	At        time.Time     `json:"t"`
+	Depth     int           `json:"depth"`            // messages in its queue
+	CPU       time.Duration `json:"cpu,omitempty"`    // since its start; 0: not seen
+	Memory    int64         `json:"memory,omitempty"` // octets
+	Processes int           `json:"processes,omitempty"`
+}
+
+// Policy is how a sender says that it retries; see mta.Schedule.
+type Policy struct {
+	Gaps               []time.Duration
+	ByAge              bool // a pause is as long as the message is old, within the first and the last of Gaps
+	WholeSeconds       bool // times are taken down to whole seconds before they are reckoned with
+	Early, Late, Later time.Duration
+}
+
+// gap returns the pause after the k-th attempt, counted from 0, at a time, of a message that arrived at another.
+func (p *Policy) gap(k int, arrived, at time.Time) time.Duration {
+	if p.WholeSeconds {
+		down := at.Truncate(time.Second)
+		return p.pause(k, down.Sub(arrived.Truncate(time.Second))) - at.Sub(down)
+	}
+	return p.pause(k, at.Sub(arrived))
+}
+
+func (p *Policy) pause(k int, age time.Duration) time.Duration {
+	last := p.Gaps[len(p.Gaps)-1]
+	if p.ByAge {
+		return min(max(age, p.Gaps[0]), last)
+	}
+	if k < len(p.Gaps) {
+		return p.Gaps[k]
+	}
+	return last
+}
+
+// Figures are what a run comes to. Durations are in seconds.
+type Figures struct {
+	Submitted int `json:"submitted"` // messages that should have been
+	Accepted  int `json:"accepted"`
+
+	Depth       *Depth          `json:"depth,omitempty"`
+	Attempts    Attempts        `json:"attempts"`
+	Backoff     []Gap           `json:"backoff,omitempty"`
+	Adherence   *Adherence      `json:"adherence,omitempty"` // nil: the policy isn't known, or nothing was tried again
+	Waste       Waste           `json:"waste"`
+	Herd        map[string]Herd `json:"herd,omitempty"` // "attempts" and "connections", in the storm and until the last delivery
+	Recovery    Recovery        `json:"recovery"`
+	Delay       []Delay         `json:"delay"`             // by injection: before, during, after, and all
+	Domains     []DomainDelay   `json:"domains,omitempty"` // ordered by name
+	Incidence   Incidence       `json:"incidence"`         // of all units
+	Concurrency *Concurrency    `json:"concurrency,omitempty"`
+	Fairness    *Fairness       `json:"fairness,omitempty"`
+	Resources   *Resources      `json:"resources,omitempty"`
+	Rates       []Second        `json:"rates,omitempty"` // what happened in each second
+}
+
+// Of computes the figures.
+func Of(r *Run) *Figures {
+	f := &Figures{Submitted: len(r.Units)}
+	for i := range r.Units {
+		if r.Units[i].Accepted {
+			f.Accepted++
+		}
+	}
+	f.Depth = depth(r)
+	f.Attempts = attempts(r)
+	f.Backoff, f.Adherence = backoff(r)
+	f.Waste = waste(r)
+	f.Rates = rates(r)
+	f.Herd = herds(r, f.Rates)
+	f.Recovery = recovery(r)
+	f.Delay = delays(r)
+	f.Domains = domains(r)
+	f.Incidence = incidence(r, r.Units)
+	f.Concurrency = concurrency(r)
+	f.Fairness = fairness(r)
+	f.Resources = resources(r)
+	return f
+}
+
+// first returns when a unit was delivered first.
+func (u *Unit) first() (time.Time, bool) {
+	if len(u.Deliveries) == 0 {
+		return time.Time{}, false
+	}
+	return slices.MinFunc(u.Deliveries, time.Time.Compare), true
+}
+
+// quantile returns the q-quantile of values in ascending order, by the nearest rank; nil when there are none.
+func quantile(sorted []float64, q float64) *float64 {
+	if len(sorted) == 0 {
+		return nil
+	}
+	i := min(max(int(q*float64(len(sorted))+0.9999999)-1, 0), len(sorted)-1)
+	v := sorted[i]
+	return &v
+}
+
+func sorted[T cmp.Ordered](values []T) []T {
+	slices.Sort(values)
+	return values
+}
