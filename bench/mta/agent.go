@@ -102,13 +102,20 @@ type Schedule struct {
 	Text string
 	// Early and Late are by how much an attempt may come before and after the pause is over; Later is Late for all but the first.
 	Early, Late, Later time.Duration
+	// LateInterval: a pause but the first may be late by one more of itself, besides.
+	LateInterval bool
+	// LastAnytime: the attempt after which the agent gives up comes as soon as the message is too old, whatever the pause.
+	LastAnytime bool
 }
 
 // Usage is what the processes of an agent use.
 type Usage struct {
-	CPU       time.Duration // of those that run, and of those of their children that have ended; a process whose parent ended first may be missing
-	Memory    int64         // resident octets; what processes share counts once for each
-	Processes int
+	CPU    time.Duration // of those that run, and of those of their children that have ended; a process whose parent ended first may be missing
+	Memory int64         // resident octets; what processes share counts once for each
+	// Whole: a control group has counted. CPU is then that of all processes since the first start, and Memory the most that they
+	// had together so far, what is shared counted once.
+	Whole     bool
+	Processes int // 0 with Whole: nobody has counted them
 }
 
 // Policy is a retry policy: the pause after the first failure is MinimalBackoff, later ones grow to about twice the one before, up to

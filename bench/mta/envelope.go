@@ -6,24 +6,50 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// ReachedEnvelope reports whether an event of a log tells of an attempt whose envelope the next hop has seen, that is of a reply to MAIL, RCPT,
-// DATA or the body, or of a connection that broke there; not of one that nobody took, or that was turned away before.
-func ReachedEnvelope(e *reconcile.LogEvent) bool {
+// Reached says whether the next hop saw an envelope.
+type Reached uint8
+
+// The values of Reached.
+const (
+	NotReached   Reached = iota // nobody took the connection, or it was turned away before MAIL
+	MaybeReached                // the log doesn't tell
+	DidReach                    // a reply to MAIL, RCPT, DATA or the body, or a connection that broke there
+)
+
+// ReachedEnvelope says of an event of a log whether the attempt that it tells of came so far that the next hop saw the message's envelope.
+func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	switch e.Event {
 	case sent:
-		return true
+		return DidReach
 	case deferred, bounced:
 	default:
-		return false
+		return NotReached
 	}
 	text := strings.ToLower(e.Text)
 	for _, before := range [...]string{
-		"refused to talk to me", "connect to ", "connection refused", "connection timed out", "initial server greeting", "initial connection",
-		"performing the ehlo", "performing the helo", "reply to ehlo", "reply to helo", "tried all mx", "no route", "connect timeout",
+		"refused to talk to me", "connect to ", "connection refused", "connection timed out", "initial server greeting", "initial connection", // Postfix, Exim
+		"performing the ehlo", "performing the helo", "reply to ehlo", "reply to helo", "retry timeout exceeded",
+		"upstream error: ", // Haraka
 	} {
 		if strings.Contains(text, before) {
-			return false
+			return NotReached
 		}
 	}
-	return e.Code != 0 || strings.Contains(text, "while sending") || strings.Contains(text, "end of data") || strings.Contains(text, "after")
+	if strings.HasPrefix(text, "tried all mxs") { // Haraka says so when a port is closed, and when the connection broke after the final dot
+		return MaybeReached
+	}
+	if e.Code != 0 {
+		return DidReach
+	}
+	for _, in := range [...]string{"while sending mail from", "while sending rcpt to", "while sending data", "while sending message body", "while sending end of data", "end of data", " after "} {
+		if strings.Contains(text, in) {
+			return DidReach
+		}
+	}
+	for _, phase := range [...]string{"mail: ", "rcpt: ", "data: ", "message: "} { // this project's own client
+		if strings.HasPrefix(text, phase) {
+			return DidReach
+		}
+	}
+	return NotReached
 }

@@ -114,7 +114,7 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 			}
 			hops = append(hops, host+"::"+port)
 		}
-		routes += r.Domain + " " + strings.Join(hops, " : ") + " ; "
+		routes += r.Domain + ` "` + strings.Join(hops, " : ") + `" ; `
 	}
 	var conf strings.Builder
 	err = eximTemplate.Execute(&conf, map[string]any{
@@ -142,15 +142,16 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 // eximRule is one step of a retry rule as exim -brt prints it: F or G, a time until which it holds, a pause, perhaps a factor.
 var eximRule = regexp.MustCompile(`([FG]),(\w+),(\w+)(?:,([\d.]+))?`)
 
-// eximSchedule asks exim -brt. The daemon starts a scan of the queue each -q, and one scan may run into the next, so that an attempt comes up
-// to one of them late.
+// eximSchedule asks exim -brt. The daemon starts a scan of the queue each -q, so that an attempt comes up to one of them late. Retry times
+// belong to hosts and addresses, and not to messages: those of several interlock. A message that is older than its rule lasts is tried at
+// once, for the last time (Exim's specification, chapter 32.11).
 func eximSchedule(ctx context.Context, i *instance) (s Schedule, err error) {
 	out, err := i.output(ctx, i.path("bin", "exim4"), "-C", i.path("exim.conf"), "-brt", "anybody@dst.bench.test")
 	if err != nil {
 		return s, err
 	}
 	scan := eximScan(i.o.Policy)
-	s = Schedule{Text: strings.TrimSpace(string(out)), Early: time.Second, Late: scan + time.Second, Later: 2*scan + time.Second}
+	s = Schedule{Text: strings.TrimSpace(string(out)), Early: time.Second, Late: scan, Later: scan, LateInterval: true, LastAnytime: true}
 	age := time.Duration(0)
 	for _, step := range eximRule.FindAllStringSubmatch(s.Text, -1) {
 		until, err := time.ParseDuration(step[2])
@@ -303,7 +304,8 @@ func newEximParser(o LogOptions) lineParser {
 		case "==":
 			e.Event = deferred
 			// -51 to -53: a retry time is not reached (ERRNO_LRETRY, _RRETRY, _HRETRY); no process may begin another delivery now.
-			if d := eximDefer.FindStringSubmatch(rest); d != nil && (d[1] == "-51" || d[1] == "-52" || d[1] == "-53") || strings.Contains(e.Text, "concurrency limit reached") {
+			if d := eximDefer.FindStringSubmatch(rest); d != nil && (d[1] == "-51" || d[1] == "-52" || d[1] == "-53") || strings.Contains(e.Text, "concurrency limit reached") ||
+				strings.HasPrefix(e.Text, "retry time not reached") {
 				e.Event = suspended
 			}
 		case "**":

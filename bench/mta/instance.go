@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,11 +36,12 @@ type instance struct {
 	port    *ReservedPort
 	addr    string
 
-	lifecycle sync.Mutex    // Prepare, Start, Stop, Kill, Restart and Close wait for one another
-	daemon    []string      // the command that runs it; nil: not prepared. Guarded by lifecycle
-	main      *exec.Cmd     // the process that Start started; nil: none. Guarded by lifecycle
-	ended     <-chan error  // its end
-	said      *syslogSocket // what it says to syslog(3); nil: it doesn't, or doesn't run. Guarded by lifecycle
+	lifecycle sync.Mutex            // Prepare, Start, Stop, Kill, Restart and Close wait for one another
+	daemon    []string              // the command that runs it; nil: not prepared. Guarded by lifecycle
+	main      *exec.Cmd             // the process that Start started; nil: none. Guarded by lifecycle
+	ended     <-chan error          // its end
+	said      *syslogSocket         // what it says to syslog(3); nil: it doesn't, or doesn't run. Guarded by lifecycle
+	group     atomic.Pointer[group] // nil: none could be made
 
 	texts   sync.Mutex
 	version string
@@ -254,18 +256,45 @@ func (i *instance) start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", i.name, err)
 		}
 	}
-	cmd := i.command(context.WithoutCancel(ctx), i.daemon...)
+	cmd, begin := i.grouped(context.WithoutCancel(ctx))
 	cmd.Stdout, cmd.Stderr = out, out
 	logged, printed := fileSize(i.LogPath()), fileSize(i.console())
 	ended, err := supervise.Start(cmd)
 	if err != nil {
+		begin(0)
 		return fmt.Errorf("start %s: %w", i.name, err)
 	}
+	begin(cmd.Process.Pid)
 	i.main, i.ended = cmd, ended
 	if err := i.awaitGreeting(ctx); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w%s", i.name, err, i.complaint(logged, printed)), i.kill())
 	}
 	return nil
+}
+
+// grouped is the command that runs the agent in a control group, where one can be made; begin must be called with its process. A shell stands
+// in for the agent until it is in the group, so that nothing is started outside.
+func (i *instance) grouped(ctx context.Context) (cmd *exec.Cmd, begin func(pid int)) {
+	if i.group.Load() == nil {
+		i.group.Store(newGroup())
+	}
+	g := i.group.Load()
+	if g == nil {
+		return i.command(ctx, i.daemon...), func(int) {}
+	}
+	cmd = i.command(ctx, append([]string{"/bin/sh", "-c", `read -r go; exec "$@" </dev/null`, "sh"}, i.daemon...)...)
+	read, write, err := os.Pipe()
+	if err != nil {
+		return i.command(ctx, i.daemon...), func(int) {}
+	}
+	cmd.Stdin = read
+	return cmd, func(pid int) {
+		if pid > 0 { // else it did not start
+			_ = g.take(pid) // without it, usage finds the group empty, and goes by the processes
+		}
+		_, _ = write.WriteString("go\n")
+		_, _ = write.Close(), read.Close()
+	}
 }
 
 // complaint is what the agent said last when it did not start: since log and console had a size.
@@ -423,6 +452,9 @@ func (i *instance) Close() error {
 	if i.port != nil {
 		err = errors.Join(err, i.port.Release())
 		i.port = nil
+	}
+	if g := i.group.Swap(nil); g != nil {
+		err = errors.Join(err, g.remove())
 	}
 	return err
 }

@@ -12,9 +12,15 @@ import (
 // ticks is the unit of times in /proc (proc_pid_stat(5)): Linux has 100 a second wherever Go runs.
 const ticks = time.Second / 100
 
-// Usage reads /proc.
+// Usage asks the control group, or else reads /proc.
 func (i *instance) Usage() Usage {
 	var u Usage
+	if g := i.group.Load(); g != nil {
+		if u.CPU, u.Memory, u.Whole = g.usage(); u.Whole {
+			return u
+		}
+		u = Usage{}
+	}
 	for _, pid := range i.processes() {
 		dir := filepath.Join("/proc", strconv.Itoa(pid))
 		stat, err := os.ReadFile(filepath.Join(dir, "stat")) // #nosec G304 -- a number below /proc

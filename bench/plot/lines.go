@@ -100,7 +100,12 @@ type Line struct {
 // axis suits latencies; zero or less can't be shown on it and interrupts a line.
 // The spans are shaded behind the lines.
 func OverTime(name, title, yLabel string, logarithmic bool, lines []Line, spans ...Span) *Chart {
-	c := newChart(name, title, "seconds since the run began", yLabel)
+	return Over("seconds since the run began", name, title, yLabel, logarithmic, lines, spans...)
+}
+
+// Over is OverTime for seconds, or whatever else Line.Seconds holds, of another beginning: xLabel says which.
+func Over(xLabel, name, title, yLabel string, logarithmic bool, lines []Line, spans ...Span) *Chart {
+	c := newChart(name, title, xLabel, yLabel)
 	if len(spans) > 0 {
 		c.plot.Add(&shades{spans: spans, label: text.Style{Color: ink, Font: sans(fontSize - 2), Handler: c.plot.TextHandler, YAlign: draw.YTop}})
 	}

@@ -19,6 +19,11 @@ var pageTemplate string
 //go:embed page.css
 var pageStyle string
 
+// Style is the style sheet of all pages.
+func Style() template.CSS {
+	return template.CSS(pageStyle) // #nosec G203 -- this package's own file
+}
+
 // PageMark is what every page of HTML has in its first lines.
 const PageMark = `<meta name="generator" content="smtpstorm">`
 

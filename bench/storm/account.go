@@ -28,7 +28,7 @@ const (
 
 // account ends agent and sink, keeps what they know, judges and measures.
 func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
-	c.progress.update(fmt.Sprintf("%-8s judging", c.agent.Name()))
+	c.progress.Update("%-8s judging", c.agent.Name())
 	var events []reconcile.LogEvent
 	var lines []byte
 	logErr := c.agent.Log(func(e *reconcile.LogEvent) error {
@@ -83,7 +83,7 @@ func (c *cell) keepLog() error {
 
 // record says what was done.
 func (c *cell) record(stopped bool) *Record {
-	r := &Record{Schema: Schema, Samples: c.watch.samples, Bench: c.usage.Seconds()}
+	r := &Record{Schema: Schema, Samples: c.watch.samples, Grouped: c.watch.whole, Bench: c.usage.Seconds()}
 	r.Provenance = result.Collect(os.DirFS("/"), c.started, c.o.CommandLine)
 	r.Provenance.Ended, r.Provenance.Seed, r.Provenance.Plan, r.Provenance.SinkMode = time.Now(), c.o.Seed, c.storm.Source, result.SinkEmbedded
 	r.Provenance.MTA = &result.MTA{Name: c.agent.Name(), Version: c.agent.Version(), Config: c.agent.Config()}
@@ -122,7 +122,7 @@ type judged struct {
 
 // judge gives each unit its fate.
 func (c *cell) judge(r *Record) (units []judged, err error) {
-	files, err := bookfiles.Find(c.dir.Dir)
+	files, err := bookfiles.Find(c.out.Temp.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,10 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 	}
 	o := c.o.Judge
 	o.Stopped = r.Incomplete
-	if o.MinimalBackoff == 0 {
+	switch {
+	case c.schedule != nil && c.schedule.LastAnytime && c.storm.beyond.lifetime > 0:
+		c.note("whether it retried too soon isn't judged: the MTA tries what has become too old at once, for the last time")
+	case o.MinimalBackoff == 0:
 		o.MinimalBackoff = time.Duration(r.Provenance.MTA.RetryAfterSeconds * float64(time.Second))
 	}
 	out, err := os.Create(c.path(unitsFile))
@@ -151,7 +154,7 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 	run := &measure.Run{Begin: c.started, Storm: c.begin, End: c.end, Cutoff: c.watched, Samples: c.watch.samples, Affected: c.storm.beyond.affected}
 	if s := c.schedule; s != nil {
-		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later}
+		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later, LateInterval: s.LateInterval, LastAnytime: s.LastAnytime}
 	}
 	claims := map[string]reconcile.Claim{}
 	text, err := os.ReadFile(c.path(bookfiles.ClaimsFile))
@@ -231,6 +234,9 @@ func (c *cell) remark(r *Record) {
 	if r.Load.Refused > 0 {
 		c.warn("%d of %d messages were not accepted by the MTA", r.Load.Refused, r.Load.Messages)
 	}
+	if r.Figures.Attempts.Messages+r.Figures.Attempts.Connections == 0 && r.Figures.Accepted > 0 {
+		c.warn("the MTA accepted %d messages and tried to deliver none of them", r.Figures.Accepted)
+	}
 	if c.watch.failed > 0 {
 		c.warn("the queue could not be seen %d times: %v", c.watch.failed, c.watch.blind)
 	}
@@ -238,13 +244,15 @@ func (c *cell) remark(r *Record) {
 		c.warn("%v", errNotDisturbed)
 	}
 	if res := r.Figures.Resources; res != nil {
-		c.note("CPU and memory of the MTA are by its tree of processes: a lower bound, since those whose parents ended first are missing")
+		if !c.watch.whole {
+			c.note("CPU and memory of the MTA are by its tree of processes: a lower bound, since those whose parents ended first are missing")
+		}
 		if r.Bench > quarter*res.CPU {
 			c.warn("sink and source used %.2f s of CPU, more than a quarter of the MTA's %.2f s", r.Bench, res.CPU)
 		}
 	}
-	if l := r.Log; l != nil && len(l.Different) > 0 {
-		r.Findings = append(r.Findings, fmt.Sprintf("attempts of %d units differ between ledger and log", l.Units))
+	if l := r.Log; l != nil && l.Units > 0 {
+		r.Findings = append(r.Findings, fmt.Sprintf("the attempts of %d units differ between the ledger and the MTA's log, such as %s", l.Units, l.Different[0]))
 	}
 	if r.Load.Late > 1 {
 		c.warn("a submission began %.1f s late: delays run from the instant that was meant, and have it in them", r.Load.Late)

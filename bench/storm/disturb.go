@@ -24,7 +24,7 @@ func (c *cell) disturb(ctx context.Context, now time.Time) error {
 	if b.kill && !d.killed && now.After(c.begin) && now.Before(c.end) {
 		if delivered, _, _, _ := c.hop.seen.so(); float64(delivered) >= killShare*float64(c.o.Messages) {
 			d.killed = true
-			c.progress.say("%-8s killed while it delivers, with %d in its queue", c.agent.Name(), c.watch.depth())
+			c.progress.Say("%-8s killed while it delivers, with %d in its queue", c.agent.Name(), c.watch.depth())
 			if err := c.incident("kill", "mta", c.agent.Kill); err != nil {
 				return err
 			}
@@ -33,7 +33,7 @@ func (c *cell) disturb(ctx context.Context, now time.Time) error {
 	}
 	if b.cut > 0 && !d.cut && now.After(c.begin.Add(b.cut)) {
 		d.cut = true
-		c.progress.say("%-8s the next hop is cut off for %v", c.agent.Name(), b.away)
+		c.progress.Say("%-8s the next hop is cut off for %v", c.agent.Name(), b.away)
 		return c.incident("kill", "sink", c.hop.cut)
 	}
 	if d.cut && !d.back && now.After(c.begin.Add(b.cut+b.away)) {

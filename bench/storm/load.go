@@ -94,7 +94,7 @@ type source struct {
 
 // Bounds of the source.
 const (
-	workers       = 30               // submissions at the same time
+	workers       = 60               // submissions at the same time
 	replyPatience = 30 * time.Second // for each reply
 	tryPatience   = 20 * time.Second // for an agent that can't be reached, which is being started again
 	idle          = time.Second      // how long a connection waits for the next message

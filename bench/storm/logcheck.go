@@ -16,7 +16,9 @@ type LogCheck struct {
 	// greeting turned the connection away.
 	Reached   int `json:"reached"`
 	Unreached int `json:"unreached"`
-	Ledger    int `json:"ledger_attempts"`
+	// Unclear are those of which the log doesn't tell it.
+	Unclear int `json:"unclear,omitempty"`
+	Ledger  int `json:"ledger_attempts"`
 	// Units are those whose numbers differ, and Different names the first of them.
 	Units     int      `json:"units_that_differ"`
 	Different []string `json:"different,omitempty"`
@@ -28,7 +30,7 @@ const maxDifferent = 20
 // checkLog compares.
 func checkLog(units []judged, events []reconcile.LogEvent) *LogCheck {
 	c := &LogCheck{Events: map[string]int{}}
-	reached := map[string]int{}
+	reached, unclear := map[string]int{}, map[string]int{}
 	for i := range events {
 		e := &events[i]
 		c.Events[e.Event]++
@@ -37,10 +39,15 @@ func checkLog(units []judged, events []reconcile.LogEvent) *LogCheck {
 		}
 		switch e.Event {
 		case "sent", "bounced", "deferred":
-			if mta.ReachedEnvelope(e) {
+			name := strings.ToLower(e.Recipient)
+			switch mta.ReachedEnvelope(e) {
+			case mta.DidReach:
 				c.Reached++
-				reached[strings.ToLower(e.Recipient)]++
-			} else {
+				reached[name]++
+			case mta.MaybeReached:
+				c.Unclear++
+				unclear[name]++
+			default:
 				c.Unreached++
 			}
 		}
@@ -48,7 +55,8 @@ func checkLog(units []judged, events []reconcile.LogEvent) *LogCheck {
 	for i := range units {
 		u := &units[i]
 		c.Ledger += len(u.attempts)
-		if log := reached[strings.ToLower(u.recipient)]; log != len(u.attempts) {
+		name := strings.ToLower(u.recipient)
+		if log := reached[name]; len(u.attempts) < log || len(u.attempts) > log+unclear[name] {
 			if c.Units++; len(c.Different) < maxDifferent {
 				c.Different = append(c.Different, fmt.Sprintf("%s: %d attempts in the ledger, %d in the log", u.recipient, len(u.attempts), log))
 			}

@@ -2,11 +2,11 @@ package storm
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -45,25 +45,17 @@ type Options struct {
 	// Start makes the agent ready to be started; nil: one of bench/mta by its name.
 	Prepare func(ctx context.Context, o mta.Options) (Agent, error)
 
+	beyond *beyond // in tests: what goes with the plan; nil: what belongs to a storm of its name
+
 	Console     io.Writer
 	Terminal    bool
 	Width       int      // of the terminal
 	Watchdog    []string // the command of a watchdog, see supervise.StartWatchdog; nil: none
 	CommandLine []string
 	Stop        <-chan struct{} // closed: end early, and report what was measured
+	Program     string          // this program's path, by whose place a checkout is found
 	Judge       reconcile.Options
 }
-
-// InputError is bad input: nothing was started or written.
-type InputError struct{ Err error }
-
-// Error implements error.
-func (e *InputError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *InputError) Unwrap() error { return e.Err }
-
-func inputErrorf(format string, args ...any) error { return &InputError{fmt.Errorf(format, args...)} }
 
 // Bounds of what can be asked for.
 const (
@@ -91,15 +83,15 @@ func (o *Options) complete() error {
 	}
 	switch {
 	case o.Messages < 1 || o.Messages > maxMessages:
-		return inputErrorf("--messages %d: want 1 to %d", o.Messages, maxMessages)
+		return input.Errorf("--messages %d: want 1 to %d", o.Messages, maxMessages)
 	case !(o.Rate > 0) || o.Rate > 10_000 || math.IsInf(o.Rate, 0):
-		return inputErrorf("--rate %v: want messages per second, above 0 and at most 10000", o.Rate)
+		return input.Errorf("--rate %v: want messages per second, above 0 and at most 10000", o.Rate)
 	case o.Cutoff < 0 || o.Cutoff > 24*time.Hour:
-		return inputErrorf("--cutoff %v: want a duration up to 24h", o.Cutoff)
+		return input.Errorf("--cutoff %v: want a duration up to 24h", o.Cutoff)
 	case o.Size < minSize || o.Size > maxSize:
-		return inputErrorf("--size %d: want %d to %d octets", o.Size, minSize, maxSize)
+		return input.Errorf("--size %d: want %d to %d octets", o.Size, minSize, maxSize)
 	case o.Out == "":
-		return inputErrorf("--out is missing: want a directory for the results")
+		return input.Errorf("--out is missing: want a directory for the results")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -63,7 +64,7 @@ func beyondPlans() map[string]beyond {
 func Load(name string) (*Storm, error) {
 	file, err := scripts.LoadStorm(name)
 	if err != nil {
-		return nil, &InputError{err}
+		return nil, &input.Error{Err: err}
 	}
 	s := &Storm{Name: file.Spec.Name, Description: file.Spec.Description, spec: file.Spec, Source: result.Plan{Name: file.Spec.Name, Text: string(file.Text), SHA256: file.SHA256}}
 	if s.Name == "" {
@@ -76,7 +77,7 @@ func Load(name string) (*Storm, error) {
 		}
 	}
 	if len(s.spec.Phases) == 0 {
-		return nil, inputErrorf("storm %s: it has no phases, and so no end: name those of its storm", name)
+		return nil, input.Errorf("storm %s: it has no phases, and so no end: name those of its storm", name)
 	}
 	return s, nil
 }
@@ -118,7 +119,7 @@ func (s *Storm) at(begin time.Time, seed uint64, longer time.Duration) (p *fault
 		end = end.Add(ph.Duration)
 	}
 	if p, err = fault.NewPlan(spec); err != nil {
-		return nil, end, &InputError{fmt.Errorf("storm %s: %w", s.Name, err)}
+		return nil, end, input.Errorf("storm %s: %w", s.Name, err)
 	}
 	return p, end, nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
@@ -37,6 +38,8 @@ type Record struct {
 	// Findings are what the benchmark found out about itself, such as figures that should agree and don't.
 	Findings []string `json:"findings,omitempty"`
 
+	// Grouped: a control group counted what the MTA used; else it is by its tree of processes, a lower bound.
+	Grouped bool `json:"cgroup"`
 	// Bench is what sink and source used together, in seconds of CPU.
 	Bench float64 `json:"bench_cpu_s"`
 	// Incomplete says why not all was carried out; empty: it was.
@@ -118,7 +121,7 @@ func Read(path string) (*Record, error) {
 	}
 	text, err := os.ReadFile(path) // #nosec G304 -- the user names it
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, reason(err))
+		return nil, fmt.Errorf("%s: %w", path, input.Reason(err))
 	}
 	var r Record
 	if err := json.Unmarshal(text, &r); err != nil {

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/outdir"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -21,14 +20,14 @@ type cell struct {
 	o        Options
 	storm    *Storm
 	longer   time.Duration // than the plan says
-	dir      *supervise.Scratch
+	out      *outdir.Dir
 	hop      *nextHop
 	agent    Agent
 	schedule *mta.Schedule // nil: the agent can't say
 	asked    error         // why not
 	source   *source
 	watch    watch
-	progress progress
+	progress *text.Progress
 
 	started            time.Time // of the first submission
 	begin, end, cutoff time.Time // of the storm, and of watching
@@ -41,18 +40,21 @@ type cell struct {
 // maxDrain is how long beyond one maximal pause a sender may take for all that it retries then.
 const maxDrain = 15 * time.Second
 
-// Run puts an MTA through a storm and writes the results to Options.Out. The error is an *InputError when an option or a file is at fault;
+// Run puts an MTA through a storm and writes the results to Options.Out. The error is an *input.Error when an option or a file is at fault;
 // nothing was written then. What was judged is in the record, faults too.
 func Run(ctx context.Context, o Options) (r *Record, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	c := &cell{o: o, progress: progress{w: o.Console, terminal: o.Terminal, width: o.Width, last: time.Now()}}
+	c := &cell{o: o, progress: text.NewProgress(o.Console, o.Terminal, o.Width)}
 	if c.storm, err = Load(o.Storm); err != nil {
 		return nil, err
 	}
+	if o.beyond != nil {
+		c.storm.beyond = *o.beyond
+	}
 	if why := c.storm.beyond.never; why != "" {
-		return nil, inputErrorf("storm %s is not applicable: %s", c.storm.Name, why)
+		return nil, input.Errorf("storm %s is not applicable: %s", c.storm.Name, why)
 	}
 	if c.storm.beyond.lifetime > 0 {
 		c.o.Policy.Lifetime = c.storm.beyond.lifetime
@@ -61,50 +63,49 @@ func Run(ctx context.Context, o Options) (r *Record, err error) {
 	if _, _, err = c.storm.at(time.Now(), o.Seed, c.longer); err != nil {
 		return nil, err
 	}
-	guard, err := newGuard(&c.progress, o.Watchdog)
+	if c.out, err = outdir.New(o.Out); err != nil {
+		return nil, err
+	}
+	guard, err := supervise.NewGuard(o.Watchdog, mta.ScratchPlaces(""), scratchPrefix, c.progress.Say)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.out.Discard())
 	}
-	defer func() { err = errors.Join(err, guard.close()) }()
-	final, err := vacant(o.Out)
+	defer guard.Close()
+	if err := guard.Watch(c.out.Temp); err != nil {
+		return nil, errors.Join(err, c.out.Discard())
+	}
+	r, err = c.run(ctx, guard)
+	c.progress.Clear()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.out.Discard())
 	}
-	if c.dir, err = guard.results(final); err != nil {
-		return nil, err
-	}
-	defer func() {
-		c.progress.clear()
-		if err != nil { // nothing was published
-			err = errors.Join(err, c.dir.Remove())
-		}
-	}()
-	if r, err = c.run(ctx, guard); err != nil {
-		return nil, err
-	}
-	return r, publish(c.dir, final)
+	return r, c.out.Publish()
 }
 
-func (c *cell) path(name string) string { return c.dir.Path(name) }
+// scratchPrefix begins the names of all temporary directories of this program but that of the results.
+const scratchPrefix = "smtpstorm-"
+
+func (c *cell) path(name string) string { return c.out.Path(name) }
 
 // run does it all in order: agent, sink, load, watch, judge.
-func (c *cell) run(ctx context.Context, guard *guard) (r *Record, err error) {
+func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err error) {
 	layout := c.storm.beyond.layout
 	if c.hop, err = reserve(layout); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.hop.stop(), c.hop.release()) }()
-	scratch, err := guard.scratch("storm")
+	scratch, err := guard.New("storm", mta.NewScratch)
 	if err != nil {
 		return nil, err
 	}
+	defer guard.Dispose(scratch)
 	settings := mta.Options{Dir: scratch.Path("mta"), Policy: c.o.Policy, Extra: c.o.Extra, FinalTimeout: c.storm.beyond.patience}
 	c.hop.route(layout, &settings)
 	prepare := c.o.Prepare
 	if prepare == nil {
 		prepare = c.prepare
 	}
-	c.progress.update(fmt.Sprintf("%-8s starting", c.o.MTA))
+	c.progress.Update("%-8s starting", c.o.MTA)
 	if c.agent, err = prepare(ctx, settings); err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func (c *cell) run(ctx context.Context, guard *guard) (r *Record, err error) {
 func (c *cell) prepare(ctx context.Context, o mta.Options) (Agent, error) {
 	a, err := mta.New(c.o.MTA, o)
 	if err != nil {
-		return nil, &InputError{err}
+		return nil, &input.Error{Err: err}
 	}
 	if err := a.Prepare(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -167,16 +168,16 @@ func (c *cell) weather(ctx context.Context) error {
 		c.cutoff = last.Add(cutoff)
 	}
 	c.usage = processCPU()
-	if err := c.hop.start(plan, c.storm.Source.SHA256, c.path(bookfiles.LedgerFile), c.dir.Dir); err != nil {
+	if err := c.hop.start(plan, c.storm.Source.SHA256, c.path(bookfiles.LedgerFile), c.out.Temp.Dir); err != nil {
 		return err
 	}
 	claims, err := os.OpenFile(c.path(bookfiles.ClaimsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // #nosec G302 G304 -- results are for others to read
 	if err != nil {
 		return err
 	}
-	c.source = &source{address: c.agent.Addr(), run: strconv.FormatInt(now.UnixMilli(), 36), size: c.o.Size, claims: &claimsFile{file: claims}}
-	c.progress.say("%-8s %s; storm %s: %s", c.agent.Name(), c.agent.Version(), c.storm.Name, c.storm.Description)
-	c.progress.say("%-8s %s messages at %v a second; the storm begins after %.1f s, lasts %.1f s (%.1f s of it drawn by seed %d), and is watched for at most %.0f s after",
+	c.source = &source{address: c.agent.Addr(), run: runID(c.o.Seed), size: c.o.Size, claims: &claimsFile{file: claims}}
+	c.progress.Say("%-8s %s; storm %s: %s", c.agent.Name(), c.agent.Version(), c.storm.Name, c.storm.Description)
+	c.progress.Say("%-8s %s messages at %v a second; the storm begins after %.1f s, lasts %.1f s (%.1f s of it drawn by seed %d), and is watched for at most %.0f s after",
 		"", text.Count(c.o.Messages), c.o.Rate, begin.Seconds(), c.end.Sub(c.begin).Seconds(), c.longer.Seconds(), c.o.Seed, c.cutoff.Sub(c.end).Seconds())
 	loading, cancel := context.WithCancel(ctx)
 	sent := make(chan struct{})
@@ -191,47 +192,8 @@ func (c *cell) weather(ctx context.Context) error {
 	return errors.Join(err, c.source.claims.close())
 }
 
-// vacant returns the absolute path of a directory that is new or empty.
-func vacant(out string) (string, error) {
-	final, err := filepath.Abs(out)
-	if err != nil {
-		return "", &InputError{err}
-	}
-	entries, err := os.ReadDir(final)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return "", inputErrorf("--out %s: %v", out, reason(err))
-	case len(entries) > 0 && supervise.Alive(final):
-		return "", inputErrorf("--out %s: %v", out, &supervise.BusyError{Dir: final})
-	case len(entries) > 0:
-		return "", inputErrorf("--out %s: it holds something, such as %q: name a new or empty directory", out, entries[0].Name())
-	}
-	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil { // #nosec G301 -- results are for others to read
-		return "", inputErrorf("--out %s: %v", out, reason(err))
-	}
-	return final, nil
-}
-
-// publish puts the results in their place.
-func publish(dir *supervise.Scratch, final string) error {
-	if err := os.Remove(final); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty directory
-		return fmt.Errorf("the results are in %s: %w", dir.Dir, err)
-	}
-	if err := os.Rename(dir.Dir, final); err != nil {
-		return fmt.Errorf("the results are in %s: %w", dir.Dir, err)
-	}
-	return dir.Release(final)
-}
-
-// reason is an error of the file system without the path, which the message has.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
+// runID is in every token. It comes of the seed, so that the same seed gives all MTAs the same senders and recipients, and so the same draws.
+func runID(seed uint64) string { return fmt.Sprintf("b%d", seed) }
 
 func (c *cell) warn(format string, args ...any) {
 	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))

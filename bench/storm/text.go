@@ -80,7 +80,11 @@ func Lines(r *Record) (out []Line) {
 		add("order", "in %.0f%% of the pairs a newer message overtook an older one that waited", 100*x.Overtaken)
 	}
 	if x := f.Resources; x != nil {
-		add("used", "%.2f s of CPU at least, %s MiB at most; sink and source %.2f s", x.CPU, text.Count(x.Memory>>20), r.Bench)
+		least := " at least"
+		if r.Grouped {
+			least = ""
+		}
+		add("used", "%.2f s of CPU%s, %s MiB at most; sink and source %.2f s", x.CPU, least, text.Count(x.Memory>>20), r.Bench)
 	}
 	if l := r.Log; l != nil {
 		add("log", "%s attempts that reached the next hop, %s that didn't, %s suspended; the ledger has %s", text.Count(l.Reached), text.Count(l.Unreached),

@@ -34,6 +34,7 @@ type listing struct {
 type watch struct {
 	agent   Agent
 	samples []measure.Sample
+	whole   bool  // a control group counts what the agent uses
 	blind   error // why the queue could not be seen the last time; nil: it was
 	failed  int   // how often it could not
 	last    time.Time
@@ -55,6 +56,7 @@ func (w *watch) sample(now time.Time) {
 	s := measure.Sample{At: now, Depth: depth}
 	if n := len(w.samples); n%usageEvery == 0 {
 		u := w.agent.Usage()
+		w.whole = u.Whole
 		s.CPU, s.Memory, s.Processes = u.CPU, u.Memory, u.Processes
 	} else {
 		s.CPU, s.Memory, s.Processes = w.samples[n-1].CPU, w.samples[n-1].Memory, w.samples[n-1].Processes
@@ -128,7 +130,7 @@ func (c *cell) follow(ctx context.Context, sent <-chan struct{}) error {
 	for {
 		now := time.Now()
 		c.watch.sample(now)
-		c.progress.update(c.liveLine(now))
+		c.progress.Update("%s", c.liveLine(now))
 		if err := c.disturb(ctx, now); err != nil {
 			return err
 		}
@@ -196,10 +198,10 @@ func (c *cell) liveLine(now time.Time) string {
 		phase, until = "drain", c.cutoff
 	}
 	delivered, twice, deferred, _ := c.hop.seen.so()
-	queued := ""
+	queued, lost := "", "lost not known yet"
 	if d := c.watch.depth(); d >= 0 {
 		queued = fmt.Sprintf("%s queued, ", text.Count(d))
 	}
-	return fmt.Sprintf("%-8s %s: %s%s of %s delivered, %s deferred attempts, %s twice, lost: told at the end, %.0f s left", c.agent.Name(), phase, queued,
-		text.Count(delivered), text.Count(c.o.Messages), text.Count(deferred), text.Count(twice), max(0, until.Sub(now).Seconds()))
+	return fmt.Sprintf("%-8s %s: %s%s of %s delivered, %s deferred attempts, %s twice, %s, %.0f s left", c.agent.Name(), phase, queued,
+		text.Count(delivered), text.Count(c.o.Messages), text.Count(deferred), text.Count(twice), lost, max(0, until.Sub(now).Seconds()))
 }

@@ -1,26 +1,19 @@
 package storm
 
 import (
-	"encoding/json"
+	"errors"
 	"os"
 )
 
-// write writes record, summary and the sink's counts.
+// write writes record, summary, the sink's counts, and the page.
 func (c *cell) write(r *Record) error {
-	if err := r.Write(c.path(RecordFile)); err != nil {
+	err := errors.Join(r.Write(c.path(RecordFile)), c.out.JSON(summaryFile, r.Books), c.out.JSON(sinkFile, c.hop.counts))
+	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name  string
-		value any
-	}{{summaryFile, r.Books}, {sinkFile, c.hop.counts}} {
-		text, err := json.MarshalIndent(f.value, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(c.path(f.name), append(text, '\n'), 0o644); err != nil { // #nosec G306 -- results are for others to read
-			return err
-		}
+	page, err := os.Create(c.path(PageFile))
+	if err != nil {
+		return err
 	}
-	return nil
+	return errors.Join(WritePage(page, r), page.Close())
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,12 +15,12 @@ import (
 	"golang.org/x/term"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
-	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/bench/storm"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 func newStormCommand(stdout *os.File) *cobra.Command {
@@ -66,7 +65,7 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 			return runStorm(o, stdout, asJSON)
 		},
 	}
-	cmd.AddCommand(newStormListCommand(stdout))
+	cmd.AddCommand(newStormListCommand(stdout), newStormReportCommand(stdout))
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.MTA, "mta", "", "`name` of the MTA: "+strings.Join(mta.LogFormats(), ", ")+"; smtpbench mta list says which are ready")
@@ -111,6 +110,26 @@ func newStormListCommand(stdout *os.File) *cobra.Command {
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "listed"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
 }
 
+func newStormReportCommand(stdout *os.File) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "report DIR",
+		Short: "write one page over all storms of a directory: MTAs in rows, storms in columns",
+		Long: `report reads the results of smtpbench storm in a directory and those below it, writes storms.html there: a matrix of MTAs and storms, the worst
+finding first, and a table for each storm, with links to the pages of the runs.`,
+		Example: `  smtpbench storm report results/storms`,
+		Args:    arguments(1, 1, "a directory with results"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, err := storm.WriteReport(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(stdout, "report   %s\n", path)
+			return err
+		},
+	}
+	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "written"}, cli.Exit{Status: exitFailed, Meaning: "the page can't be written"}, cli.Exit{Status: exitUsage, Meaning: "there are no results, or one can't be read"})
+}
+
 // runStorm runs a storm. The first signal ends it early, with what was measured; the second at once.
 func runStorm(o storm.Options, stdout *os.File, asJSON bool) error {
 	signal.Ignore(syscall.SIGPIPE) // a closed pipe would end the program before it has ended what it started
@@ -150,10 +169,7 @@ func runStorm(o storm.Options, stdout *os.File, asJSON bool) error {
 	}
 	started := time.Now()
 	record, err := storm.Run(ctx, o)
-	var input *storm.InputError
 	switch {
-	case errors.As(err, &input):
-		return &usageError{err}
 	case err != nil && ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "smtpbench: interrupted; nothing was written")
 		return statusError(exitInterrupted)
@@ -161,17 +177,17 @@ func runStorm(o storm.Options, stdout *os.File, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		text, err := json.MarshalIndent(record, "", " ")
+		encoded, err := json.MarshalIndent(record, "", " ")
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(stdout, "%s\n", text); err != nil {
+		if _, err := fmt.Fprintf(stdout, "%s\n", encoded); err != nil {
 			return err
 		}
 	} else if err := storm.WriteText(stdout, record); err != nil {
 		return err
 	}
-	fmt.Fprintf(console, "%srecords  %s/\ntook     %.0f s\n", run.Labelled("verdict", record.Books.Verdict.Sentence), strings.TrimSuffix(o.Out, "/"), time.Since(started).Seconds())
+	fmt.Fprintf(console, "%sreport   %[2]s/report.html\nrecords  %[2]s/\ntook     %[3].0f s\n", text.Labelled("verdict", record.Books.Verdict.Sentence), strings.TrimSuffix(o.Out, "/"), time.Since(started).Seconds())
 	if exit := record.Books.Verdict.Exit; exit != 0 {
 		return statusError(exit)
 	}

@@ -119,12 +119,12 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 					c.ratios = append(c.ratios, gap.Seconds()/before.Seconds())
 				}
 			}
-			if r.Policy == nil || len(r.Policy.Gaps) == 0 {
+			if r.Policy == nil || len(r.Policy.Gaps) == 0 || r.Policy.LastAnytime && !u.Failed.IsZero() && k == len(u.Attempts)-1 {
 				continue
 			}
 			want := r.Policy.gap(k-1, u.Intended, u.Attempts[k-1])
 			c.wants = append(c.wants, want.Seconds())
-			adherence.add(r.Policy, k, gap-want)
+			adherence.add(r.Policy, k, want, gap-want)
 		}
 	}
 	var out []Gap
@@ -140,12 +140,14 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 	return out, adherence
 }
 
-// add judges the k-th pause, from 1 on, which is so much longer than the policy's.
-func (a *Adherence) add(p *Policy, k int, over time.Duration) {
+// add judges the k-th pause, from 1 on, which is so much longer than the one that the policy wants.
+func (a *Adherence) add(p *Policy, k int, want, over time.Duration) {
 	a.Gaps++
 	late := p.Late
 	if k > 1 {
-		late = p.Later
+		if late = p.Later; p.LateInterval {
+			late += want
+		}
 	}
 	switch {
 	case over < -p.Early:

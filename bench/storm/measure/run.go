@@ -55,6 +55,8 @@ type Policy struct {
 	ByAge              bool // a pause is as long as the message is old, within the first and the last of Gaps
 	WholeSeconds       bool // times are taken down to whole seconds before they are reckoned with
 	Early, Late, Later time.Duration
+	LateInterval       bool // a pause but the first may be late by one more of itself
+	LastAnytime        bool // the last attempt of what failed may come at any time
 }
 
 // gap returns the pause after the k-th attempt, counted from 0, at a time, of a message that arrived at another.

@@ -1,0 +1,41 @@
+package mta
+
+import (
+	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// TestReachedEnvelope: texts that MTAs have logged in storms.
+func TestReachedEnvelope(t *testing.T) {
+	for _, test := range []struct {
+		event string
+		code  int
+		text  string
+		want  Reached
+	}{
+		{sent, 250, "250 2.0.0 OK", DidReach},
+		{suspended, 0, "delivery temporarily suspended: host 127.0.0.1[127.0.0.1] refused to talk to me: 421 4.3.2 Service not available", NotReached},
+		{deferred, 421, "host 127.0.0.1[127.0.0.1] refused to talk to me: 421 4.3.2 Service not available, closing transmission channel", NotReached},
+		{deferred, 450, "host 127.0.0.1[127.0.0.1] said: 450 4.2.1 Mailbox disabled, not accepting messages (in reply to RCPT TO command)", DidReach},
+		{deferred, 0, "connect to 127.0.0.1[127.0.0.1]:26722: Connection refused", NotReached},
+		{deferred, 0, "lost connection with 127.0.0.1[127.0.0.1] while receiving the initial server greeting", NotReached},
+		{deferred, 0, "lost connection with 127.0.0.1[127.0.0.1] while sending end of data -- message may be sent more than once", DidReach},
+		{deferred, 0, "conversation with 127.0.0.1[127.0.0.1] timed out while sending end of data -- message may be sent more than once", DidReach},
+		{deferred, 421, "SMTP error from remote mail server after initial connection: 421 4.3.2 Service not available, closing transmission channel", NotReached},
+		{deferred, 450, "SMTP error from remote mail server after RCPT TO:<r1@d0.bench.test>: 450 4.2.1 Mailbox disabled", DidReach},
+		{deferred, 0, "Remote host closed connection in response to end of data", DidReach},
+		{deferred, 0, "Connection refused", NotReached},
+		{deferred, 421, "Upstream error: 421 4.3.2 Service not available, closing transmission channel", NotReached},
+		{deferred, 450, "450 4.2.1 Mailbox disabled, not accepting messages", DidReach},
+		{deferred, 0, "Tried all MXs", MaybeReached},
+		{deferred, 0, "message: EOF", DidReach},
+		{deferred, 0, "connect: dial: connection refused", NotReached},
+		{bounced, 550, "550 5.1.1 No such user here", DidReach},
+		{expired, 0, "returned to sender", NotReached},
+	} {
+		if got := ReachedEnvelope(&reconcile.LogEvent{Event: test.event, Code: test.code, Text: test.text}); got != test.want {
+			t.Errorf("%s %q: %d, want %d", test.event, test.text, got, test.want)
+		}
+	}
+}
