@@ -91,7 +91,7 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		args string
 		want []string // parts of the line
 	}{
-		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion join judge mta relay report run scripts version"}},
+		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion join judge mta relay report run scripts storm version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
