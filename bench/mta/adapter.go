@@ -56,6 +56,7 @@ type Candidate struct {
 	Path    string // its program; empty when it isn't there
 	Fetch   string // the shell command that gets it, on Debian and Ubuntu
 	Root    bool   // only root can run it
+	Traits  Traits
 }
 
 // Ready returns nil when New would run the MTA as this user, or else an error that wraps ErrMissing or ErrNeedsRoot and says what to do.
@@ -71,7 +72,7 @@ func (c Candidate) Ready() error {
 
 func (a *adapter) candidate() Candidate {
 	dir := filepath.Join(privateDir(), a.name)
-	return Candidate{Name: a.name, Product: a.product, Path: a.find(dir), Fetch: a.fetch(dir), Root: a.root}
+	return Candidate{Name: a.name, Product: a.product, Path: a.find(dir), Fetch: a.fetch(dir), Root: a.root, Traits: a.traits}
 }
 
 // Find looks up every MTA that this package can run, installed or not.

@@ -81,6 +81,10 @@ type Traits struct {
 	// RemoteStatus: its notifications have the enhanced status code of the next hop's refusal as Status (RFC 3464 section 2.3.4);
 	// else it is one of the MTA's own.
 	RemoteStatus bool
+	// Routes: it can send the mail of single domains to next hops of their own (Options.Routes).
+	Routes bool
+	// FinalTimeout: it can be told how long to wait for the final reply (Options.FinalTimeout).
+	FinalTimeout bool
 	// RetryEarly is by how much an attempt may come before the policy's time, as the MTA rounds.
 	RetryEarly time.Duration
 	// FixedSchedule: its retry schedule can't be changed. The n-th attempt comes ShortestBackoff times the square of n after the

@@ -21,7 +21,7 @@ func eximAdapter() adapter {
 	return adapter{
 		name: "exim", product: "Exim", other: true, log: "log/mainlog",
 		// Times of retries are whole seconds.
-		traits: Traits{DSN: true, EnvelopeID: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
+		traits: Traits{Routes: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
 		find: func(private string) string {
 			if fetched := filepath.Join(private, "usr/sbin/exim4"); isFile(fetched) {
 				return fetched

@@ -24,7 +24,7 @@ const harakaPackage = `{"private":true,"dependencies":{"Haraka":"3.3.4"},"overri
 func harakaAdapter() adapter {
 	return adapter{
 		name: "haraka", product: "Haraka", log: "log/console",
-		traits: Traits{RemoteStatus: true, ShortestBackoff: 5 * time.Second}, // one shorter interval makes it ignore them all, without a word
+		traits: Traits{Routes: true, FinalTimeout: true, RemoteStatus: true, ShortestBackoff: 5 * time.Second}, // one shorter interval makes it ignore them all, without a word
 		find: func(private string) string {
 			path := filepath.Join(private, "node_modules/Haraka/bin/haraka")
 			if installed := lookTool("haraka"); !isFile(path) && installed != "" {

@@ -53,6 +53,13 @@ func newInstance(a adapter, program string, o Options) (*instance, error) {
 	if err == nil {
 		o.Policy, err = o.Policy.complete(a.traits)
 	}
+	switch {
+	case err != nil:
+	case len(o.Routes) > 0 && !a.traits.Routes:
+		err = errors.New("can't be given next hops for single domains")
+	case o.FinalTimeout > 0 && !a.traits.FinalTimeout:
+		err = errors.New("can't be told how long to wait for the final reply")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.name, err)
 	}

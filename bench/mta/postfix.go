@@ -24,7 +24,7 @@ func postfixAdapter() adapter {
 		// The queue manager rounds a message's next attempt down to whole seconds, and takes it up to a second before. With less than 3 s it
 		// may meet the agent that has just deferred a message, and whose lock it finds: "skipped, still being delivered", and put aside for
 		// a minute.
-		traits: Traits{DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
+		traits: Traits{Routes: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
 		find:   func(string) string { return lookTool("postfix") },
 		fetch:  func(string) string { return "apt-get install -y postfix" },
 		layout: postfixLayout,

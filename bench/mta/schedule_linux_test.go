@@ -27,8 +27,34 @@ func TestScheduleIsReadBack(t *testing.T) {
 					t.Error(err)
 				}
 			}(scratch)
-			a, err := New(c.Name, Options{Dir: scratch.Path("mta"), Relay: "127.0.0.1:20025", Policy: Policy{MinimalBackoff: 5 * time.Second, MaximalBackoff: 40 * time.Second, ByAge: true},
-				Routes: []Route{{"src.bench.test", []string{"127.0.0.1:20026", "127.0.0.1:20027"}}}, FinalTimeout: 5 * time.Second})
+			if c.Traits.FixedSchedule {
+				t.Skip("its schedule can't be changed")
+			}
+			o := Options{Dir: scratch.Path("mta"), Relay: "127.0.0.1:20025", Policy: Policy{MinimalBackoff: 5 * time.Second, MaximalBackoff: 40 * time.Second, ByAge: true}}
+			routed, patient := o, o
+			routed.Routes = []Route{{"src.bench.test", []string{"127.0.0.1:20026", "127.0.0.1:20027"}}}
+			patient.FinalTimeout = 5 * time.Second
+			for _, test := range []struct {
+				asked Options
+				can   bool
+			}{{routed, c.Traits.Routes}, {patient, c.Traits.FinalTimeout}} {
+				a, err := New(c.Name, test.asked)
+				if (err == nil) != test.can {
+					t.Errorf("%v; the traits say %v", err, test.can)
+				}
+				if err == nil {
+					if err := a.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if c.Traits.Routes {
+				o.Routes = routed.Routes
+			}
+			if c.Traits.FinalTimeout {
+				o.FinalTimeout = patient.FinalTimeout
+			}
+			a, err := New(c.Name, o)
 			if err != nil {
 				t.Fatal(err)
 			}

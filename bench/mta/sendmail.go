@@ -39,7 +39,34 @@ func sendmailAdapter() adapter {
 		queue:  sendmailQueue,
 		depth:  func(i *instance) (int, error) { return countFiles(i.path("mqueue"), "qf", "") },
 		parser: newSendmailParser,
+
+		schedule: sendmailSchedule,
 	}
+}
+
+// sendmailSchedule reads sendmail.cf, as the daemon does, which starts a run of the queue each second (-q1s). With MaxQueueAge a pause
+// doubles from MinQueueAge on, the first of which comes twice.
+func sendmailSchedule(_ context.Context, i *instance) (s Schedule, err error) {
+	text, err := os.ReadFile(i.path("sendmail.cf"))
+	if err != nil {
+		return s, err
+	}
+	var ages [2]time.Duration
+	for n, name := range []string{"MinQueueAge", "MaxQueueAge"} {
+		value, _ := between(string(text), "\nO "+name+"=", "\n")
+		if ages[n], err = time.ParseDuration(value); err != nil {
+			return s, fmt.Errorf("%s: %w", name, err)
+		}
+		s.Text = strings.TrimSpace(s.Text + " " + name + "=" + value)
+	}
+	s.Early, s.Late, s.Later = time.Second, 2*time.Second, 2*time.Second
+	for gap := ages[0]; len(s.Gaps) == 0 || s.Gaps[len(s.Gaps)-1] < ages[1]; gap = min(2*gap, ages[1]) {
+		if len(s.Gaps) == 0 {
+			s.Gaps = append(s.Gaps, gap)
+		}
+		s.Gaps = append(s.Gaps, gap)
+	}
+	return s, nil
 }
 
 // sendmailMacros is the directory of the macros that make a configuration.

@@ -23,6 +23,7 @@ type cell struct {
 	out      *outdir.Dir
 	hop      *nextHop
 	agent    Agent
+	traits   mta.Traits
 	schedule *mta.Schedule // nil: the agent can't say
 	asked    error         // why not
 	source   *source
@@ -58,6 +59,9 @@ func Run(ctx context.Context, o Options) (r *Record, err error) {
 	}
 	if c.storm.beyond.lifetime > 0 {
 		c.o.Policy.Lifetime = c.storm.beyond.lifetime
+	}
+	if err := c.fit(); err != nil {
+		return nil, err
 	}
 	c.longer = drawEnd(o.Seed, max(o.Policy.MaximalBackoff, o.Policy.MinimalBackoff))
 	if _, _, err = c.storm.at(time.Now(), o.Seed, c.longer); err != nil {
@@ -100,7 +104,12 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 	}
 	defer guard.Dispose(scratch)
 	settings := mta.Options{Dir: scratch.Path("mta"), Policy: c.o.Policy, Extra: c.o.Extra, FinalTimeout: c.storm.beyond.patience}
-	c.hop.route(layout, &settings)
+	if c.traits.Routes {
+		c.hop.route(layout, &settings)
+	} else {
+		settings.Relay = c.hop.addresses[mainListener]
+		c.note("notifications take the same way as other mail, and meet the storm before MAIL")
+	}
 	prepare := c.o.Prepare
 	if prepare == nil {
 		prepare = c.prepare
@@ -127,6 +136,38 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 	}
 	c.watched = time.Now()
 	return c.account(ctx, stopped)
+}
+
+// fixedCutoff is how long an MTA is watched whose first pause is 400 s.
+const fixedCutoff = 7 * time.Minute
+
+// fit looks what of the storm the MTA can be put through.
+func (c *cell) fit() error {
+	if c.o.Prepare != nil {
+		c.traits = mta.Traits{Routes: true, FinalTimeout: true}
+		return nil
+	}
+	for _, candidate := range mta.Find() {
+		if candidate.Name == c.o.MTA {
+			c.traits = candidate.Traits
+		}
+	}
+	b := &c.storm.beyond
+	switch {
+	case c.traits == mta.Traits{}: // mta.New says it
+	case b.layout != oneHop && !c.traits.Routes:
+		return input.Errorf("storm %s is not applicable: %s can't be given next hops for single domains", c.storm.Name, c.o.MTA)
+	case b.patience > 0 && !c.traits.FinalTimeout:
+		return input.Errorf("storm %s is not applicable: %s can't be told how long to wait for the final reply", c.storm.Name, c.o.MTA)
+	}
+	if c.traits.FixedSchedule {
+		c.o.Policy.MinimalBackoff, c.o.Policy.MaximalBackoff, c.o.Policy.ByAge = 0, 0, false
+		c.note("its retry schedule can't be changed: it runs as shipped")
+		if c.o.Cutoff == 0 {
+			c.o.Cutoff = fixedCutoff
+		}
+	}
+	return nil
 }
 
 // prepare makes a private instance.
