@@ -68,7 +68,7 @@ type Agent interface {
 	Policy() Policy
 	// Traits are properties that don't depend on the configuration.
 	Traits() Traits
-	// Usage is what the processes use. It is known on Linux only, and zero when nothing runs.
+	// Usage is what the processes use. It is known on Linux only, and, unless it is Whole, zero when nothing runs.
 	Usage() Usage
 }
 

@@ -43,10 +43,11 @@ func (c *cell) disturb(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// incident does something to a part of the harness, and notes it.
+// incident does something to a part of the harness, and notes when it was done: a sender that is being killed may still get a reply.
 func (c *cell) incident(what, who string, do func() error) error {
+	err := do()
 	c.disturbance.incidents = append(c.disturbance.incidents, reconcile.Incident{Time: time.Now(), What: what, Who: who})
-	return do()
+	return err
 }
 
 // keepIncidents writes what was done.

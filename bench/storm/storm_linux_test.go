@@ -300,8 +300,9 @@ func sinkCutOff(t *testing.T) {
 	if len(r.Storm.Incidents) != 2 || r.Storm.Incidents[1].What != "restart" {
 		t.Fatalf("incidents %+v, want the end of the sink and its return", r.Storm.Incidents)
 	}
-	if r.Books.Verdict.Exit != 0 || r.Books.Runs != 2 || r.Books.Fates[reconcile.Delivered]+r.Books.Fates[reconcile.Refused] != 100 {
-		t.Errorf("%s %v in %d runs of the sink; want 100 delivered or refused, in 2", r.Books.Verdict.Sentence, r.Books.Fates, r.Books.Runs)
+	if r.Books.Verdict.Exit != 0 || r.Books.Runs != 2 || r.Books.Fates[reconcile.Delivered]+r.Books.Fates[reconcile.Refused]+r.Books.Fates[reconcile.Expired] != 100 {
+		// Whether a refusal was read that the end of the sink crossed nobody knows: the relay's giving up is then its own.
+		t.Errorf("%s %v in %d runs of the sink; want 100 delivered, refused or given up, in 2", r.Books.Verdict.Sentence, r.Books.Fates, r.Books.Runs)
 	}
 }
 

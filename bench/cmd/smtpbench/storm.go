@@ -187,7 +187,8 @@ func runStorm(o storm.Options, stdout *os.File, asJSON bool) error {
 	} else if err := storm.WriteText(stdout, record); err != nil {
 		return err
 	}
-	fmt.Fprintf(console, "%sreport   %[2]s/report.html\nrecords  %[2]s/\ntook     %[3].0f s\n", text.Labelled("verdict", record.Books.Verdict.Sentence), strings.TrimSuffix(o.Out, "/"), time.Since(started).Seconds())
+	out := strings.TrimSuffix(o.Out, "/")
+	fmt.Fprintf(console, "%sreport   %s/%s\nrecords  %s/\ntook     %.0f s\n", text.Labelled("verdict", record.Books.Verdict.Sentence), out, storm.PageFile, out, time.Since(started).Seconds())
 	if exit := record.Books.Verdict.Exit; exit != 0 {
 		return statusError(exit)
 	}
