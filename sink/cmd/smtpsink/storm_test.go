@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
@@ -255,9 +256,7 @@ rules:
 	}
 	for kill := range kills {
 		// A row is about 300 octets.
-		for want, deadline := int64((kill+1)*count/(kills+1)*300), time.Now().Add(patience); rows() < want && time.Now().Before(deadline); {
-			<-time.After(time.Millisecond)
-		}
+		testkit.Await(t, "more of the storm is in the ledger", func() bool { return rows() >= int64((kill+1)*count/(kills+1)*300) })
 		if err := p.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
