@@ -2,6 +2,7 @@ package compare
 
 import (
 	"math"
+	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
@@ -120,7 +121,7 @@ type Percentile struct {
 	// Beyond: dropped iterations, or replies that nobody waited for, hide it; all that is known is that it lies above
 	// every measured value ("> max").
 	Beyond bool
-	// Within is the within-run interval; nil for the maximum and when Beyond.
+	// Within is the within-run interval; nil for the maximum, when Beyond, and where there are too few independent blocks of time.
 	Within *stat.Interval
 	// Few: there are fewer than stat.MinSamples(Q) values.
 	Few bool
@@ -150,45 +151,84 @@ type Method string
 const (
 	BlockBootstrap  Method = "block bootstrap"
 	OrderStatistic  Method = "order statistics"
-	minBlocks              = 10
-	maxBlocks              = 60
+	minWindows             = 20
 	minShareInBlock        = 0.99
 )
 
-// canBootstrap: enough blocks, and they hold (nearly) all that the total holds.
-func (d Distribution) canBootstrap() bool {
+// hasWindows: enough windows to see how they depend on each other, and they hold (nearly) all that the total holds.
+func (d Distribution) hasWindows() bool {
 	var n uint64
 	for _, b := range d.Blocks {
 		n += b.Count()
 	}
-	return len(d.Blocks) >= minBlocks && float64(n) >= minShareInBlock*float64(d.Total.Count())
+	return len(d.Blocks) >= minWindows && float64(n) >= minShareInBlock*float64(d.Total.Count())
+}
+
+// resample returns the quantiles of each resample of the run's blocks, and which of them it has enough independent blocks for.
+func (d Distribution) resample(qs []float64, o IntervalOptions, seed uint64) (rows [][]float64, allowed []bool) {
+	windows := make([]stat.Sample, len(d.Blocks))
+	for i, b := range d.Blocks {
+		windows[i] = sampleOf(b)
+	}
+	blocks := stat.CutBlocks(windows)
+	at := d.all(qs)
+	allowed = make([]bool, len(qs))
+	for i, q := range at {
+		allowed[i] = blocks.Allows(q) == nil
+	}
+	if slices.Contains(allowed, true) {
+		rows = blocks.Resample(at, o.Resamples, seed)
+	}
+	return rows, allowed
+}
+
+func sampleOf(h *result.Histogram) stat.Sample {
+	var s stat.Sample
+	for b := range h.Buckets {
+		s.Cells = append(s.Cells, stat.Cell{Value: b.Millis, Count: b.Count})
+	}
+	return s
 }
 
 // Percentiles returns the percentiles qs (each in (0, 1]) with intervals.
 func (d Distribution) Percentiles(qs []float64, o IntervalOptions) ([]Percentile, Method) {
 	o = o.withDefaults()
-	method := OrderStatistic
-	var draws [][]float64
-	if d.canBootstrap() {
-		method = BlockBootstrap
-		draws = resample(d.Blocks, d.all(qs), o.Resamples, o.Seed)
+	if !d.hasWindows() {
+		return d.percentiles(qs, func(i int) *stat.Interval {
+			iv := orderInterval(d.Total, d.at(qs[i]), o.Confidence)
+			return &iv
+		}), OrderStatistic
 	}
-	return d.percentiles(qs, o.Confidence, draws), method
+	rows, allowed := d.resample(qs, o, o.Seed)
+	return d.bootstrapped(qs, o, rows, allowed), BlockBootstrap
 }
 
-func (d Distribution) percentiles(qs []float64, confidence float64, draws [][]float64) []Percentile {
+func (d Distribution) bootstrapped(qs []float64, o IntervalOptions, rows [][]float64, allowed []bool) []Percentile {
+	return d.percentiles(qs, func(i int) *stat.Interval {
+		if !allowed[i] {
+			return nil
+		}
+		return centralInterval(o, d.Total.Quantile(d.at(qs[i])), func(r int) float64 { return rows[r][i] })
+	})
+}
+
+// centralInterval is that of a figure over all resamples, and holds the observed value.
+func centralInterval(o IntervalOptions, observed float64, figure func(resample int) float64) *stat.Interval {
+	values := make([]float64, o.Resamples)
+	for r := range values {
+		values[r] = figure(r)
+	}
+	iv := stat.CentralInterval(values, 1-o.Confidence)
+	iv.Lo, iv.Hi = min(iv.Lo, observed), max(iv.Hi, observed)
+	return &iv
+}
+
+func (d Distribution) percentiles(qs []float64, interval func(i int) *stat.Interval) []Percentile {
 	out := make([]Percentile, len(qs))
 	for i, q := range qs {
 		p := Percentile{Q: q, Value: d.Total.Quantile(d.at(q)), Beyond: d.at(q) > 1, Few: d.Total.Count() < stat.MinSamples(q)}
 		if !p.Beyond && q < 1 && d.Total.Count() > 0 {
-			var iv stat.Interval
-			if draws != nil {
-				iv = spread(column(draws, i), confidence)
-				iv.Lo, iv.Hi = math.Min(iv.Lo, p.Value), math.Max(iv.Hi, p.Value)
-			} else {
-				iv = orderInterval(d.Total, d.at(q), confidence)
-			}
-			p.Within = &iv
+			p.Within = interval(i)
 		}
 		out[i] = p
 	}
@@ -201,54 +241,57 @@ type Difference struct {
 	// Delta is B-A in milliseconds; meaningless unless Known.
 	Delta float64
 	Known bool // both sides have values and neither is Beyond
-	// Within is the within-run interval of Delta; nil for the maximum and when
-	// not Known. It covers what varied inside the two runs, not between runs.
+	// Within is the within-run interval of Delta; nil for the maximum, when not Known, and where there are too few independent blocks. It covers what varied inside the two runs, not between runs.
 	Within *stat.Interval
 }
 
 // Differences compares the percentiles qs of two runs.
 //
-// With at least ten time windows a side, the intervals come from a bootstrap
-// that resamples whole windows (non-overlapping blocks, Carlstein 1986, with
-// Efron's percentile interval): latencies of one moment resemble each other,
-// and an interval that took them as independent would be too narrow. Longer
-// runs are cut into at most sixty blocks. (On simulated runs of thirty blocks,
-// nominal 95 % intervals of p50, p90 and p99 held the truth 91 to 96 times in 100.) Otherwise order statistics are used,
-// with Bonferroni's correction for the difference (each side at 1-alpha/2):
-// distribution-free and conservative if the values are independent.
+// With at least twenty time windows a side, the intervals come from a bootstrap that resamples whole blocks of
+// windows (stat.CutBlocks): latencies of one moment resemble each other, and an interval that took them as
+// independent would be too narrow. A percentile for which a side has too few independent blocks has no interval (docs/statistics.md).
+// With fewer windows order statistics are used, with Bonferroni's correction for the difference (each side at
+// 1-alpha/2): distribution-free and conservative if the values are independent.
 func Differences(a, b Distribution, qs []float64, o IntervalOptions) ([]Difference, Method) {
 	o = o.withDefaults()
-	var da, db [][]float64
 	method := OrderStatistic
-	if a.canBootstrap() && b.canBootstrap() {
+	var pa, pb []Percentile
+	var interval func(i int, delta float64) *stat.Interval
+	if a.hasWindows() && b.hasWindows() {
 		method = BlockBootstrap
-		da = resample(a.Blocks, a.all(qs), o.Resamples, o.Seed)
-		db = resample(b.Blocks, b.all(qs), o.Resamples, o.Seed+1)
+		da, allowedA := a.resample(qs, o, o.Seed)
+		db, allowedB := b.resample(qs, o, o.Seed+1)
+		pa, pb = a.bootstrapped(qs, o, da, allowedA), b.bootstrapped(qs, o, db, allowedB)
+		interval = func(i int, delta float64) *stat.Interval {
+			if !allowedA[i] || !allowedB[i] {
+				return nil
+			}
+			return centralInterval(o, delta, func(r int) float64 { return db[r][i] - da[r][i] })
+		}
+	} else {
+		pa, _ = a.withoutWindows().Percentiles(qs, o)
+		pb, _ = b.withoutWindows().Percentiles(qs, o)
+		interval = func(i int, _ float64) *stat.Interval {
+			each := 1 - (1-o.Confidence)/2
+			x, y := orderInterval(a.Total, a.at(qs[i]), each), orderInterval(b.Total, b.at(qs[i]), each)
+			return &stat.Interval{Lo: y.Lo - x.Hi, Hi: y.Hi - x.Lo}
+		}
 	}
-	pa, pb := a.percentiles(qs, o.Confidence, da), b.percentiles(qs, o.Confidence, db)
 	out := make([]Difference, len(qs))
 	for i, q := range qs {
 		d := Difference{A: pa[i], B: pb[i], Delta: pb[i].Value - pa[i].Value}
 		d.Known = a.Total.Count() > 0 && b.Total.Count() > 0 && !pa[i].Beyond && !pb[i].Beyond
 		if d.Known && q < 1 {
-			var iv stat.Interval
-			if method == BlockBootstrap {
-				deltas := make([]float64, len(da))
-				for r := range da {
-					deltas[r] = db[r][i] - da[r][i]
-				}
-				iv = spread(deltas, o.Confidence)
-				iv.Lo, iv.Hi = math.Min(iv.Lo, d.Delta), math.Max(iv.Hi, d.Delta)
-			} else {
-				each := 1 - (1-o.Confidence)/2
-				x, y := orderInterval(a.Total, a.at(q), each), orderInterval(b.Total, b.at(q), each)
-				iv = stat.Interval{Lo: y.Lo - x.Hi, Hi: y.Hi - x.Lo}
-			}
-			d.Within = &iv
+			d.Within = interval(i, d.Delta)
 		}
 		out[i] = d
 	}
 	return out, method
+}
+
+func (d Distribution) withoutWindows() Distribution {
+	d.Blocks = nil
+	return d
 }
 
 // orderInterval is the interval of the q-quantile by order statistics.

@@ -40,7 +40,7 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 	var byBlocks, byOrder, independent int
 	for i := range trials {
 		o := IntervalOptions{Resamples: 200, Seed: uint64(i)}
-		a, b := windows(r, 30, 150, true), windows(r, 30, 150, true)
+		a, b := windows(r, 120, 150, true), windows(r, 120, 150, true)
 		d, method := Differences(a, b, []float64{0.5}, o)
 		if method != BlockBootstrap {
 			t.Fatalf("method: got %q, want %q", method, BlockBootstrap)
@@ -56,7 +56,8 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 		if covers(d[0]) {
 			byOrder++
 		}
-		d, _ = Differences(windows(r, 30, 40, false), windows(r, 30, 40, false), []float64{0.5}, o)
+		// Neighbours that correlate by accident make blocks of two windows and more: thirty windows would be too few then.
+		d, _ = Differences(windows(r, 120, 40, false), windows(r, 120, 40, false), []float64{0.5}, o)
 		if covers(d[0]) {
 			independent++
 		}
@@ -72,7 +73,7 @@ func TestBootstrapCoversWhatVariesWithinARun(t *testing.T) {
 }
 
 func TestDifferencesAreReproducible(t *testing.T) {
-	a, b := windows(rand.New(rand.NewPCG(1, 1)), 200, 20, true), windows(rand.New(rand.NewPCG(2, 2)), 200, 20, true)
+	a, b := windows(rand.New(rand.NewPCG(1, 1)), 600, 20, true), windows(rand.New(rand.NewPCG(2, 2)), 600, 20, true)
 	x, _ := Differences(a, b, []float64{0.5, 0.99, 1}, IntervalOptions{Seed: 5})
 	y, _ := Differences(a, b, []float64{0.5, 0.99, 1}, IntervalOptions{Seed: 5})
 	for i := range x {

@@ -146,7 +146,7 @@ func glossary() []term {
 		{"in flight", "Replies that were decided, but cut off when either side stopped. They form a class of their own and excuse a difference only as far as a side knew them to be unfinished."},
 		{"p99", "99 % of the values are at most this (nearest rank, from HDR histograms: exact count, sum, minimum and maximum; values within 0.1 %)."},
 		{"> max", "The percentile is unknown: iterations were dropped because no virtual user was free, and what they would have measured is missing above."},
-		{"within-run interval", "Where the figure would lie if this very run were repeated out of its own time windows (block bootstrap), or by order statistics when there are too few windows. It doesn't cover what differs between runs: only repeated runs show that."},
+		{"within-run interval", "Where the figure would lie if this very run were repeated out of its own time windows (block bootstrap), or by order statistics when there are fewer than twenty windows. None where neighbouring windows depend on each other so much that too few independent blocks are left. It doesn't cover what differs between runs: only repeated runs show that."},
 		{"goodness of fit", "A chi-square test of whether the injected codes look drawn from the plan's weights. p is the probability of a worse fit by chance; below 0.001 (Holm-adjusted over the rules of a run) the fit is rejected."},
 		{"threshold", "A condition that the script sets on its own metrics. k6 exits with status 99 when one is crossed: a finding, not a failure of the run."},
 		{"arrival rate", "Messages started per second whether or not earlier ones have ended (k6's constant-arrival-rate). A saturated system drops iterations then, rather than slowing the load down."},

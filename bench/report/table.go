@@ -142,7 +142,7 @@ func latencyTable(b *strings.Builder, s *Summary, i int) {
 		say("n = %s and %s; the clients of one run spoke to the sink and those of the other to an MTA: their difference would say nothing.",
 			samples(s.Latency, 0), samples(s.Latency, i))
 	case i > 0:
-		say("n = %s and %s; one run a side: the intervals (%s) cover what varied within the runs, not what would vary from run to run, so no run is called better. ~: the interval contains 0. The report (--html) has the interval of each value.",
+		say("n = %s and %s; one run a side: the intervals (%s) cover what varied within the runs, not what would vary from run to run, so no run is called better. ~: the interval contains 0. None where there are too few independent blocks of time. The report (--html) has the interval of each value.",
 			samples(s.Latency, 0), samples(s.Latency, i), method)
 	}
 	if few {
