@@ -26,7 +26,7 @@ PEERS ?=
 # Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
-.PHONY: help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 fuzz xk6 xk6-lint clean go-version
+.PHONY: help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ bench-k6: build ## k6 with the extension beside smtp-source, interleaved: CPU, r
 bench-curves: build ## the sink's cost over connections, message size, recipients and rules; writes results/curves/
 	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchpeers --curves $(PEERS)
+
+calibrate: go-version ## check by simulation that comparisons err as seldom as they say (minutes); writes results/calibration/
+	scripts/record-calibration.sh
+
+r-vectors: ## make the vectors that bench/stat is tested with anew (apt-get install r-base-core r-cran-coin r-cran-survival)
+	cd bench/stat/testdata && for script in *.R; do echo "$$script"; Rscript "$$script" > "$${script%.R}.csv.new"; mv "$${script%.R}.csv.new" "$${script%.R}.csv"; done
 
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	@for package in $$($(GO) list ./...); do \

@@ -83,10 +83,8 @@ func (r *Run) never() uint64 {
 }
 
 func (r *Run) sample() stat.Sample {
-	s := stat.Sample{Never: r.never()}
-	for b := range r.durations().Buckets {
-		s.Cells = append(s.Cells, stat.Cell{Value: b.Millis, Count: b.Count})
-	}
+	s := sampleOf(r.durations())
+	s.Never = r.never()
 	return s
 }
 

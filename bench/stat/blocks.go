@@ -42,12 +42,18 @@ func CutBlocks(windows []Sample) Blocks {
 	if chance := 1.96 / math.Sqrt(float64(n)); b.Lag1 > chance {
 		b.Length = int(math.Ceil(min(float64(n+1), correlationTimes*-1/math.Log(b.Lag1))))
 	}
-	b.Length = max(1, b.Length)
-	count := min(n/b.Length, maxBlocks)
-	for i := range count {
-		b.blocks = append(b.blocks, merge(windows[i*n/count:(i+1)*n/count]))
-	}
+	b.blocks = cut(windows, b.Length)
 	return b
+}
+
+// cut merges so many windows or more to a block.
+func cut(windows []Sample, length int) (blocks []Sample) {
+	n := len(windows)
+	count := min(n/length, maxBlocks)
+	for i := range count {
+		blocks = append(blocks, merge(windows[i*n/count:(i+1)*n/count]))
+	}
+	return blocks
 }
 
 // lag1 is the correlation of each window's q-quantile with the next one's; 0 where they don't vary.

@@ -103,10 +103,11 @@ func (i ShiftInterval) Excludes(v float64) bool {
 	return v < i.Lo || v > i.Hi || i.OpenLo && v == i.Lo || i.OpenHi && v == i.Hi
 }
 
-// Within says whether the interval attains its level and lies between lo and hi. With Interval(0.10) these are two one-sided
-// tests at 5 % (Schuirmann 1987): the sides are equivalent for whoever doesn't care about differences between lo and hi.
+// Within says whether the interval attains its level and lies between lo and hi, so that both are excluded. With Interval(0.10) these are
+// two one-sided tests at 5 % (Schuirmann 1987): the sides are equivalent for whoever doesn't care about differences between
+// lo and hi. An interval that touches a margin is none.
 func (i ShiftInterval) Within(lo, hi float64) bool {
-	return i.Attained && i.Lo >= lo && i.Hi <= hi
+	return i.Attained && i.Lo >= lo && i.Hi <= hi && i.Excludes(lo) && i.Excludes(hi)
 }
 
 // Exp turns an interval of differences of logarithms into one of the ratio B/A.
