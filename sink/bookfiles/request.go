@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -96,6 +97,10 @@ func (r *Request) Judge(stdout io.Writer, inputs []string, judge func(units io.W
 			result, err = judge(w)
 			return err
 		})
+		var input *jsonl.InputError
+		if errors.As(err, &input) { // the fault is not that of the units' file
+			err = input
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -236,7 +236,7 @@ func (in *input) claim(c *Claim) (err error) {
 	for _, k := range [...]struct {
 		key string
 		to  *time.Time
-	}{{"time", &c.Sent}, {"intended", &c.Intended}, {"sent", &c.Sent}, {"replied", &c.Replied}} {
+	}{{"intended", &c.Intended}, {"sent", &c.Sent}, {"replied", &c.Replied}} {
 		t, err := in.instant(k.key)
 		if err != nil {
 			return err

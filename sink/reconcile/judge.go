@@ -139,6 +139,9 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 			return nil, err
 		}
 	}
+	if out.Fates[Undetermined] > 0 && len(out.Lacking) == 0 {
+		out.Lacking = []string{"whether what was seen is about them: an entry of the queue, an attempt or a notification that names no unit for sure, or a refusal that may have been read"}
+	}
 	out.Messages = uint64(j.messages.n) // #nosec G115 -- not negative
 	j.list()
 	out.Verdict = out.verdict(&j.options)
