@@ -53,8 +53,27 @@ func (j *Judge) recipient(rcpt []byte) *entry {
 	return d.index.find(addressHash(rcpt), same(rcpt))
 }
 
-// recipients finds units by their recipients alone. It is made when it is first asked.
+// recipients finds units by their recipients, or aliases, alone. It is made when it is first asked.
 type recipients struct {
-	index index // recipient -> unit, or several
-	n     int32 // how many units it has
+	index   index // recipient -> unit, or several
+	n       int32 // how many units it has
+	aliases map[uint64][]int32
+	seen    int32 // how many recipients and aliases were looked at
+}
+
+// aliased returns the units that have the canonical address as an alias, and perhaps others.
+func (j *Judge) aliased(address []byte) []int32 {
+	d := &j.recipients
+	for all := &j.byUnit.entries; int(d.seen) < all.n; d.seen++ {
+		e := all.at(d.seen)
+		if e.text == j.units.at(e.value).recipient {
+			continue
+		}
+		if d.aliases == nil {
+			d.aliases = map[uint64][]int32{}
+		}
+		key := addressHash(j.texts.get(e.text))
+		d.aliases[key] = append(d.aliases[key], e.value)
+	}
+	return d.aliases[addressHash(address)]
 }

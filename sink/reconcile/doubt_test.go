@@ -68,6 +68,7 @@ func TestQueueEntriesThatNameNoUnit(t *testing.T) {
 		"a stranger's, of before the run":       {newBooks().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), QueueEntry{Sender: "x@x", Recipient: rcpt, Arrived: at(5)}, "1 lost, fault lost 1, exit 1"},
 		"a stranger's, of the run":              {newBooks().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), QueueEntry{Sender: "x@x", Recipient: rcpt, Arrived: at(10)}, "1 undetermined, exit 3"},
 		"a message that has no sender":          {newBooks().claim("st-1", rcpt, from("")), QueueEntry{NullSender: true, Recipient: rcpt}, "1 undetermined, exit 3"},
+		"an alias, of a stranger":               {newBooks().claim(tok, rcpt, func(c *Claim) { c.DeliveredTo = []string{other} }), QueueEntry{Sender: "x@x", Recipient: other}, "1 undetermined, exit 3"},
 		"another recipient, of a stranger":      {one, QueueEntry{Sender: "x@x", Recipient: other}, "1 lost, fault lost 1, exit 1"},
 		"a notification to another's recipient": {one, QueueEntry{NullSender: true, Recipient: other}, "1 lost, fault lost 1, exit 1"},
 	} {

@@ -159,12 +159,19 @@ func (j *Judge) queuedElsewhere(m int32, q *QueueEntry) {
 func (j *Judge) queuedByStranger(q *QueueEntry) {
 	rcpt := appendAddress(nil, []byte(q.Recipient))
 	earlier := !q.Arrived.IsZero() && j.begin != 0 && q.Arrived.Add(time.Second).UnixNano() < j.begin // listings have seconds
-	if earlier || !j.claimed(rcpt) {
+	units := j.aliased(rcpt)
+	claimed := j.claimed(rcpt)
+	if earlier || !claimed && len(units) == 0 {
 		j.queue.unknown++
 		return
 	}
 	j.queue.ours++
-	j.queue.doubts[0].doubt(nil, rcpt)
+	if claimed {
+		j.queue.doubts[0].doubt(nil, rcpt)
+	}
+	for _, u := range units {
+		j.queue.doubts[0].doubt(nil, j.texts.get(j.units.at(u).recipient))
+	}
 }
 
 // queuedDSN ties a queued notification to what it tells about by its recipient, who is the sender of that, if he is the sender of one
