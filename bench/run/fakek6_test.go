@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "version") {
 		os.Exit(fakeK6(os.Getenv("FAKE_K6"), os.Args[1:]))
 	}
-	goleak.VerifyTestMain(m, leaveNothing)
+	goleak.VerifyTestMain(m)
 }
 
 // fakeMessages is how many messages the fake sends, whatever the rate, unless --env FAKE_MESSAGES says otherwise.
