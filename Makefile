@@ -26,7 +26,14 @@ PEERS ?=
 # Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
-.PHONY: help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz xk6 xk6-lint clean go-version
+# Of make storms: which, through which MTAs, how often, with how many messages.
+STORMS ?= S0 S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12 S13 S14 S15 S16 S17 S19
+MTAS ?= postfix exim haraka sendmail
+RUNS ?= 1
+MESSAGES ?= 200
+STORMOUT ?= results/storms
+
+.PHONY: storms storm-smoke help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +55,21 @@ run: build ## the main job: calm against bounce storm, compared; writes results/
 
 # Tests that run real programs wait more than they compute: four packages at once, four parallel tests in each, whatever the cores, and the
 # longest first. Lint has vetted everything: go test would do it again, with fewer checks, for all that we depend on.
+storms: build ## MTAs under storms, one after the other, two minutes each (STORMS='S1 S8' MTAS='postfix exim' RUNS=1 MESSAGES=200); what is there already is left
+	@for run in $$(seq $(RUNS)); do for storm in $(STORMS); do for mta in $(MTAS); do \
+	  out=$(STORMOUT)/$$storm/$$mta-$$run; if [ -e $$out/storm.json ]; then continue; fi; echo "== $$mta $$storm, run $$run"; status=0; \
+	  bin/smtpbench storm --mta $$mta --storm $$storm --messages $(MESSAGES) --seed $$run --out $$out || status=$$?; \
+	  case $$status in 0|1|2|3) ;; *) exit $$status;; esac; done; done; done
+	bin/smtpbench storm report $(STORMOUT)
+
+# Short: its storms end after seconds, and the cutoff is near.
+storm-smoke: build ## two MTAs through two storms of some seconds, under three minutes; fails unless all is sound
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	for storm in outage-421 ambiguous; do \
+	  sed 's/duration: 60s/duration: 3s/' scripts/plans/storms/*-$$storm.yaml > $$dir/$$storm.yaml; \
+	  for mta in postfix haraka; do bin/smtpbench storm --mta $$mta --storm $$dir/$$storm.yaml --messages 60 --backoff 5s --out $$dir/$$mta-$$storm; done; done; \
+	bin/smtpbench storm report $$dir
+
 test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
 	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd/smtpbench ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	(cd bench/peers && $(GO) test -json -vet=off $(TESTFLAGS) -timeout 5m ./...) | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)

@@ -38,6 +38,9 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	if strings.HasPrefix(text, "tried all mxs") { // Haraka says so when a port is closed, and when the connection broke after the final dot
 		return MaybeReached
 	}
+	if e.Code == 421 && !strings.Contains(text, "in reply to") && !strings.Contains(text, "error from remote mail server") {
+		return MaybeReached // sendmail and Haraka don't say to which command, or whether in the greeting
+	}
 	if e.Code != 0 {
 		return DidReach
 	}

@@ -36,7 +36,10 @@ func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
 		lines = e.Append(lines)
 		return nil
 	})
-	if logErr != nil {
+	switch {
+	case errors.Is(logErr, errNoLog):
+		c.note("%v", logErr)
+	case logErr != nil:
 		c.warn("the MTA's log can't be read: %v", logErr)
 	}
 	err := errors.Join(c.agent.Close(), c.hop.stop(), c.watch.keep(c.path(bookfiles.QueueFile)), c.disturbance.keepIncidents(c.path(bookfiles.IncidentsFile)), c.keepLog())
@@ -59,7 +62,7 @@ func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
 	}
 	r.Figures = measure.Of(run)
 	if logErr == nil {
-		r.Log = checkLog(units, events)
+		r.Log = checkLog(units, events, c.disturbance.killed)
 	}
 	c.remark(r)
 	return r, c.write(r)
@@ -83,7 +86,7 @@ func (c *cell) keepLog() error {
 
 // record says what was done.
 func (c *cell) record(stopped bool) *Record {
-	r := &Record{Schema: Schema, Samples: c.watch.samples, Grouped: c.watch.whole, Bench: c.usage.Seconds()}
+	r := &Record{Schema: Schema, Samples: c.watch.samples, Grouped: c.watch.whole, Bench: max(0, c.usage-c.watch.cpu).Seconds(), Sampler: c.watch.cpu.Seconds()}
 	r.Provenance = result.Collect(os.DirFS("/"), c.started, c.o.CommandLine)
 	r.Provenance.Ended, r.Provenance.Seed, r.Provenance.Plan, r.Provenance.SinkMode = time.Now(), c.o.Seed, c.storm.Source, result.SinkEmbedded
 	r.Provenance.MTA = &result.MTA{Name: c.agent.Name(), Version: c.agent.Version(), Config: c.agent.Config()}
@@ -92,7 +95,11 @@ func (c *cell) record(stopped bool) *Record {
 	for _, i := range c.disturbance.incidents {
 		r.Storm.Incidents = append(r.Storm.Incidents, IncidentAt{i.Time, i.What, i.Who})
 	}
-	r.Policy = PolicyRead{Asked: c.o.Policy.String(), Lifetime: c.o.Policy.Lifetime.Seconds()}
+	policy := c.o.Policy
+	if p, ok := c.agent.(interface{ Policy() mta.Policy }); ok {
+		policy = p.Policy() // with its defaults
+	}
+	r.Policy = PolicyRead{Asked: policy.String(), Lifetime: policy.Lifetime.Seconds()}
 	if c.schedule != nil {
 		r.Policy.Says, r.Policy.ByAge = c.schedule.Text, c.schedule.ByAge
 		for _, gap := range c.schedule.Gaps[:min(len(c.schedule.Gaps), 12)] {
@@ -229,6 +236,9 @@ func (c *cell) failures(r *Record) (map[string]time.Time, error) {
 // quarter is the share of the MTA's CPU that sink and source may use together.
 const quarter = 0.25
 
+// hundredth is the share of a core that looking at the queue may use.
+const hundredth = 0.01
+
 // remark says what limits the figures.
 func (c *cell) remark(r *Record) {
 	if r.Load.Refused > 0 {
@@ -236,6 +246,9 @@ func (c *cell) remark(r *Record) {
 	}
 	if r.Figures.Attempts.Messages+r.Figures.Attempts.Connections == 0 && r.Figures.Accepted > 0 {
 		c.warn("the MTA accepted %d messages and tried to deliver none of them", r.Figures.Accepted)
+	}
+	if span := r.Storm.Watched.Sub(r.Load.Begin).Seconds(); r.Sampler > hundredth*span {
+		c.warn("looking at the queue used %.2f s of CPU, more than 1%% of a core", r.Sampler)
 	}
 	if c.watch.failed > 0 {
 		c.warn("the queue could not be seen %d times: %v", c.watch.failed, c.watch.blind)

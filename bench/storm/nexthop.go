@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
@@ -56,6 +58,11 @@ func reserve(l layout) (*nextHop, error) {
 	return h, nil
 }
 
+// at is a sink that listens at an address that the user names. Notifications are known by their null sender.
+func at(address string) *nextHop {
+	return &nextHop{addresses: map[string]string{mainListener: address}, counts: count.New(), listeners: []sink.Listener{{Name: mainListener, Address: address}}}
+}
+
 // route fills in where an agent's mail goes.
 func (h *nextHop) route(l layout, o *mta.Options) {
 	o.Relay = h.addresses[mainListener]
@@ -84,6 +91,9 @@ func (h *nextHop) again() error {
 	server, err := sink.New(h.cfg)
 	if err == nil {
 		err = server.Start()
+	}
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return input.Errorf("start the sink: %v", err)
 	}
 	if err != nil {
 		return fmt.Errorf("start the sink: %w", err)

@@ -40,6 +40,8 @@ type Options struct {
 	Out      string        // directory of the results, which must be new or empty
 	Policy   mta.Policy    // 5, 5, 10, 20, 40 s
 	Extra    string        // more lines for the main configuration file
+	Config   string        // the engineer's own main configuration file, in the place of the policy; empty: none
+	Outside  *Outside      // an MTA that runs already, in the place of a private instance; nil: none
 	Size     int           // octets of a message; 2048
 
 	// Start makes the agent ready to be started; nil: one of bench/mta by its name.
@@ -90,6 +92,8 @@ func (o *Options) complete() error {
 		return input.Errorf("--cutoff %v: want a duration up to 24h", o.Cutoff)
 	case o.Size < minSize || o.Size > maxSize:
 		return input.Errorf("--size %d: want %d to %d octets", o.Size, minSize, maxSize)
+	case o.Outside != nil && (o.MTA != "" || o.Config != ""):
+		return input.Errorf("--mta-address goes without --mta and --config: that MTA runs already, as it is")
 	case o.Out == "":
 		return input.Errorf("--out is missing: want a directory for the results")
 	}

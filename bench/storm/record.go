@@ -42,6 +42,8 @@ type Record struct {
 	Grouped bool `json:"cgroup"`
 	// Bench is what sink and source used together, in seconds of CPU.
 	Bench float64 `json:"bench_cpu_s"`
+	// Sampler is what looking at the queue used, likewise.
+	Sampler float64 `json:"sampler_cpu_s"`
 	// Incomplete says why not all was carried out; empty: it was.
 	Incomplete string   `json:"incomplete,omitempty"`
 	Notes      []string `json:"notes,omitempty"`

@@ -63,8 +63,7 @@ func Run(ctx context.Context, o Options) (r *Record, err error) {
 	if err := c.fit(); err != nil {
 		return nil, err
 	}
-	c.longer = drawEnd(o.Seed, max(o.Policy.MaximalBackoff, o.Policy.MinimalBackoff))
-	if _, _, err = c.storm.at(time.Now(), o.Seed, c.longer); err != nil {
+	if _, _, err = c.storm.at(time.Now(), o.Seed, 0); err != nil {
 		return nil, err
 	}
 	if c.out, err = outdir.New(o.Out); err != nil {
@@ -94,7 +93,9 @@ func (c *cell) path(name string) string { return c.out.Path(name) }
 // run does it all in order: agent, sink, load, watch, judge.
 func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err error) {
 	layout := c.storm.beyond.layout
-	if c.hop, err = reserve(layout); err != nil {
+	if o := c.o.Outside; o != nil {
+		c.hop = at(o.Listen)
+	} else if c.hop, err = reserve(layout); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.hop.stop(), c.hop.release()) }()
@@ -103,6 +104,9 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 		return nil, err
 	}
 	defer guard.Dispose(scratch)
+	if err := c.adopt(); err != nil {
+		return nil, err
+	}
 	settings := mta.Options{Dir: scratch.Path("mta"), Policy: c.o.Policy, Extra: c.o.Extra, FinalTimeout: c.storm.beyond.patience}
 	if c.traits.Routes {
 		c.hop.route(layout, &settings)
@@ -111,7 +115,12 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 		c.note("notifications take the same way as other mail, and meet the storm before MAIL")
 	}
 	prepare := c.o.Prepare
-	if prepare == nil {
+	switch {
+	case c.o.Outside != nil:
+		prepare = func(context.Context, mta.Options) (Agent, error) {
+			return newOutside(*c.o.Outside, scratch.Environ()), nil
+		}
+	case prepare == nil:
 		prepare = c.prepare
 	}
 	c.progress.Update("%-8s starting", c.o.MTA)
@@ -125,6 +134,12 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 	} else {
 		c.schedule = &schedule
 	}
+	longest := max(c.o.Policy.MaximalBackoff, c.o.Policy.MinimalBackoff)
+	if c.o.Config != "" && c.schedule != nil {
+		longest = c.schedule.Gaps[len(c.schedule.Gaps)-1]
+		c.o.Policy.MaximalBackoff = longest
+	}
+	c.longer = drawEnd(c.o.Seed, longest)
 	if err := c.agent.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -143,6 +158,16 @@ const fixedCutoff = 7 * time.Minute
 
 // fit looks what of the storm the MTA can be put through.
 func (c *cell) fit() error {
+	b := &c.storm.beyond
+	if o := c.o.Outside; o != nil {
+		if err := o.check(); err != nil {
+			return err
+		}
+		if b.layout != oneHop || b.patience > 0 || b.lifetime > 0 || b.kill {
+			return input.Errorf("storm %s is not applicable to an MTA that runs already: it wants one that this program sets up", c.storm.Name)
+		}
+		return nil
+	}
 	if c.o.Prepare != nil {
 		c.traits = mta.Traits{Routes: true, FinalTimeout: true}
 		return nil
@@ -152,7 +177,6 @@ func (c *cell) fit() error {
 			c.traits = candidate.Traits
 		}
 	}
-	b := &c.storm.beyond
 	switch {
 	case c.traits == mta.Traits{}: // mta.New says it
 	case b.layout != oneHop && !c.traits.Routes:
@@ -166,6 +190,27 @@ func (c *cell) fit() error {
 		if c.o.Cutoff == 0 {
 			c.o.Cutoff = fixedCutoff
 		}
+	}
+	return nil
+}
+
+// adopt takes the engineer's own configuration, and says what of it is left aside.
+func (c *cell) adopt() error {
+	if c.o.Config == "" {
+		return nil
+	}
+	own, err := os.ReadFile(c.o.Config)
+	if err != nil {
+		return input.Errorf("--config %s: %v", c.o.Config, input.Reason(err))
+	}
+	extra, aside, err := mta.Adopt(c.o.MTA, string(own))
+	if err != nil {
+		return input.Errorf("--config %s: %v", c.o.Config, err)
+	}
+	c.o.Extra += extra
+	for _, line := range aside {
+		c.progress.Say("%-8s left aside of %s: %s", "config", c.o.Config, line)
+		c.note("left aside of %s: %s", c.o.Config, line)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ import (
 func TestStorms(t *testing.T) {
 	tests := map[string]func(*testing.T){
 		"truthful relay": truthfulRelay, "lying relay": lyingRelay, "copies are drops": copiesAreDrops, "crash": crash, "sink cut off": sinkCutOff, "stopped early": stoppedEarly,
-		"postfix": shortPostfix,
+		"postfix": shortPostfix, "an MTA that runs already": runsAlready,
 	}
 	release := make(chan struct{})
 	var done sync.WaitGroup
@@ -160,6 +160,45 @@ func throughRelay(t *testing.T, plan string, o Options, lies ...relay.Lie) (*Rec
 		t.Log(console.String())
 	}
 	return r, o.Out
+}
+
+// runsAlready: an MTA that nobody starts, whose queue nobody sees, is watched until the cutoff.
+func runsAlready(t *testing.T) {
+	port, err := mta.ReservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := port.Release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	outside, err := relay.Start(relay.Config{Listen: "127.0.0.1:0", NextHop: port.Addr(), Policy: quick(), Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := outside.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	dir := t.TempDir()
+	plan := filepath.Join(dir, "plan.yaml")
+	if err := os.WriteFile(plan, []byte(strings.ReplaceAll(deferring, "- {name: DSNs pass (connect), stage: connect, match: {listener: dsn}, reply: plain}", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), Options{Outside: &Outside{Address: outside.Addr(), Listen: port.Addr()}, Storm: plan, Out: filepath.Join(dir, "out"), Messages: 40, Rate: 40, Seed: 3, Cutoff: 4 * time.Second,
+		Policy: mta.Policy{MinimalBackoff: time.Second, MaximalBackoff: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, delivered := r.Books.Fates[reconcile.Refused], r.Books.Fates[reconcile.Delivered]
+	if r.Books.Verdict.Verdict != "sound" || refused == 0 || refused+delivered != 40 || r.Notifications != int(refused) {
+		t.Errorf("%s %v, %d notifications; want 40 delivered or refused, and a notification for each refusal", r.Books.Verdict.Sentence, r.Books.Fates, r.Notifications)
+	}
+	if r.Figures.Depth != nil || r.Figures.Adherence != nil || len(r.Warnings) > 0 {
+		t.Errorf("depth %+v, adherence %+v, warnings %q; want none of what nobody saw", r.Figures.Depth, r.Figures.Adherence, r.Warnings)
+	}
 }
 
 // lazy lets a relay that was never started be asked and closed.
@@ -332,6 +371,13 @@ func TestBadInput(t *testing.T) {
 		`unknown MTA "qmail"`: func(o *Options) { o.MTA = "qmail" },
 		"minimal backoff 1.5s is": func(o *Options) {
 			o.Policy = mta.Policy{MinimalBackoff: 1500 * time.Millisecond, MaximalBackoff: 3 * time.Second}
+		},
+		"--config": func(o *Options) { o.MTA, o.Config = "postfix", "/nowhere/main.cf" },
+		"--sink-listen 192.0.2.1:25": func(o *Options) {
+			o.MTA, o.Outside = "", &Outside{Address: "127.0.0.1:25", Listen: "192.0.2.1:25"}
+		},
+		"is not applicable to an MTA": func(o *Options) {
+			o.MTA, o.Storm, o.Outside = "", "S10", &Outside{Address: "127.0.0.1:25", Listen: "127.0.0.1:2526"}
 		},
 		"--size 1: want 512 to":      func(o *Options) { o.Size = 1 },
 		"--cutoff 25h0m0s: want a d": func(o *Options) { o.Cutoff = 25 * time.Hour },

@@ -84,7 +84,7 @@ func Lines(r *Record) (out []Line) {
 		if r.Grouped {
 			least = ""
 		}
-		add("used", "%.2f s of CPU%s, %s MiB at most; sink and source %.2f s", x.CPU, least, text.Count(x.Memory>>20), r.Bench)
+		add("used", "%.2f s of CPU%s, %s MiB at most; sink and source %.2f s, looking at the queue %.2f s", x.CPU, least, text.Count(x.Memory>>20), r.Bench, r.Sampler)
 	}
 	if l := r.Log; l != nil {
 		add("log", "%s attempts that reached the next hop, %s that didn't, %s suspended; the ledger has %s", text.Count(l.Reached), text.Count(l.Unreached),

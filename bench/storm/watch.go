@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
@@ -34,9 +35,11 @@ type listing struct {
 type watch struct {
 	agent   Agent
 	samples []measure.Sample
-	whole   bool  // a control group counts what the agent uses
-	blind   error // why the queue could not be seen the last time; nil: it was
-	failed  int   // how often it could not
+	cpu     time.Duration // of looking
+	unseen  bool          // nobody can see the queue
+	whole   bool          // a control group counts what the agent uses
+	blind   error         // why the queue could not be seen the last time; nil: it was
+	failed  int           // how often it could not
 	last    time.Time
 	final   []listing // the last two that count
 }
@@ -46,7 +49,15 @@ func (w *watch) sample(now time.Time) {
 	if len(w.samples) >= maxSamples {
 		return
 	}
+	runtime.LockOSThread() // whose CPU time is taken
+	defer runtime.UnlockOSThread()
+	begun := threadCPU()
+	defer func() { w.cpu += threadCPU() - begun }()
 	depth, err := w.agent.Depth()
+	if errors.Is(err, errUnseen) {
+		w.unseen = true
+		return
+	}
 	if err != nil {
 		w.failed++
 		w.blind = err
@@ -142,12 +153,12 @@ func (c *cell) follow(ctx context.Context, sent <-chan struct{}) error {
 		}
 		if known != nil {
 			over := now.After(c.cutoff)
-			if (c.watch.depth() <= 0 || over) && now.Sub(c.watch.last) >= listApart {
+			if !c.watch.unseen && (c.watch.depth() <= 0 || over) && now.Sub(c.watch.last) >= listApart {
 				if err := c.watch.list(ctx, now, known); err != nil {
 					return err
 				}
 			}
-			if known.Settled() || over && (c.watch.apart() || now.After(c.cutoff.Add(2*listApart+listTimeout))) {
+			if known.Settled() || over && (c.watch.unseen || c.watch.apart() || now.After(c.cutoff.Add(2*listApart+listTimeout))) {
 				c.watch.sample(time.Now())
 				return nil
 			}

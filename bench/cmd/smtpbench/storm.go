@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +28,8 @@ import (
 func newStormCommand(stdout *os.File) *cobra.Command {
 	var o storm.Options
 	var fails string
+	var backoff time.Duration
+	var outside storm.Outside
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "storm --mta MTA --storm STORM",
@@ -44,7 +48,15 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			given := cmd.Flags().Changed
 			switch {
-			case o.MTA == "":
+			case outside.Address == "" && (outside.Listen != "" || outside.QueueCommand != "" || outside.Log != "" || outside.LogFormat != ""):
+				return usageErrorf("--sink-listen, --queue-command, --log and --log-format go with --mta-address")
+			case outside.Address != "" && outside.Listen == "":
+				return usageErrorf("--sink-listen is missing: the next hop of the MTA at %s", outside.Address)
+			case (outside.Log == "") != (outside.LogFormat == ""):
+				return usageErrorf("--log and --log-format go together (formats: %s)", strings.Join(mta.LogFormats(), " "))
+			case outside.LogFormat != "" && !slices.Contains(mta.LogFormats(), outside.LogFormat):
+				return usageErrorf("--log-format %s: unknown (valid: %s)", outside.LogFormat, strings.Join(mta.LogFormats(), " "))
+			case o.MTA == "" && outside.Address == "":
 				return usageErrorf("storm: --mta is missing (valid: %s)", strings.Join(mta.LogFormats(), " "))
 			case o.Storm == "":
 				return usageErrorf("storm: --storm is missing: a plan file, or one of %s", scripts.Names(scripts.Storms()))
@@ -52,15 +64,26 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 				return usageErrorf("--messages 0: want 1 or more")
 			case given("rate") && !(o.Rate > 0):
 				return usageErrorf("--rate %v: want messages per second, more than 0", o.Rate)
+			case o.Config != "" && given("backoff"):
+				return usageErrorf("--backoff and --config exclude each other: the file has the policy")
 			case given("cutoff") && o.Cutoff <= 0:
 				return usageErrorf("--cutoff %v: want a duration above 0, such as 90s", o.Cutoff)
+			}
+			if given("backoff") {
+				if backoff <= 0 {
+					return usageErrorf("--backoff %v: want whole seconds, 1s or more", backoff)
+				}
+				o.Policy = mta.Policy{MinimalBackoff: backoff, MaximalBackoff: backoff}
+			}
+			if outside.Address != "" {
+				o.Outside = &outside
 			}
 			var err error
 			if o.Judge.FailOn, err = failOn(fails); err != nil {
 				return err
 			}
 			if !given("out") {
-				o.Out = fmt.Sprintf("results/storm/%s-%s-%d", o.MTA, strings.TrimSuffix(lastElement(o.Storm), ".yaml"), o.Seed)
+				o.Out = fmt.Sprintf("results/storm/%s-%s-%d", cmp.Or(o.MTA, "outside"), strings.TrimSuffix(lastElement(o.Storm), ".yaml"), o.Seed)
 			}
 			return runStorm(o, stdout, asJSON)
 		},
@@ -73,8 +96,15 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 	f.IntVar(&o.Messages, "messages", 200, "messages, a tenth of them before the storm and a tenth after it")
 	f.Float64Var(&o.Rate, "rate", 50, "messages per second, a `number`")
 	f.DurationVar(&o.Cutoff, "cutoff", 0, "how long to watch after the storm's end (default one longest pause and 15 s)")
+	f.DurationVar(&backoff, "backoff", 0, "one `pause` between all attempts, in whole seconds, instead of 5, 5, 10, 20, 40 s; the storm's end is drawn over it")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of all draws, of the storm's end, too: a whole `number` from 0")
 	f.StringVar(&o.Out, "out", "", "`directory` of the results, a new or empty one (default results/storm/MTA-STORM-SEED)")
+	f.StringVar(&o.Config, "config", "", "your own main configuration `file` (Postfix's main.cf): its policy and limits are kept, what says where it lives, listens and relays to is left aside, and shown")
+	f.StringVar(&outside.Address, "mta-address", "", "instead of --mta: `host:port` of an MTA of this machine that runs already, and whose next hop is the sink")
+	f.StringVar(&outside.Listen, "sink-listen", "", "with --mta-address: `host:port` of the sink")
+	f.StringVar(&outside.QueueCommand, "queue-command", "", "with --mta-address: `command` that lists its queue, run by a shell every 5 s: as postqueue -j, exim -bp, smtpctl show queue or JSON Lines")
+	f.StringVar(&outside.Log, "log", "", "with --mta-address: `file` of its log, of which the lines from then on are read")
+	f.StringVar(&outside.LogFormat, "log-format", "", "with --log: `name` of the MTA, as in smtpbench mta log")
 	f.StringVar(&fails, "fail-on", "faults,undetermined", bookfiles.FailOnUsage)
 	f.BoolVar(&asJSON, "json", false, "print the record as JSON; progress goes to standard error")
 	var storms []string
@@ -83,7 +113,7 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 	}
 	cli.ValuesOrFiles(cmd, "storm", storms...)
 	cli.Values(cmd, "mta", mta.LogFormats()...)
-	for _, flag := range []string{"messages", "rate", "cutoff", "seed", "fail-on"} {
+	for _, flag := range []string{"messages", "rate", "cutoff", "backoff", "seed", "fail-on", "mta-address", "sink-listen", "queue-command", "log", "log-format"} {
 		cli.Values(cmd, flag)
 	}
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "sound: every message is accounted for"},
