@@ -26,6 +26,11 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 		return NotReached
 	}
 	text := strings.ToLower(e.Text)
+	for _, in := range [...]string{"end of data", "in reply to mail from", "in reply to rcpt to"} { // whatever else the text has, such as a time-out
+		if strings.Contains(text, in) {
+			return DidReach
+		}
+	}
 	for _, before := range [...]string{
 		"refused to talk to me", "connect to ", "connection refused", "connection timed out", "initial server greeting", "initial connection", // Postfix, Exim
 		"performing the ehlo", "performing the helo", "reply to ehlo", "reply to helo", "retry timeout exceeded",
@@ -35,7 +40,8 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 			return NotReached
 		}
 	}
-	if strings.HasPrefix(text, "tried all mxs") { // Haraka says so when a port is closed, and when the connection broke after the final dot
+	// Haraka says the one when a port is closed, and when the connection broke after the final dot; sendmail the other when a connection broke.
+	if strings.HasPrefix(text, "tried all mxs") || text == "deferred" {
 		return MaybeReached
 	}
 	if e.Code == 421 && !strings.Contains(text, "in reply to") && !strings.Contains(text, "error from remote mail server") {
@@ -44,7 +50,7 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	if e.Code != 0 {
 		return DidReach
 	}
-	for _, in := range [...]string{"while sending mail from", "while sending rcpt to", "while sending data", "while sending message body", "while sending end of data", "end of data", " after "} {
+	for _, in := range [...]string{"while sending mail from", "while sending rcpt to", "while sending data", "while sending message body", " after "} {
 		if strings.Contains(text, in) {
 			return DidReach
 		}

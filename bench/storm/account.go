@@ -163,6 +163,11 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 	if s := c.schedule; s != nil {
 		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later, LateInterval: s.LateInterval, LastAnytime: s.LastAnytime}
 	}
+	for _, i := range c.disturbance.incidents {
+		if i.Who == "mta" {
+			run.Restarts = append(run.Restarts, i.Time)
+		}
+	}
 	claims := map[string]reconcile.Claim{}
 	text, err := os.ReadFile(c.path(bookfiles.ClaimsFile))
 	if err != nil {

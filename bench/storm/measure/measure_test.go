@@ -182,6 +182,14 @@ func TestAdherence(t *testing.T) {
 	}
 }
 
+// TestPausesOverARestart are none of the policy's.
+func TestPausesOverARestart(t *testing.T) {
+	r := &Run{Restarts: times(7), Policy: &Policy{Gaps: []time.Duration{5 * time.Second}}, Units: []Unit{{Intended: zero, Accepted: true, Attempts: times(0, 5, 8, 13)}}}
+	if gaps, a := backoff(r); len(gaps) != 3 || a == nil || *a != (Adherence{Gaps: 2}) {
+		t.Errorf("%d pauses, adherence %+v; want 3, of which 2 are judged, and kept", len(gaps), a)
+	}
+}
+
 // TestNothing: what was not measured is absent.
 func TestNothing(t *testing.T) {
 	f := Of(&Run{Begin: at(0), Storm: at(0), End: at(1), Cutoff: at(2)})

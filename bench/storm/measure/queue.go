@@ -119,7 +119,7 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 					c.ratios = append(c.ratios, gap.Seconds()/before.Seconds())
 				}
 			}
-			if r.Policy == nil || len(r.Policy.Gaps) == 0 || r.Policy.LastAnytime && !u.Failed.IsZero() && k == len(u.Attempts)-1 {
+			if r.Policy == nil || len(r.Policy.Gaps) == 0 || r.Policy.LastAnytime && !u.Failed.IsZero() && k == len(u.Attempts)-1 || r.restarted(u.Attempts[k-1], u.Attempts[k]) {
 				continue
 			}
 			want := r.Policy.gap(k-1, u.Intended, u.Attempts[k-1])

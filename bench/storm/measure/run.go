@@ -15,6 +15,8 @@ type Run struct {
 	Connections []Connection
 	Samples     []Sample // in the order of time; none: the queue was not seen
 	Policy      *Policy  // nil: nobody knows how the sender retries
+	// Restarts are when the sender was killed or started: a pause over one is none of its policy's.
+	Restarts []time.Time
 	// Affected are the recipient domains that the storm is for; nil: all.
 	Affected []string
 }
@@ -122,6 +124,11 @@ func Of(r *Run) *Figures {
 	f.Fairness = fairness(r)
 	f.Resources = resources(r)
 	return f
+}
+
+// restarted reports whether the sender was restarted between two times.
+func (r *Run) restarted(from, to time.Time) bool {
+	return slices.ContainsFunc(r.Restarts, func(at time.Time) bool { return at.After(from) && at.Before(to) })
 }
 
 // first returns when a unit was delivered first.
