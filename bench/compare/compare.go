@@ -37,7 +37,7 @@ func Compare(a, b *Side, o Options) (*Result, error) {
 		r.NoWinner = "a generator or the sink was saturated"
 	}
 	o.Progress("latencies and shares")
-	r.Rows = p.rows(o)
+	r.Rows = append(p.primary(o), p.rest(o)...)
 	r.Gates = p.gates(o)
 	for i := range r.Gates {
 		if g := &r.Gates[i]; r.NoWinner != "" && g.State != Open {

@@ -206,25 +206,35 @@ func effect(t *stat.RankTest, alpha float64, logs bool) *Effect {
 	return &Effect{Estimate: shift, Lo: iv.Lo, Hi: iv.Hi, OpenLo: iv.OpenLo, OpenHi: iv.OpenHi, Level: iv.Level, Attained: iv.Attained, P: t.P}
 }
 
-// rows compares the family and everything else.
-func (p pairing) rows(o Options) []Row {
-	family := Family()
-	if len(o.Criteria) > 0 {
-		family = measures(o.Criteria)
-	}
-	var primary []*tested
+// primary compares the family, each row at its level in Holm's order.
+func (p pairing) primary(o Options) []Row {
+	family := o.family()
+	var rows []*tested
 	var ps []float64
 	for _, m := range family {
 		t := p.measure(m)
 		t.row.Primary = true
-		primary, ps = append(primary, t), append(ps, t.p())
+		rows, ps = append(rows, t), append(ps, t.p())
 	}
 	var out []Row
 	for i, h := range stat.Holm(ps, o.Alpha) {
-		out = append(out, primary[i].decide(p, h.Alpha, o))
+		out = append(out, rows[i].decide(p, h.Alpha, o))
 	}
-	for _, m := range exploratory(p.a, p.b, family) {
+	return out
+}
+
+// rest compares everything else, each row at the same level.
+func (p pairing) rest(o Options) []Row {
+	var out []Row
+	for _, m := range exploratory(p.a, p.b, o.family()) {
 		out = append(out, p.measure(m).decide(p, o.Alpha, o))
 	}
 	return out
+}
+
+func (o Options) family() []Measure {
+	if len(o.Criteria) > 0 {
+		return measures(o.Criteria)
+	}
+	return Family()
 }
