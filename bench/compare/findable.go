@@ -15,7 +15,7 @@ func (t *tested) findable(p pairing, alpha float64) float64 {
 		b, _ = stat.Logs(t.vb)
 		ratio = true
 	}
-	if !t.raw.HasShift() || !ratio && !t.row.Measure.IsShare() {
+	if t.ranks || !ratio && !t.row.Measure.IsShare() {
 		return 0
 	}
 	sd, m := stat.PooledSD(a, b), len(b)

@@ -134,7 +134,7 @@ func (p pairing) gate(c Criterion, alpha float64) Gate {
 	case t.row.Why != "":
 		g.Why = t.row.Why
 		return g
-	case test == nil || !test.HasShift():
+	case test == nil || t.ranks:
 		g.Why = "there is no ratio: a value is 0"
 		return g
 	}

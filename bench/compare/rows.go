@@ -38,6 +38,7 @@ func (p pairing) unit(n int) string {
 type tested struct {
 	row       Row
 	raw, logs *stat.RankTest // of the values, and of their logarithms; nil where there is none
+	ranks     bool           // a value is infinite: there are ranks, and no shift
 	va, vb    []float64
 }
 
@@ -68,7 +69,9 @@ func (t *tested) run(p pairing) {
 		t.row.Reason, t.row.Why = Other, err.Error()
 		return
 	}
-	if t.row.Measure.IsShare() || !t.raw.HasShift() {
+	infinite := func(v float64) bool { return math.IsInf(v, 0) }
+	t.ranks = !t.raw.HasShift() || slices.ContainsFunc(t.va, infinite) || slices.ContainsFunc(t.vb, infinite)
+	if t.row.Measure.IsShare() || t.ranks {
 		return
 	}
 	la, errA := stat.Logs(t.va)
@@ -159,7 +162,7 @@ func (t *tested) decide(p pairing, alpha float64, o Options) Row {
 	case -1:
 		r.Verdict = Less
 	}
-	if !t.raw.HasShift() {
+	if t.ranks {
 		r.Shift = &Effect{Estimate: math.NaN(), Lo: math.NaN(), Hi: math.NaN(), P: t.raw.P}
 	} else {
 		r.Shift = effect(t.raw, alpha, false)
@@ -187,7 +190,7 @@ func (t *tested) decide(p pairing, alpha float64, o Options) Row {
 func (t *tested) within(o Options) bool {
 	const both = 0.10
 	switch {
-	case !t.raw.HasShift():
+	case t.ranks:
 		return false
 	case t.row.Measure.IsShare():
 		return t.raw.Interval(both).Within(-o.MarginShare, o.MarginShare)

@@ -232,6 +232,8 @@ func tableNotes(r *compare.Result) []string {
 			out = append(out, fmt.Sprintf("%s: needs at least %s to be decided at %s", row.Name, units(r, row.Needs), level(row.Alpha)))
 		case row.Findable > 0 && row.Measure.IsShare():
 			out = append(out, fmt.Sprintf("%s: this design finds a difference of %.2g points in 80%% of cases", row.Name, 100*row.Findable))
+		case row.Findable >= 1:
+			out = append(out, fmt.Sprintf("%s: this design finds a factor of %s in 80%% of cases", row.Name, factor(1+row.Findable)))
 		case row.Findable > 0:
 			out = append(out, fmt.Sprintf("%s: this design finds a change of %+.2g%% in 80%% of cases", row.Name, 100*row.Findable))
 		}

@@ -9,8 +9,9 @@ import (
 
 // Merge makes one record of those that several generators wrote while they drove the same server at the same time: k6 on several
 // machines, say. Counts add up, histograms merge without loss, windows that overlap become one. What can't be added is the first
-// record's (machine, versions, executor), and a warning says where the others differ; a threshold holds when it held in every process, each
-// having judged its own messages only. Gauges keep the range, and the last value of whoever ended last.
+// record's (machine, versions, executor), and a warning says where the others differ. The thresholds are judged again, on the merged figures; one that can't be
+// holds when it held in every process, and a warning says so. Gauges keep the range, and the last value of whoever ended last. Where every record has a sink's part, these
+// add up, too; where some have, theirs stay out with a warning.
 //
 // No argument is changed, but parts of one are shared when it is alone. An error names what can't be of one run: a record without a
 // client part, or a metric of two types or units.
@@ -45,8 +46,43 @@ func Merge(records ...*Record) (*Record, error) {
 		}
 	}
 	var err error
-	out.Client, err = mergeClients(records)
-	return out, err
+	if out.Client, err = mergeClients(records); err != nil {
+		return nil, err
+	}
+	out.judgeThresholds()
+	out.mergeSinks(records)
+	return out, nil
+}
+
+// mergeSinks adds up what the sinks counted, one for each record.
+func (r *Record) mergeSinks(records []*Record) {
+	have := 0
+	for _, m := range records {
+		if m.Sink != nil {
+			have++
+		}
+	}
+	switch have {
+	case 0:
+		return
+	case len(records):
+	default:
+		r.Warn("%d of %d records have a sink's part: it can't be told what the others' sinks counted, and none of it is kept", have, len(records))
+		return
+	}
+	sum := NewSink(&records[0].Sink.Counts, nil)
+	for i, m := range records {
+		if i > 0 {
+			sum.Counts.Merge(&m.Sink.Counts)
+		}
+		if m.Provenance.Seed != records[0].Provenance.Seed || m.Provenance.Plan.SHA256 != records[0].Provenance.Plan.SHA256 {
+			r.Warn("the sinks had different plans or seeds: %s with seed %d, %s with seed %d", orNone(records[0].Provenance.Plan.Name), records[0].Provenance.Seed,
+				orNone(m.Provenance.Plan.Name), m.Provenance.Seed)
+		}
+		sum.Process = addProcesses(sum.Process, m.Sink.Process)
+	}
+	sum.SelfCheck = sum.Check()
+	r.Sink = sum
 }
 
 func (r *Record) addProvenance(q *Provenance) {
@@ -230,16 +266,19 @@ func (w *Window) add(s *WindowSeries, index int) {
 	have.Last = s.Last
 }
 
-// addProcess adds up what the generators used; the time is that of the longest.
-func (m *merger) addProcess(p *Process) {
+// addProcess adds up what the generators used.
+func (m *merger) addProcess(p *Process) { m.out.Process = addProcesses(m.out.Process, p) }
+
+// addProcesses adds up what processes used; the time is that of the longest. have is changed.
+func addProcesses(have, p *Process) *Process {
 	if p == nil {
-		return
+		return have
 	}
-	if m.out.Process == nil {
-		m.out.Process = new(Process)
+	if have == nil {
+		have = new(Process)
 	}
-	have := m.out.Process
 	have.CPUSeconds += p.CPUSeconds
 	have.WallSeconds = max(have.WallSeconds, p.WallSeconds)
 	have.MaxRSSBytes += p.MaxRSSBytes
+	return have
 }

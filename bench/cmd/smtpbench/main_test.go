@@ -91,7 +91,7 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		args string
 		want []string // parts of the line
 	}{
-		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion join judge mta relay report run scripts storm version"}},
+		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion join judge merge mta relay report run scripts storm version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
@@ -336,6 +336,44 @@ func TestCompareGroups(t *testing.T) {
 		stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...)
 		if status != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: status %d, stdout %q, stderr %q, want %q", args, status, stdout, stderr, want)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	dir := t.TempDir()
+	writeGroup(t, filepath.Join(dir, "a"), 10, 0)
+	held := result.Threshold{Metric: "smtp_msg_duration", Expression: "p(95)<11", OK: false}
+	for i := range 2 {
+		path := filepath.Join(dir, "a", fmt.Sprintf("%d.json", i))
+		r, err := result.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Load.Thresholds = []result.Threshold{held, {Metric: "smtp_msg_duration", Expression: "max<1", OK: true}}[i : i+1]
+		if err := r.Write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdout, stderr, status := smtpbench(t, dir, "merge", "a/2.json", "a/3.json", "a/0.json", "--out", "m.json", "--label", "all")
+	if status != 99 && status != 0 || stderr != "" || !strings.Contains(stdout, "all") {
+		t.Fatalf("status %d, stderr %q:\n%s", status, stderr, stdout)
+	}
+	r, err := result.Read(filepath.Join(dir, "m.json"))
+	if err != nil || r.Client.Total("smtp_msg_duration", nil).Count() != 6000 || r.Label != "all" {
+		t.Errorf("the merged record: %v %+v", err, r)
+	}
+	if stdout, _, status = smtpbench(t, dir, "merge", "a/1.json", "a/2.json"); status != 99 || !strings.Contains(stdout, "thresholds crossed by the merged figures: smtp_msg_duration max<1") {
+		t.Errorf("status %d:\n%s", status, stdout)
+	}
+	for args, want := range map[string]string{
+		"merge a/0.json":                         "got 1 argument, want two records or more",
+		"merge a/0.json a/0.json":                "a/0.json and a/0.json are records of one run",
+		"merge a/0.json a/summary.json":          "a/summary.json: not a run record",
+		"merge a/0.json a/1.json --out a/0.json": "it is the same file as a/0.json, which is an input",
+	} {
+		if stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, stderr %q, want %q", args, status, stderr, want)
 		}
 	}
 }

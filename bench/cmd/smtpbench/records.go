@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -208,32 +209,51 @@ func part(runs []*compare.Run) (a, b *compare.Side, err error) {
 	return a, b, nil
 }
 
-// readSides reads and reduces the records, one after the other: whole records would not fit into memory. Without records of B, those of A
-// say themselves which side they are of.
+// readSides reads and reduces the records, as many at a time as there are processors: all of them whole would not fit into memory. Without records of
+// B, those of A say themselves which side they are of.
 func readSides(groups [2][]string, warmUp time.Duration, p *reading) (a, b *compare.Side, err error) {
-	out := [2]*compare.Side{{}, {}}
-	done, all := 0, len(groups[0])+len(groups[1])
-	for i, files := range groups {
-		for _, file := range files {
-			done++
-			p.say(fmt.Sprintf("record %d of %d", done, all))
-			record, err := readRecord(file)
-			if err != nil {
-				p.end()
-				return nil, nil, err
+	files := append(append([]string(nil), groups[0]...), groups[1]...)
+	runs, errs := make([]*compare.Run, len(files)), make([]error, len(files))
+	next, done := make(chan int), make(chan struct{})
+	workers := min(runtime.GOMAXPROCS(0), len(files))
+	for range workers {
+		go func() {
+			for i := range next {
+				runs[i], errs[i] = readRun(files[i], warmUp)
 			}
-			run, err := compare.Reduce(file, record, warmUp, false)
-			if err != nil {
-				p.end()
-				return nil, nil, &usageError{err}
-			}
-			out[i].Runs = append(out[i].Runs, run)
+			done <- struct{}{}
+		}()
+	}
+	for i := range files {
+		p.say(fmt.Sprintf("record %d of %d", i+1, len(files)))
+		next <- i
+	}
+	close(next)
+	for range workers {
+		<-done
+	}
+	for _, err := range errs { // the first file's, whichever was read first
+		if err != nil {
+			p.end()
+			return nil, nil, err
 		}
 	}
-	if len(groups[1]) == 0 {
-		return part(out[0].Runs)
+	if n := len(groups[0]); n < len(files) {
+		return &compare.Side{Runs: runs[:n:n]}, &compare.Side{Runs: runs[n:]}, nil
 	}
-	return out[0], out[1], nil
+	return part(runs)
+}
+
+func readRun(file string, warmUp time.Duration) (*compare.Run, error) {
+	record, err := readRecord(file)
+	if err != nil {
+		return nil, err
+	}
+	run, err := compare.Reduce(file, record, warmUp, false)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return run, nil
 }
 
 // reading says on a terminal what a long command is at, and elsewhere once in ten seconds.

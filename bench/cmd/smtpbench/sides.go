@@ -62,7 +62,7 @@ func readSidesFile(path string) (*[2]run.Side, error) {
 		return nil, fmt.Errorf("want a: and b: with label, plan, target, k6 or env: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 	if sides.A == nil || sides.B == nil {
-		return nil, errors.New("want two sides, a: and b:")
+		return nil, errors.New("want two sides, a and b")
 	}
 	for _, s := range []*run.Side{sides.A, sides.B} {
 		for _, e := range s.Env {
