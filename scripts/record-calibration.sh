@@ -27,6 +27,7 @@ dirty=$([ -z "$(git status --porcelain -- bench/stat go.mod)" ] && echo false ||
   echo '```'
   echo "commit: $(git rev-parse --short HEAD)"
   echo "dirty: $dirty"
+  echo "tree of bench/stat: $(git rev-parse --short HEAD:bench/stat)"
   echo "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
   echo "go: $(go env GOVERSION)"
   echo "kernel: $(uname -sr)"

@@ -148,14 +148,15 @@ func shareOf(r *rand.Rand, n int, p float64) float64 {
 }
 
 func mustRank(paired bool, a, b []float64) *RankTest {
-	test, err := MannWhitney(a, b)
+	test := MannWhitney
 	if paired {
-		test, err = SignedRank(a, b)
+		test = SignedRank
 	}
+	out, err := test(a, b)
 	if err != nil {
 		panic(err)
 	}
-	return test
+	return out
 }
 
 func kind(paired bool) string {

@@ -11,14 +11,15 @@ import (
 
 func rankTest(t testing.TB, paired bool, a, b []float64) *RankTest {
 	t.Helper()
-	test, err := MannWhitney(a, b)
+	test := MannWhitney
 	if paired {
-		test, err = SignedRank(a, b)
+		test = SignedRank
 	}
+	out, err := test(a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return test
+	return out
 }
 
 // TestRanksAsR compares p, shift, interval and attained level with wilcox.test of R (testdata/ranks.R).
@@ -201,6 +202,29 @@ func TestLevelsThatCantBeHad(t *testing.T) {
 	same := rankTest(t, false, []float64{5, 5, 5, 5, 5, 5}, []float64{5, 5, 5, 5, 5, 5})
 	if iv := same.Interval(0.05); same.P != 1 || !iv.Attained || iv.Lo != 0 || iv.Hi != 0 || !iv.Within(-1, 1) || same.Direction(0.05) != 0 {
 		t.Errorf("all values equal: p %v, %+v", same.P, iv)
+	}
+}
+
+// A margin that the interval touches isn't rejected: that is not equivalent. Seen in calibration, where up to 14 of 100 were taken for it.
+func TestWithinExcludesTheMargins(t *testing.T) {
+	for _, tt := range []struct {
+		iv   ShiftInterval
+		want bool
+	}{
+		{ShiftInterval{Lo: -0.9, Hi: 0.9, Attained: true}, true},
+		{ShiftInterval{Lo: -1, Hi: 0.9, Attained: true}, false},
+		{ShiftInterval{Lo: -0.9, Hi: 1, Attained: true}, false},
+		{ShiftInterval{Lo: -1, OpenLo: true, Hi: 1, OpenHi: true, Attained: true}, true},
+		{ShiftInterval{Lo: -0.9, Hi: 1.1, Attained: true}, false},
+		{ShiftInterval{Lo: -0.9, Hi: 0.9}, false}, // too few values for the level
+	} {
+		if got := tt.iv.Within(-1, 1); got != tt.want {
+			t.Errorf("%+v within -1 to 1: %v", tt.iv, got)
+		}
+	}
+	test := rankTest(t, false, []float64{1, 1, 2, 2, 2}, []float64{2, 2, 3, 3, 3}) // all rounded: the shift is the margin
+	if iv := test.Interval(0.10); iv.Within(-1, 1) {
+		t.Errorf("a shift of 1 is within 1: %+v", iv)
 	}
 }
 

@@ -77,7 +77,7 @@ func TestSampledRelabellings(t *testing.T) {
 	if again, _ := CompareShares(a, b, false, 7); again.P != got.P {
 		t.Errorf("the same seed gives %v, then %v", got.P, again.P)
 	}
-	var all, sum float64
+	var sum float64
 	first := make([]float64, 0, 22)
 	for _, run := range append(append([][]float64(nil), a...), b...) {
 		first = append(first, run[0])
@@ -94,7 +94,7 @@ func TestSampledRelabellings(t *testing.T) {
 			x += 2 * first[bits.TrailingZeros(rest)]
 		}
 		x /= 11
-		if all = sum / 11; x*x/all+x*x/(2-all) >= got.Distance*(1-1e-9) {
+		if both := sum / 11; x*x/both+x*x/(2-both) >= got.Distance*(1-1e-9) {
 			hits++
 		}
 	}

@@ -95,42 +95,76 @@ func mergeEndings(sorted []Ending) []Ending {
 	return out
 }
 
-// jackknife sums the squared influence of each message on each share: the derivative of the estimate by the message's weight. Messages of a group
-// have the same.
+// jackknife sums the squared influence of each message on each share: the derivative of the estimate by the message's weight. Messages
+// that still wait have one in common. Once a message has ended, its influence on the share that waits only shrinks with that share, so that on
+// share k is a + r*share: sums over the messages of a², ar and r² are enough, and the time is that of one pass.
 func (in *Incidence) jackknife(groups []Ending, hazards [][]float64) {
-	for k := range in.StdErr {
-		in.StdErr[k] = make([]float64, len(in.Times))
-	}
+	causes := len(in.Share)
+	common := influence{shares: make([]float64, causes)}
+	aa, ar := make([]float64, causes), make([]float64, causes)
+	var rr, left float64 // left: messages that wait
 	for _, g := range groups {
-		influence := make([]float64, len(in.Share))
-		waiting := 0.0 // influence on the share that waits
-		before := 1.0  // the share that waits just before
-		for i, at := range in.Times {
-			atRisk := float64(in.AtRisk[i])
-			left := 0.0 // influence on the hazard of all causes
-			sum := 0.0
-			for k, h := range hazards[i] {
-				dh := 0.0
-				if g.Time >= at {
-					dh = -h / atRisk
-					if g.Time == at && g.Cause == k+1 {
-						dh += 1 / atRisk
-					}
-				}
-				influence[k] += waiting*h + before*dh
-				left += dh
-				sum += h
-				in.StdErr[k][i] += float64(g.Count) * influence[k] * influence[k]
+		left += float64(g.Count)
+	}
+	retire := func(g Ending, x influence, waiting float64, share func(k int) float64) {
+		n, r := float64(g.Count), 0.0
+		if waiting > 0 {
+			r = x.waiting / waiting
+		}
+		for k, v := range x.shares {
+			a := v - r*share(k)
+			aa[k] += n * a * a
+			ar[k] += n * a * r
+		}
+		rr += n * r * r
+		left -= n
+	}
+	next := 0
+	waiting := 1.0
+	before := make([]float64, causes) // the shares until now
+	for i, at := range in.Times {
+		for ; next < len(groups) && groups[next].Time < at; next++ { // censored since the last ending
+			retire(groups[next], common, waiting, func(k int) float64 { return before[k] })
+		}
+		atRisk := float64(in.AtRisk[i])
+		stays := common.after(hazards[i], atRisk, waiting, 0)
+		for ; next < len(groups) && groups[next].Time == at; next++ {
+			x := stays
+			if cause := groups[next].Cause; cause > 0 {
+				x = common.after(hazards[i], atRisk, waiting, cause)
 			}
-			waiting = waiting*(1-sum) - before*left
-			before = in.Waiting[i]
+			retire(groups[next], x, in.Waiting[i], func(k int) float64 { return in.Share[k][i] })
+		}
+		common, waiting = stays, in.Waiting[i]
+		for k := range before {
+			f := in.Share[k][i]
+			before[k] = f
+			in.StdErr[k] = append(in.StdErr[k], math.Sqrt(max(0, aa[k]+2*f*ar[k]+f*f*rr+left*common.shares[k]*common.shares[k])))
 		}
 	}
-	for _, column := range in.StdErr {
-		for i, v := range column {
-			column[i] = math.Sqrt(v)
+}
+
+// influence is that of one message on the share that waits and on that of each cause.
+type influence struct {
+	waiting float64
+	shares  []float64
+}
+
+// after is the influence after a time with these hazards at which the message was at risk, and ended by cause, or by none if that is 0.
+func (x influence) after(hazards []float64, atRisk, waiting float64, cause int) influence {
+	out := influence{shares: make([]float64, len(x.shares))}
+	var all, sum float64 // influence on the hazard of all causes; that hazard
+	for k, h := range hazards {
+		dh := -h / atRisk
+		if cause == k+1 {
+			dh += 1 / atRisk
 		}
+		out.shares[k] = x.shares[k] + x.waiting*h + waiting*dh
+		all += dh
+		sum += h
 	}
+	out.waiting = x.waiting*(1-sum) - waiting*all
+	return out
 }
 
 // At returns the share of cause (1 for the first) at a time, with its interval at the confidence, from the standard error of

@@ -68,3 +68,16 @@ func TestIncidenceOfCounts(t *testing.T) {
 		}
 	}
 }
+
+// A hundred thousand messages, each with its own time, take one pass.
+func BenchmarkIncidence(b *testing.B) {
+	endings := make([]Ending, 100_000)
+	for i := range endings {
+		endings[i] = Ending{Time: float64(i*7919%100_003) / 1000, Cause: i % 3, Count: 1}
+	}
+	for b.Loop() {
+		if _, err := AalenJohansen(endings, 2); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
