@@ -33,6 +33,7 @@ type past struct {
 	acks                       [][]Ack // claims of each unit, in order
 	happened                   []happening
 	queued, notified           []bool
+	strange                    []bool // the queue has a message of an unknown sender to the unit's recipient
 	watched, complete, stopped bool
 	kills                      []float64
 }
@@ -116,7 +117,7 @@ func (p *past) modelFate(unit int) Fate {
 		return Queued
 	case yes == 0:
 		return NeverAccepted
-	case !maybeRefused && p.watched && p.complete && p.stopped:
+	case !maybeRefused && !p.strange[unit] && p.watched && p.complete && p.stopped:
 		return Lost
 	}
 	return Undetermined
@@ -126,14 +127,14 @@ func (p *past) modelFate(unit int) Fate {
 func randomPast(r *rand.Rand) *past {
 	units := 1 + r.IntN(3)
 	p := &past{
-		acks: make([][]Ack, units), queued: make([]bool, units), notified: make([]bool, units),
+		acks: make([][]Ack, units), queued: make([]bool, units), notified: make([]bool, units), strange: make([]bool, units),
 		watched: r.IntN(4) > 0, complete: r.IntN(4) > 0, stopped: r.IntN(4) > 0,
 	}
 	for u := range units {
 		for range 1 + r.IntN(3)*r.IntN(2) {
 			p.acks[u] = append(p.acks[u], []Ack{AckYes, AckYes, AckNo, AckUnknown}[r.IntN(4)])
 		}
-		p.queued[u], p.notified[u] = r.IntN(5) == 0, r.IntN(6) == 0
+		p.queued[u], p.notified[u], p.strange[u] = r.IntN(5) == 0, r.IntN(6) == 0, r.IntN(8) == 0
 	}
 	for range r.IntN(3) {
 		p.kills = append(p.kills, float64(r.IntN(60)))
@@ -179,6 +180,9 @@ func (p *past) judged(t testing.TB, r *rand.Rand) []Fate {
 		}
 		if p.queued[u] {
 			b.queue = append(b.queue, QueueEntry{Sender: token, Recipient: rcpt})
+		}
+		if p.strange[u] {
+			b.queue = append(b.queue, QueueEntry{Sender: "bounce@relay", Recipient: rcpt})
 		}
 		if p.notified[u] {
 			b.dsns = append(b.dsns, Notification{Sender: token, Recipient: rcpt, Action: "failed"})
