@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.k6.io/k6/v2/errext"
 	"go.k6.io/k6/v2/metrics"
 	"go.k6.io/k6/v2/output"
 
@@ -163,9 +165,20 @@ func (o *recordOutput) complete(testErr error) error {
 	}
 	if testErr != nil {
 		record.Note("k6: %v", testErr)
+		record.Load.Stopped = stoppedBy(testErr)
 	}
 	if o.failed != nil {
 		return errors.Join(fmt.Errorf("the record is incomplete: %w", o.failed), o.file.abandon())
 	}
 	return o.file.finish(record)
+}
+
+// stoppedBy says why k6 ended the load early, by its error; empty: it did not, and only the thresholds were crossed when all was over.
+func stoppedBy(testErr error) string {
+	var aborted errext.HasAbortReason
+	if errors.As(testErr, &aborted) && aborted.AbortReason() == errext.AbortedByThresholdsAfterTestEnd {
+		return ""
+	}
+	first, _, _ := strings.Cut(testErr.Error(), "\n")
+	return "k6 ended the test early: " + first
 }

@@ -300,6 +300,9 @@ func TestAClaimsFileTakesTheRightPlace(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	v := newVUWithEnv(t, map[string]string{sentVariable: ours})
+	if got, want := start(ours), ours+" can't be written: another process is writing to it: name another file"; !strings.Contains(got, want) {
+		t.Errorf("two write to one file: %q, want %q", got, want)
+	}
 	if text, _ := os.ReadFile(ours); !bytes.Equal(text, row) {
 		t.Errorf("the init context alone has made it %q", text)
 	}

@@ -44,26 +44,35 @@ type Job struct {
 
 // Exit is how a k6 run ended.
 type Exit struct {
-	Status      int
+	Status      int    // -1: a signal ended it
 	Interrupted bool   // it ended early, because it was asked to
 	Overran     bool   // it was asked to end because its time was over
-	Broke       string // the end of its log, when it had sent messages and then failed by itself; empty: it didn't
+	Broke       string // how it ended otherwise than it should: by a status that is no result, or by a signal that nobody here sent
+	Log         string // with Broke: the end of its log
+	Sent        bool   // it claims to have sent something, so that there is something to judge, however it ended
 	Started     time.Time
 	Wall, CPU   time.Duration
 }
 
-// tailLines is how much of k6's log an error shows.
+// tailLines is how much of k6's log is told.
 const tailLines = 15
 
 // Error is a failure of k6 other than a crossed threshold.
 type Error struct {
-	Leg    string
-	Status int
-	Tail   string
+	Leg string
+	Exit
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("k6 failed in leg %s with exit status %d; the end of its log:\n%s", e.Leg, e.Status, e.Tail)
+	return fmt.Sprintf("leg %s: %s; the end of its log:\n%s", e.Leg, e.Broke, e.Log)
+}
+
+// Failure returns an *Error if k6 broke, and nil otherwise.
+func (j *Job) Failure(e Exit) error {
+	if e.Broke == "" {
+		return nil
+	}
+	return &Error{Leg: j.Name, Exit: e}
 }
 
 // grace is how long k6 may take to end after it was asked to: iterations under way finish, and the record is written.
@@ -73,7 +82,8 @@ const grace = 20 * time.Second
 const ClaimsVariable = "K6_SMTPSTORM_SENT"
 
 // Run runs k6 to its end and calls tick four times a second meanwhile. Closing stop asks k6 to end in good order, cancelling
-// ctx kills it. The error is an *Error when k6 itself failed, and an *input.Error when the script wanted to go beyond loopback, which the job forbids.
+// ctx kills it. That k6 failed is no error: see Exit.Broke. The error is an *input.Error when the script wanted to go beyond loopback, which
+// the job forbids.
 func (j *Job) Run(ctx context.Context, binary string, stop <-chan struct{}, tick func()) (Exit, error) {
 	e, err := j.run(ctx, binary, stop, tick)
 	if beyond := j.stayedIn(); beyond != nil {
@@ -114,36 +124,20 @@ func (j *Job) run(ctx context.Context, binary string, stop <-chan struct{}, tick
 		return Exit{}, input.Errorf("k6 binary %s can't be run (%v): build it with: make build", binary, input.Reason(err))
 	}
 	e, err := watch(ctx, cmd.Process, done, stop, j.Limit, tick)
-	e.Started, e.Wall = started, time.Since(started)
+	e.Started, e.Wall, e.Sent = started, time.Since(started), j.hasSent()
 	if cmd.ProcessState != nil {
 		e.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
-	if err != nil {
-		return e, err
+	if e.Broke != "" {
+		e.Log = tail(j.Stderr, tailLines)
 	}
-	asked := e.Interrupted || e.Overran
-	if e.Status == 0 || e.Status == ThresholdsCrossed || (asked && e.Status == externalAbort) {
-		return e, nil
-	}
-	if j.hasSent() {
-		e.Broke = tail(j.Stderr, 1)
-		return e, nil
-	}
-	return e, &Error{Leg: j.Name, Status: e.Status, Tail: tail(j.Stderr, tailLines)}
+	return e, err
 }
 
-// hasSent reports whether there is something to judge, however k6 ended: a script of the user's own that aborts its test, or whose
-// teardown throws, has sent what it has claimed, and k6 wrote its record.
+// hasSent reports whether there are claims.
 func (j *Job) hasSent() bool {
-	if !j.Own || j.Claims == "" {
-		return false
-	}
 	claims, err := os.Stat(j.Claims)
-	if err != nil || claims.Size() == 0 {
-		return false
-	}
-	_, err = os.Stat(j.Record)
-	return err == nil
+	return err == nil && claims.Size() > 0
 }
 
 // watch waits for the process, passing on requests to stop.
@@ -163,9 +157,7 @@ func watch(ctx context.Context, process *os.Process, done <-chan error, stop <-c
 	for {
 		select {
 		case err := <-done:
-			status, err := exitStatus(err)
-			e.Status = status
-			return e, err
+			return e, e.ended(err)
 		case <-ticker.C:
 			tick()
 		case <-stop:
@@ -177,7 +169,8 @@ func watch(ctx context.Context, process *os.Process, done <-chan error, stop <-c
 		case <-kill:
 			_ = supervise.Kill(process)
 			<-done
-			return e, fmt.Errorf("k6 did not end within %v after it was asked to, and was killed", grace)
+			e.Status, e.Broke = -1, fmt.Sprintf("k6 did not end within %v after it was asked to, and was killed", grace)
+			return e, nil
 		case <-ctx.Done():
 			_ = supervise.Kill(process)
 			<-done
@@ -186,18 +179,25 @@ func watch(ctx context.Context, process *os.Process, done <-chan error, stop <-c
 	}
 }
 
-// exitStatus sorts out what Wait returned: a status is a result, everything else an error.
-func exitStatus(err error) (int, error) {
+// ended sorts out what Wait returned: a status or a signal is a result, everything else an error.
+func (e *Exit) ended(err error) error {
+	asked := e.Interrupted || e.Overran
 	var exited *exec.ExitError
 	switch {
 	case err == nil:
-		return 0, nil
-	case errors.As(err, &exited) && exited.ExitCode() >= 0:
-		return exited.ExitCode(), nil
-	case errors.As(err, &exited):
-		return -1, fmt.Errorf("k6 was ended from outside: %v", exited)
+		return nil
+	case !errors.As(err, &exited):
+		return fmt.Errorf("wait for k6: %w", err)
 	}
-	return -1, fmt.Errorf("wait for k6: %w", err)
+	e.Status = exited.ExitCode()
+	switch {
+	case e.Status == ThresholdsCrossed, asked && e.Status == externalAbort:
+	case e.Status >= 0:
+		e.Broke = fmt.Sprintf("k6 ended with status %d", e.Status)
+	case !asked: // else it was too young to hear of it
+		e.Broke = fmt.Sprintf("k6 was ended from outside (%v)", exited)
+	}
+	return nil
 }
 
 // environment returns the environment of a k6 run: nothing phones out, and unless the script is the user's own, no variable of k6

@@ -148,11 +148,17 @@ func (o *Dir) aside(why error) error {
 	if _, err := os.Stat(filepath.Join(o.Final, supervise.OwnerFile)); err == nil { // they are in their place
 		return errors.Join(why, o.Temp.Release(o.Final))
 	}
-	kept := o.Final + "-" + supervise.NewID()[:8]
-	if err := os.Rename(o.Temp.Dir, kept); err != nil {
-		kept = o.Temp.Dir
+	kept, err := o.Keep()
+	return errors.Join(fmt.Errorf("%s could not be replaced (%w): the results are in %s", input.Shortest(o.Final), why, input.Shortest(kept)), err)
+}
+
+// Keep moves what was written beside its place, under a new name, and returns where it is then.
+func (o *Dir) Keep() (dir string, err error) {
+	dir = o.Final + "-" + supervise.NewID()[:8]
+	if err := os.Rename(o.Temp.Dir, dir); err != nil {
+		dir = o.Temp.Dir
 	}
-	return errors.Join(fmt.Errorf("%s could not be replaced (%w): the results are in %s", input.Shortest(o.Final), why, input.Shortest(kept)), o.Temp.Release(kept))
+	return dir, o.Temp.Release(dir)
 }
 
 // Discard removes what was written, unless it is in its place.

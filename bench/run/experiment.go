@@ -164,8 +164,11 @@ func (r *runner) experiment(ctx context.Context) (*Outcome, error) {
 			if err != nil {
 				return nil, err
 			}
-			if outcome.Interrupted = leg.Interrupted && stopped(r.o.Stop); outcome.Interrupted {
+			if outcome.Interrupted = leg == nil || leg.Interrupted && stopped(r.o.Stop); outcome.Interrupted {
 				break
+			}
+			if leg.Record.Client == nil { // there is nothing to compare
+				return nil, fmt.Errorf("run %s: %s", leg.Name, leg.Record.Load.Stopped)
 			}
 			block = append(block, leg)
 		}
@@ -209,7 +212,7 @@ func (r *runner) trial(ctx context.Context, t trial, l load) (*Leg, error) {
 		label, _, _ := strings.Cut(faults.Source.Name, " --seed ") // of flags: the seed is the block's
 		leg, err = q.direct(ctx, q.name, label, l, faults)
 	}
-	if err != nil {
+	if err != nil || leg == nil {
 		return nil, err
 	}
 	if side.Label != "" {

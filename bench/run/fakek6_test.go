@@ -62,7 +62,7 @@ func fakeK6(how string, args []string) int {
 			record = strings.TrimPrefix(args[i+1], "smtpstorm=")
 		}
 	}
-	if how == "broken" {
+	if how == "broken" || how == "breaks later" && strings.HasSuffix(args[len(args)-1], k6.StormScript) {
 		fmt.Fprintln(os.Stderr, "ReferenceError: foo is not defined")
 		return 107
 	}
@@ -87,7 +87,15 @@ func fakeK6(how string, args []string) int {
 	}
 	status := 0
 	switch how {
+	case "killed":
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil || self.Kill() != nil {
+			return 1
+		}
+		select {} // until the signal comes
 	case "crossed":
+		status = 99
+	case "stops early":
 		status = 99
 	case "aborts":
 		fmt.Fprintln(os.Stderr, "test aborted: enough")
@@ -116,6 +124,9 @@ func fakeK6(how string, args []string) int {
 	r.Load.Script = filepath.Base(args[len(args)-1])
 	r.Load.RatePerSecond, _ = strconv.ParseFloat(env["RATE"], 64)
 	r.Load.VUs, _ = strconv.Atoi(env["VUS"])
+	if how == "stops early" { // as an abortOnFail does
+		r.Load.Stopped = "k6 ended the test early: thresholds were crossed"
+	}
 	if how == "no record" {
 		return 0
 	}

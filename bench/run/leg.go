@@ -10,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
@@ -52,9 +53,7 @@ func (l load) settle(record *result.Record) string {
 	if load.IterationsDropped > 0 {
 		why = "since too few clients were free (more --vus or a lower --rate help)"
 	}
-	short := fmt.Sprintf("%s of %s messages were sent, %s", text.Count(sent), text.Count(l.messages), why)
-	record.Warn("%s", short)
-	return short
+	return fmt.Sprintf("%s of %s messages were sent, %s", text.Count(sent), text.Count(l.messages), why)
 }
 
 // env tells a script what to do.
@@ -98,16 +97,28 @@ func (r *runner) drive(ctx context.Context, j *k6.Job, tick func()) (e k6.Exit, 
 		return k6.Exit{}, err
 	}
 	defer r.board.Ended()
-	return j.Run(ctx, r.k6, r.o.Stop, func() {
+	e, err = j.Run(ctx, r.k6, r.o.Stop, func() {
 		r.board.Look(time.Now())
 		tick()
 	})
+	if err == nil && !e.Sent && r.legs == 0 { // there is nothing to keep
+		err = j.Failure(e)
+	}
+	return e, err
+}
+
+// idle reports whether k6 was ended before it had begun: the leg tells nothing.
+func idle(e k6.Exit, stats *sink.Stats) bool {
+	return e.Interrupted && !e.Sent && stats.Connections == 0
 }
 
 // direct runs a leg whose client speaks to the sink itself.
 func (r *runner) direct(ctx context.Context, name, label string, l load, f pipeline.Faults) (*Leg, error) {
 	evidence, err := r.evidence(name)
 	if err != nil {
+		return nil, err
+	}
+	if err := evidence.NoQueue(); err != nil {
 		return nil, err
 	}
 	sink, err := pipeline.StartSink(f, "127.0.0.1:0", evidence.Path(bookfiles.LedgerFile), "")
@@ -126,12 +137,15 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, f pipel
 		}
 		r.progress.Update("%s", liveLine(name, l, time.Since(begun), stats))
 	})
-	if err := errors.Join(err, evidence.Claimed(), evidence.NoQueue()); err != nil {
+	if err := errors.Join(err, evidence.Claimed()); err != nil {
 		return nil, err
 	}
 	stats, process, err := sink.Stop()
 	if err != nil {
 		return nil, err
+	}
+	if idle(e, stats) {
+		return nil, r.drop(evidence)
 	}
 	if err := r.out.JSON("sink-"+name+".json", stats); err != nil {
 		return nil, err
@@ -140,36 +154,22 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, f pipel
 	if err != nil {
 		return nil, err
 	}
-	c := result.Reconcile(leg.Record.Client, leg.Record.Sink)
-	leg.Reconciliation = &c
+	replies := ""
+	if leg.Record.Client != nil {
+		c := result.Reconcile(leg.Record.Client, leg.Record.Sink)
+		leg.Reconciliation = &c
+		replies = fmt.Sprintf(", %s replies injected, %s observed, %s in flight", text.Count(c.Injected), text.Count(c.Observed), text.Count(c.InFlight))
+	}
 	if err := evidence.Judge(leg.Record, r.o.Judge); err != nil {
 		return nil, fmt.Errorf("leg %s: %w", name, err)
 	}
-	r.progress.Say("%-8s %s messages accepted in %.0f s, %s replies injected, %s observed, %s in flight", name,
-		text.Count(stats.Messages), e.Wall.Seconds(), text.Count(c.Injected), text.Count(c.Observed), text.Count(c.InFlight))
+	r.progress.Say("%-8s %s messages accepted in %.0f s%s", name, text.Count(stats.Messages), e.Wall.Seconds(), replies)
 	return leg, nil
 }
 
-// join reads the record that k6 wrote and puts the sink's half beside it.
+// join reads the record that k6 wrote and puts the sink's half beside it. If there is none, the sink's half is all that there is: the messages are
+// judged nevertheless.
 func (r *runner) join(j *k6.Job, label string, l load, f pipeline.Faults, e k6.Exit, counts *result.Sink) (*Leg, error) {
-	generator, err := j.ReadRecord(e)
-	if err != nil {
-		return nil, err
-	}
-	generator.Label = label
-	generator.Load.ProbeRatePerSecond = l.probed
-	if l.note != "" {
-		generator.Note("%s", l.note)
-	}
-	if !e.Interrupted && !e.Overran {
-		generator.Load.ExitStatus = &e.Status
-	}
-	if p := &generator.Provenance; p.Commit == "" {
-		p.Commit, p.Dirty = r.commit, r.dirty
-	}
-	if generator.Client != nil && generator.Client.Process == nil {
-		generator.Client.Process = &result.Process{CPUSeconds: e.CPU.Seconds(), WallSeconds: e.Wall.Seconds()}
-	}
 	half := result.New(label)
 	half.Provenance.SinkMode = result.SinkEmbedded
 	half.Provenance.Plan = f.Source
@@ -178,39 +178,71 @@ func (r *runner) join(j *k6.Job, label string, l load, f pipeline.Faults, e k6.E
 		half.Provenance.Seed = f.Plan.Seed()
 	}
 	half.Sink = counts
-	if own := generator.Sink; own != nil && counts.Connections == 0 {
-		half.Sink, half.Provenance.SinkMode = own, generator.Provenance.SinkMode
-		half.Provenance.Plan, half.Provenance.Seed = result.Plan{Name: "the script's own"}, 0
-		half.Note("the script spoke to a sink of its own: this leg's plan had no effect")
+	record, lost := half, error(nil)
+	if generator, err := j.ReadRecord(e); err != nil {
+		lost = err
+		half.Provenance.Started, half.Provenance.Ended = e.Started, e.Started.Add(e.Wall)
+	} else {
+		if generator.Client.Process == nil {
+			generator.Client.Process = &result.Process{CPUSeconds: e.CPU.Seconds(), WallSeconds: e.Wall.Seconds()}
+		}
+		if own := generator.Sink; own != nil && counts.Connections == 0 {
+			half.Sink, half.Provenance.SinkMode = own, generator.Provenance.SinkMode
+			half.Provenance.Plan, half.Provenance.Seed = result.Plan{Name: "the script's own"}, 0
+			half.Note("the script spoke to a sink of its own: this leg's plan had no effect")
+		}
+		generator.Label = label
+		if record, err = result.Join(generator, half); err != nil {
+			return nil, fmt.Errorf("leg %s: %w", j.Name, err)
+		}
 	}
-	record, err := result.Join(generator, half)
-	if err != nil {
-		return nil, fmt.Errorf("leg %s: %w", j.Name, err)
+	record.Load.ProbeRatePerSecond = l.probed
+	if l.note != "" {
+		record.Note("%s", l.note)
+	}
+	if !e.Interrupted && !e.Overran && e.Status >= 0 {
+		record.Load.ExitStatus = &e.Status
+	}
+	if p := &record.Provenance; p.Commit == "" {
+		p.Commit, p.Dirty = r.commit, r.dirty
 	}
 	if r.board != nil {
 		record.Note("k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
-	leg := &Leg{Name: j.Name, Record: record, Interrupted: e.Interrupted, Wall: e.Wall}
-	switch {
-	case e.Interrupted || e.Overran: // said below
-	case !l.own:
-		record.Load.Stopped = l.settle(record)
-	case record.Load.IterationsDropped > 0:
-		record.Load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", text.Count(record.Load.IterationsDropped), text.Plural(record.Load.IterationsDropped, "iteration"))
-		record.Warn("%s", record.Load.Stopped)
+	r.fellShort(record, l, e, lost)
+	return &Leg{Name: j.Name, Record: record, Interrupted: e.Interrupted || e.Overran, Wall: e.Wall}, nil
+}
+
+// fellShort says in the record why not all of the load was carried out, if it was not: the first cause that is known.
+func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, lost error) {
+	load, after := &record.Load, fmt.Sprintf("after %.0f s", e.Wall.Seconds())
+	load.Interrupted = load.Interrupted || e.Interrupted || e.Overran
+	short := ""
+	if !l.own && record.Client != nil {
+		short = l.settle(record) // it mends figures, too
 	}
-	record.Load.Interrupted = e.Interrupted || e.Overran
 	switch {
 	case e.Broke != "":
-		record.Load.Stopped = fmt.Sprintf("k6 ended with status %d after %.0f s", e.Status, e.Wall.Seconds())
-		record.Warn("k6 ended with status %d after %.0f s; the end of its log: %s", e.Status, e.Wall.Seconds(), e.Broke)
+		load.Stopped = e.Broke + " " + after
+		record.Warn("%s %s; the end of its log: %s", e.Broke, after, e.Log)
 	case e.Interrupted:
-		record.Load.Stopped = fmt.Sprintf("interrupted after %.0f s", e.Wall.Seconds())
-		record.Warn("interrupted after %.0f s (k6's exit status %d)", e.Wall.Seconds(), e.Status)
+		load.Stopped = "interrupted " + after
+		record.Warn("%s (k6's exit status %d)", load.Stopped, e.Status)
 	case e.Overran:
-		leg.Interrupted = true
-		record.Load.Stopped = fmt.Sprintf("ended after %.0f s, the most that a leg may take", e.Wall.Seconds())
-		record.Warn("ended after %.0f s, the most that a leg may take (--max-time; k6's exit status %d)", e.Wall.Seconds(), e.Status)
+		load.Stopped = fmt.Sprintf("ended %s, the most that a leg may take", after)
+		record.Warn("%s (--max-time; k6's exit status %d)", load.Stopped, e.Status)
+	case lost != nil:
+		load.Stopped = lost.Error()
+	case load.Stopped != "": // k6 says so
+		record.Warn("%s", load.Stopped)
+	case short != "":
+		load.Stopped = short
+		record.Warn("%s", short)
+	case l.own && load.IterationsDropped > 0:
+		load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", text.Count(load.IterationsDropped), text.Plural(load.IterationsDropped, "iteration"))
+		record.Warn("%s", load.Stopped)
 	}
-	return leg, nil
+	if lost != nil {
+		record.Warn("no figures of the client: %v", lost)
+	}
 }

@@ -61,6 +61,11 @@ func freeAddress(t *testing.T) string {
 func through(t *testing.T, messages int, cfg relay.Config) *rig {
 	t.Helper()
 	t.Parallel()
+	return prepare(t, messages, cfg)
+}
+
+func prepare(t *testing.T, messages int, cfg relay.Config) *rig {
+	t.Helper()
 	o, console := soundOptions(t)
 	o.Env = []string{fmt.Sprintf("FAKE_MESSAGES=%d", messages)}
 	o.SinkListen = freeAddress(t)

@@ -60,7 +60,7 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 	defer sink.Server.Close()
 	host, port := sink.HostPort()
 	var meter probeMeter
-	e, err := (&k6.Job{
+	j := &k6.Job{
 		Name:   "probe",
 		Beyond: r.o.OwnTarget,
 		Tie:    r.scratch.Environ(),
@@ -72,11 +72,15 @@ func (r *runner) probe(ctx context.Context, script string) (float64, error) {
 		Env:   load{vus: probeVUs, messages: maxMessages, rate: maxRate}.env(host, port, r.o.Env),
 		Args:  []string{"--vus", fmt.Sprint(probeVUs), "--duration", probeDuration.String(), "--no-thresholds"},
 		Limit: probeDuration + time.Minute,
-	}).Run(ctx, r.k6, r.o.Stop, func() {
+	}
+	e, err := j.Run(ctx, r.k6, r.o.Stop, func() {
 		messages := sink.Server.Stats().Messages
 		meter.add(time.Now(), messages)
 		r.progress.Update("probe    %s messages", text.Count(messages))
 	})
+	if err == nil {
+		err = j.Failure(e)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -13,9 +15,11 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/outdir"
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -44,6 +48,7 @@ type runner struct {
 	commit   string        // of the checkout, where there is one
 	dirty    bool          // it has changes beside the commit
 	name     string        // of the leg, where there are several through an MTA; empty: legMTA
+	legs     int           // that have ended so far
 }
 
 // maxDefaultRate caps the rate that follows from the probe: at a thousand messages a second each leg takes some twenty seconds,
@@ -95,9 +100,75 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	outcome, err := work()
 	r.progress.Clear()
 	if err != nil {
-		return nil, errors.Join(err, r.out.Discard())
+		return nil, r.abandon(err)
 	}
 	return outcome, nil
+}
+
+// KeptError says why a run came to no result, and where the evidence of what it had sent until then is: smtpbench judge tells what became of it.
+type KeptError struct {
+	Dir string
+	Err error
+}
+
+// Error has both.
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("%v (what was sent and seen until then is kept: smtpbench judge %s)", e.Err, input.Printable(input.Shortest(e.Dir)))
+}
+
+// Unwrap returns the cause.
+func (e *KeptError) Unwrap() error { return e.Err }
+
+// abandon ends a run without results. If something was sent, its evidence stays, beside the place of the results; bad input leaves nothing.
+func (r *runner) abandon(why error) error {
+	var bad *input.Error
+	if errors.As(why, &bad) || !r.sent() {
+		return errors.Join(why, r.out.Discard())
+	}
+	r.unfinished(why)
+	kept, err := r.out.Keep()
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	return &KeptError{kept, why}
+}
+
+// sent reports whether there are claims.
+func (r *runner) sent() bool {
+	for _, pattern := range []string{bookfiles.ClaimsFile, filepath.Join("*", bookfiles.ClaimsFile)} {
+		claims, _ := filepath.Glob(r.out.Path(pattern)) // the pattern is a good one
+		for _, path := range claims {
+			if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unfinished leaves a record of a leg that has none, so that who judges it knows that its load was not carried out.
+func (r *runner) unfinished(why error) {
+	for _, leg := range []string{legCalm, legStorm, legMTA} {
+		path := r.out.Path(leg + ".json")
+		_, begun := os.Stat(r.out.Path(filepath.Join(leg, bookfiles.ClaimsFile)))
+		if _, err := os.Stat(path); err == nil || begun != nil && !(leg == legMTA && r.o.Target != "") {
+			continue
+		}
+		record := result.New(leg)
+		record.Load.Interrupted = true
+		record.Load.Stopped = strings.ReplaceAll(why.Error(), "\n", "; ")
+		if err := record.Write(path); err != nil { // it may be what the run failed by; the evidence is more than this
+			r.progress.Say("no record of leg %s: %v", leg, err)
+		}
+	}
+}
+
+// drop removes what a leg has begun that tells nothing. A directory that is the run's goes with it.
+func (r *runner) drop(e pipeline.Evidence) error {
+	if e.Dir == r.out.Temp.Dir {
+		return nil
+	}
+	return os.RemoveAll(e.Dir)
 }
 
 // protect sees to it that the run leaves nothing but its results, however it ends.
@@ -255,16 +326,20 @@ func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
 		return nil, fmt.Errorf("write the built-in scripts for k6: %w", err)
 	}
 	outcome := &Outcome{Dir: r.out.Final}
-	for _, step := range steps {
+	for i, step := range steps {
 		leg, err := step(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if leg != nil {
 			outcome.Legs = append(outcome.Legs, leg)
+			r.legs++
 		}
 		if stopped(r.o.Stop) {
 			outcome.Interrupted = true
+			if r.legs > 0 && (leg == nil || i+1 < len(steps)) {
+				outcome.Legs[r.legs-1].cutShort()
+			}
 			break
 		}
 	}
@@ -275,6 +350,14 @@ func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
 		return nil, fmt.Errorf("write the results: %w", err)
 	}
 	return outcome, nil
+}
+
+// cutShort notes in the last leg's record that others were to follow.
+func (l *Leg) cutShort() {
+	if load := &l.Record.Load; load.Stopped == "" {
+		load.Stopped = "the run was interrupted before the next leg"
+		l.Record.Warn("%s", load.Stopped)
+	}
 }
 
 func stopped(stop <-chan struct{}) bool {

@@ -67,17 +67,35 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 	defer r.guard.Dispose(scratch)
 	host, port := p.sink.HostPort()
 	r.progress.Update("mta      starting a private Postfix")
-	postfix, err := mta.Start(ctx, MTAPostfix, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	starting, cancel := until(ctx, r.o.Stop)
+	defer cancel()
+	postfix, err := mta.Start(starting, MTAPostfix, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	if err != nil && stopped(r.o.Stop) {
+		return nil, errors.Join(p.sink.Server.Close(), r.drop(p.evidence))
+	}
 	if err != nil {
 		return nil, err
 	}
 	leg, err := r.through(ctx, p, pipeline.OfAgent(postfix), postfix.Version()+", "+p.faults.Source.Name)
 	err = errors.Join(err, postfix.Close(), copyFile(postfix.LogPath(), r.out.Path("postfix-mail.log")))
-	if err != nil {
+	if err != nil || leg == nil {
 		return nil, err
 	}
 	leg.Record.Note("retry policy: %v", postfix.Policy())
 	return leg, nil
+}
+
+// until returns a context that ends with stop, too.
+func until(ctx context.Context, stop <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // target runs the leg through the user's own MTA.
@@ -154,6 +172,9 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 	if err := p.evidence.Claimed(); err != nil {
 		return nil, err
 	}
+	if idle(e, p.sink.Server.Stats()) {
+		return nil, errors.Join(p.sink.Server.Close(), r.drop(p.evidence))
+	}
 	watched, err := watcher.Drain(ctx, p.evidence, time.Duration(r.o.CutoffSeconds)*time.Second, r.o.Stop, func() {
 		r.progress.Update("mta      draining: %s delivered%s", text.Count(watcher.Delivered()), watcher.Queued())
 	})
@@ -200,9 +221,9 @@ func (r *runner) account(p *passage, line *pipeline.Pipeline, watcher *pipeline.
 	if err := p.evidence.Judge(record, r.o.Judge); err != nil {
 		return fmt.Errorf("leg %s: %w", leg.Name, err)
 	}
-	accepted := record.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"})
-	if sent := record.Client.Sum("smtp_recipients", nil); accepted == 0 && record.Load.Stopped == "" && record.Books.Fates[reconcile.Delivered]+record.Books.Fates[reconcile.Recovered] == 0 {
-		record.Load.Stopped = fmt.Sprintf("the MTA accepted none of %s messages", text.Count(uint64(sent)))
+	if record.Load.Stopped == "" && record.Client != nil && record.Books.Fates[reconcile.Delivered]+record.Books.Fates[reconcile.Recovered] == 0 &&
+		record.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"}) == 0 {
+		record.Load.Stopped = fmt.Sprintf("the MTA accepted none of %s messages", text.Count(uint64(record.Client.Sum("smtp_recipients", nil))))
 	}
 	if failed, last := watcher.Failed(); failed > 0 {
 		record.Warn("%d of the queue's listings failed: %v", failed, last)

@@ -17,6 +17,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 )
 
 // The names within a Dir.
@@ -66,7 +67,7 @@ func Open(path string) (*Dir, error) {
 	if d.rows, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644); err != nil { // #nosec G302 G304 -- the user names the directory, and others may read it
 		return nil, err
 	}
-	if err = lock(d.rows); err != nil {
+	if err = outfile.Lock(d.rows); err != nil {
 		err = errors.New("another sink keeps notifications there")
 	} else {
 		err = d.goOn()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
@@ -76,7 +77,7 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 	if !info.Mode().IsRegular() {
 		return nil, Recovery{}, fmt.Errorf("ledger %s: not a regular file", path)
 	}
-	if err := lock(f); err != nil {
+	if err := outfile.Lock(f); err != nil {
 		return nil, Recovery{}, fmt.Errorf("ledger %s: another process writes to it: %w", path, err)
 	}
 	var size int64

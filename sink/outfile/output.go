@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // headBytes is how much of an existing file is looked at.
@@ -155,7 +156,7 @@ func (f *File) Write(write func(io.Writer) error) error {
 }
 
 // Append opens the file for rows that go out one after the other, and creates it where none is; its owner empties it when the first is due.
-// A stream is opened as it is. Errors are an *Error.
+// Nobody else may append to it meanwhile. A stream is opened as it is. Errors are an *Error.
 func (f *File) Append() (file *os.File, stream bool, err error) {
 	path, stream, err := f.Target()
 	if err != nil {
@@ -167,6 +168,9 @@ func (f *File) Append() (file *os.File, stream bool, err error) {
 	}
 	if file, err = os.OpenFile(path, flags, 0o644); err != nil { // #nosec G302 G304 -- the file that the user names, for others to read
 		return nil, false, &Error{Path: f.Path, Err: cause(err)}
+	}
+	if !stream && errors.Is(Lock(file), syscall.EWOULDBLOCK) {
+		return nil, false, errors.Join(&Error{Path: f.Path, Err: errors.New("another process is writing to it: name another file")}, file.Close())
 	}
 	return file, stream, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -119,7 +120,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 		cli.Exit{Status: exitUsage, Meaning: "bad input: nothing was started or written"},
 		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "no fault, but not enough is known of some messages, or not all of the load was carried out: also after the first Ctrl-C"},
 		cli.Exit{Status: reconcile.ExitThresholds, Meaning: "sound, and thresholds of the script were crossed"},
-		cli.Exit{Status: exitInterrupted, Meaning: "ended at once by a signal; nothing was written"})
+		cli.Exit{Status: exitInterrupted, Meaning: "ended at once by a signal; no results, but what was sent and seen until then is kept"})
 }
 
 // completeRun tells shells what flags and scripts may be given.
@@ -226,7 +227,11 @@ func runLegs(o run.Options, stdout *os.File) error {
 	outcome, err := run.Run(ctx, o)
 	switch {
 	case err != nil && (stopRequested(stop) || ctx.Err() != nil):
-		fmt.Fprintln(os.Stderr, "smtpbench: interrupted; nothing was written")
+		said := "nothing was written"
+		if kept := (*run.KeptError)(nil); errors.As(err, &kept) {
+			said = "what was sent and seen until then is kept: smtpbench judge " + kept.Dir
+		}
+		fmt.Fprintln(os.Stderr, "smtpbench: interrupted; "+said)
 		return statusError(exitInterrupted)
 	case err != nil:
 		return err
