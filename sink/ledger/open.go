@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
-	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
+	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 )
 
 // OpenConfig says how a ledger file is opened.
