@@ -102,6 +102,19 @@ func ParseCriterion(text string) (Criterion, error) {
 	return c, nil
 }
 
+// ParseMeasure reads a measure such as p99(msg_duration) or share(failed).
+func ParseMeasure(text string) (Measure, error) {
+	limit := ">1ms"
+	if strings.HasPrefix(strings.TrimSpace(text), "share") {
+		limit = ">1point"
+	}
+	c, err := ParseCriterion(text + limit)
+	if err != nil {
+		return Measure{}, fmt.Errorf("%q: want STATISTIC(METRIC) such as 'p99(msg_duration)', 'mean(msg_waiting,deferred)' or 'share(failed)' (statistics: p50 p90 p95 p99 p99.9 mean share; shares: failed deferred bounced unanswered)", text)
+	}
+	return c.Measure, nil
+}
+
 func measures(criteria []Criterion) []Measure {
 	var out []Measure
 	for _, c := range criteria {

@@ -20,9 +20,13 @@ func (e *InputError) Error() string { return e.text }
 
 func inputErrorf(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }
 
-// check refuses groups of which no comparison makes sense: a run twice, and a side that is not one thing.
+// check refuses groups of which no comparison makes sense: a run twice, and a side that is not one thing. Without b, the runs of a are one series.
 func check(a, b *Side) error {
-	for _, s := range []*Side{a, b} {
+	sides, who := []*Side{a, b}, func(s *Side) string { return "side " + s.Name + " mixes" }
+	if b == nil {
+		sides, who, b = sides[:1], func(*Side) string { return "the records mix" }, &Side{}
+	}
+	for _, s := range sides {
 		if len(s.Runs) == 0 {
 			return inputErrorf("side %s has no records", s.Name)
 		}
@@ -43,14 +47,14 @@ func check(a, b *Side) error {
 			return inputErrorf("%s and %s are records of one run, which %s (it began at %s)", o.Path, r.Path, where, r.Provenance.Started.UTC().Format("2006-01-02 15:04:05.000"))
 		}
 	}
-	for _, s := range []*Side{a, b} {
+	for _, s := range sides {
 		for _, f := range facets {
 			if !f.must {
 				continue
 			}
 			for _, r := range s.Runs[1:] {
 				if x, y := f.of(s.Runs[0]), f.of(r); x != y {
-					return inputErrorf("side %s mixes runs of different %s: %s in %s, %s in %s", s.Name, f.name, quoted(x), s.Runs[0].Path, quoted(y), r.Path)
+					return inputErrorf("%s runs of different %s: %s in %s, %s in %s", who(s), f.name, quoted(x), s.Runs[0].Path, quoted(y), r.Path)
 				}
 			}
 		}

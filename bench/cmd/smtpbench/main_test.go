@@ -91,7 +91,7 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		args string
 		want []string // parts of the line
 	}{
-		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion join judge merge mta relay report run scripts storm version"}},
+		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion history join judge merge mta relay report run scripts storm version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
@@ -371,6 +371,44 @@ func TestMerge(t *testing.T) {
 		"merge a/0.json a/0.json":                "a/0.json and a/0.json are records of one run",
 		"merge a/0.json a/summary.json":          "a/summary.json: not a run record",
 		"merge a/0.json a/1.json --out a/0.json": "it is the same file as a/0.json, which is an input",
+	} {
+		if stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, stderr %q, want %q", args, status, stderr, want)
+		}
+	}
+}
+
+func TestHistory(t *testing.T) {
+	dir := t.TempDir()
+	writeGroup(t, filepath.Join(dir, "a"), 10, 0)
+	writeGroup(t, filepath.Join(dir, "b"), 20, 100)
+	for i := range 5 {
+		path := filepath.Join(dir, "b", fmt.Sprintf("%d.json", i))
+		r, err := result.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Provenance.Commit = "0123456789abcdef"
+		if err := r.Write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdout, stderr, status := smtpbench(t, dir, "history", "b", "a", "--measure", "p50(msg_duration)", "--svg", "h.svg")
+	if status != 0 || stderr != "" || !strings.Contains(strings.Join(strings.Fields(stdout), " "), "p50 of the whole message went from 10.7 ms to 20.7 ms at commit 0123456789ab (run 6 of 10, b/0.json)") {
+		t.Errorf("status %d, stderr %q:\n%s", status, stderr, stdout)
+	}
+	if drawing, err := os.ReadFile(filepath.Join(dir, "h.svg")); err != nil || !bytes.Contains(drawing, []byte("<svg")) {
+		t.Errorf("the drawing: %v", err)
+	}
+	if stdout, _, status := smtpbench(t, dir, "history", "a", "b", "--json"); status != 0 || !strings.Contains(stdout, `"index": 5`) {
+		t.Errorf("--json: status %d\n%.300s", status, stdout)
+	}
+	for args, want := range map[string]string{
+		"history .":                      "directory . holds no run records",
+		"history a --svg x.svg":          "--svg goes with --measure",
+		"history a --measure p50":        "want STATISTIC(METRIC)",
+		"history a a":                    "a/0.json is given twice",
+		"history a --measure p50(msg_x)": "no record has smtp_msg_x",
 	} {
 		if stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%s: status %d, stderr %q, want %q", args, status, stderr, want)
