@@ -24,8 +24,10 @@ import (
 // more.
 const patience = 90 * time.Second
 
-// weather says what the sink makes of a recipient, by the domain: held.test is deferred until the plan is swapped.
+// weather says what the sink makes of a recipient, by the domain: held.test is deferred, and stuck.test not answered, until the plan is
+// swapped.
 const (
+	stuck   = "  - {name: stuck, stage: message, match: {recipient: \"*@stuck.test\"}, reply: plain, delay: 10m}\n"
 	held    = "  - {name: held, stage: rcpt, match: {recipient: \"*@held.test\"}, reply: {code: 451, enhanced: 4.2.1, text: not yet}}\n"
 	weather = `version: 1
 rules:
@@ -292,7 +294,21 @@ func (s *suite) logs(t *testing.T) {
 			want[fmt.Sprintf("%s %s %s %d", a.Sender, a.Recipient, event, a.Code)]++
 		}
 	}
-	got, taken := map[string]int{}, map[string]bool{}
+	got, taken, strange := map[string]int{}, map[string]bool{}, ""
+	defer func() {
+		if t.Failed() {
+			for _, key := range slices.Sorted(maps.Keys(want)) {
+				if got[key] != want[key] {
+					t.Logf("%s: in the log %d times, at the sink %d times", key, got[key], want[key])
+				}
+			}
+			for _, key := range slices.Sorted(maps.Keys(got)) {
+				if want[key] == 0 {
+					t.Logf("%s: in the log %d times, never at the sink", key, got[key])
+				}
+			}
+		}
+	}()
 	s.await(t, "a log of all that the sink saw", func() bool {
 		clear(got)
 		clear(taken)
@@ -309,45 +325,56 @@ func (s *suite) logs(t *testing.T) {
 			case "accepted":
 				taken[e.Sender] = true
 			}
-			if e.QueueID == "" || time.Since(e.Time) > patience || time.Since(e.Time) < -time.Second {
-				t.Errorf("event %+v has no queue id, or a time that is far from now", e)
+			if e.QueueID == "" || time.Since(e.Time) > 3*patience || time.Since(e.Time) < -time.Second {
+				strange = fmt.Sprintf("%+v", e)
 			}
 			return nil
 		})
-		return err == nil && maps.Equal(got, want)
+		return err == nil && logged(got, want)
 	})
-	if t.Failed() {
-		for _, key := range slices.Sorted(maps.Keys(want)) {
-			if got[key] != want[key] {
-				t.Logf("%s: in the log %d times, at the sink %d times", key, got[key], want[key])
-			}
-		}
-		for _, key := range slices.Sorted(maps.Keys(got)) {
-			if want[key] == 0 {
-				t.Logf("%s: in the log %d times, never at the sink", key, got[key])
-			}
-		}
-	}
 	if n := len(taken); n < calm+3*few {
 		t.Errorf("the log has %d messages as accepted, want at least %d", n, calm+3*few)
 	}
+	if strange != "" {
+		t.Errorf("event %s has no queue id, or a time that is far from now", strange)
+	}
+}
+
+// logged reports whether a log has what the sink saw. Of what was under way as the agent was stopped, twice, the log may tell nothing:
+// only deferrals of held.test were.
+func logged(got, want map[string]int) bool {
+	for key, n := range got {
+		if n > want[key] {
+			return false
+		}
+	}
+	for key, n := range want {
+		stopped := 0
+		if strings.Contains(key, "@held.test deferred ") {
+			stopped = 2
+		}
+		if got[key] < n-stopped {
+			return false
+		}
+	}
+	return true
 }
 
 // crashes kills the agent while it delivers: what it had acknowledged arrives, once or more.
 func (s *suite) crashes(t *testing.T) {
-	s.submit(t, "slow.test", calm)
+	s.swap(t, weather+stuck)
+	s.submit(t, "slow.test", calm-few)
+	s.submit(t, "stuck.test", few)
 	s.await(t, "a first delivery", func() bool { return len(s.delivered("slow.test")) > 0 })
 	if err := s.agent.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	s.nothingRuns(t)
-	if n := len(s.delivered("slow.test")); n == calm {
-		t.Fatal("all was delivered before the crash: it shows nothing")
-	}
+	s.swap(t, weather)
 	if err := s.agent.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.await(t, "all deliveries", func() bool { return len(s.delivered("slow.test")) == calm })
+	s.await(t, "all deliveries", func() bool { return len(s.delivered("slow.test")) == calm-few && len(s.delivered("stuck.test")) == few })
 }
 
 func (s *suite) leaves(t *testing.T) {
