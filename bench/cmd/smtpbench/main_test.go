@@ -91,6 +91,19 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		args string
 		want []string // parts of the line
 	}{
+		{"storm", []string{"--mta is missing", "postfix exim haraka"}},
+		{"storm --mta postfix", []string{"--storm is missing", "s01-outage-421"}},
+		{"storm --mta haraka --storm outage", []string{"outage: no such file", "s01-outage-421"}},
+		{"storm --mta haraka --storm S1 --messages 0", []string{"--messages 0"}},
+		{"storm --mta haraka --storm S1 --cutoff 0s", []string{"--cutoff 0s"}},
+		{"storm --mta haraka --storm S1 --backoff 0s", []string{"--backoff 0s"}},
+		{"storm --mta haraka --storm S18", []string{"not applicable", "one address"}},
+		{"storm --mta sendmail --storm S15", []string{"not applicable", "sendmail can't be given next hops"}},
+		{"storm --mta-address 127.0.0.1:9 --storm S1", []string{"--sink-listen is missing"}},
+		{"storm --mta postfix --sink-listen 127.0.0.1:9 --storm S1", []string{"go with --mta-address"}},
+		{"storm --mta-address 127.0.0.1:9 --sink-listen 127.0.0.1:10 --storm S1 --log x", []string{"--log-format"}},
+		{"storm report nowhere", []string{"nowhere", "no such file"}},
+		{"storm weather", []string{"weather"}},
 		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion history join judge merge mta relay report run scripts storm version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},

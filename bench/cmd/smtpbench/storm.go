@@ -44,7 +44,7 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 		Example: `  smtpbench storm --mta postfix --storm outage-421
   smtpbench storm --mta exim --storm S8 --messages 400 --seed 7 --out results/s8
   smtpbench storm list`,
-		Args: arguments(0, 0, "flags only"),
+		Args: knownSubcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			given := cmd.Flags().Changed
 			switch {
