@@ -6,6 +6,7 @@ package pipeline
 
 import (
 	"strings"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
@@ -31,7 +32,8 @@ func OfAgent(a mta.Agent) *Pipeline {
 	return p
 }
 
-// OfTarget is a pipeline through the user's own MTA; queue lists what it holds, nil where nobody can tell.
-func OfTarget(address string, queue ListQueue) *Pipeline {
-	return &Pipeline{Addr: address, About: result.MTA{Name: address}, Queue: queue}
+// OfTarget is a pipeline through the user's own MTA; queue lists what it holds, nil where nobody can tell, and backoff is how soon after a
+// deferral its policy lets it try again, 0 where that is not known.
+func OfTarget(address string, queue ListQueue, backoff time.Duration) *Pipeline {
+	return &Pipeline{Addr: address, About: result.MTA{Name: address, RetryAfterSeconds: backoff.Seconds()}, Queue: queue}
 }

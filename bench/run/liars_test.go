@@ -210,6 +210,19 @@ func TestAFailedListingIsNone(t *testing.T) {
 	}
 }
 
+// The user says what the MTA's policy is; the files, judged again, know it.
+func TestATargetsRetryPolicyIsJudged(t *testing.T) {
+	plan := filepath.Join(t.TempDir(), "plan.yaml")
+	if err := os.WriteFile(plan, []byte("version: 1\nrules:\n  - {stage: rcpt, match: {attempt: 1}, reply: 450}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := through(t, 40, relay.Config{Lies: []relay.Lie{{Kind: relay.RetrySoon, Count: 6, Of: 40}}}).seen()
+	p.o.Plan, p.o.Flags, p.o.Judge.MinimalBackoff = plan, fault.Flags{}, 150*time.Millisecond
+	if got, want := p.run(), "40 delivered, fault retried-too-soon 6, exit 1"; got != want {
+		t.Errorf("%s, want %s\n%s", got, want, p.console)
+	}
+}
+
 // A refusal comes home as a notification, which the sink keeps.
 func TestNotificationsAreKept(t *testing.T) {
 	plan := filepath.Join(t.TempDir(), "plan.yaml")

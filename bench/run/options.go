@@ -66,7 +66,8 @@ type Options struct {
 	Runs  int
 	Sides *[2]Side
 
-	// Judge says what fails; the zero value: all faults, units that are undetermined, and the script's thresholds.
+	// Judge says what fails; the zero value: all faults, units that are undetermined, and the script's thresholds. Its MinimalBackoff is the
+	// policy of a Target; that of a private MTA is read from it.
 	Judge reconcile.Options
 
 	Dashboard       bool   // k6's web dashboard runs beside each leg, and leaves a page behind
@@ -182,6 +183,9 @@ func (o *Options) validateTarget() error {
 		return err
 	}
 	if o.Target == "" {
+		if o.Judge.MinimalBackoff != 0 {
+			return input.Errorf("--minimal-backoff goes with --target HOST:PORT, the MTA whose policy it is: that of a private one is known")
+		}
 		if o.QueueCommand != "" {
 			return input.Errorf("--queue-command goes with --target HOST:PORT, the MTA whose queue it lists")
 		}

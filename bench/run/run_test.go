@@ -244,6 +244,7 @@ func TestBadOptions(t *testing.T) {
 		{"target without port", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1", "127.0.0.1:0" }, "--target"},
 		{"target port", func(o *Options) { o.Target, o.SinkListen = "127.0.0.1:smtp", "127.0.0.1:0" }, `port "smtp"`},
 		{"target without sink", func(o *Options) { o.Target = "127.0.0.1:25" }, "--sink-listen"},
+		{"policy without target", func(o *Options) { o.Judge.MinimalBackoff = time.Minute }, "--minimal-backoff goes with --target"},
 		{"queue without target", func(o *Options) { o.QueueCommand = "mailq" }, "--queue-command goes with --target"},
 		{"sink without target", func(o *Options) { o.SinkListen = "127.0.0.1:25" }, "--target"},
 		{"vouching for nothing", func(o *Options) { o.OwnTarget = true }, "--target"},

@@ -109,7 +109,7 @@ func (r *runner) target(ctx context.Context) (*Leg, error) {
 	if r.o.QueueCommand != "" {
 		queue = pipeline.QueueCommand(r.o.QueueCommand, r.scratch.Environ())
 	}
-	return r.through(ctx, p, pipeline.OfTarget(r.o.Target, queue), "through "+r.o.Target)
+	return r.through(ctx, p, pipeline.OfTarget(r.o.Target, queue, r.o.Judge.MinimalBackoff), "through "+r.o.Target)
 }
 
 // legName is the name of a leg through an MTA.

@@ -55,6 +55,7 @@ var flagTable = map[string][]flagRow{
 	"i-own-this-target": {{"--i-own-this-target", [3]string{no + "--target", "k6: run", "k6: run"}}, seen("", "K6_BLACKLIST_IPS=128.0.0.0/1,")},
 	"cutoff":            {{"--cutoff 3", [3]string{no + "--cutoff", no + "--cutoff", "k6: run"}}, seen("--cutoff 0", no+"--cutoff")},
 	"queue-command":     {{"--queue-command true", [3]string{no + "--queue-command", no + "--queue-command", "k6: run"}}},
+	"minimal-backoff":   {{"--minimal-backoff 5m", [3]string{no + "--minimal-backoff", no + "--minimal-backoff", "k6: run"}}, seen("--minimal-backoff 0", no+"--minimal-backoff"), seen("--minimal-backoff soon", no+"--minimal-backoff")},
 	"fail-on":           {seen("--fail-on loss", no+`--fail-on: unknown name "loss" (valid: faults`), seen("--fail-on lost,thresholds", "k6: run")},
 	"dashboard":         {seen("--dashboard --dashboard-listen 127.0.0.1:0", "K6_WEB_DASHBOARD=true")},
 	"dashboard-listen":  {seen("--dashboard-listen 127.0.0.1:0", no+"--dashboard"), seen("--dashboard --dashboard-listen nowhere", no+"--dashboard-listen")},

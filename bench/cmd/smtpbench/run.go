@@ -103,6 +103,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.StringVar(&o.SinkListen, "sink-listen", "", "with --target: `host:port` of the sink, the MTA's next hop")
 	f.BoolVar(&o.OwnTarget, "i-own-this-target", false, "vouch that a --target beyond loopback, or what your script connects to there, is yours to load")
 	f.StringVar(&o.QueueCommand, "queue-command", "", "with --target: `command` that lists the MTA's queue, run by a shell every 5 s and twice at the end: what it prints must be as postqueue -j, exim -bp, smtpctl show queue or JSON Lines; a failed one is no listing")
+	f.DurationVar(&o.Judge.MinimalBackoff, "minimal-backoff", 0, "with --target: how soon after a deferral the MTA's retry policy lets it try again; what comes sooner is retried-too-soon (default: not judged)")
 	f.IntVar(&o.CutoffSeconds, "cutoff", 60, "through an MTA: `seconds` after the last message during which delivery is watched, all of them where its queue can't be seen")
 	f.IntVar(&o.Runs, "runs", 0, "an experiment of so many blocks: both sides once in each; it needs a second side")
 	f.StringVar(&against.Plan, "against-plan", "", "side B runs with this plan: a `file` (YAML), or the name of a built-in one")
@@ -151,7 +152,7 @@ func completeRun(cmd *cobra.Command) {
 	cli.Prefixes(cmd, "target", "127.0.0.1:")
 	cli.Prefixes(cmd, "sink-listen", "127.0.0.1:")
 	cli.Prefixes(cmd, "dashboard-listen", k6.DefaultDashboard)
-	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff", "queue-command", "fail-on", "runs"} {
+	for _, flag := range []string{"messages", "vus", "rate", "max-time", "env", "weight", "random-accept", "seed", "cutoff", "queue-command", "minimal-backoff", "fail-on", "runs"} {
 		cli.Values(cmd, flag)
 	}
 }
@@ -173,6 +174,8 @@ func checkGiven(cmd *cobra.Command, o *run.Options) error {
 		return usageErrorf("--max-time 0: want a positive duration such as 10m")
 	case given("cutoff") && o.CutoffSeconds == 0:
 		return usageErrorf("--cutoff 0: want 1 to 3600 seconds")
+	case given("minimal-backoff") && o.Judge.MinimalBackoff <= 0:
+		return usageErrorf("--minimal-backoff %v: want a positive duration such as 5m", o.Judge.MinimalBackoff)
 	case given("cutoff") && !throughMTA:
 		return usageErrorf("--cutoff goes with a leg through an MTA: --mta postfix, or --target")
 	case given("mta") && o.Target != "":
