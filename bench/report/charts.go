@@ -124,9 +124,15 @@ func windowSeries(c *result.Client, metric string) windowed {
 	return out
 }
 
+// refusals reads the share of replies that refuse over time. The load ends in the middle of a window, whose replies are those of few messages and of
+// QUIT: the last one with any is left out.
 func refusals(name string, k *result.Sink, style int) plot.Line {
 	line := plot.Line{Name: name, Style: style}
-	for _, w := range k.Windows {
+	last := len(k.Windows) - 1
+	for last > 0 && len(k.Windows[last].Replies) == 0 {
+		last--
+	}
+	for i, w := range k.Windows {
 		var refused, all float64
 		for _, r := range w.Replies {
 			all += float64(r.Count)
@@ -135,7 +141,7 @@ func refusals(name string, k *result.Sink, style int) plot.Line {
 			}
 		}
 		v := math.NaN()
-		if all > 0 {
+		if all > 0 && (i < last || last == 0) {
 			v = 100 * refused / all
 		}
 		line.Seconds = append(line.Seconds, since(k.Windows[0].Start, w.Start))
@@ -202,8 +208,16 @@ func stagesOf(leg *Leg) []stageView {
 		if len(v.Rows) < 2 {
 			continue
 		}
+		refuses := slices.ContainsFunc(v.Rows, refusal)
+		title := "Replies at "
+		if refuses { // beside the 250s nobody would see them: the table has those
+			title = "Refusals at "
+		}
 		var bars []plot.CodeBar
 		for _, r := range v.Rows {
+			if refuses && !refusal(r) {
+				continue
+			}
 			label := strconv.Itoa(r.Code)
 			if r.Enhanced != "" {
 				label += " " + r.Enhanced
@@ -214,10 +228,12 @@ func stagesOf(leg *Leg) []stageView {
 			}
 			bars = append(bars, bar)
 		}
-		v.Chart = plot.Codes("codes-"+fileName(leg.Label)+"-"+fileName(v.Stage), "Replies at "+v.Stage+", "+leg.Label, bars)
+		v.Chart = plot.Codes("codes-"+fileName(leg.Label)+"-"+fileName(v.Stage), title+v.Stage+", "+leg.Label, bars)
 	}
 	return out
 }
+
+func refusal(r result.Row) bool { return r.Code >= 400 }
 
 // fileName keeps letters and digits.
 func fileName(s string) string {
