@@ -29,6 +29,8 @@ type adapter struct {
 	fetch func(private string) string
 	// layout writes configuration and directories, sets the version, and returns the command that runs the agent in the foreground.
 	layout func(ctx context.Context, i *instance) (daemon []string, err error)
+	// ready makes what lies in the directory fit for a start, after a crash, too; nil: it is.
+	ready func(i *instance) error
 	// environment of every command, beside what every instance has.
 	environment func(i *instance) []string
 	// queue passes on what the queue holds.

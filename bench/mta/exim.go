@@ -29,8 +29,17 @@ func eximAdapter() adapter {
 			return lookTool("exim4")
 		},
 		// libnss-wrapper gives it a user that only an installation of its package makes.
-		fetch:       func(private string) string { return unpack(private, "exim4-daemon-light libnss-wrapper") },
-		layout:      eximLayout,
+		fetch:  func(private string) string { return unpack(private, "exim4-daemon-light libnss-wrapper") },
+		layout: eximLayout,
+		// Its counts of deliveries under way, for max_parallel, outlive a crash: for six hours nothing would be delivered (its
+		// specification, serialize_hosts).
+		ready: func(i *instance) error {
+			counts, err := filepath.Glob(i.path("spool", "db", "misc*"))
+			for _, path := range counts {
+				err = errors.Join(err, os.Remove(path))
+			}
+			return err
+		},
 		environment: eximEnvironment,
 		queue: func(ctx context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
 			listing, err := i.output(ctx, i.path("bin", "exim4"), "-C", i.path("exim.conf"), "-bp")

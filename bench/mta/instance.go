@@ -258,6 +258,11 @@ func (i *instance) start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", i.name, err)
 	}
 	defer out.Close()
+	if i.ready != nil {
+		if err := i.ready(i); err != nil {
+			return fmt.Errorf("start %s: %w", i.name, err)
+		}
+	}
 	if i.syslog != "" && i.said == nil {
 		if i.said, err = openSyslog(i.path(i.syslog), i.LogPath()); err != nil {
 			return fmt.Errorf("start %s: %w", i.name, err)
