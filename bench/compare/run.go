@@ -194,12 +194,15 @@ func (r *Run) Histogram(key Key) *result.Histogram { return r.series[key] }
 // Unseen is how many values of a key are missing for certain, and slower than all that were measured.
 func (r *Run) Unseen(key Key) uint64 { return uint64(r.unseen[key.Metric]) }
 
-// Keys lists what the run measured, in no order.
-func (r *Run) Keys() []Key {
+// SortedKeys lists what the run measured, the whole message first; metrics of other protocols stay out.
+func (r *Run) SortedKeys() []Key {
 	var out []Key
 	for key := range r.series {
-		out = append(out, key)
+		if !foreign(key.Metric) {
+			out = append(out, key)
+		}
 	}
+	slices.SortFunc(out, compareKeys)
 	return out
 }
 

@@ -104,7 +104,7 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		{"storm --mta-address 127.0.0.1:9 --sink-listen 127.0.0.1:10 --storm S1 --log x", []string{"--log-format"}},
 		{"storm report nowhere", []string{"nowhere", "no such file"}},
 		{"storm weather", []string{"weather"}},
-		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion history join judge merge mta relay report run scripts storm version"}},
+		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion export history join judge merge mta relay report run scripts storm version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
@@ -423,6 +423,21 @@ func TestHistory(t *testing.T) {
 		"history a a":                    "a/0.json is given twice",
 		"history a --measure p50(msg_x)": "no record has smtp_msg_x",
 	} {
+		if stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, stderr %q, want %q", args, status, stderr, want)
+		}
+	}
+}
+
+func TestExportBenchfmt(t *testing.T) {
+	dir := t.TempDir()
+	writeGroup(t, filepath.Join(dir, "a"), 10, 0)
+	stdout, stderr, status := smtpbench(t, dir, "export", "--benchfmt", "a")
+	if status != 0 || stderr != "" || strings.Count(stdout, "BenchmarkSMTP/metric=smtp_msg_duration/outcome=accepted\t2000\t10.495 p50-ms\t") != 1 ||
+		strings.Count(stdout, "BenchmarkSMTP/messages\t2000\t0 failed-%\t0 deferred-%") != 5 || strings.Count(stdout, "\n") != 10 {
+		t.Errorf("status %d, stderr %q:\n%s", status, stderr, stdout)
+	}
+	for args, want := range map[string]string{"export a": "say in which format (valid: --benchfmt)", "export --benchfmt a/summary.json": "a/summary.json: not a run record"} {
 		if stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...); status != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%s: status %d, stderr %q, want %q", args, status, stderr, want)
 		}
