@@ -102,10 +102,10 @@ func stormCards(s *Summary) []stormCard {
 
 // refusals says what became of the attempts.
 func (s *Storm) refusals() string {
-	if s.Refused == nil || s.Deferred == nil {
-		return ""
+	says := "no attempt was seen at a sink"
+	if s.Refused != nil && s.Deferred != nil {
+		says = fmt.Sprintf("%s refused, %s deferred of %s attempts", share(*s.Refused), share(*s.Deferred), count(s.Attempts))
 	}
-	says := fmt.Sprintf("%s refused, %s deferred of %s attempts", share(*s.Refused), share(*s.Deferred), count(s.Attempts))
 	if s.Failed != nil {
 		says += fmt.Sprintf("; %s of the clients' messages failed", share(*s.Failed))
 	}
@@ -114,7 +114,7 @@ func (s *Storm) refusals() string {
 
 func (s *Storm) moved() string {
 	if s.P50 == nil || s.P95 == nil {
-		return ""
+		return "not measured"
 	}
 	one := func(m *Moved) string {
 		if m.Before == nil {
