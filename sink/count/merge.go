@@ -59,9 +59,9 @@ func (c *Counts) combine(o *Counts, k uint64) {
 		c.ListenOverflows -= min(c.ListenOverflows, o.ListenOverflows)
 	}
 	c.Lateness = c.Lateness.combine(o.Lateness, k)
-	c.Clients = c.Clients.combine(o.Clients, k)
-	c.Ledger = c.Ledger.combine(o.Ledger, k)
-	c.DSN = c.DSN.combine(o.DSN, k)
+	c.Clients = combined(c.Clients, o.Clients, k, (*Clients).combine)
+	c.Ledger = combined(c.Ledger, o.Ledger, k, (*Ledger).combine)
+	c.DSN = combined(c.DSN, o.DSN, k, (*Notifications).combine)
 	c.Replies = joined(c.Replies, o.Replies, k, func(r *Reply) Kind { return r.Kind }, (*Reply).combine)
 	slices.SortStableFunc(c.Replies, func(a, b Reply) int { return a.Kind.Compare(b.Kind) })
 	c.Rules = joined(c.Rules, o.Rules, k, (*Rule).identity, (*Rule).combine)
@@ -75,6 +75,19 @@ func (c *Counts) combine(o *Counts, k uint64) {
 			c.Phases = append(slices.Clone(c.Phases), phase)
 		}
 	}
+}
+
+// combined returns a copy of have, which may be nil, to which more was added; have itself when there is no more.
+func combined[T any](have, more *T, k uint64, combine func(to, o *T, k uint64)) *T {
+	if more == nil {
+		return have
+	}
+	var out T
+	if have != nil {
+		out = *have
+	}
+	combine(&out, more, k)
+	return &out
 }
 
 // joined returns have with what more counts of the same things added, and with what is new in it. Of a difference nothing is new: what
@@ -121,58 +134,34 @@ func (n *Net) combine(o *Net, k uint64) {
 	n.LagP99Micros, n.LagMaxMicros = max(n.LagP99Micros, o.LagP99Micros), max(n.LagMaxMicros, o.LagMaxMicros)
 }
 
-func (c *Clients) combine(o *Clients, k uint64) *Clients {
-	if o == nil {
-		return c
-	}
-	var out Clients
-	if c != nil {
-		out = *c
-	}
-	out.NotSMTP += k * o.NotSMTP
-	out.Injections += k * o.Injections
-	out.Authenticated += k * o.Authenticated
-	out.BadSwitches += k * o.BadSwitches
-	out.LongHeaders += k * o.LongHeaders
-	examples := slices.Concat(out.BadSwitchExamples, o.BadSwitchExamples)
+func (c *Clients) combine(o *Clients, k uint64) {
+	c.NotSMTP += k * o.NotSMTP
+	c.Injections += k * o.Injections
+	c.Authenticated += k * o.Authenticated
+	c.BadSwitches += k * o.BadSwitches
+	c.LongHeaders += k * o.LongHeaders
+	examples := slices.Concat(c.BadSwitchExamples, o.BadSwitchExamples)
 	slices.Sort(examples)
 	examples = slices.Compact(examples)
-	out.BadSwitchExamples = examples[:min(len(examples), MaxExamples)]
-	return &out
+	c.BadSwitchExamples = examples[:min(len(examples), MaxExamples)]
 }
 
-func (n *Notifications) combine(o *Notifications, k uint64) *Notifications {
-	if o == nil {
-		return n
-	}
-	var out Notifications
-	if n != nil {
-		out = *n
-	}
-	out.Notifications += k * o.Notifications
-	out.Recipients += k * o.Recipients
-	out.Malformed += k * o.Malformed
-	out.Cut += k * o.Cut
-	out.Failed += k * o.Failed
-	out.Error = cmp.Or(out.Error, o.Error)
-	return &out
+func (n *Notifications) combine(o *Notifications, k uint64) {
+	n.Notifications += k * o.Notifications
+	n.Recipients += k * o.Recipients
+	n.Malformed += k * o.Malformed
+	n.Cut += k * o.Cut
+	n.Failed += k * o.Failed
+	n.Error = cmp.Or(n.Error, o.Error)
 }
 
-func (l *Ledger) combine(o *Ledger, k uint64) *Ledger {
-	if o == nil {
-		return l
-	}
-	var out Ledger
-	if l != nil {
-		out = *l
-	}
-	out.Rows += k * o.Rows
-	out.Octets += k * o.Octets
-	out.Lost += k * o.Lost
-	out.Writes += k * o.Writes
-	out.Syncs += k * o.Syncs
-	out.WriteErrors += k * o.WriteErrors
-	out.SyncErrors += k * o.SyncErrors
-	out.Broken, out.Error = out.Broken || o.Broken, cmp.Or(out.Error, o.Error)
-	return &out
+func (l *Ledger) combine(o *Ledger, k uint64) {
+	l.Rows += k * o.Rows
+	l.Octets += k * o.Octets
+	l.Lost += k * o.Lost
+	l.Writes += k * o.Writes
+	l.Syncs += k * o.Syncs
+	l.WriteErrors += k * o.WriteErrors
+	l.SyncErrors += k * o.SyncErrors
+	l.Broken, l.Error = l.Broken || o.Broken, cmp.Or(l.Error, o.Error)
 }
