@@ -163,7 +163,7 @@ func (c *certificates) profile(f fault.TLSFault) (*tls.Config, error) {
 	return c.faulty[f], nil
 }
 
-// LoadCertificate reads a certificate chain and its key from PEM files. The error names the file that is to blame, and says so when
+// LoadCertificate reads a certificate chain and its key from PEM files. The error names the file that is wrong, and says so when
 // both are in order but don't belong together.
 //
 // #nosec G304 -- the files are those that the user names on the command line or in a script's own call

@@ -11,9 +11,9 @@
 // session wants done reaches either through one small interface, transport, so that a client can't tell them apart. Connections that
 // want TLS leave their loop for a goroutine, which goes on with the same session over crypto/tls.
 //
-// A plan in force has the clock of its storm, which a swap hands on (force); its phases close, shut and mute listeners
+// A plan in force has the clock of its storm, which a swap hands on (activePlan); its phases close, shut and silence listeners
 // (listeners). Limits and attempt counters are shared by all connections (package state). Rows go to a ledger before the replies that
-// they are about (books).
+// they are about (ledger.go).
 //
 // Left out: the dialogue (package session), what is answered (package fault), plan files (package plan), the ledger's format (package
 // ledger), and everything that keeps messages: they are scanned and thrown away.

@@ -110,7 +110,7 @@ const retryListen = 100 * time.Millisecond
 
 // apply gives each listener the fault that it has now. s.mu is held. It returns when to look again, or the zero time.
 func (s *Server) apply(now time.Time) time.Time {
-	f := s.force.Load()
+	f := s.active.Load()
 	v := f.view(now)
 	var next time.Time
 	if f.storms {

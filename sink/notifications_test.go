@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 )
 
 // notification is one that says that r@recipient.test could not be delivered to.
@@ -125,13 +125,13 @@ func judged(t *testing.T, server *booked, dir string, recipients ...string) *rec
 	for _, r := range recipients {
 		claims += fmt.Sprintf(`{"token":"a@sender.test","recipient":%q}`, r) + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(dir, bookfiles.ClaimsFile), []byte(claims), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, runfiles.ClaimsFile), []byte(claims), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, bookfiles.QueueFile), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, runfiles.QueueFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files, err := bookfiles.Find(dir)
+	files, err := runfiles.Find(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,14 @@ import "time"
 
 // phaseNotes is how far the ledger knows of the storm's phases.
 type phaseNotes struct {
-	of   *force    // the plan whose phases they are; nil: nothing was looked at yet
-	at   time.Time // until then
-	name string    // the phase that was in force then
+	of   *activePlan // the plan whose phases they are; nil: nothing was looked at yet
+	at   time.Time   // until then
+	name string      // the phase that was in force then
 }
 
 // notePhases writes a row for each phase that has begun since the last look, with the time of its plan: who looks late, on a busy machine,
 // misses none. s.mu is held.
-func (s *Server) notePhases(f *force, now time.Time) {
+func (s *Server) notePhases(f *activePlan, now time.Time) {
 	if s.ledger == nil {
 		return
 	}

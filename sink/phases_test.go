@@ -58,13 +58,13 @@ func TestPhaseRowsOfLateLooks(t *testing.T) {
 			s.mu.Lock()
 			for i, look := range test.looks {
 				if test.start == fault.StartFirstConnection && i == len(test.looks)-1 {
-					s.force.Load().first.Store(at(test.first).UnixNano())
+					s.active.Load().first.Store(at(test.first).UnixNano())
 				}
 				if test.swap > 0 && i == test.swap-1 {
-					s.force.Store(s.force.Load().after(plan(fault.StartClock, phase("next", 5, 1)), "", at(look)))
-					s.force.Load().loaded = at(look)
+					s.active.Store(s.active.Load().after(plan(fault.StartClock, phase("next", 5, 1)), "", at(look)))
+					s.active.Load().loaded = at(look)
 				}
-				s.notePhases(s.force.Load(), at(look))
+				s.notePhases(s.active.Load(), at(look))
 			}
 			s.mu.Unlock()
 			if err := s.Close(); err != nil {

@@ -16,7 +16,7 @@ func (s *Server) tryPorts() (err error) {
 			_ = ln.Close() // nobody used it
 		}
 	}()
-	for _, l := range s.cfg.listenersFor(s.force.Load().plan) {
+	for _, l := range s.cfg.listenersFor(s.active.Load().plan) {
 		network := l.network()
 		if network == "unix" {
 			err = tryPath(l.Address)

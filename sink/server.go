@@ -37,7 +37,7 @@ type Server struct {
 	cfg          Config
 	kind         DriverKind
 	now          func() time.Time
-	force        atomic.Pointer[force]
+	active       atomic.Pointer[activePlan]
 	store        *state.Store // of attempts and limits
 	attempts     *state.Attempts
 	limits       *state.Limits
@@ -52,7 +52,7 @@ type Server struct {
 
 	mu         sync.Mutex     // guards what follows
 	driver     conn.Driver    // nil before Start
-	ledger     *account       // nil without one, and before Start
+	ledger     *openedLedger  // nil without one, and before Start
 	dsn        *notifications // nil without a directory for them, and before Start
 	phases     phaseNotes
 	late       late
@@ -93,16 +93,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Auth.Accounts != nil {
 		s.auth = &sasl.Provider{Accounts: cfg.Auth.Accounts, Hostname: cfg.hostname(), Random: rand.Reader}
 	}
-	s.put((*force)(nil).after(cfg.Plan, cfg.PlanHash, s.now()))
+	s.activate((*activePlan)(nil).after(cfg.Plan, cfg.PlanHash, s.now()))
 	return s, nil
 }
 
-// put puts a plan into force.
-func (s *Server) put(f *force) {
-	if old := s.force.Load(); f.plan != nil && (old == nil || old.plan != f.plan) {
+// activate puts a plan into force.
+func (s *Server) activate(f *activePlan) {
+	if old := s.active.Load(); f.plan != nil && (old == nil || old.plan != f.plan) {
 		s.metrics.Use(f.plan)
 	}
-	s.force.Store(f)
+	s.active.Store(f)
 }
 
 // Swap puts another plan into force; nil means none, and hash identifies its text in the ledger. Transactions that are under way keep
@@ -118,9 +118,9 @@ func (s *Server) Swap(plan *fault.Plan, hash string) error {
 			return fmt.Errorf("sink: %w", err)
 		}
 	}
-	old, now := s.force.Load(), s.now()
+	old, now := s.active.Load(), s.now()
 	f := old.after(plan, hash, now)
-	s.put(f)
+	s.activate(f)
 	for _, l := range s.listeners {
 		l.session.Store(s.sessionConfig(&l.Listener, plan))
 		if n := receiveBuffer(plan); n > 0 && l.socket != nil {
@@ -209,7 +209,7 @@ func (s *Server) newDriver() (conn.Driver, error) {
 		cfg.Env.Auth = s.auth
 	}
 	if s.ledger != nil {
-		cfg.Books = s.ledger.books
+		cfg.Ledger = s.ledger.shard
 	}
 	if s.dsn != nil {
 		cfg.Captures, cfg.Env.Captures = s.dsn, s.dsn.room
@@ -228,7 +228,7 @@ func (s *Server) listen() (err error) {
 	}
 	s.start = s.now()
 	s.overflowed, _ = listenOverflows()
-	f := s.force.Load()
+	f := s.active.Load()
 	for _, l := range s.cfg.listenersFor(f.plan) {
 		b := s.bind(l, false, f.plan)
 		if err := s.open(b, f.plan); err != nil {

@@ -10,16 +10,16 @@ type Stats = count.Counts
 // Stats returns the figures. It stops nobody for longer than it takes to copy a loop's counters.
 func (s *Server) Stats() *Stats {
 	s.mu.Lock()
-	d, series, start, end, account, notes, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.dsn, s.overflowed
+	d, series, start, end, ledger, notes, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.dsn, s.overflowed
 	s.mu.Unlock()
 	out := count.New()
 	out.Driver, out.Loops, out.Started, out.Phase = s.kind.String(), s.cfg.Loops, start, s.Phase()
 	out.Ordinals, out.Limits, out.StateCapacity, out.ReopenFailures = s.attempts.Stats(), s.limits.Stats(), s.store.Capacity(), s.reopenFailures.Load()
-	if force := s.force.Load(); force.plan != nil {
-		out.Plan, out.Hash, out.Seed = force.plan.Name(), force.hash, force.plan.Seed()
+	if f := s.active.Load(); f.plan != nil {
+		out.Plan, out.Hash, out.Seed = f.plan.Name(), f.hash, f.plan.Seed()
 	}
-	if account != nil {
-		kept := account.writer.Stats()
+	if ledger != nil {
+		kept := ledger.writer.Stats()
 		out.Ledger = &kept
 	}
 	if notes != nil {

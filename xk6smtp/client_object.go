@@ -234,7 +234,7 @@ func (c *smtpClient) connection(op *operation) *client.Conn {
 	case !conn.Usable():
 		c.dropLocked()
 	default:
-		conn.Settle()
+		conn.RepliesRead()
 	}
 	return c.conn
 }

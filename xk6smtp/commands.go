@@ -67,7 +67,7 @@ func (c *smtpClient) runStartTLS(op *operation) answer {
 	}
 	reply, handshake, err := conn.StartTLS(op.ctx)
 	op.batch.trend(op.batch.metrics.connTLS, ownTags{}, handshake)
-	c.settle(&res.replyResult, smtp.StageStartTLS, reply, err)
+	c.fillReply(&res.replyResult, smtp.StageStartTLS, reply, err)
 	res.TLS = newTLSInfo(conn)
 	c.release(op, conn)
 	return res

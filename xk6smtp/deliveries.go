@@ -120,12 +120,12 @@ func (d *deliveries) wait(ctx context.Context, id string) (fate messageFate, err
 		case <-d.stopped:
 			err = errSinkStopped
 		}
-		d.leave(fate.token, delivered)
+		d.stopWaiting(fate.token, delivered)
 	}
 }
 
-// leave takes back who waits no longer.
-func (d *deliveries) leave(token string, delivered chan struct{}) {
+// stopWaiting takes back who waits no longer.
+func (d *deliveries) stopWaiting(token string, delivered chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	list := d.waiting[token]

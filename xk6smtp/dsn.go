@@ -7,7 +7,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
 )
 
-// dsnOptions is what send wants to hear of a message's fate.
+// dsnOptions is what send wants to know of a message's fate.
 type dsnOptions struct {
 	client.DSN
 	envIDIsToken bool

@@ -62,9 +62,9 @@ func (e *events) told() bool {
 	return e.subscribed != nil
 }
 
-// tell calls begin before the run, end when it ends, and exit when k6 is about to exit, once for all VUs. A runtime without events has nothing that
+// subscribe has begin before the run, end when it ends, and exit when k6 is about to exit, once for all VUs. A runtime without events has nothing that
 // could be told.
-func (e *events) tell(of common.Events, begin, end, exit func()) {
+func (e *events) subscribe(of common.Events, begin, end, exit func()) {
 	if of.Global == nil {
 		return
 	}

@@ -26,8 +26,8 @@ type RootModule struct {
 	sentOnce sync.Once
 	sent     *sentFile // what is sent is claimed here; nil: nowhere
 
-	recordLost atomic.Bool // of a run that went well otherwise
-	leave      func(status int)
+	recordLost  atomic.Bool // of a run that went well otherwise
+	exitProcess func(status int)
 
 	thresholdsSeen atomic.Bool // they were looked at
 	clientsLeak    sync.Once   // it was told that iterations make clients and don't close them
@@ -35,7 +35,7 @@ type RootModule struct {
 
 // New returns a module root without connections and sinks.
 func New() *RootModule {
-	return &RootModule{tokens: newTokens(), connections: newConnections(), sinks: newSinks(), messages: newMessages(), leave: os.Exit}
+	return &RootModule{tokens: newTokens(), connections: newConnections(), sinks: newSinks(), messages: newMessages(), exitProcess: os.Exit}
 }
 
 // begin prepares for a run.
@@ -67,7 +67,7 @@ const lostStatus = 255
 // the summary printed and the other outputs stopped.
 func (r *RootModule) exit() {
 	if r.recordLost.Load() {
-		r.leave(lostStatus)
+		r.exitProcess(lostStatus)
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *RootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if err := r.claimTo(vu); err != nil {
 		common.Throw(vu.Runtime(), err)
 	}
-	r.events.tell(vu.Events(), r.begin, r.end, r.exit)
+	r.events.subscribe(vu.Events(), r.begin, r.end, r.exit)
 	return &module{root: r, vu: vu, metrics: m, debug: wants(vu, debugVariable), serverTag: wants(vu, serverTagVariable), unclosed: new(atomic.Int32)}
 }
 

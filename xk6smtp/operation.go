@@ -169,15 +169,15 @@ func (c *smtpClient) runCommand(op *operation, phase smtp.Stage, run command) an
 	took := conn.Took()
 	c.noteReset(phase, reply)
 	c.release(op, conn)
-	c.settle(res, phase, reply, err)
+	c.fillReply(res, phase, reply, err)
 	if err == nil {
 		op.batch.command(reply, took)
 	}
 	return res
 }
 
-// settle fills in a result from a command's reply or error.
-func (c *smtpClient) settle(res *replyResult, phase smtp.Stage, reply client.Reply, err error) {
+// fillReply fills in a result from a command's reply or error.
+func (c *smtpClient) fillReply(res *replyResult, phase smtp.Stage, reply client.Reply, err error) {
 	if err != nil {
 		res.setFailure(phase, err)
 		return
@@ -195,7 +195,7 @@ func (c *smtpClient) runQuit(op *operation) answer {
 	}
 	reply, err := conn.Quit(op.ctx)
 	c.drop()
-	c.settle(res, smtp.StageQuit, reply, err)
+	c.fillReply(res, smtp.StageQuit, reply, err)
 	return res
 }
 

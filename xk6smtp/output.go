@@ -32,7 +32,7 @@ type recordOutput struct {
 	logger     logrus.FieldLogger
 	thresholds map[string]metrics.Thresholds
 	started    time.Time
-	book       *book
+	counted    *seriesSet
 	file       *recordFile
 	flusher    *output.PeriodicFlusher
 	root       *RootModule // of the process; nil if nobody can start sinks
@@ -78,7 +78,7 @@ func (o *recordOutput) SetThresholds(thresholds map[string]metrics.Thresholds) {
 // Start implements output.Output.
 func (o *recordOutput) Start() error {
 	o.started = time.Now()
-	o.book = newBook(o.started)
+	o.counted = newSeriesSet(o.started)
 	file, err := createRecordFile(o.params.FS, o.params.ConfigArgument)
 	if err != nil {
 		return fmt.Errorf("output %s: %w", OutputName, err)
@@ -92,10 +92,10 @@ func (o *recordOutput) Start() error {
 func (o *recordOutput) flush() {
 	for _, container := range o.GetBufferedSamples() {
 		for _, sample := range container.GetSamples() {
-			if o.book.closes(sample.Time) {
-				o.write(o.book.close(sample.Time))
+			if o.counted.closes(sample.Time) {
+				o.write(o.counted.close(sample.Time))
 			}
-			o.book.add(&sample)
+			o.counted.add(&sample)
 		}
 	}
 }
@@ -150,13 +150,13 @@ func (o *recordOutput) StopWithTestError(testErr error) error {
 func (o *recordOutput) complete(testErr error) error {
 	o.flusher.Stop()
 	ended := time.Now()
-	o.write(o.book.close(ended))
+	o.write(o.counted.close(ended))
 	record := result.New("")
 	record.Provenance = result.Collect(os.DirFS("/"), o.started, commandLine(os.Args))
 	record.Provenance.Ended = ended
 	record.Load = o.load()
-	record.Client = &result.Client{Tool: "k6", Series: o.book.series(), Process: process(ended.Sub(o.started))}
-	for _, warning := range o.book.warnings() {
+	record.Client = &result.Client{Tool: "k6", Series: o.counted.series(), Process: process(ended.Sub(o.started))}
+	for _, warning := range o.counted.warnings() {
 		o.logger.Warn(smtp.Visible(warning))
 		record.Warn("%s", warning)
 	}

@@ -76,13 +76,13 @@ func (f fold) lost() string {
 	return [...]string{"nothing", "the script's own tags", "all tags but " + strings.Join(compared, ", "), "all tags"}[f]
 }
 
-// warnings say what the record doesn't tell, and which tag is to blame.
-func (b *book) warnings() []string {
+// warnings say what the record doesn't tell, and which tag is the cause.
+func (set *seriesSet) warnings() []string {
 	var list []string
-	for at, n := range b.folded {
+	for at, n := range set.folded {
 		limit := foldLimits[at.fold.less()]
 		text := fmt.Sprintf("%s: %d samples lost %s: the run had more than %d trend series or %d series", at.metric, n, at.fold.lost(), limit.trends, limit.series)
-		if tag, values := b.culprit(at.fold); tag != "" {
+		if tag, values := set.culprit(at.fold); tag != "" {
 			text += fmt.Sprintf("; the tag %q alone has %d values and more", tag, values)
 		}
 		list = append(list, text)
@@ -92,9 +92,9 @@ func (b *book) warnings() []string {
 }
 
 // culprit is the tag with the most values of those that a fold takes away.
-func (b *book) culprit(f fold) (tag string, values int) {
+func (set *seriesSet) culprit(f fold) (tag string, values int) {
 	seen := map[string]map[string]bool{}
-	for _, e := range b.entries {
+	for _, e := range set.entries {
 		for name, value := range e.total.Tags {
 			if f.keeps(name) || !f.less().keeps(name) {
 				continue

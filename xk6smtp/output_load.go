@@ -18,8 +18,8 @@ import (
 func (o *recordOutput) load() result.Load {
 	l := result.Load{
 		VUs:                int(lib.GetMaxPossibleVUs(o.params.ExecutionPlan)), // #nosec G115 -- k6 keeps numbers of VUs in int64, and memory bounds them
-		IterationsComplete: uint64(o.book.sum("iterations")),
-		IterationsDropped:  uint64(o.book.sum("dropped_iterations")),
+		IterationsComplete: uint64(o.counted.sum("iterations")),
+		IterationsDropped:  uint64(o.counted.sum("dropped_iterations")),
 		Thresholds:         o.verdicts(),
 	}
 	if script := o.params.ScriptPath; script != nil {

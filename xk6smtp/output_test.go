@@ -321,7 +321,7 @@ func BenchmarkBookAdd(b *testing.B) {
 	registry := metrics.NewRegistry()
 	m := registry.MustNewMetric("smtp_msg_duration", metrics.Trend, metrics.Time)
 	now := time.Now()
-	book := newBook(now)
+	book := newSeriesSet(now)
 	s := metrics.Sample{TimeSeries: metrics.TimeSeries{Metric: m, Tags: registry.RootTagSet().With("code", "250")}, Time: now}
 	b.ReportAllocs()
 	for i := range b.N {

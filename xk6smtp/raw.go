@@ -86,7 +86,7 @@ func (c *smtpClient) runRead(op *operation, phase smtp.Stage) answer {
 	greeting := conn.Ungreeted()
 	reply, err := conn.Read(op.ctx, phase)
 	c.release(op, conn)
-	c.settle(res, phase, reply, err)
+	c.fillReply(res, phase, reply, err)
 	if greeting {
 		op.batch.greeted(res.OK)
 	}

@@ -321,7 +321,7 @@ func TestClaimsThatAreLostAreTold(t *testing.T) {
 	v.rt.VU.InitEnvField.TestPreInitState.Logger.(*logrus.Logger).SetOutput(&log)
 	v.activate()
 	status := 0
-	v.root.leave = func(s int) { status = s }
+	v.root.exitProcess = func(s int) { status = s }
 	got := v.global("PORT", newFakeServer(t, nil).port()).run(`
 		const client = new Client({host: '127.0.0.1', port: PORT});
 		for (let i = 0; i < 3; i++) await client.send(new Message({from: 'a@src.test', to: 'b@dst.test', text: 'x'}));

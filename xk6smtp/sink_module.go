@@ -35,7 +35,7 @@ func (s *SinkModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	if err != nil {
 		common.Throw(vu.Runtime(), fmt.Errorf("%s: register metrics: %w", SinkImportPath, err))
 	}
-	s.root.events.tell(vu.Events(), s.root.begin, s.root.end, s.root.exit)
+	s.root.events.subscribe(vu.Events(), s.root.begin, s.root.end, s.root.exit)
 	return &sinkInstance{module: module{root: s.root, vu: vu}, metrics: m}
 }
 

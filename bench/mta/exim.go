@@ -264,7 +264,7 @@ var (
 // newEximParser reads the main log.
 func newEximParser(o LogOptions) lineParser {
 	senders := map[string]string{}
-	return func(line string, tell func(reconcile.LogEvent)) bool {
+	return func(line string, emit func(reconcile.LogEvent)) bool {
 		head := eximLine.FindStringSubmatch(line)
 		if head == nil {
 			return false
@@ -296,7 +296,7 @@ func newEximParser(o LogOptions) lineParser {
 				clear(senders)
 			}
 			senders[e.QueueID] = e.Sender
-			tell(e)
+			emit(e)
 			return true
 		}
 		address := eximAddress.FindStringSubmatch(rest)
@@ -327,7 +327,7 @@ func newEximParser(o LogOptions) lineParser {
 			e.Text, _ = between(rest, ` C="`, `"`)
 		}
 		e.Code = reply(e.Text)
-		tell(e)
+		emit(e)
 		return true
 	}
 }

@@ -247,7 +247,7 @@ type harakaMessage struct {
 // logged.
 func newHarakaParser() lineParser {
 	messages := map[string]*harakaMessage{}
-	return func(line string, tell func(reconcile.LogEvent)) bool {
+	return func(line string, emit func(reconcile.LogEvent)) bool {
 		head := harakaLine.FindStringSubmatch(line)
 		if head == nil {
 			return false
@@ -258,7 +258,7 @@ func newHarakaParser() lineParser {
 		}
 		id, rest := head[2], head[4]
 		if head[3] == "core" {
-			harakaTakes(messages, reconcile.LogEvent{Time: at, QueueID: id}, rest, tell)
+			harakaTakes(messages, reconcile.LogEvent{Time: at, QueueID: id}, rest, emit)
 			return true
 		}
 		if head[3] != "outbound" {
@@ -266,7 +266,7 @@ func newHarakaParser() lineParser {
 		}
 		if created, ok := strings.CutPrefix(rest, "Created transaction: "); ok { // a notification
 			if created != "" {
-				tell(reconcile.LogEvent{Time: at, QueueID: created, Event: accepted})
+				emit(reconcile.LogEvent{Time: at, QueueID: created, Event: accepted})
 			}
 			return true
 		}
@@ -317,7 +317,7 @@ func newHarakaParser() lineParser {
 		}
 		e.Code = reply(e.Text)
 		for _, e.Recipient = range whose {
-			tell(e)
+			emit(e)
 			if m != nil && e.Event != deferred {
 				if m.open--; m.open <= 0 {
 					delete(messages, taken)
@@ -329,7 +329,7 @@ func newHarakaParser() lineParser {
 }
 
 // harakaTakes follows how the core takes a message.
-func harakaTakes(messages map[string]*harakaMessage, e reconcile.LogEvent, rest string, tell func(reconcile.LogEvent)) {
+func harakaTakes(messages map[string]*harakaMessage, e reconcile.LogEvent, rest string, emit func(reconcile.LogEvent)) {
 	verb, _, _ := strings.Cut(rest, " ")
 	switch {
 	case verb == "sender":
@@ -349,6 +349,6 @@ func harakaTakes(messages map[string]*harakaMessage, e reconcile.LogEvent, rest 
 		if m := messages[e.QueueID]; m != nil {
 			e.Sender = m.sender
 		}
-		tell(e)
+		emit(e)
 	}
 }

@@ -32,7 +32,7 @@ const (
 
 // lineParser takes a line of a log, without its line feed, and tells the events that it stands for. It reports whether the line is one of
 // the format at all; most lines of a log are, and tell nothing.
-type lineParser func(line string, tell func(reconcile.LogEvent)) bool
+type lineParser func(line string, emit func(reconcile.LogEvent)) bool
 
 // LogFormats are the formats that ReadLog knows: the names of the registry.
 func LogFormats() []string { return strings.Fields(names()) }
@@ -53,7 +53,7 @@ func readLog(parse lineParser, r io.Reader, name string, f func(*reconcile.LogEv
 	lines := jsonl.NewLines(r)
 	known := false
 	var told error
-	tell := func(e reconcile.LogEvent) {
+	emit := func(e reconcile.LogEvent) {
 		if told == nil {
 			told = f(&e)
 		}
@@ -69,7 +69,7 @@ func readLog(parse lineParser, r io.Reader, name string, f func(*reconcile.LogEv
 		if err != nil {
 			return jsonl.At(name, lines.Number, err)
 		}
-		if parse(strings.TrimSuffix(string(line), "\r"), tell) {
+		if parse(strings.TrimSuffix(string(line), "\r"), emit) {
 			known = true
 		}
 	}

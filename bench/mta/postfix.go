@@ -217,7 +217,7 @@ func newPostfixParser(o LogOptions) lineParser {
 				}
 				messages.of(id).sender = sender
 				e.Event, e.Sender = accepted, sender
-				tell(e)
+				emit(e)
 			case named && strings.Contains(rest, "status=expired"):
 				m := messages.of(id)
 				e.Sender = sender
@@ -245,7 +245,7 @@ func newPostfixParser(o LogOptions) lineParser {
 		default: // of verify(8), or one that says nothing of a delivery
 			return true
 		}
-		tell(e)
+		emit(e)
 		return true
 	}
 }

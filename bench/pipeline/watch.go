@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
@@ -110,7 +109,7 @@ func (w *Watcher) Drain(ctx context.Context, e Evidence, cutoff time.Duration, s
 	if err != nil {
 		return 0, err
 	}
-	_, err = reconcile.ReadClaims(claims, bookfiles.ClaimsFile, queue.Claim)
+	_, err = reconcile.ReadClaims(claims, runfiles.ClaimsFile, queue.Claim)
 	_ = claims.Close() // it was read
 	if err != nil {
 		return 0, err

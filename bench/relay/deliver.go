@@ -46,7 +46,7 @@ func (ignored) Lost(smtp.Stage, *client.Error) {}
 
 // deliver tries to deliver a message over a connection of its own, and returns what became of each recipient.
 func (r *Relay) deliver(m *message) (outcomes []outcome, hungUp bool) {
-	line := &wire{leave: m.hangUp}
+	line := &wire{hangUp: m.hangUp}
 	cfg := client.Config{Address: m.hop, LocalName: r.cfg.Hostname, Dialer: line, Timeouts: client.AllTimeouts(r.cfg.Timeout), Now: time.Now}
 	t := transaction{ctx: r.ctx, m: m, outcomes: make([]outcome, len(m.recipients))}
 	var greeting client.Greeting
@@ -61,7 +61,7 @@ func (r *Relay) deliver(m *message) (outcomes []outcome, hungUp bool) {
 	} else {
 		_, _ = t.conn.Quit(r.ctx) // whatever it answers, the message is decided
 	}
-	return t.outcomes, line.left
+	return t.outcomes, line.hungUp
 }
 
 // failed makes an outcome of an error of the client's.
@@ -164,18 +164,18 @@ func (t *transaction) rcptParams(to *recipient) (params []string) {
 	return params
 }
 
-// wire dials a connection which, if leave is set, is closed right after the final dot of a message.
+// wire dials a connection which, if hangUp is set, is closed right after the final dot of a message.
 type wire struct {
 	net.Conn
-	leave, left bool
-	tail        []byte // the last octets that were written
+	hangUp, hungUp bool
+	tail           []byte // the last octets that were written
 }
 
 // DialContext implements client.Dialer.
 func (w *wire) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, address)
-	if err != nil || !w.leave {
+	if err != nil || !w.hangUp {
 		return conn, err
 	}
 	w.Conn = conn
@@ -188,7 +188,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.tail = append(w.tail, p[:n]...)
 	w.tail = w.tail[max(0, len(w.tail)-len(finalDot)):]
 	if err == nil && bytes.Equal(w.tail, finalDot) {
-		w.left = true
+		w.hungUp = true
 		return n, w.Close()
 	}
 	return n, err

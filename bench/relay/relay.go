@@ -159,7 +159,7 @@ func (r *Relay) dispatch() {
 			m := *r.spool.messages[e.ID] // as it is now
 			r.work.Go(func() {
 				outcomes, hungUp := r.deliver(&m)
-				r.settle(m.id, outcomes, hungUp)
+				r.recordAttempt(m.id, outcomes, hungUp)
 			})
 		}
 		if due, ok := r.queue.Next(); ok {

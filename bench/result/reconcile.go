@@ -98,14 +98,14 @@ type Verdict struct {
 //   - Of the replies that the sink never wrote, all must be missing: one that
 //     was observed nevertheless is a contradiction.
 //
-// The sink's own books are checked as well: what a rule's outcomes add up to
+// The sink's own counts are checked as well: what a rule's outcomes add up to
 // must equal the replies counted under that rule's name.
 func Reconcile(client *Client, sink *Sink) Reconciliation {
 	l := newLedger(client, sink)
 	var out Reconciliation
 	out.Problems = append(out.Problems, l.malformed...)
 	for _, reply := range l.replies() {
-		row, problems := l.settle(reply)
+		row, problems := l.compare(reply)
 		out.Rows = append(out.Rows, row)
 		out.Problems = append(out.Problems, problems...)
 		out.Injected += row.Injected
@@ -133,7 +133,7 @@ func WaitCutShort(errorCode int) bool {
 	return errorCode >= 1200 && errorCode < 1210 || errorCode >= 1220 && errorCode < 1300
 }
 
-// ledger holds both sides' books while they are compared.
+// ledger holds both sides' counts while they are compared.
 type ledger struct {
 	planned  map[Reply]float64
 	drawn    map[Reply]uint64
@@ -182,7 +182,7 @@ func newLedger(client *Client, sink *Sink) *ledger {
 	return l
 }
 
-// replies lists every reply that any book mentions.
+// replies lists every reply that either side mentions.
 func (l *ledger) replies() []Reply {
 	var all []Reply
 	for r := range l.injected {
@@ -195,7 +195,7 @@ func (l *ledger) replies() []Reply {
 	return slices.Compact(all)
 }
 
-func (l *ledger) settle(reply Reply) (Row, []string) {
+func (l *ledger) compare(reply Reply) (Row, []string) {
 	row := Row{
 		Reply:    reply,
 		Planned:  l.planned[reply],

@@ -11,9 +11,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 )
 
 // The names of the legs, in the order in which they run.
@@ -38,7 +38,7 @@ type Books struct{ Legs []LegBooks }
 // LegBooks are the books of one leg.
 type LegBooks struct {
 	Name   string // empty: of the only leg
-	Files  bookfiles.Files
+	Files  runfiles.Files
 	Record *result.Record // nil: there is none, as in a directory that no run of this program left
 }
 
@@ -56,7 +56,7 @@ func FindBooks(dir string) (*Books, error) {
 	}
 	for _, name := range names {
 		at := filepath.Join(dir, name)
-		if _, err := os.Stat(filepath.Join(at, bookfiles.ClaimsFile)); err != nil {
+		if _, err := os.Stat(filepath.Join(at, runfiles.ClaimsFile)); err != nil {
 			continue
 		}
 		if err := b.add(name, at, at+".json"); err != nil {
@@ -74,7 +74,7 @@ func FindBooks(dir string) (*Books, error) {
 }
 
 func (b *Books) add(name, dir, record string) error {
-	files, err := bookfiles.Find(dir)
+	files, err := runfiles.Find(dir)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // ErrClosed is what a connection ended by that Driver.Close has cut off.
 var ErrClosed = errors.New("sink: the server was closed")
 
-// Config is all that a driver is told. All but Books, Captures and Observer is needed.
+// Config is all that a driver is told. All but Ledger, Captures and Observer is needed.
 type Config struct {
 	Loops        int // event loops of the epoll driver; over as many shards of Metrics the net driver spreads its connections
 	Now          func() time.Time
@@ -33,9 +33,9 @@ type Config struct {
 	Certificates func(f fault.TLSFault) (*tls.Config, error)
 
 	Metrics  *metrics.Set
-	Books    func(shard int) *Books // nil: there is no ledger
-	Captures Keeper                 // nil: no message is captured
-	Observer Observer               // nil: nobody
+	Ledger   func(shard int) *LedgerShard // nil: there is no ledger
+	Captures Keeper                       // nil: no message is captured
+	Observer Observer                     // nil: nobody
 }
 
 // Driver carries connections. All its methods are safe for concurrent use.

@@ -75,7 +75,7 @@ func (ln epollListener) SetAccepting(accepting bool) {
 }
 
 func (d *epollDriver) Shutdown(ctx context.Context) error {
-	d.tls.tell()
+	d.tls.announceShutdown()
 	err := d.reactor.Shutdown(ctx, func(c *reactor.Conn, now time.Time) {
 		// The reactor knows its connections, not their owners, which the loop lists itself: the first call is for all of them.
 		l := &d.loops[c.Loop()]
@@ -85,12 +85,12 @@ func (d *epollDriver) Shutdown(ctx context.Context) error {
 		l.leaving = true
 		for _, conn := range l.conns {
 			if !conn.leaves {
-				conn.peer.shutdown(l.recorder, conn, now)
+				conn.pump.shutdown(l.recorder, conn, now)
 				conn.arm()
 			}
 		}
-		for _, mute := range l.silent {
-			mute.conn.Close(reactor.CloseFIN)
+		for _, c := range l.silent {
+			c.conn.Close(reactor.CloseFIN)
 		}
 	})
 	return errors.Join(err, d.tls.Shutdown(ctx))
@@ -115,7 +115,7 @@ func (d *epollDriver) Counters() (count.Traffic, count.Net) {
 
 // epollConn is a connection of the epoll driver: the owner of a reactor's connection, and its session's transport.
 type epollConn struct {
-	peer   peer
+	pump   pump
 	conn   *reactor.Conn
 	loop   *epollLoop
 	due    time.Duration // the deadline that the reactor knows, as Session.Due has it: never later than the session's; 0: none
@@ -137,7 +137,7 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 	}
 	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))} // #nosec G115 -- an index of connections, fewer than descriptors
 	l.conns = append(l.conns, c)
-	c.peer.greet(l.recorder, c, listener.SessionConfig(), info, now)
+	c.pump.greet(l.recorder, c, listener.SessionConfig(), info, now)
 	c.arm()
 	return c
 }
@@ -146,11 +146,11 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 func (c *epollConn) arm() {
 	// A deadline that moves later, as that of a client's silence does with every command, is left where it is: the timer then finds
 	// nothing to do, once, and is armed again.
-	if due := c.peer.session.Due(); due < c.due || c.due == 0 {
+	if due := c.pump.session.Due(); due < c.due || c.due == 0 {
 		c.due = due
-		c.conn.SetDeadline(c.peer.session.Deadline())
+		c.conn.SetDeadline(c.pump.session.Deadline())
 	}
-	want := c.peer.session.WantRead()
+	want := c.pump.session.WantRead()
 	if kib := uint8(want >> 10); kib != c.read { // #nosec G115 -- 64 KiB at most
 		c.read = kib
 		c.conn.SetReadLimit(want)
@@ -167,7 +167,7 @@ func (c *epollConn) Data(now time.Time, p []byte) int {
 
 // EOF implements reactor.Handler.
 func (c *epollConn) EOF(now time.Time) {
-	if c.peer.crosses(c) {
+	if c.pump.crosses(c) {
 		c.crossed = true
 		c.conn.AwaitDrain(reactor.DrainPeer)
 		c.conn.SetDeadline(now.Add(crossingTime))
@@ -179,13 +179,13 @@ func (c *epollConn) EOF(now time.Time) {
 func (c *epollConn) eof(now time.Time) {
 	crossed := c.crossed
 	c.crossed, c.due = false, 0
-	c.peer.eof(c.loop.recorder, c, now, crossed)
+	c.pump.eof(c.loop.recorder, c, now, crossed)
 	c.arm()
 }
 
 // Hangup implements reactor.HangupHandler.
 func (c *epollConn) Hangup(now time.Time) {
-	c.peer.hangup(c.loop.recorder, c, now)
+	c.pump.hangup(c.loop.recorder, c, now)
 	c.arm()
 }
 
@@ -196,7 +196,7 @@ func (c *epollConn) Timer(now time.Time) {
 		return
 	}
 	c.due = 0
-	if due, replied := c.peer.advance(c.loop.recorder, c, now); replied {
+	if due, replied := c.pump.advance(c.loop.recorder, c, now); replied {
 		c.loop.recorder.shard.Late(c.loop.now().Sub(due))
 	}
 	c.arm()
@@ -215,7 +215,7 @@ func (c *epollConn) Drained(now time.Time) {
 
 // Closed implements reactor.Handler.
 func (c *epollConn) Closed(now time.Time, err error) {
-	c.peer.closed(c.loop.recorder, c, now, err)
+	c.pump.closed(c.loop.recorder, c, now, err)
 	c.forget()
 }
 
@@ -242,13 +242,13 @@ func (c *epollConn) startTLS(f fault.TLSFault) {
 	c.leaves = true
 	c.conn.Detach(func(_ time.Time, nc net.Conn, leftover []byte) {
 		c.forget()
-		c.loop.driver.tls.adopt(nc, &c.peer, c.conn.Loop(), f, leftover)
+		c.loop.driver.tls.adopt(nc, &c.pump, c.conn.Loop(), f, leftover)
 	})
 }
 
 func (c *epollConn) Committed(ticket uint64, err error) {
 	c.conn.Post(func(now time.Time) {
-		c.peer.committed(c.loop.recorder, c, now, ticket, err)
+		c.pump.committed(c.loop.recorder, c, now, ticket, err)
 		c.arm()
 	})
 }

@@ -19,7 +19,7 @@ import (
 // netConn is a connection of the net driver, and its session's transport. All but interrupt, leave and committed belongs to its
 // goroutine.
 type netConn struct {
-	peer     peer
+	pump     pump
 	raw      net.Conn // the connection, TLS or not
 	nc       net.Conn // what the session talks over: raw, or TLS over wire
 	wire     *wire    // below TLS; nil without
@@ -59,8 +59,8 @@ func (c *netConn) interrupt() {
 	_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // ends a read, a handshake or a wait under way
 }
 
-// leave makes the goroutine tell its session of the shutdown. Any goroutine may call it.
-func (c *netConn) leave() {
+// requestShutdown makes the goroutine tell its session of the shutdown. Any goroutine may call it.
+func (c *netConn) requestShutdown() {
 	c.leaving.Store(true)
 	c.interrupt()
 }
@@ -84,7 +84,7 @@ func (c *netConn) serve() {
 	if errors.Is(err, net.ErrClosed) {
 		err = ErrClosed
 	}
-	c.peer.closed(c.recorder, c, c.driver.cfg.Now(), err)
+	c.pump.closed(c.recorder, c, c.driver.cfg.Now(), err)
 	if err != nil {
 		c.count.failed.Add(1)
 	}
@@ -104,7 +104,7 @@ func (c *netConn) run() error {
 	defer func() { releaseLarge(large); smallPool.Put(small) }()
 	c.leftover = nil
 	for {
-		c.attend()
+		c.catchUp()
 		if !c.ended { // at the end, what is left leaves with the farewell
 			c.flush()
 		}
@@ -116,13 +116,13 @@ func (c *netConn) run() error {
 		case c.drain: // a write returns when the kernel has taken all
 			c.drain = false
 			runtime.Gosched() // the session has done its share
-			c.peer.drained(c.recorder, c, now())
+			c.pump.drained(c.recorder, c, now())
 		case c.paused:
 			if err := c.wait(); err != nil {
 				return err
 			}
 		case len(input) > 0:
-			input = input[c.peer.feed(c.recorder, c, now(), input, full):]
+			input = input[c.pump.feed(c.recorder, c, now(), input, full):]
 		case c.handshake:
 			c.handshake = false
 			if err := c.shakeHands(); err != nil {
@@ -135,7 +135,7 @@ func (c *netConn) run() error {
 			}
 		default:
 			buf := small[:]
-			if c.peer.session.WantRead() <= len(buf) {
+			if c.pump.session.WantRead() <= len(buf) {
 				releaseLarge(large)
 				large = nil
 			} else {
@@ -146,7 +146,7 @@ func (c *netConn) run() error {
 					buf = large
 				}
 			}
-			n, err := c.read(buf, c.peer.session.Deadline())
+			n, err := c.read(buf, c.pump.session.Deadline())
 			if full = n == len(buf); full {
 				runtime.Gosched() // a client that always has more must not keep the others waiting
 			}
@@ -157,11 +157,11 @@ func (c *netConn) run() error {
 				c.advance()
 			case err == io.EOF, err == io.ErrUnexpectedEOF: // of TLS: without its farewell
 				eof = true
-				crossed := c.peer.crosses(c)
+				crossed := c.pump.crosses(c)
 				if crossed {
 					awaitAcknowledged(c.raw, crossingTime, c.driver.closing)
 				}
-				c.peer.eof(c.recorder, c, now(), crossed)
+				c.pump.eof(c.recorder, c, now(), crossed)
 			case err != nil:
 				return err
 			}
@@ -169,8 +169,8 @@ func (c *netConn) run() error {
 	}
 }
 
-// attend deals with what other goroutines have left.
-func (c *netConn) attend() {
+// catchUp deals with what other goroutines have left.
+func (c *netConn) catchUp() {
 	if c.signals.Load() == 0 {
 		return
 	}
@@ -182,11 +182,11 @@ func (c *netConn) attend() {
 	c.results = nil
 	c.mu.Unlock()
 	for _, r := range results {
-		c.peer.committed(c.recorder, c, now(), r.ticket, r.err)
+		c.pump.committed(c.recorder, c, now(), r.ticket, r.err)
 	}
 	if c.leaving.Load() && !c.told && !c.ended {
 		c.told = true
-		c.peer.shutdown(c.recorder, c, now())
+		c.pump.shutdown(c.recorder, c, now())
 	}
 }
 
@@ -245,7 +245,7 @@ func (c *netConn) read(buf []byte, deadline time.Time) (int, error) {
 // advance lets the session act if its deadline has come.
 func (c *netConn) advance() {
 	now := c.driver.cfg.Now
-	if due, replied := c.peer.advance(c.recorder, c, now()); replied {
+	if due, replied := c.pump.advance(c.recorder, c, now()); replied {
 		c.flush()
 		c.recorder.shard.Late(now().Sub(due))
 	}
@@ -253,14 +253,14 @@ func (c *netConn) advance() {
 
 // wait waits, without reading, until the session's deadline, an interrupt, or the end of the connection.
 func (c *netConn) wait() error {
-	interrupted, err := c.arm(c.peer.session.Deadline())
+	interrupted, err := c.arm(c.pump.session.Deadline())
 	if err != nil || interrupted {
 		return err
 	}
 	hungUp := func() {
 		if !c.hungUp {
 			c.hungUp = true
-			c.peer.hangup(c.recorder, c, c.driver.cfg.Now())
+			c.pump.hangup(c.recorder, c, c.driver.cfg.Now())
 		}
 	}
 	if err := awaitFailure(c.raw, hungUp); !isTimeout(err) {

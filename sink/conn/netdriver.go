@@ -36,8 +36,8 @@ type netDriver struct {
 	closing   chan struct{} // closed when everything ends at once
 	closeOnce sync.Once
 
-	weighOnce sync.Once
-	ballast   []byte
+	ballastOnce sync.Once
+	ballast     []byte
 }
 
 // netCounters counts without sharing cache lines.
@@ -187,7 +187,7 @@ func (d *netDriver) open(nc net.Conn, l Listener) {
 			c.ignore()
 			return
 		}
-		c.peer.greet(c.recorder, c, l.SessionConfig(), c.info, d.cfg.Now())
+		c.pump.greet(c.recorder, c, l.SessionConfig(), c.info, d.cfg.Now())
 		c.serve()
 	}) {
 		c.count.closed.Add(1)
@@ -196,16 +196,16 @@ func (d *netDriver) open(nc net.Conn, l Listener) {
 }
 
 // adopt goes on with a connection whose session was driven by somebody else, and now wants a TLS handshake.
-func (d *netDriver) adopt(nc net.Conn, p *peer, shard int, f fault.TLSFault, leftover []byte) {
+func (d *netDriver) adopt(nc net.Conn, p *pump, shard int, f fault.TLSFault, leftover []byte) {
 	c := d.newConn(nc, shard)
-	c.peer = *p
-	c.peer.session.Rebind(&c.recorder.env)
+	c.pump = *p
+	c.pump.session.Rebind(&c.recorder.env)
 	c.handshake, c.fault, c.leftover = true, f, leftover
 	c.count.adopted.Add(1)
 	if !d.start(c, c.serve) {
 		c.leaving.Store(true)
 		_ = nc.Close()
-		c.peer.closed(c.recorder, c, d.cfg.Now(), ErrClosed)
+		c.pump.closed(c.recorder, c, d.cfg.Now(), ErrClosed)
 		c.count.closed.Add(1)
 	}
 }
@@ -221,9 +221,9 @@ func (d *netDriver) newConn(nc net.Conn, shard int) *netConn {
 // them, to find a heap of 1 MiB; with it, every 200.
 const ballastSize = 8 << 20
 
-// weigh takes ballast aboard, before the first handshake.
-func (d *netDriver) weigh() {
-	d.weighOnce.Do(func() { d.ballast = make([]byte, ballastSize) })
+// growHeap allocates the ballast, before the first handshake.
+func (d *netDriver) growHeap() {
+	d.ballastOnce.Do(func() { d.ballast = make([]byte, ballastSize) })
 }
 
 // job is a connection and what drives it to its end.
@@ -248,12 +248,12 @@ func (d *netDriver) start(c *netConn, serve func()) bool {
 		d.idle = d.idle[:n-1]
 		return true
 	}
-	d.goroutine.Go(func() { d.work(job{c, serve}) })
+	d.goroutine.Go(func() { d.serveAll(job{c, serve}) })
 	return true
 }
 
-// work serves one connection after the other, until there are idle workers enough or the driver is going away.
-func (d *netDriver) work(j job) {
+// serveAll serves one connection after the other, until there are idle workers enough or the driver is going away.
+func (d *netDriver) serveAll(j job) {
 	next := make(chan job, 1)
 	for ok := true; ok; j, ok = <-next {
 		j.serve()
@@ -269,13 +269,13 @@ func (d *netDriver) work(j job) {
 	}
 }
 
-// tell closes the listeners and tells every session that the sink is going away.
-func (d *netDriver) tell() {
+// announceShutdown closes the listeners and tells every session that the sink is going away.
+func (d *netDriver) announceShutdown() {
 	d.closeListeners()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for c := range d.conns {
-		c.leave()
+		c.requestShutdown()
 	}
 }
 
@@ -295,7 +295,7 @@ func (d *netDriver) closeListeners() {
 }
 
 func (d *netDriver) Shutdown(ctx context.Context) error {
-	d.tell()
+	d.announceShutdown()
 	gone := make(chan struct{})
 	go func() { d.goroutine.Wait(); close(gone) }()
 	var err error

@@ -12,19 +12,19 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// recorder passes on what sessions tell: to the counters of its shard, to the peer whose session is being driven, to the ledger and to
+// recorder passes on what sessions tell: to the counters of its shard, to the pump whose session is being driven, to the ledger and to
 // the observer. It belongs to one goroutine: there is one per event loop, or one per connection.
 type recorder struct {
 	env      session.Env // names this recorder
 	metrics  *metrics.Set
 	shard    *metrics.Shard
-	books    *Books // nil without a ledger
-	captures Keeper // nil unless messages are captured
-	unsaved  bool   // rows were appended since the last flush
+	ledger   *LedgerShard // nil without a ledger
+	captures Keeper       // nil unless messages are captured
+	unsaved  bool         // rows were appended since the last flush
 	observer Observer
 	row      *event.Row // what the observer is told
 	causes   causes     // of such rows
-	peer     *peer      // whose session is being driven
+	pump     *pump      // whose session is being driven
 	replied  bool       // a reply was handed over since this was cleared
 }
 
@@ -33,8 +33,8 @@ func newRecorder(cfg *Config, shard int) *recorder {
 	if r.observer != nil {
 		r.row, r.causes = &event.Row{}, causes{}
 	}
-	if cfg.Books != nil {
-		r.books = cfg.Books(shard)
+	if cfg.Ledger != nil {
+		r.ledger = cfg.Ledger(shard)
 	}
 	r.env.Recorder = r
 	return r
@@ -42,7 +42,7 @@ func newRecorder(cfg *Config, shard int) *recorder {
 
 // Decided implements session.Recorder.
 func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View) {
-	r.peer.at.Phase(v.Phase()).Cell(stage, d, e).Decided()
+	r.pump.at.Phase(v.Phase()).Cell(stage, d, e).Decided()
 	if d.Rule != nil && d.Rule.Repeats() {
 		r.metrics.Drawn(d)
 	}
@@ -50,22 +50,21 @@ func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced,
 
 // Replied implements session.Recorder.
 func (r *recorder) Replied(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View) {
-	c := r.peer.at.Phase(v.Phase()).Cell(stage, d, e)
+	c := r.pump.at.Phase(v.Phase()).Cell(stage, d, e)
 	c.Replied()
-	r.peer.unread.add(c)
+	r.pump.unread.add(c)
 	r.replied = true
 }
 
 // Struck implements session.Recorder.
 func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, v *fault.View) {
-	r.peer.at.Phase(v.Phase()).Cell(stage, d, e).Struck()
+	r.pump.at.Phase(v.Phase()).Cell(stage, d, e).Struck()
 }
 
 // Attempt implements session.Recorder.
 func (r *recorder) Attempt(a *session.Attempt) {
-	if r.books != nil && a.Commit != session.CommitDone {
-		r.peer.rowOctets += uint64(r.books.attempt(a, r.room())) // #nosec G115 -- a length
-		r.unsaved = true
+	if r.ledger != nil && a.Commit != session.CommitDone {
+		r.appended(r.ledger.attempt(a, r.room()))
 	}
 	if a.Commit == session.CommitPending {
 		return // another row follows when the client has been told
@@ -85,9 +84,15 @@ func (r *recorder) Attempt(a *session.Attempt) {
 	r.shard.Attempt(a.Listener, smtp.DomainOf(a.Recipient), end)
 	if r.observer != nil {
 		r.row.Attempt = attemptRow(a)
-		r.row.Attempt.Cause = r.causes.of(a.Code, a.Verdict)
+		r.row.Attempt.Cause = r.causes.of(a.Code, a.Origin)
 		r.observe(event.KindAttempt)
 	}
+}
+
+// appended notes that the ledger was given a row of so many octets.
+func (r *recorder) appended(octets int) {
+	r.pump.rowOctets += uint64(octets) // #nosec G115 -- a length
+	r.unsaved = true
 }
 
 // observe tells the observer the row, whose member of that kind was filled in.
@@ -98,9 +103,8 @@ func (r *recorder) observe(kind event.Kind) {
 
 // Message implements session.Recorder.
 func (r *recorder) Message(m *event.Message) {
-	if r.books != nil {
-		r.peer.rowOctets += uint64(r.books.shard.Message(m)) // #nosec G115 -- a length
-		r.unsaved = true
+	if r.ledger != nil {
+		r.appended(r.ledger.shard.Message(m))
 	}
 	if r.observer != nil {
 		r.row.Message = *m
@@ -110,9 +114,8 @@ func (r *recorder) Message(m *event.Message) {
 
 // Told implements session.Recorder.
 func (r *recorder) Told(e *event.Exception) {
-	if r.books != nil {
-		r.peer.rowOctets += uint64(r.books.shard.Told(e)) // #nosec G115 -- a length
-		r.unsaved = true
+	if r.ledger != nil {
+		r.appended(r.ledger.shard.Told(e))
 	}
 	if r.observer != nil {
 		r.row.Told = *e
@@ -122,13 +125,12 @@ func (r *recorder) Told(e *event.Exception) {
 
 // Transaction implements session.Recorder.
 func (r *recorder) Transaction(t *session.Transaction) {
-	if r.books != nil {
-		r.peer.rowOctets += uint64(r.books.transaction(t, r.room())) // #nosec G115 -- a length
-		r.unsaved = true
+	if r.ledger != nil {
+		r.appended(r.ledger.transaction(t, r.room()))
 	}
 	if r.observer != nil {
 		r.row.Transaction = transactionRow(t)
-		r.row.Transaction.Cause = r.causes.of(t.Code, t.Verdict)
+		r.row.Transaction.Cause = r.causes.of(t.Code, t.Origin)
 		r.observe(event.KindTransaction)
 	}
 }
@@ -141,8 +143,8 @@ func (r *recorder) Connection(c *session.Connection) {
 			BadSwitches: c.BadSwitches, LongHeaders: c.LongHeaders,
 		}, c.BadSwitch)
 	}
-	if r.books != nil {
-		r.books.connection(c)
+	if r.ledger != nil {
+		r.ledger.connection(c)
 		r.unsaved = true
 	}
 	if r.observer != nil {
@@ -158,13 +160,13 @@ const (
 	rowsPerOctet = 64
 )
 
-// room returns how much of the peer's values its rows may hold.
+// room returns how much of the client's values its rows may hold.
 func (r *recorder) room() ledger.Room {
 	var sent uint64
-	if s := r.peer.session; s != nil {
+	if s := r.pump.session; s != nil {
 		sent = s.OctetsIn()
 	}
-	if r.peer.rowOctets > rowsFree+rowsPerOctet*sent {
+	if r.pump.rowOctets > rowsFree+rowsPerOctet*sent {
 		return ledger.RoomTight
 	}
 	return ledger.RoomWide
@@ -179,8 +181,8 @@ func flag(is bool) uint64 {
 
 // forget forgets a connection that waits for its rows, or for its message to be captured, no longer.
 func (r *recorder) forget(who Committer) {
-	if r.books != nil {
-		r.books.forget(who)
+	if r.ledger != nil {
+		r.ledger.forget(who)
 	}
 	if r.captures != nil {
 		r.captures.Forget(who)
@@ -191,14 +193,14 @@ func (r *recorder) forget(who Committer) {
 func (r *recorder) flush() {
 	if r.unsaved {
 		r.unsaved = false
-		r.books.flush()
+		r.ledger.flush()
 	}
 }
 
 // ungreeted records a connection that no session has seen.
 func (r *recorder) ungreeted(info *session.ConnInfo, began, now time.Time, octets uint64, err error) {
 	r.shard.Ungreeted()
-	if r.books == nil {
+	if r.ledger == nil {
 		return
 	}
 	c := session.Connection{
@@ -206,6 +208,6 @@ func (r *recorder) ungreeted(info *session.ConnInfo, began, now time.Time, octet
 		Reason: session.ClosedByFault, Err: err,
 	}
 	c.Fault = fault.ListenerNoBanner.String()
-	r.books.connection(&c)
-	r.books.flush()
+	r.ledger.connection(&c)
+	r.ledger.flush()
 }

@@ -53,13 +53,13 @@ func connectionRow(c *session.Connection) event.Connection {
 }
 
 // causes are what rows say of who decided, each made once.
-type causes map[session.Verdict]string
+type causes map[session.Origin]string
 
 // maxCauses is how many causes are remembered as text: more than most plans have, and no more however many plans come.
 const maxCauses = 4096
 
 // of returns the cause as rows write it, empty when no reply was decided.
-func (c causes) of(code smtp.Code, v session.Verdict) string {
+func (c causes) of(code smtp.Code, v session.Origin) string {
 	if code == 0 {
 		return ""
 	}

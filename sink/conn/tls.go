@@ -18,17 +18,17 @@ func (c *netConn) shakeHands() error {
 	var err error
 	switch c.fault {
 	case fault.TLSGarbage:
-		err = c.spoil(tlsGarbage)
+		err = c.answerHello(tlsGarbage)
 	case fault.TLSRefused:
-		err = c.spoil(tlsRefusal)
+		err = c.answerHello(tlsRefusal)
 	case fault.TLSReset:
-		if err = c.hear(); err == nil {
+		if err = c.readHello(); err == nil {
 			err = errTLSFault
 		}
 		c.reset = true
 	case fault.TLSStall:
 		for err == nil && !c.ended {
-			err = c.hear()
+			err = c.readHello()
 		}
 	default:
 		info, err = c.secure()
@@ -39,13 +39,13 @@ func (c *netConn) shakeHands() error {
 	if errors.Is(err, net.ErrClosed) {
 		return err
 	}
-	c.attend()
-	c.peer.tlsDone(c.recorder, c, c.driver.cfg.Now(), info, err)
+	c.catchUp()
+	c.pump.tlsDone(c.recorder, c, c.driver.cfg.Now(), info, err)
 	return nil
 }
 
 // errTLSFault is the planned end of a handshake.
-var errTLSFault = errors.New("handshake spoilt as planned")
+var errTLSFault = errors.New("handshake failed as planned")
 
 // tlsGarbage is no TLS record: those begin with their type, 20 to 24 (RFC 8446 section 5.1).
 var tlsGarbage = []byte("\x00\xff\x80garbage instead of a handshake\x00\xff\x80\r\n")
@@ -53,28 +53,28 @@ var tlsGarbage = []byte("\x00\xff\x80garbage instead of a handshake\x00\xff\x80\
 // tlsRefusal is a record of type alert (21) in TLS 1.2's wire version: fatal (2), handshake_failure (40); RFC 8446 section 6.
 var tlsRefusal = []byte{21, 3, 3, 0, 2, 2, 40}
 
-// spoil answers the client's hello with these octets, and ends the handshake.
-func (c *netConn) spoil(answer []byte) error {
-	if err := c.hear(); err != nil || c.ended {
+// answerHello answers the client's hello with these octets, and ends the handshake.
+func (c *netConn) answerHello(answer []byte) error {
+	if err := c.readHello(); err != nil || c.ended {
 		return err
 	}
 	c.write(answer)
 	return errTLSFault
 }
 
-// hear reads what the client says in a handshake that is spoilt. The error is the client's end; without one it has said something, or
+// readHello reads what the client says in a handshake that fails as planned. The error is the client's end; without one it has said something, or
 // the session has lost its patience.
-func (c *netConn) hear() error {
+func (c *netConn) readHello() error {
 	var buf [4 << 10]byte
 	for {
-		n, err := c.read(buf[:], c.peer.session.Deadline())
+		n, err := c.read(buf[:], c.pump.session.Deadline())
 		if n > 0 {
 			return nil
 		}
 		if !isTimeout(err) {
 			return err
 		}
-		c.attend()
+		c.catchUp()
 		c.advance()
 		if c.ended {
 			return nil
@@ -91,19 +91,19 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 	c.wire = &wire{Conn: c.raw, count: c.count}
 	secure := tls.Server(c.wire, config)
 	c.armed = time.Time{} // an earlier deadline would fail the handshake
-	interrupted, err := c.arm(c.peer.session.Deadline())
+	interrupted, err := c.arm(c.pump.session.Deadline())
 	if err == nil && interrupted {
 		err = os.ErrDeadlineExceeded
 	}
 	if err == nil {
 		c.limitWrites()
-		c.driver.weigh()
+		c.driver.growHeap()
 		growStack()
 		err = secure.Handshake()
 	}
 	if err != nil {
 		if isTimeout(err) {
-			c.attend()
+			c.catchUp()
 			c.advance()
 		}
 		return session.TLSInfo{}, err

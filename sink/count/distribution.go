@@ -34,8 +34,8 @@ func (d *Distribution) Quantile(q float64) uint64 {
 	return d.MaxMicros
 }
 
-// Settle derives the count and the quantiles from the buckets.
-func (d *Distribution) Settle() {
+// Summarise derives the count and the quantiles from the buckets.
+func (d *Distribution) Summarise() {
 	d.Count = 0
 	for _, b := range d.Buckets {
 		d.Count += b.Count
@@ -60,6 +60,6 @@ func (d *Distribution) combine(o *Distribution, k uint64) *Distribution {
 		out.Buckets[i].Count += k * b.Count
 	}
 	out.Buckets = slices.DeleteFunc(out.Buckets, func(b Bucket) bool { return b.Count == 0 })
-	out.Settle()
+	out.Summarise()
 	return out
 }

@@ -13,7 +13,7 @@ const (
 	MaxLateness = 10 * time.Millisecond // p99 of how late delayed replies were
 )
 
-// SelfCheck is what a sink says of itself, so that nobody blames a client or an MTA for the sink.
+// SelfCheck is what a sink says of itself, so that no client or MTA is held responsible for it.
 type SelfCheck struct {
 	OK bool `json:"ok"` // no rule was rejected and nothing was saturated
 	// Fits compares what each rule has drawn with its weights, over distinct keys; rules that never spoke are left out.

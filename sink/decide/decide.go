@@ -75,13 +75,13 @@ func before(d *fault.Decision, v *fault.View, p Point, c Connection) *fault.Occu
 
 // beyondError returns the occurrence that rules may speak about in spite of a protocol error, or nil.
 func beyondError(v *fault.View, p Point, c Connection) *fault.Occurrence {
-	if p.NoRecipients && v.Speaks(p.Stage) {
+	if p.NoRecipients && v.HasRules(p.Stage) {
 		o := c.Describe(p.Stage, false)
 		if r := v.Rule(o); r != nil && opensBody(r) {
 			return o
 		}
 	}
-	if (p.NoRecipients || p.Error.Code == fault.OutOfOrderCode) && v.SpeaksOutOfOrder(p.Stage) {
+	if (p.NoRecipients || p.Error.Code == fault.OutOfOrderCode) && v.HasRulesOutOfOrder(p.Stage) {
 		o := c.Describe(p.Stage, true)
 		o.OutOfOrder = true
 		return o

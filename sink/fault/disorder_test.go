@@ -27,7 +27,7 @@ func TestOutOfOrderRules(t *testing.T) {
 		}
 	}
 	p := mustPlan(t, PlanSpec{Rules: []RuleSpec{good}})
-	if v := p.View(stormStart, stormStart); v.SpeaksOutOfOrder(smtp.StageRcpt) || !v.Speaks(smtp.StageRcpt) {
+	if v := p.View(stormStart, stormStart); v.HasRulesOutOfOrder(smtp.StageRcpt) || !v.HasRules(smtp.StageRcpt) {
 		t.Error("a plan without rules for commands out of order speaks there, or not where it should")
 	}
 	o := golden(smtp.StageRcpt)

@@ -12,7 +12,7 @@ const (
 	MaxPhaseDuration = 30 * 24 * time.Hour
 	MaxRepeat        = 10_000
 	maxSpans         = 20_000 // phases of a storm, counting repetitions
-	// rampSteps is the number of steps in which a ramp's share moves: views are made once, and not at each glance at the clock.
+	// rampSteps is the number of steps in which a ramp's share moves: views are made once, and not at each look at the clock.
 	rampSteps = 1000
 )
 

@@ -194,7 +194,7 @@ func TestPhaseLimitsAndListeners(t *testing.T) {
 
 func TestNilView(t *testing.T) {
 	for name, v := range map[string]*View{"nil": nil, "of the zero plan": new(Plan).View(stormStart, stormStart)} {
-		if d := v.Decide(golden(smtp.StageRcpt)); d != (Decision{}) || v.Speaks(smtp.StageRcpt) || v.Limits(smtp.StageRcpt) != nil ||
+		if d := v.Decide(golden(smtp.StageRcpt)); d != (Decision{}) || v.HasRules(smtp.StageRcpt) || v.Limits(smtp.StageRcpt) != nil ||
 			v.Needs() != (Needs{}) || v.Phase() != nil || v.PhaseName() != "" || v.Plan() != nil || v.ListenerFault("x") != ListenerUp || v.FaultyListeners() != nil {
 			t.Errorf("%s view decides %+v, or speaks", name, d)
 		}
@@ -204,7 +204,7 @@ func TestNilView(t *testing.T) {
 func TestSpeaks(t *testing.T) {
 	p := mustPlan(t, PlanSpec{Rules: []RuleSpec{{Stage: smtp.StageMail}}, Phases: []PhaseSpec{phaseOf("p", time.Second, 450)}})
 	during, after := p.View(stormStart, stormStart), p.View(stormStart.Add(time.Hour), stormStart)
-	if !during.Speaks(smtp.StageMail) || !during.Speaks(smtp.StageRcpt) || during.Speaks(smtp.StageData) || !after.Speaks(smtp.StageMail) || after.Speaks(smtp.StageRcpt) {
+	if !during.HasRules(smtp.StageMail) || !during.HasRules(smtp.StageRcpt) || during.HasRules(smtp.StageData) || !after.HasRules(smtp.StageMail) || after.HasRules(smtp.StageRcpt) {
 		t.Error("rules may speak at mail always, at rcpt in the phase, and nowhere else")
 	}
 }

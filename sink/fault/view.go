@@ -98,16 +98,16 @@ func (v *View) Needs() Needs {
 
 // Silent reports whether neither a limit nor a rule can decide at the stage: the reply is plain.
 func (v *View) Silent(s smtp.Stage) bool {
-	return v == nil || v.plan == nil || (v.limits == nil || len(v.limits[s]) == 0) && !v.speaks(s, false)
+	return v == nil || v.plan == nil || (v.limits == nil || len(v.limits[s]) == 0) && !v.hasRules(s, false)
 }
 
-// Speaks reports whether any rule may speak at the stage. Where none can, Decide needs no Occurrence.
-func (v *View) Speaks(s smtp.Stage) bool { return v.speaks(s, false) }
+// HasRules reports whether any rule may speak at the stage. Where none can, Decide needs no Occurrence.
+func (v *View) HasRules(s smtp.Stage) bool { return v.hasRules(s, false) }
 
-// SpeaksOutOfOrder reports the same for commands out of order.
-func (v *View) SpeaksOutOfOrder(s smtp.Stage) bool { return v.speaks(s, true) }
+// HasRulesOutOfOrder reports the same for commands out of order.
+func (v *View) HasRulesOutOfOrder(s smtp.Stage) bool { return v.hasRules(s, true) }
 
-func (v *View) speaks(s smtp.Stage, outOfOrder bool) bool {
+func (v *View) hasRules(s smtp.Stage, outOfOrder bool) bool {
 	return v != nil && v.plan != nil && len(v.plan.rules) > 0 &&
 		(len(v.plan.stages.of(s, outOfOrder).rules) > 0 || v.phase != nil && len(v.phase.stages.of(s, outOfOrder).rules) > 0)
 }

@@ -42,6 +42,6 @@ func Merge(histograms ...*Histogram) *count.Distribution {
 	for _, h := range histograms {
 		d.MaxMicros = max(d.MaxMicros, uint64(h.maximum.Load())/1000) // #nosec G115 -- Record takes negative ones for zero
 	}
-	d.Settle()
+	d.Summarise()
 	return d
 }

@@ -4,7 +4,7 @@
 // errors, and every error is one line with file, line, column and key. A whole file, with every key there is:
 //
 //	version: 1
-//	name: bad-weather                # optional, as is everything but version
+//	name: unreliable                 # optional, as is everything but version
 //	description: one line or many
 //	seed: 7
 //	start: first-connection          # of the phases: this (the default), clock, or a time such as 2026-03-01T08:00:00Z

@@ -40,7 +40,7 @@ func documentForm() form[document] {
 		needs("version", version, func(d *document) *int { return &d.version }, "Format version."),
 		at("name", textForm, func(d *document) *string { return &d.Name }, "Name of the plan, in records and logs."),
 		at("description", textForm, func(d *document) *string { return &d.Description }, "What the plan is for, one line or many."),
-		at("seed", unsigned, func(d *document) *uint64 { return &d.Seed }, "Seed of all draws; the same seed gives the same weather."),
+		at("seed", unsigned, func(d *document) *uint64 { return &d.Seed }, "Seed of all draws; the same seed gives the same replies."),
 		at("start", start, func(d *document) *fault.Start { return &d.Start }, "What starts the first phase."),
 		at("restart", boolean, func(d *document) *bool { return &d.Restart }, "The storm starts anew when this plan replaces another; otherwise its clock goes on."),
 		at("listeners", list(listenerForm()), func(d *document) *[]fault.Listener { return &d.Listeners }, "Named addresses to listen on; none: the server's own."),

@@ -53,7 +53,7 @@ func replayReasons(r *fault.Rule) (reasons []string) {
 
 // warnings returns what is valid, and probably a mistake.
 func (e *explainer) warnings() (lines []string) {
-	speaks := map[stagePhase]*fault.Rule{} // the first for everybody
+	deciding := map[stagePhase]*fault.Rule{} // the first for everybody
 	for _, r := range e.plan.Rules() {
 		var odd []string
 		for j := range r.Outcomes {
@@ -66,14 +66,14 @@ func (e *explainer) warnings() (lines []string) {
 		}
 		match := r.Match
 		match.OutOfOrder = false
-		hides := speaks[stagePhase{r.Stage, "", r.Match.OutOfOrder}]
+		hides := deciding[stagePhase{r.Stage, "", r.Match.OutOfOrder}]
 		if hides == nil {
-			hides = speaks[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}]
+			hides = deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}]
 		}
 		if hides != nil {
 			lines = append(lines, fmt.Sprintf("rule %q never speaks: %q before it speaks for everybody", r.Name, hides.Name))
 		} else if match.IsZero() {
-			speaks[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}] = r
+			deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}] = r
 		}
 	}
 	for _, l := range e.plan.AllLimits() {

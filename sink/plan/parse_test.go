@@ -40,7 +40,7 @@ func TestEveryKey(t *testing.T) {
 		t.Fatalf("the example of the package comment: %v", err)
 	}
 	rules := f.Plan.OwnRules()
-	if len(rules) != 3 || f.Plan.Name() != "bad-weather" || f.Plan.Seed() != 7 || f.Plan.Description() != "one line or many" {
+	if len(rules) != 3 || f.Plan.Name() != "unreliable" || f.Plan.Seed() != 7 || f.Plan.Description() != "one line or many" {
 		t.Fatalf("%d rules, name %q, seed %d, description %q", len(rules), f.Plan.Name(), f.Plan.Seed(), f.Plan.Description())
 	}
 	m := rules[0].Match

@@ -56,8 +56,8 @@ func (c *Conn) Detach(take func(now time.Time, nc net.Conn, leftover []byte)) {
 	c.queue()
 }
 
-// settle carries out what a callback or an event has asked for.
-func (l *loop) settle(c *Conn, now time.Time) {
+// carryOut does what a callback or an event has asked for.
+func (l *loop) carryOut(c *Conn, now time.Time) {
 	switch {
 	case c.flags&flagClosed != 0:
 		return

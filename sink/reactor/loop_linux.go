@@ -57,7 +57,7 @@ type loop struct {
 	conns    []*Conn // by descriptor
 	gen      uint32
 	timers   timerHeap
-	todo     []*Conn // to settle
+	todo     []*Conn // to be served by carryOutAll
 	doing    []*Conn
 	acks     []*Conn // waiting for an empty send queue
 	ackAt    int64
@@ -167,7 +167,7 @@ func (l *loop) run() {
 		}
 		l.pollAcks()
 		l.fire()
-		l.settleAll()
+		l.carryOutAll()
 		l.wakeAcceptors()
 		if l.idle != nil && l.st.Open == 0 {
 			close(l.idle)
@@ -421,9 +421,9 @@ func (l *loop) fire() {
 	}
 }
 
-// settleAll settles each connection that asked for it once; what that brings
+// carryOutAll serves each connection that asked for it once; what that brings
 // up waits for the next turn, so that no connection can hold up the loop.
-func (l *loop) settleAll() {
+func (l *loop) carryOutAll() {
 	if len(l.todo) == 0 {
 		return
 	}
@@ -431,7 +431,7 @@ func (l *loop) settleAll() {
 	for i, c := range l.doing {
 		l.doing[i] = nil
 		c.flags &^= flagQueued
-		l.settle(c, l.now)
+		l.carryOut(c, l.now)
 	}
 }
 

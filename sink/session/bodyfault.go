@@ -60,10 +60,10 @@ func (s *Session) advanceBody(n int) {
 		s.cutChunk()
 	}
 	if !b.StopReading {
-		s.closeByFault(b.Close, verdictOf(&b.decision))
+		s.closeByFault(b.Close, originOf(&b.decision))
 		return
 	}
-	s.lasting().by = verdictOf(&b.decision)
+	s.lasting().by = originOf(&b.decision)
 	s.wait = waitReading
 	s.due = s.work.now + s.cfg.maxHold()
 	if b.For > 0 {
@@ -91,7 +91,7 @@ func (s *Session) cutChunk() {
 func (s *Session) readOn() {
 	b := &s.tx.fault
 	if b.For == 0 {
-		s.endedBy(verdictOf(&b.decision))
+		s.endedBy(originOf(&b.decision))
 		s.close(CloseFIN, ClosedByFault)
 		return
 	}

@@ -97,10 +97,10 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 	return uint64(*n)
 }
 
-// verdict says who made the decision under way.
-func (s *Session) verdict() Verdict { return verdictOf(&s.work.decision) }
+// origin says who made the decision under way.
+func (s *Session) origin() Origin { return originOf(&s.work.decision) }
 
-func verdictOf(d *fault.Decision) (v Verdict) {
+func originOf(d *fault.Decision) (v Origin) {
 	v.Cause = d.Cause
 	switch {
 	case d.Limit != nil:
@@ -169,7 +169,7 @@ func (s *Session) closeAfter(stage smtp.Stage, r *smtp.Reply) {
 		if s.tx != nil {
 			s.noteRefusal(stage, r)
 		}
-		s.endedBy(s.verdict())
+		s.endedBy(s.origin())
 		if r == &replyNotSMTP {
 			reason = ClosedByForeign
 		}
@@ -177,7 +177,7 @@ func (s *Session) closeAfter(stage smtp.Stage, r *smtp.Reply) {
 		return
 	}
 	if kind != fault.CloseNone {
-		s.closeByFault(kind, s.verdict())
+		s.closeByFault(kind, s.origin())
 		return
 	}
 	s.close(CloseFIN, reason)

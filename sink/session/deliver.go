@@ -20,7 +20,7 @@ func (s *Session) deliver(stage smtp.Stage) {
 		w.faults = &c.Faults
 		s.replaceCode(stage)
 		if c.Body == (fault.BodyFault{}) && !s.hasRow(stage) { // one in a body may never strike
-			s.lasting().by = s.verdict()
+			s.lasting().by = s.origin()
 		}
 	}
 	w.enhanced = s.enhancedOf(stage, w.decision.Reply)
@@ -116,15 +116,15 @@ func (s *Session) replied() {
 func (s *Session) withhold(f *fault.Faults) {
 	s.work.withheld = true
 	if f.Silence {
-		s.endedBy(s.verdict())
+		s.endedBy(s.origin())
 		s.hold(false)
 		return
 	}
-	s.closeByFault(f.Close.Mode, s.verdict())
+	s.closeByFault(f.Close.Mode, s.origin())
 }
 
 // closeByFault ends the connection as planned.
-func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
+func (s *Session) closeByFault(kind fault.CloseKind, by Origin) {
 	s.endedBy(by)
 	switch kind {
 	case fault.CloseRST:
@@ -137,7 +137,7 @@ func (s *Session) closeByFault(kind fault.CloseKind, by Verdict) {
 }
 
 // endedBy notes who ends the connection.
-func (s *Session) endedBy(by Verdict) { s.work.by, s.work.ending = by, true }
+func (s *Session) endedBy(by Origin) { s.work.by, s.work.ending = by, true }
 
 // hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. half closes the sending
 // side. What comes is thrown away: were nothing read, nobody would learn that the client has gone.

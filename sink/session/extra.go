@@ -27,7 +27,7 @@ type extra struct {
 	longHeaders uint64
 	eightBit    uint64         // bodies with octets that MAIL had not declared
 	outOfOrder  uint64         // commands that were, and that the plan has rules for
-	by          Verdict        // who holds the connection, or has ended it, or of whose fault no other row tells
+	by          Origin         // who holds the connection, or has ended it, or of whose fault no other row tells
 	err         error          // what ended the connection
 	granted     []*fault.Limit // of concurrency: to be released
 	counts      []count        // of limits that are this connection's own

@@ -47,14 +47,14 @@ func (v *verdicts) Attempt(a *session.Attempt) {
 	default:
 		v.attempts++
 	}
-	v.rows = append(v.rows, row+opinion(a.Code, a.ReplySent, a.Verdict, a.Phase))
+	v.rows = append(v.rows, row+opinion(a.Code, a.ReplySent, a.Origin, a.Phase))
 }
 
 func (v *verdicts) Transaction(t *session.Transaction) {
-	v.rows = append(v.rows, fmt.Sprintf("transaction %v at %v", t.Ending, t.Stage)+opinion(t.Code, t.ReplySent, t.Verdict, t.Phase))
+	v.rows = append(v.rows, fmt.Sprintf("transaction %v at %v", t.Ending, t.Stage)+opinion(t.Code, t.ReplySent, t.Origin, t.Phase))
 }
 
-func opinion(code smtp.Code, sent bool, verdict session.Verdict, phase string) (s string) {
+func opinion(code smtp.Code, sent bool, verdict session.Origin, phase string) (s string) {
 	if code != 0 {
 		s += fmt.Sprintf(" %d", code)
 		if !sent {

@@ -85,7 +85,7 @@ type Attempt struct {
 	Stage     smtp.Stage    // where it ended
 	Code      smtp.Code     // of the reply that decided, also of one that was decided but not sent; 0 when none did
 	Enhanced  smtp.Enhanced // of the same reply; zero when the session had none to give
-	Verdict                 // who decided that reply, or ended the connection by a fault; zero when neither was so
+	Origin                  // who decided that reply, or ended the connection by a fault; zero when neither was so
 	Delivered bool          // the message counts as accepted for this recipient: 2xx after the body, unless a fault has it otherwise
 	ReplySent bool          // the deciding reply was handed to the driver
 	Cut       bool          // only a part of it was
@@ -95,8 +95,8 @@ type Attempt struct {
 	Commit    Commit
 }
 
-// Verdict says who decided, and what was done besides the reply and its delay.
-type Verdict struct {
+// Origin says who decided, and what was done besides the reply and its delay.
+type Origin struct {
 	Cause fault.Cause
 	By    string // name of the rule or limit; empty for other causes
 	Fault string // as fault.Faults.Names has it; empty when nothing was done
@@ -134,7 +134,7 @@ type Transaction struct {
 	Stage     smtp.Stage
 	Code      smtp.Code
 	Enhanced  smtp.Enhanced
-	Verdict   // as in Attempt
+	Origin    // as in Attempt
 	ReplySent bool
 	Cut       bool // as in Attempt
 }

@@ -44,7 +44,7 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 		a.ORCPT = s.tx.bytes(w.orcpt)
 	}
 	a.Cut = !sent && s.cut()
-	a.Verdict = s.verdict()
+	a.Origin = s.origin()
 	s.env.Recorder.Attempt(a)
 }
 
@@ -61,7 +61,7 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	a := s.newAttempt() // the rows differ in their recipients only
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, s.enhancedOf(smtp.StageMessage, r), true
 	a.Delivered, a.Commit = delivered, c
-	a.Verdict = s.verdict()
+	a.Origin = s.origin()
 	if b := &s.tx.fault; a.Fault == "" && b.struck {
 		a.Fault = b.decision.Chosen.Fault
 	}
@@ -97,7 +97,7 @@ func (s *Session) recordRefused(i int) {
 	}
 	a, refusal := s.recipientRow(i), &s.tx.refusal
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, refusal.stage, refusal.code, refusal.enhanced, true
-	a.Verdict = refusal.by
+	a.Origin = refusal.by
 	if refusal.at != s.work.now {
 		a.Handed = s.at(refusal.at)
 	}
@@ -116,9 +116,9 @@ func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smt
 		return
 	}
 	a := s.recipientRow(i)
-	a.Ending, a.Stage, a.Verdict, a.Delivered = ending, stage, w.by, delivered
+	a.Ending, a.Stage, a.Origin, a.Delivered = ending, stage, w.by, delivered
 	if unsent != nil {
-		a.Code, a.Enhanced, a.Verdict = unsent.Code, s.enhancedOf(stage, unsent), s.verdict()
+		a.Code, a.Enhanced, a.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.origin()
 		a.Cut = s.cut()
 	}
 	if promised {
@@ -213,15 +213,15 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	*t = Transaction{
 		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.at(tx.started), End: s.at(s.work.now),
 		Sender: tx.sender(), N: tx.mailN, Token: tx.token(), Message: uint64(s.messages), Phase: s.view.PhaseName(),
-		Ending: ending, Stage: stage, Verdict: s.work.by,
+		Ending: ending, Stage: stage, Origin: s.work.by,
 	}
 	switch r := &tx.refusal; {
 	case unsent != nil:
-		t.Code, t.Enhanced, t.Verdict = unsent.Code, s.enhancedOf(stage, unsent), s.verdict()
+		t.Code, t.Enhanced, t.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.origin()
 		t.Cut = s.cut()
 	case r.code != 0:
 		t.Ending, t.Stage, t.ReplySent = EndReply, r.stage, true
-		t.Code, t.Enhanced, t.Verdict = r.code, r.enhanced, r.by
+		t.Code, t.Enhanced, t.Origin = r.code, r.enhanced, r.by
 		if r.at != s.work.now {
 			t.Handed = s.at(r.at)
 		}

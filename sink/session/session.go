@@ -117,7 +117,7 @@ type work struct {
 	blind      bool          // this input had come before the last output was handed over
 	bodyOpened bool          // a 3yz that this input has brought about opened the body
 	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
-	by         Verdict       // who ends the connection, when a fault does
+	by         Origin        // who ends the connection, when a fault does
 	enhanced   smtp.Enhanced // of the reply, as it stands on the wire
 	ending     bool          // by or withheld was set
 	described  bool          // occurrence was set
@@ -317,7 +317,7 @@ func (s *Session) lost(err error) {
 	case s.state == stateHeld:
 		reason = ClosedByFault
 	case s.wait == waitReading:
-		s.endedBy(verdictOf(&s.tx.fault.decision))
+		s.endedBy(originOf(&s.tx.fault.decision))
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)
@@ -371,7 +371,7 @@ func (s *Session) endCall() {
 			w.described, w.occurrence = false, fault.Occurrence{}
 		}
 		if w.ending {
-			w.ending, w.by, w.withheld = false, Verdict{}, false
+			w.ending, w.by, w.withheld = false, Origin{}, false
 		}
 		s.env.Scratch.putWork(w)
 	}

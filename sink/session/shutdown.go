@@ -57,7 +57,7 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 		ending = EndTimeout
 	}
 	s.endTransaction(ending, s.awaited())
-	if by := s.work.by; by != (Verdict{}) {
+	if by := s.work.by; by != (Origin{}) {
 		s.lasting().by = by
 	}
 	s.releaseLimits()

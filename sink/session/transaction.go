@@ -56,13 +56,13 @@ type refusal struct {
 	code     smtp.Code // 0: there was none
 	enhanced smtp.Enhanced
 	stage    smtp.Stage
-	by       Verdict
+	by       Origin
 	at       time.Duration // since the session's start: when it was handed over
 }
 
 // noteRefusal notes a negative reply that decides the transaction under way. r is not kept.
 func (s *Session) noteRefusal(stage smtp.Stage, r *smtp.Reply) {
-	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, by: s.verdict(), at: s.work.now}
+	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, by: s.origin(), at: s.work.now}
 }
 
 // span is a slice of an arena that may still grow.

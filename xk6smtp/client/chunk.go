@@ -47,7 +47,7 @@ func (t *transaction) wholeChunk() *Error {
 	}
 	c.transaction = false
 	reply.Text = c.text()
-	res.settle(reply, true)
+	res.finish(reply, true)
 	res.Sending, res.Waiting = sent.Sub(start), c.readAt.Sub(sent)
 	return nil
 }
@@ -76,7 +76,7 @@ func (t *transaction) chunks() *Error {
 		}
 		if reply.Code.Class() != 2 {
 			reply.Text = c.text()
-			res.settle(reply, true)
+			res.finish(reply, true)
 			return nil
 		}
 	}

@@ -100,7 +100,7 @@ func Open(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*
 	return open(ctx, cfg, obs, greeting, (*Conn).greet)
 }
 
-// Dial is Open without the greeting, and without implicit TLS: nothing is read or written. Write may say what the server wants to hear first, such
+// Dial is Open without the greeting, and without implicit TLS: nothing is read or written. Write may say what the server expects first, such
 // as a PROXY header; Resume goes on.
 func Dial(ctx context.Context, cfg *Config, obs Observer, greeting *Greeting) (*Conn, error) {
 	return open(ctx, cfg, obs, greeting, func(*Conn, *Greeting) *Error { return nil })

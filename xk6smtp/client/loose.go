@@ -52,8 +52,8 @@ func (c *Conn) Read(ctx context.Context, phase smtp.Stage) (Reply, error) {
 	return reply, nil
 }
 
-// Settle says that the replies to all that Write has written were read: from now on every reply belongs to a command. The connection must be Usable.
-func (c *Conn) Settle() { c.loose = false }
+// RepliesRead says that the replies to all that Write has written were read: from now on every reply belongs to a command. The connection must be Usable.
+func (c *Conn) RepliesRead() { c.loose = false }
 
 // Loose reports whether replies may wait, or be on their way, that Write has brought.
 func (c *Conn) Loose() bool { return c.loose || c.ungreeted }

@@ -58,7 +58,7 @@ func TestOctetsAndRepliesApart(t *testing.T) {
 		if reply, err := conn.Read(s.ctx, smtp.StageNoop); err != nil || reply.Code != 250 || !conn.Loose() {
 			t.Errorf("%+v, %v", reply, err)
 		}
-		if conn.Settle(); conn.Loose() {
+		if conn.RepliesRead(); conn.Loose() {
 			t.Error("what was written by hand is not over")
 		}
 		// The transaction may be anything by now: the next message begins with RSET.

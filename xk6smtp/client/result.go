@@ -70,7 +70,7 @@ type Message struct {
 	DSN *DSN
 }
 
-// DSN is what a sender wants to hear of a message's fate (RFC 3461). Empty fields are not sent.
+// DSN is what a sender wants to know of a message's fate (RFC 3461). Empty fields are not sent.
 type DSN struct {
 	// Ret is "FULL" or "HDRS": how much of the message a report returns.
 	Ret string
@@ -134,12 +134,12 @@ func (r *Result) Abandon(recipients int, err error) {
 	r.reset(recipients)
 	var e *Error
 	if errors.As(err, &e) {
-		r.settle(Reply{Phase: e.Phase, Code: e.Code, Enhanced: e.Enhanced, Text: e.Text}, false)
+		r.finish(Reply{Phase: e.Phase, Code: e.Code, Enhanced: e.Enhanced, Text: e.Text}, false)
 	}
 }
 
-// settle gives reply to every recipient that has no final reply yet: only to the accepted ones when acceptedOnly is set.
-func (r *Result) settle(reply Reply, acceptedOnly bool) {
+// finish gives reply to every recipient that has no final reply yet: only to the accepted ones when acceptedOnly is set.
+func (r *Result) finish(reply Reply, acceptedOnly bool) {
 	for i := range r.Recipients {
 		rcpt := &r.Recipients[i]
 		if rcpt.Reply.Code == 0 && (rcpt.accepted || !acceptedOnly) {

@@ -35,7 +35,7 @@ func (k *scramKeys) conversation() *scram.ClientConversation {
 	return k.client.NewConversation()
 }
 
-// note hears of a server's first message before it is answered: its salt and its count of iterations stand behind the nonce (RFC 5802 section 5). When
+// note is given a server's first message before it is answered: its salt and its count of iterations stand behind the nonce (RFC 5802 section 5). When
 // there have been too many, later conversations begin with no keys.
 func (k *scramKeys) note(challenge []byte) {
 	_, factors, ok := bytes.Cut(challenge, []byte(","))

@@ -52,7 +52,7 @@ func (c *Conn) Send(ctx context.Context, m *Message, res *Result) error {
 		if !res.Started.IsZero() {
 			res.Duration = c.readAt.Sub(res.Started)
 		}
-		res.settle(c.farewell, false)
+		res.finish(c.farewell, false)
 		return nil
 	}
 	return res.broke(err)
@@ -60,7 +60,7 @@ func (c *Conn) Send(ctx context.Context, m *Message, res *Result) error {
 
 // broke leaves a trace of err at every recipient that has no final reply.
 func (r *Result) broke(err *Error) error {
-	r.settle(Reply{Phase: err.Phase}, false)
+	r.finish(Reply{Phase: err.Phase}, false)
 	return err
 }
 
@@ -171,7 +171,7 @@ func (t *transaction) answer(reply Reply) {
 		c.transaction = positive
 		if t.refused = !positive; t.refused {
 			reply.Text = c.text()
-			res.settle(reply, false)
+			res.finish(reply, false)
 		}
 	case smtp.StageRcpt:
 		rcpt := &res.Recipients[t.answered]
@@ -193,7 +193,7 @@ func (t *transaction) answer(reply Reply) {
 		// Only 354 opens the body; any other reply, a positive one too, means that it isn't wanted.
 		if t.open = reply.Code == 354; !t.open {
 			reply.Text = c.text()
-			res.settle(reply, true)
+			res.finish(reply, true)
 		}
 	}
 }
@@ -250,7 +250,7 @@ func (t *transaction) finals(start time.Time) *Error {
 		}
 		reply.Text = c.text()
 		if !c.cfg.LMTP {
-			res.settle(reply, true)
+			res.finish(reply, true)
 			continue
 		}
 		for !res.Recipients[i].accepted {

@@ -9,14 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/smtpstorm/xk6-smtp/bench/run"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 )
 
 func newJudgeCommand(stdout *os.File) *cobra.Command {
-	var r bookfiles.Request
+	var r runfiles.Request
 	cmd := &cobra.Command{
 		Use:   "judge DIR",
 		Short: "say again what became of every message of a run",
@@ -31,10 +31,10 @@ docs/books.md says what each word means.`,
 		Args: arguments(1, 1, "the directory of a run"),
 		RunE: func(_ *cobra.Command, args []string) error { return judge(stdout, args[0], &r) },
 	}
-	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the books are sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the verdict is sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
 		cli.Exit{Status: exitUsage, Meaning: "a file is missing or bad"},
 		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "units are undetermined, or not all of the load was carried out"},
-		cli.Exit{Status: reconcile.ExitThresholds, Meaning: "the books are sound, and thresholds of the script were crossed"})
+		cli.Exit{Status: reconcile.ExitThresholds, Meaning: "the verdict is sound, and thresholds of the script were crossed"})
 	f := cmd.Flags()
 	f.SortFlags = false
 	r.Flags(f)
@@ -42,7 +42,7 @@ docs/books.md says what each word means.`,
 	return cmd
 }
 
-func judge(stdout io.Writer, dir string, r *bookfiles.Request) error {
+func judge(stdout io.Writer, dir string, r *runfiles.Request) error {
 	if err := r.Check(); err != nil {
 		return &usageError{err}
 	}

@@ -82,7 +82,7 @@ func Run(t *testing.T, open func(o mta.Options) (mta.Agent, error)) {
 	}()
 	s := &suite{dir: scratch.Path("a"), notes: t.TempDir()}
 	s.received.seen = map[string][]time.Time{}
-	s.server = sinktest.Start(t, sinktest.WithPlan(weather+held), sinktest.With(func(cfg *sink.Config) {
+	s.server = sinktest.Start(t, sinktest.WithPlan(rules+held), sinktest.With(func(cfg *sink.Config) {
 		cfg.Observer = &s.received
 		cfg.DSN.Dir = s.notes
 	}))
@@ -228,7 +228,7 @@ func (s *suite) awaitDepth(t *testing.T, want int) {
 	s.await(t, fmt.Sprintf("a depth of %d", want), func() bool { n, err := s.agent.Depth(); return n == want && err == nil })
 }
 
-// awaitHeld waits until the listing has what the weather holds back, and nothing else.
+// awaitHeld waits until the listing has what the rules hold back, and nothing else.
 func (s *suite) awaitHeld(t *testing.T) {
 	t.Helper()
 	var want, got []string

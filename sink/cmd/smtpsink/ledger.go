@@ -10,12 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/outfile"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -56,7 +56,7 @@ func newSummarizeCommand(stdout io.Writer) *cobra.Command {
 }
 
 func newReconcileCommand(stdout io.Writer) *cobra.Command {
-	var r bookfiles.Request
+	var r runfiles.Request
 	cmd := &cobra.Command{
 		Use:   "reconcile FILE... --sent FILE [--queue FILE] [--dsn FILE] [--incidents FILE]",
 		Short: "say what became of every recipient of every message that a sender claims to have sent",
@@ -80,7 +80,7 @@ Give --queue and --dsn even if the files are empty: without them nobody can tell
 			return judge(stdout, &r)
 		},
 	}
-	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the books are sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
+	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "the verdict is sound"}, cli.Exit{Status: exitFailed, Meaning: "there are faults"},
 		cli.Exit{Status: exitUsage, Meaning: "an input is missing or bad"}, cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "units are undetermined: not enough is known"})
 	flags := cmd.Flags()
 	flags.StringVar(&r.Files.Claims, "sent", "", "`file` of what was sent: one {\"token\", \"recipient\", ...} a line")
@@ -88,7 +88,7 @@ Give --queue and --dsn even if the files are empty: without them nobody can tell
 	return cmd
 }
 
-func judge(stdout io.Writer, r *bookfiles.Request) error {
+func judge(stdout io.Writer, r *runfiles.Request) error {
 	if err := r.Check(); err != nil {
 		return &usageError{err}
 	}

@@ -23,7 +23,7 @@ type options struct {
 	listen        []string
 	listenGiven   bool
 	argument      bool // listen came as arguments, without the flag
-	books         books
+	keeping       keeping
 	security      security
 	durable       bool // --durability was given
 	timeoutGiven  bool // --ledger-timeout was given
@@ -69,7 +69,7 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.maxHold, "max-hold", session.DefaultMaxHold, "how long a fault may hold a connection, such as by silence")
 	f.BoolVar(&o.noTriggers, "no-triggers", false, "ignore addresses and headers that ask for replies, such as 550-5.1.1+x@example.org and X-Storm-Reply")
 	o.security.addFlags(f)
-	o.books.addFlags(f)
+	o.keeping.addFlags(f)
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long transactions in flight may take to end after SIGTERM or SIGINT")
 	f.BoolVar(&o.json, "json", false, "print the final counters as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only (and what --json asks for)")
@@ -131,7 +131,7 @@ func (o *options) config() (sink.Config, error) {
 	case o.interval < 0:
 		return cfg, fmt.Errorf("--stats-interval: invalid duration %v (want 0 or more)", o.interval)
 	}
-	if err := o.books.configure(&cfg, o.durable, o.timeoutGiven, o.complain); err != nil {
+	if err := o.keeping.configure(&cfg, o.durable, o.timeoutGiven, o.complain); err != nil {
 		return cfg, err
 	}
 	return cfg, o.security.configure(&cfg)

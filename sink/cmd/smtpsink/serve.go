@@ -98,11 +98,11 @@ func (o *options) verdict(ended error) error {
 // named words an error of the sink for a person at a command line: the flag that is at fault, where it is known.
 func (o *options) named(err error) error {
 	said := strings.TrimPrefix(err.Error(), "sink: ")
-	if rest, ok := strings.CutPrefix(said, "ledger: open "+o.books.file+": "); ok {
-		return fmt.Errorf("--ledger %s: %s", o.books.file, rest)
+	if rest, ok := strings.CutPrefix(said, "ledger: open "+o.keeping.file+": "); ok {
+		return fmt.Errorf("--ledger %s: %s", o.keeping.file, rest)
 	}
 	if rest, ok := strings.CutPrefix(said, "directory of notifications: "); ok {
-		return fmt.Errorf("--dsn-dir %s: %s", o.books.dsnDir, rest)
+		return fmt.Errorf("--dsn-dir %s: %s", o.keeping.dsnDir, rest)
 	}
 	if strings.HasSuffix(said, "name a directory where they are kept") {
 		said += " (--dsn-dir)"

@@ -166,7 +166,7 @@ func destinationsTable(all []count.Destination) *text.Table {
 	return t
 }
 
-// printable quotes what a plan's author or a peer wrote if it would spoil a line.
+// printable quotes what a plan's author or a peer wrote if it would break a line.
 func printable(s string) string {
 	for _, r := range s {
 		if !strconv.IsPrint(r) || r == 0xfffd {

@@ -1,6 +1,6 @@
-// Package bookfiles opens the files that package reconcile judges: those that a user names, or those of a run's directory. It says which
+// Package runfiles opens the files that package reconcile judges: those that a user names, or those of a run's directory. It says which
 // file is missing or bad; what is in them means what docs/books.md says.
-package bookfiles
+package runfiles
 
 import (
 	"errors"

@@ -13,7 +13,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// LedgerConfig says where and how the sink keeps its books; see package ledger.
+// LedgerConfig says where and how the sink keeps its ledger; see package ledger.
 type LedgerConfig struct {
 	// Path is the file; empty means no ledger. A ledger that is there is gone on with: attempts and greylists are as its rows have
 	// left them.
@@ -34,22 +34,22 @@ type LedgerConfig struct {
 
 func (c *LedgerConfig) wanted() bool { return c.Path != "" || c.File != nil }
 
-// account is the ledger of a server.
-type account struct {
+// openedLedger is the ledger of a server.
+type openedLedger struct {
 	writer   *ledger.Writer
 	recovery ledger.Recovery
-	shards   []*conn.Books
+	shards   []*conn.LedgerShard
 }
 
 // openLedger opens the ledger, and makes of its rows what connections share.
 func (s *Server) openLedger() error {
 	cfg := &s.cfg.Ledger
-	f := s.force.Load()
+	f := s.active.Load()
 	header := event.Start{Run: rand.Text(), Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
 	if f.plan != nil {
 		header.Plan, header.Seed = f.plan.Name(), f.plan.Seed()
 	}
-	a := &account{}
+	a := &openedLedger{}
 	var err error
 	if cfg.File != nil {
 		a.writer, err = ledger.NewWriter(ledger.WriterConfig{File: cfg.File, Start: header, Failing: cfg.Failing})
@@ -67,7 +67,7 @@ func (s *Server) openLedger() error {
 		s.late.connections = header.Time
 	}
 	for range s.cfg.Loops {
-		a.shards = append(a.shards, conn.NewBooks(a.writer))
+		a.shards = append(a.shards, conn.NewLedgerShard(a.writer))
 	}
 	s.ledger = a
 	return nil
@@ -112,7 +112,7 @@ func (s *Server) sighted(plan *fault.Plan) func(*event.Attempt) {
 	}
 }
 
-func (a *account) books(shard int) *conn.Books { return a.shards[shard%len(a.shards)] }
+func (a *openedLedger) shard(i int) *conn.LedgerShard { return a.shards[i%len(a.shards)] }
 
 // Recovered says what the ledger held at the start; ok is false without a ledger.
 func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
@@ -125,12 +125,12 @@ func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
 }
 
 // phase notes that the storm is in another phase.
-func (a *account) phase(name string, now time.Time) {
+func (a *openedLedger) phase(name string, now time.Time) {
 	_ = a.writer.Phase(&event.Phase{Time: now, Phase: name}) // the writer tells of failures, too
 }
 
 // swapped notes that another plan is in force.
-func (a *account) swapped(f *force, now time.Time, restart bool) {
+func (a *openedLedger) swapped(f *activePlan, now time.Time, restart bool) {
 	row := event.Swap{Time: now, PlanHash: f.hash, Restart: restart}
 	if f.plan != nil {
 		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()

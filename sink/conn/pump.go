@@ -15,14 +15,14 @@ type transport interface {
 	write(p []byte) // p is the session's: write or copy it
 	pause()
 	resume()
-	awaitDrain() // the driver then calls peer.drained once
+	awaitDrain() // the driver then calls pump.drained once
 	close(mode session.CloseMode)
-	startTLS(f fault.TLSFault) // the driver then calls peer.tlsDone once
+	startTLS(f fault.TLSFault) // the driver then calls pump.tlsDone once
 	Committer
 	kernel
 }
 
-// kernel is what a driver can ask the system of its connection. Each is a system call: see peer.receipt for when they are made.
+// kernel is what a driver can ask the system of its connection. Each is a system call: see pump.receipt for when they are made.
 type kernel interface {
 	unread() int         // octets of input that wait; 0 where nobody knows
 	unacknowledged() int // octets of output that the client's kernel has not acknowledged; 0 where nobody knows
@@ -31,9 +31,9 @@ type kernel interface {
 	encrypted() bool     // the client's FIN doesn't show that it has read: libraries of TLS drain what is left
 }
 
-// peer is the part of a connection that the drivers share: its session, and the replies of which nobody knows yet whether the
+// pump is the part of a connection that the drivers share: its session, and the replies of which nobody knows yet whether the
 // client has read them. Its methods must be called on the goroutine that drives the connection.
-type peer struct {
+type pump struct {
 	session *session.Session
 	at      *metrics.Listener // whose counters its replies belong to
 	unread  unread
@@ -89,29 +89,29 @@ func (u *unread) count() {
 }
 
 // greet starts the session.
-func (p *peer) greet(r *recorder, t transport, cfg *session.Config, info session.ConnInfo, now time.Time) {
-	r.peer, p.at = p, r.shard.Listener(info.Listener)
+func (p *pump) greet(r *recorder, t transport, cfg *session.Config, info session.ConnInfo, now time.Time) {
+	r.pump, p.at = p, r.shard.Listener(info.Listener)
 	p.session = session.New(cfg, &r.env, info, now)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // feed offers input and returns how much of it was taken; the rest is to be offered again after a resume, alone.
 // more says that the read that brought it has filled its buffer.
-func (p *peer) feed(r *recorder, t transport, now time.Time, data []byte, more bool) int {
-	r.peer, r.replied = p, false
+func (p *pump) feed(r *recorder, t transport, now time.Time, data []byte, more bool) int {
+	r.pump, r.replied = p, false
 	if !p.kept {
 		p.unread.clear()
 	}
 	p.session.Receipt(p.receipt(t, len(data), more))
 	n := p.session.Feed(now, data)
 	p.kept = n < len(data)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 	return n
 }
 
 // receipt returns what is known of input: whether the client can have sent it before it had got the replies before. The kernel is asked
 // only where the session has doubts.
-func (p *peer) receipt(t transport, octets int, more bool) session.Receipt {
+func (p *pump) receipt(t transport, octets int, more bool) session.Receipt {
 	known := session.Receipt{Waiting: p.kept || p.waiting > 0, More: more}
 	if !p.kept {
 		p.waiting = max(p.waiting-octets, 0)
@@ -123,29 +123,29 @@ func (p *peer) receipt(t transport, octets int, more bool) session.Receipt {
 }
 
 // hangup tells the session that the client's FIN has come in a pause.
-func (p *peer) hangup(r *recorder, t transport, now time.Time) {
-	r.peer = p
+func (p *pump) hangup(r *recorder, t transport, now time.Time) {
+	r.pump = p
 	if p.session.Awaits() {
 		err := t.takeError()
 		p.session.Receipt(session.Receipt{Waiting: t.encrypted(), Unacknowledged: t.unacknowledged() > 0, Refused: err != nil})
 	}
 	p.session.Hangup(now)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // advance tells the session that its deadline has come. It reports when that was, and whether a reply was written because of it.
-func (p *peer) advance(r *recorder, t transport, now time.Time) (due time.Time, replied bool) {
-	r.peer = p
+func (p *pump) advance(r *recorder, t transport, now time.Time) (due time.Time, replied bool) {
+	r.pump = p
 	r.replied = false
 	due = p.session.Deadline()
 	p.session.Advance(now)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 	return due, r.replied
 }
 
 // crosses reports whether the client's FIN, which was read, has crossed a final reply: then eof should wait until the client's kernel has
 // acknowledged that, or refused it.
-func (p *peer) crosses(t transport) bool {
+func (p *pump) crosses(t transport) bool {
 	return p.session.Awaits() && !t.encrypted() && t.unacknowledged() > 0
 }
 
@@ -153,8 +153,8 @@ func (p *peer) crosses(t transport) bool {
 const crossingTime = 2 * time.Second
 
 // eof tells the session that the client sends nothing more. crossed says that its FIN has crossed a final reply.
-func (p *peer) eof(r *recorder, t transport, now time.Time, crossed bool) {
-	r.peer = p
+func (p *pump) eof(r *recorder, t transport, now time.Time, crossed bool) {
+	r.pump = p
 	// No end of file comes here once the session has closed: a command was due, and nobody knows whether the client closed before or
 	// after it had read the last replies.
 	p.unread.count()
@@ -163,57 +163,57 @@ func (p *peer) eof(r *recorder, t transport, now time.Time, crossed bool) {
 		p.session.Receipt(session.Receipt{Waiting: t.encrypted() || p.waiting > 0, Unacknowledged: crossed, Refused: err != nil})
 	}
 	p.session.EOF(now)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // drained tells the session that the kernel has taken all output.
-func (p *peer) drained(r *recorder, t transport, now time.Time) {
-	r.peer, r.replied = p, false
+func (p *pump) drained(r *recorder, t transport, now time.Time) {
+	r.pump, r.replied = p, false
 	p.session.Drained(now)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // tlsDone tells the session what became of the handshake.
-func (p *peer) tlsDone(r *recorder, t transport, now time.Time, info session.TLSInfo, err error) {
-	r.peer = p
+func (p *pump) tlsDone(r *recorder, t transport, now time.Time, info session.TLSInfo, err error) {
+	r.pump = p
 	if err == nil { // then the client has read the reply to STARTTLS
 		p.unread.clear()
 	} else {
 		p.unread.count()
 	}
 	p.session.TLSDone(now, info, err)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // committed tells the session what became of its rows.
-func (p *peer) committed(r *recorder, t transport, now time.Time, ticket uint64, err error) {
-	r.peer, r.replied = p, false
+func (p *pump) committed(r *recorder, t transport, now time.Time, ticket uint64, err error) {
+	r.pump, r.replied = p, false
 	p.session.Committed(now, ticket, err)
 	p.commits = p.commits && p.session.Committing() // still: the answer was for a commit that the session has given up
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // shutdown tells the session that the sink is going away.
-func (p *peer) shutdown(r *recorder, t transport, now time.Time) {
-	r.peer = p
+func (p *pump) shutdown(r *recorder, t transport, now time.Time) {
+	r.pump = p
 	p.session.Shutdown(now)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
 // closed tells the session that the connection is gone; err is nil when it ended as the session had asked.
-func (p *peer) closed(r *recorder, t transport, now time.Time, err error) {
-	r.peer = p
+func (p *pump) closed(r *recorder, t transport, now time.Time, err error) {
+	r.pump = p
 	if err != nil {
 		p.unread.count()
 		closed := errors.Is(err, syscall.EPIPE) // a reset after the client's FIN
 		p.session.Receipt(session.Receipt{Refused: closed || t.refused(), Finished: closed})
 	}
 	p.session.Closed(now, err)
-	p.pump(r, t, now)
+	p.perform(r, t, now)
 }
 
-// pump carries out what the session wants done. Rows go before the replies that they are about.
-func (p *peer) pump(r *recorder, t transport, now time.Time) {
+// perform does what the session wants done. Rows go before the replies that they are about.
+func (p *pump) perform(r *recorder, t transport, now time.Time) {
 	for {
 		e, ok := p.session.Next()
 		if !ok {
@@ -243,7 +243,7 @@ func (p *peer) pump(r *recorder, t transport, now time.Time) {
 			t.startTLS(e.TLS)
 		case session.EffectCommit:
 			r.unsaved = false
-			if err, decided := r.books.commit(e.Ticket, t); decided {
+			if err, decided := r.ledger.commit(e.Ticket, t); decided {
 				p.session.Committed(now, e.Ticket, err)
 			} else {
 				p.commits = true

@@ -15,8 +15,8 @@ const (
 	maxLookups = 100000
 )
 
-// book counts samples per metric and tag set: a total, and the window that is open.
-type book struct {
+// seriesSet counts samples per metric and tag set: a total, and the window that is open.
+type seriesSet struct {
 	windowStart time.Time
 	entries     []*entry
 	byKey       map[string]*entry
@@ -44,8 +44,8 @@ type entry struct {
 	used   bool // in the open window; what window holds otherwise is the last one's
 }
 
-func newBook(started time.Time) *book {
-	return &book{
+func newSeriesSet(started time.Time) *seriesSet {
+	return &seriesSet{
 		windowStart: started,
 		byKey:       make(map[string]*entry),
 		byTags:      make(map[metrics.TimeSeries]place),
@@ -55,15 +55,15 @@ func newBook(started time.Time) *book {
 
 // closes reports whether a sample of that time belongs to a later window than the open one. A sample that comes late counts in
 // the open window.
-func (b *book) closes(t time.Time) bool {
-	return t.Sub(b.windowStart) >= windowLength
+func (set *seriesSet) closes(t time.Time) bool {
+	return t.Sub(set.windowStart) >= windowLength
 }
 
 // close ends the open window and opens the one that t falls into. What it returns is valid until the next add, and nil when
 // nothing happened.
-func (b *book) close(t time.Time) *result.Window {
-	w := &result.Window{Start: b.windowStart, LengthSeconds: windowLength.Seconds()}
-	for _, e := range b.entries {
+func (set *seriesSet) close(t time.Time) *result.Window {
+	w := &result.Window{Start: set.windowStart, LengthSeconds: windowLength.Seconds()}
+	for _, e := range set.entries {
 		if !e.used {
 			continue
 		}
@@ -71,8 +71,8 @@ func (b *book) close(t time.Time) *result.Window {
 		e.used = false
 		w.Series = append(w.Series, e.window)
 	}
-	if passed := t.Sub(b.windowStart); passed >= windowLength {
-		b.windowStart = b.windowStart.Add(passed.Truncate(windowLength))
+	if passed := t.Sub(set.windowStart); passed >= windowLength {
+		set.windowStart = set.windowStart.Add(passed.Truncate(windowLength))
 	}
 	if w.Series == nil {
 		return nil
@@ -95,10 +95,10 @@ func (e *entry) add() {
 }
 
 // add counts a sample.
-func (b *book) add(s *metrics.Sample) {
-	at := b.place(s)
+func (set *seriesSet) add(s *metrics.Sample) {
+	at := set.place(s)
 	if at.fold != foldNothing {
-		b.folded[foldedMetric{at.fold, s.Metric.Name}]++
+		set.folded[foldedMetric{at.fold, s.Metric.Name}]++
 	}
 	e, w := at.entry, &at.window
 	if !e.used {
@@ -134,29 +134,29 @@ func (e *entry) clear() {
 }
 
 // place finds the series of a sample.
-func (b *book) place(s *metrics.Sample) place {
-	if at, ok := b.byTags[s.TimeSeries]; ok {
+func (set *seriesSet) place(s *metrics.Sample) place {
+	if at, ok := set.byTags[s.TimeSeries]; ok {
 		return at
 	}
-	at := b.find(s.Metric, seriesTags(s.Tags))
-	if len(b.byTags) >= maxLookups {
-		clear(b.byTags)
+	at := set.find(s.Metric, seriesTags(s.Tags))
+	if len(set.byTags) >= maxLookups {
+		clear(set.byTags)
 	}
-	b.byTags[s.TimeSeries] = at
+	set.byTags[s.TimeSeries] = at
 	return at
 }
 
 // find returns the series of these tags, or of as many of them as there is room for.
-func (b *book) find(m *metrics.Metric, all result.Tags) place {
+func (set *seriesSet) find(m *metrics.Metric, all result.Tags) place {
 	for f := foldNothing; ; f++ {
 		tags := f.of(all)
 		key := seriesKey(m, tags)
-		e := b.byKey[key]
+		e := set.byKey[key]
 		if e == nil {
-			if !b.room(f, m) {
+			if !set.room(f, m) {
 				continue
 			}
-			e = b.newEntry(f, m, tags, key)
+			e = set.newEntry(f, m, tags, key)
 		}
 		if len(tags) == len(all) { // it went to the room that is kept for folded ones, and lost nothing
 			f = foldNothing
@@ -166,41 +166,41 @@ func (b *book) find(m *metrics.Metric, all result.Tags) place {
 }
 
 // room reports whether another series may be made of what a fold leaves. What it leaves of the last one is one series for each metric.
-func (b *book) room(f fold, m *metrics.Metric) bool {
-	used, limit := b.used[f], foldLimits[f]
+func (set *seriesSet) room(f fold, m *metrics.Metric) bool {
+	used, limit := set.used[f], foldLimits[f]
 	return f == foldAll || used.series < limit.series && (!isTime(m) || used.trends < limit.trends)
 }
 
 func seriesKey(m *metrics.Metric, tags result.Tags) string { return m.Name + "\x00" + tags.Key() }
 
-func (b *book) newEntry(f fold, m *metrics.Metric, tags result.Tags, key string) *entry {
-	e := &entry{index: len(b.entries), total: result.Series{Metric: m.Name, Type: seriesType(m.Type), Unit: unit(m.Contains), Tags: tags}}
+func (set *seriesSet) newEntry(f fold, m *metrics.Metric, tags result.Tags, key string) *entry {
+	e := &entry{index: len(set.entries), total: result.Series{Metric: m.Name, Type: seriesType(m.Type), Unit: unit(m.Contains), Tags: tags}}
 	e.window.Index = e.index
-	b.used[f].series++
+	set.used[f].series++
 	if isTime(m) {
-		b.used[f].trends++
+		set.used[f].trends++
 		e.total.Histogram, e.window.Histogram = &result.Histogram{}, &result.Histogram{}
 	} else {
 		e.total.Stats, e.window.Stats = &result.Summary{}, &result.Summary{}
 	}
-	b.entries = append(b.entries, e)
-	b.byKey[key] = e
+	set.entries = append(set.entries, e)
+	set.byKey[key] = e
 	return e
 }
 
 // series returns the totals, in the order in which windows refer to them.
-func (b *book) series() []result.Series {
-	all := make([]result.Series, len(b.entries))
-	for i, e := range b.entries {
+func (set *seriesSet) series() []result.Series {
+	all := make([]result.Series, len(set.entries))
+	for i, e := range set.entries {
 		all[i] = e.total
 	}
 	return all
 }
 
 // sum adds up a counter over all its series.
-func (b *book) sum(metric string) float64 {
+func (set *seriesSet) sum(metric string) float64 {
 	var sum float64
-	for _, e := range b.entries {
+	for _, e := range set.entries {
 		if e.total.Metric == metric {
 			sum += e.total.Summary().Sum
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
-// Books take the rows of one shard. They are safe for concurrent use: connections of the net driver share them.
-type Books struct {
+// LedgerShard takes the rows of one shard, and tells connections when theirs are on disk. It is safe for concurrent use: connections of the net driver share them.
+type LedgerShard struct {
 	shard *ledger.Shard
 
 	mu      sync.Mutex
@@ -19,9 +19,9 @@ type Books struct {
 	failed  []failure     // of the last tickets whose rows were not kept
 }
 
-// NewBooks returns the books of another shard of a ledger.
-func NewBooks(w *ledger.Writer) *Books {
-	b := &Books{causes: causes{}}
+// NewLedgerShard returns another shard of a ledger.
+func NewLedgerShard(w *ledger.Writer) *LedgerShard {
+	b := &LedgerShard{causes: causes{}}
 	b.shard = w.Shard(b.decided)
 	return b
 }
@@ -42,10 +42,10 @@ type failure struct {
 const maxFailures = 256
 
 // flush hands over what was appended since the last flush. What it can't write the writer counts, and tells.
-func (b *Books) flush() { _, _ = b.shard.Flush() }
+func (b *LedgerShard) flush() { _, _ = b.shard.Flush() }
 
 // commit puts the rows on disk for who. It reports whether that is decided already; otherwise who.Committed is called.
-func (b *Books) commit(ticket uint64, who Committer) (err error, decided bool) {
+func (b *LedgerShard) commit(ticket uint64, who Committer) (err error, decided bool) {
 	on, err := b.shard.Flush()
 	if on == 0 || err != nil {
 		return err, true
@@ -65,14 +65,14 @@ func (b *Books) commit(ticket uint64, who Committer) (err error, decided bool) {
 }
 
 // forget forgets who waits for its rows: its connection is gone, or has lost its patience.
-func (b *Books) forget(who Committer) {
+func (b *LedgerShard) forget(who Committer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waiting = slices.DeleteFunc(b.waiting, func(w waiting) bool { return w.who == who })
 }
 
 // decided is told of each ticket in turn.
-func (b *Books) decided(on ledger.Ticket, err error) {
+func (b *LedgerShard) decided(on ledger.Ticket, err error) {
 	b.mu.Lock()
 	b.last = on
 	if err != nil {
@@ -99,24 +99,24 @@ func (b *Books) decided(on ledger.Ticket, err error) {
 }
 
 // attempt appends the row of a RCPT command, and returns its length in octets.
-func (b *Books) attempt(a *session.Attempt, room ledger.Room) int {
+func (b *LedgerShard) attempt(a *session.Attempt, room ledger.Room) int {
 	row := attemptRow(a)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	row.Cause = b.causes.of(a.Code, a.Verdict)
+	row.Cause = b.causes.of(a.Code, a.Origin)
 	return b.shard.AttemptWithin(&row, room)
 }
 
 // transaction appends the row of a transaction without RCPT commands, and returns its length in octets.
-func (b *Books) transaction(t *session.Transaction, room ledger.Room) int {
+func (b *LedgerShard) transaction(t *session.Transaction, room ledger.Room) int {
 	row := transactionRow(t)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	row.Cause = b.causes.of(t.Code, t.Verdict)
+	row.Cause = b.causes.of(t.Code, t.Origin)
 	return b.shard.TransactionWithin(&row, room)
 }
 
-func (b *Books) connection(c *session.Connection) {
+func (b *LedgerShard) connection(c *session.Connection) {
 	row := connectionRow(c)
 	b.mu.Lock()
 	defer b.mu.Unlock()

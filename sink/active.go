@@ -7,9 +7,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
-// force is a plan in force, with the clock of its storm. It is replaced as a whole by a swap, but for the time of the first
+// activePlan is a plan in force, with the clock of its storm. It is replaced as a whole by a swap, but for the time of the first
 // connection, which a swap may hand on.
-type force struct {
+type activePlan struct {
 	plan   *fault.Plan // nil: none
 	hash   string
 	loaded time.Time     // when the storm's clock was set: this plan came into force, or one before it whose clock goes on
@@ -18,7 +18,7 @@ type force struct {
 }
 
 // stormStart returns when the storm begins; the zero time when that isn't known yet.
-func (f *force) stormStart() time.Time {
+func (f *activePlan) stormStart() time.Time {
 	if !f.storms {
 		return time.Time{}
 	}
@@ -30,7 +30,7 @@ func (f *force) stormStart() time.Time {
 }
 
 // view returns the plan with its phase at now.
-func (f *force) view(now time.Time) *fault.View {
+func (f *activePlan) view(now time.Time) *fault.View {
 	if f.plan == nil {
 		return nil
 	}
@@ -39,8 +39,8 @@ func (f *force) view(now time.Time) *fault.View {
 
 // after returns what comes into force when plan replaces f: the clock of a storm that is under way goes on, unless the new plan wants
 // its own to start anew.
-func (f *force) after(plan *fault.Plan, hash string, now time.Time) *force {
-	next := &force{plan: plan, hash: hash, loaded: now, first: new(atomic.Int64)}
+func (f *activePlan) after(plan *fault.Plan, hash string, now time.Time) *activePlan {
+	next := &activePlan{plan: plan, hash: hash, loaded: now, first: new(atomic.Int64)}
 	next.storms = plan != nil && len(plan.Phases()) > 0
 	if f != nil && f.storms && next.storms && !plan.Restart() {
 		next.loaded, next.first = f.loaded, f.first
@@ -50,7 +50,7 @@ func (f *force) after(plan *fault.Plan, hash string, now time.Time) *force {
 
 // Current implements session.Plans. A session asks at connect first: the first of all connections starts a storm that waits for it.
 func (s *Server) Current(now time.Time) *fault.View {
-	f := s.force.Load()
+	f := s.active.Load()
 	if f.storms && f.first.Load() == 0 && f.first.CompareAndSwap(0, now.UnixNano()) {
 		s.rearrange()
 	}
@@ -58,4 +58,4 @@ func (s *Server) Current(now time.Time) *fault.View {
 }
 
 // Phase returns the name of the storm's phase in force; empty before, after and without a storm.
-func (s *Server) Phase() string { return s.force.Load().view(s.now()).PhaseName() }
+func (s *Server) Phase() string { return s.active.Load().view(s.now()).PhaseName() }

@@ -13,9 +13,9 @@ type result struct {
 	expired bool
 }
 
-// settle notes what became of an attempt to deliver a message, and says when the next one is due. Here the lies are told that need a
+// recordAttempt notes what became of an attempt to deliver a message, and says when the next one is due. Here the lies are told that need a
 // reply.
-func (r *Relay) settle(id uint64, outcomes []outcome, hungUp bool) {
+func (r *Relay) recordAttempt(id uint64, outcomes []outcome, hungUp bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.killed {

@@ -1,4 +1,4 @@
-package bookfiles
+package runfiles
 
 import (
 	"encoding/json"
