@@ -147,6 +147,7 @@ type Config struct {
 	Listeners []Listener
 	Plan      *fault.Plan // nil: every reply is the plain one
 	PlanHash  string      // identifies the plan's text in the ledger
+	PlanText  []byte      // of which the plan was made, for Server.PlanInForce; nil: nobody asks for it
 	Driver    DriverKind
 
 	// Loops is the number of event loops of the epoll driver; 0 means one. The net driver spreads its counters over as many
@@ -189,8 +190,9 @@ type Config struct {
 	// Now is the clock; nil means time.Now. It must keep pace with real time.
 	Now func() time.Time
 
-	// Observer, if not nil, is told what sessions do, in the rows that a ledger would have. It is called on the goroutines that drive the
-	// connections: it must be quick and safe for concurrent use, and must not keep the row or its slices.
+	// Observer, if not nil, is told what happens, in the rows that a ledger would have. It is called on the goroutines that drive the
+	// connections: it must be quick and safe for concurrent use, must not keep the row or its slices, and must not call the server's
+	// methods. See Tail and Observers.
 	Observer Observer
 }
 
@@ -241,8 +243,18 @@ type AuthConfig struct {
 	NeedsTLS bool          // announce AUTH only once there is TLS, and refuse it before: 538 5.7.11
 }
 
-// Observer is told what sessions do.
+// Observer is told what happens in a sink.
 type Observer = conn.Observer
+
+// Observers tells each of them.
+type Observers []Observer
+
+// Row implements Observer.
+func (o Observers) Row(row *event.Row) {
+	for _, observer := range o {
+		observer.Row(row)
+	}
+}
 
 // maxLoops is what package reactor allows.
 const maxLoops = 1024

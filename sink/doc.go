@@ -15,6 +15,9 @@
 // (listeners). Limits and attempt counters are shared by all connections (package state). Rows go to a ledger before the replies that
 // they are about (ledger.go).
 //
+// What is asked for while the sink runs is a method of Server: another plan (Replace, Swap), the clock of the storm (MoveStorm), the outcome
+// of the next occurrences (AddNext), counts since a moment (Reset, Snapshot). A Tail lets others read the rows as they come.
+//
 // Left out: the dialogue (package session), what is answered (package fault), plan files (package plan), the ledger's format (package
 // ledger), and everything that keeps messages: they are scanned and thrown away.
 package sink

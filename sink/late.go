@@ -38,7 +38,7 @@ func needs(plan *fault.Plan) (n fault.Needs) {
 func (s *Server) Late() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	has := needs(s.force.Load().plan)
+	has := needs(s.active.Load().plan)
 	var parts []string
 	for _, c := range [...]struct {
 		asked bool

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"crypto/rand"
 	"fmt"
 	"slices"
 	"time"
@@ -45,10 +44,7 @@ type openedLedger struct {
 func (s *Server) openLedger() error {
 	cfg := &s.cfg.Ledger
 	f := s.active.Load()
-	header := event.Start{Run: rand.Text(), Time: s.now(), PlanHash: f.hash, Durability: cfg.Durability}
-	if f.plan != nil {
-		header.Plan, header.Seed = f.plan.Name(), f.plan.Seed()
-	}
+	header := s.startRow(s.now())
 	a := &openedLedger{}
 	var err error
 	if cfg.File != nil {
@@ -56,7 +52,7 @@ func (s *Server) openLedger() error {
 	} else {
 		open := ledger.OpenConfig{Start: header, Failing: cfg.Failing, Progress: cfg.Progress, Skim: !remembers(f.plan)}
 		if !open.Skim {
-			open.Replay = (&ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan)}).Row
+			open.Replay = (&ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan), Forget: s.store.Clear}).Row
 		}
 		a.writer, a.recovery, err = ledger.Open(cfg.Path, open)
 	}
@@ -71,6 +67,16 @@ func (s *Server) openLedger() error {
 	}
 	s.ledger = a
 	return nil
+}
+
+// startRow returns the row of this run's start.
+func (s *Server) startRow(now time.Time) event.Start {
+	f := s.active.Load()
+	row := event.Start{Run: s.run, Time: now, PlanHash: f.hash, Durability: s.cfg.Ledger.Durability}
+	if f.plan != nil {
+		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()
+	}
+	return row
 }
 
 // remembers reports whether a plan asks for anything that a ledger tells.
@@ -124,16 +130,16 @@ func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
 	return s.ledger.recovery, true
 }
 
-// phase notes that the storm is in another phase.
-func (a *openedLedger) phase(name string, now time.Time) {
-	_ = a.writer.Phase(&event.Phase{Time: now, Phase: name}) // the writer tells of failures, too
+// record gives a row that is no connection's to the ledger and to the observer.
+func (s *Server) record(row *event.Row) {
+	if s.ledger != nil {
+		_ = s.ledger.writer.Append(row) // the writer tells of failures, too
+	}
+	s.observe(row)
 }
 
-// swapped notes that another plan is in force.
-func (a *openedLedger) swapped(f *activePlan, now time.Time, restart bool) {
-	row := event.Swap{Time: now, PlanHash: f.hash, Restart: restart}
-	if f.plan != nil {
-		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()
+func (s *Server) observe(row *event.Row) {
+	if s.cfg.Observer != nil {
+		s.cfg.Observer.Row(row)
 	}
-	_ = a.writer.Swap(&row) // the writer tells of failures, too
 }

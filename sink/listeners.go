@@ -114,7 +114,7 @@ func (s *Server) apply(now time.Time) time.Time {
 	v := f.view(now)
 	var next time.Time
 	if f.storms {
-		next = f.plan.NextChange(now, f.stormStart())
+		next = f.timeline.NextChange(now, f.stormStart())
 	}
 	s.notePhases(f, now)
 	for _, l := range s.listeners {
@@ -189,18 +189,20 @@ func (s *Server) bind(l Listener, planned bool, plan *fault.Plan) *boundListener
 	return b
 }
 
-// arrange makes the listeners those of a plan, and returns the ones that are no longer wanted, still open. When one can't be opened
-// all is as before. s.mu is held.
-func (s *Server) arrange(plan *fault.Plan) (dropped []*boundListener, err error) {
+// wantedBy returns the listeners under a plan. One without listeners leaves them as they are. s.mu is held.
+func (s *Server) wantedBy(plan *fault.Plan) ([]Listener, error) {
 	wanted := s.cfg.listenersFor(plan)
-	if len(wanted) == 0 { // a plan without listeners leaves them as they are
+	if len(wanted) == 0 {
 		for _, l := range s.listeners {
 			wanted = append(wanted, l.Listener)
 		}
 	}
-	if err := s.cfg.checkListeners(wanted); err != nil {
-		return nil, err
-	}
+	return wanted, s.cfg.checkListeners(wanted)
+}
+
+// arrange makes the listeners those that a plan wants, and returns the ones that are no longer wanted, still open. When one can't be
+// opened all is as before. s.mu is held.
+func (s *Server) arrange(wanted []Listener, plan *fault.Plan) (dropped []*boundListener, err error) {
 	var kept, opened []*boundListener
 	for i := range wanted {
 		same := func(l *boundListener) bool { return l.Listener == wanted[i] }

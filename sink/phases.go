@@ -1,6 +1,10 @@
 package sink
 
-import "time"
+import (
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
+)
 
 // phaseNotes is how far the ledger knows of the storm's phases.
 type phaseNotes struct {
@@ -12,7 +16,7 @@ type phaseNotes struct {
 // notePhases writes a row for each phase that has begun since the last look, with the time of its plan: who looks late, on a busy machine,
 // misses none. s.mu is held.
 func (s *Server) notePhases(f *activePlan, now time.Time) {
-	if s.ledger == nil {
+	if s.ledger == nil && s.cfg.Observer == nil || s.driver == nil {
 		return
 	}
 	notes := &s.phases
@@ -26,16 +30,20 @@ func (s *Server) notePhases(f *activePlan, now time.Time) {
 	}
 	if name := f.view(at).PhaseName(); name != notes.name {
 		notes.name = name
-		s.ledger.phase(name, at)
+		s.notePhase(name, at)
 	}
 	for f.storms {
-		next := f.plan.NextChange(at, f.stormStart())
+		next := f.timeline.NextChange(at, f.stormStart())
 		if next.IsZero() || next.After(now) {
 			break
 		}
 		at = next
 		notes.name = f.view(at).PhaseName()
-		s.ledger.phase(notes.name, at)
+		s.notePhase(notes.name, at)
 	}
 	notes.of, notes.at = f, now
+}
+
+func (s *Server) notePhase(name string, at time.Time) {
+	s.record(&event.Row{Kind: event.KindPhase, Phase: event.Phase{Time: at, Phase: name}})
 }

@@ -61,7 +61,7 @@ func TestPhaseRowsOfLateLooks(t *testing.T) {
 					s.active.Load().first.Store(at(test.first).UnixNano())
 				}
 				if test.swap > 0 && i == test.swap-1 {
-					s.active.Store(s.active.Load().after(plan(fault.StartClock, phase("next", 5, 1)), "", at(look)))
+					s.active.Store(s.active.Load().after(plan(fault.StartClock, phase("next", 5, 1)), "", nil, at(look)))
 					s.active.Load().loaded = at(look)
 				}
 				s.notePhases(s.active.Load(), at(look))

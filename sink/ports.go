@@ -8,15 +8,15 @@ import (
 )
 
 // tryPorts finds out whether the listeners' addresses can be had, so that a ledger is not touched for a server that can't start. It accepts
-// nothing: a client that connects meanwhile is reset. Serving it would be wrong, as no ledger would have its rows. s.mu is held.
-func (s *Server) tryPorts() (err error) {
+// nothing: a client that connects meanwhile is reset. Serving it would be wrong, as no ledger would have its rows.
+func tryPorts(listeners []Listener) (err error) {
 	var tried []net.Listener
 	defer func() {
 		for _, ln := range tried {
 			_ = ln.Close() // nobody used it
 		}
 	}()
-	for _, l := range s.cfg.listenersFor(s.active.Load().plan) {
+	for _, l := range listeners {
 		network := l.network()
 		if network == "unix" {
 			err = tryPath(l.Address)

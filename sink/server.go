@@ -36,11 +36,13 @@ const (
 type Server struct {
 	cfg          Config
 	kind         DriverKind
+	run          string // identifies the run among all
 	now          func() time.Time
 	active       atomic.Pointer[activePlan]
 	store        *state.Store // of attempts and limits
 	attempts     *state.Attempts
 	limits       *state.Limits
+	next         *state.Next
 	metrics      *metrics.Set
 	certificates *certificates
 	auth         *sasl.Provider // nil: AUTH is not offered
@@ -56,6 +58,7 @@ type Server struct {
 	dsn        *notifications // nil without a directory for them, and before Start
 	phases     phaseNotes
 	late       late
+	epoch      epoch
 	listeners  []*boundListener
 	series     *metrics.Series
 	start      time.Time
@@ -81,10 +84,12 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.Loops = max(cfg.Loops, 1)
 	s := &Server{
-		cfg: cfg, kind: kind, now: cfg.Now,
+		cfg: cfg, kind: kind, now: cfg.Now, run: rand.Text(),
 		store:   state.NewStore(cfg.StateMemory),
 		metrics: metrics.NewSet(cfg.Loops),
+		next:    new(state.Next),
 		changed: make(chan struct{}, 1),
+		epoch:   epoch{number: 1},
 	}
 	s.attempts, s.limits = state.NewAttempts(s.store), state.NewLimits(s.store)
 	if s.certificates, err = newCertificates(cfg.Hostname, cfg.TLS.Certificate, cfg.Now); err != nil {
@@ -93,7 +98,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Auth.Accounts != nil {
 		s.auth = &sasl.Provider{Accounts: cfg.Auth.Accounts, Hostname: cfg.hostname(), Random: rand.Reader}
 	}
-	s.activate((*activePlan)(nil).after(cfg.Plan, cfg.PlanHash, s.now()))
+	s.activate((*activePlan)(nil).after(cfg.Plan, cfg.PlanHash, cfg.PlanText, s.now()))
 	return s, nil
 }
 
@@ -103,43 +108,6 @@ func (s *Server) activate(f *activePlan) {
 		s.metrics.Use(f.plan)
 	}
 	s.active.Store(f)
-}
-
-// Swap puts another plan into force; nil means none, and hash identifies its text in the ledger. Transactions that are under way keep
-// the plan that they began with. Attempt counters and greylists go on, and so do the counts of limits that both plans have, and the
-// clock of a storm unless the new plan restarts it. When the new plan's listeners can't be opened, the old plan stays in force.
-func (s *Server) Swap(plan *fault.Plan, hash string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var dropped []*boundListener
-	if s.driver != nil && !s.closed {
-		var err error
-		if dropped, err = s.arrange(plan); err != nil {
-			return fmt.Errorf("sink: %w", err)
-		}
-	}
-	old, now := s.active.Load(), s.now()
-	f := old.after(plan, hash, now)
-	s.activate(f)
-	for _, l := range s.listeners {
-		l.session.Store(s.sessionConfig(&l.Listener, plan))
-		if n := receiveBuffer(plan); n > 0 && l.socket != nil {
-			l.socket.SetReceiveBuffer(n)
-		}
-	}
-	for _, l := range dropped {
-		if l.socket != nil {
-			l.socket.Close()
-		}
-	}
-	if s.driver != nil {
-		s.late.swapped(old.plan, plan, now)
-	}
-	if s.ledger != nil {
-		s.ledger.swapped(f, now, f.storms && f.first != old.first)
-	}
-	s.rearrange()
-	return nil
 }
 
 // Start listens on all listeners. When it fails nothing listens, and the error wraps the cause (syscall.EADDRINUSE, for instance)
@@ -174,7 +142,7 @@ func (s *Server) openFiles() (err error) {
 	if !s.cfg.Ledger.wanted() && s.cfg.DSN.Dir == "" {
 		return nil
 	}
-	if err = s.tryPorts(); err != nil {
+	if err = tryPorts(s.cfg.listenersFor(s.active.Load().plan)); err != nil {
 		return err
 	}
 	if s.dsn, err = openNotifications(&s.cfg.DSN); err == nil && s.cfg.Ledger.wanted() {
@@ -202,7 +170,7 @@ func (s *Server) closeFiles() (err error) {
 func (s *Server) newDriver() (conn.Driver, error) {
 	cfg := conn.Config{
 		Loops: s.cfg.Loops, Now: s.now, WriteTimeout: s.writeTimeout(), MaxHold: s.maxHold(), Metrics: s.metrics, Observer: s.cfg.Observer,
-		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits},
+		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Next: s.next},
 		Number: s.attempts.Connection, Certificates: s.certificates.profile,
 	}
 	if s.auth != nil { // a nil of its type would be one that is there
@@ -228,6 +196,7 @@ func (s *Server) listen() (err error) {
 	}
 	s.start = s.now()
 	s.overflowed, _ = listenOverflows()
+	s.observe(&event.Row{Kind: event.KindStart, Start: s.startRow(s.start)})
 	f := s.active.Load()
 	for _, l := range s.cfg.listenersFor(f.plan) {
 		b := s.bind(l, false, f.plan)
@@ -327,9 +296,11 @@ func (s *Server) finish(end func(conn.Driver) error) error {
 	if s.end.IsZero() {
 		s.end = s.now()
 		close(s.stop)
+		stop := event.Row{Kind: event.KindStop, Stop: event.Stop{Time: s.now()}}
 		if s.ledger != nil {
-			s.ledger.writer.Stop(&event.Stop{Time: s.now()})
+			s.ledger.writer.Stop(&stop.Stop)
 		}
+		s.observe(&stop)
 		err = errors.Join(err, s.closeFiles())
 	}
 	<-s.done

@@ -259,7 +259,7 @@ func TestSeriesAreBoundedWhateverTheTags(t *testing.T) {
 			r.sample(counter, 0, 1, fmt.Sprintf("user:%d", i), fmt.Sprintf("enhanced:5.%d.%d", i/200, i%200), fmt.Sprintf("code:%d", 200+i%400), fmt.Sprintf("cause:%d", i)))
 	}
 	record := r.end(nil)
-	if n := len(r.out.book.byTags); n == 0 || n > maxLookups {
+	if n := len(r.out.counted.byTags); n == 0 || n > maxLookups {
 		t.Errorf("%d lookups", n)
 	}
 	if all := len(record.Client.Series); all > 14010 {

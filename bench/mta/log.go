@@ -104,10 +104,10 @@ func (all openMessages) of(id string) *openMessage {
 }
 
 // expire tells of each recipient that was deferred last that the MTA gave up. e has the rest of the event.
-func (m *openMessage) expire(e reconcile.LogEvent, text string, tell func(reconcile.LogEvent)) {
+func (m *openMessage) expire(e reconcile.LogEvent, text string, emit func(reconcile.LogEvent)) {
 	for _, e.Recipient = range slices.Sorted(maps.Keys(m.open)) {
 		e.Event, e.Text = expired, text
-		tell(e)
+		emit(e)
 	}
 	clear(m.open)
 }

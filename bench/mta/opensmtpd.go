@@ -139,7 +139,7 @@ var (
 
 // newOpensmtpdParser reads what it says to syslog at its usual level. Its queue id is that of an envelope: one recipient of a message.
 func newOpensmtpdParser(o LogOptions) lineParser {
-	return func(line string, tell func(reconcile.LogEvent)) bool {
+	return func(line string, emit func(reconcile.LogEvent)) bool {
 		head := opensmtpdLine.FindStringSubmatch(line)
 		if head == nil {
 			return false
@@ -174,7 +174,7 @@ func newOpensmtpdParser(o LogOptions) lineParser {
 			return true
 		}
 		e.Code = reply(e.Text)
-		tell(e)
+		emit(e)
 		return true
 	}
 }

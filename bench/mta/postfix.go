@@ -191,7 +191,7 @@ var (
 // newPostfixParser reads what qmgr(8) and the delivery agents log.
 func newPostfixParser(o LogOptions) lineParser {
 	messages := openMessages{}
-	return func(line string, tell func(reconcile.LogEvent)) bool {
+	return func(line string, emit func(reconcile.LogEvent)) bool {
 		head := postfixLine.FindStringSubmatch(line)
 		if head == nil {
 			return false
@@ -221,7 +221,7 @@ func newPostfixParser(o LogOptions) lineParser {
 			case named && strings.Contains(rest, "status=expired"):
 				m := messages.of(id)
 				e.Sender = sender
-				m.expire(e, "returned to sender", tell)
+				m.expire(e, "returned to sender", emit)
 			}
 			return true
 		}

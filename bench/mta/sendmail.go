@@ -233,7 +233,7 @@ var (
 // newSendmailParser reads what the daemon says to syslog at its usual level, 9.
 func newSendmailParser(o LogOptions) lineParser {
 	messages := openMessages{}
-	return func(line string, tell func(reconcile.LogEvent)) bool {
+	return func(line string, emit func(reconcile.LogEvent)) bool {
 		head := sendmailLine.FindStringSubmatch(line)
 		if head == nil {
 			return false
@@ -249,13 +249,13 @@ func newSendmailParser(o LogOptions) lineParser {
 		if from := sendmailFrom.FindStringSubmatch(head[3]); from != nil && from[2] != "0" {
 			e.Event, e.Sender = accepted, strings.Trim(from[1], "<>")
 			messages.of(e.QueueID).sender = e.Sender
-			tell(e)
+			emit(e)
 			return true
 		}
 		m := messages.of(e.QueueID)
 		e.Sender = m.sender
 		if _, text, found := strings.Cut(head[3], ": DSN: Cannot send "); found {
-			m.expire(e, "Cannot send "+text, tell)
+			m.expire(e, "Cannot send "+text, emit)
 			return true
 		}
 		to := sendmailTo.FindStringSubmatch(head[3])
@@ -288,7 +288,7 @@ func newSendmailParser(o LogOptions) lineParser {
 			if e.Event == deferred || e.Event == suspended {
 				m.open[e.Recipient] = struct{}{}
 			}
-			tell(e)
+			emit(e)
 		}
 		return true
 	}

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 )
 
-// Evidence is the directory of the files by which a leg is judged, by their names in sink/bookfiles.
+// Evidence is the directory of the files by which a leg is judged, by their names in sink/runfiles.
 type Evidence struct{ Dir string }
 
 // Path returns the path of a file of the evidence.
@@ -25,7 +25,7 @@ func (e Evidence) write(name string, text []byte) error {
 
 // Claimed sees that there are claims, even if there are none. What stands there when k6 has ended is complete.
 func (e Evidence) Claimed() error {
-	f, err := os.OpenFile(e.Path(bookfiles.ClaimsFile), os.O_CREATE|os.O_WRONLY, 0o644) // #nosec G302 G304 -- results are for others to read
+	f, err := os.OpenFile(e.Path(runfiles.ClaimsFile), os.O_CREATE|os.O_WRONLY, 0o644) // #nosec G302 G304 -- results are for others to read
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (e Evidence) Claimed() error {
 
 // NoQueue says that nothing was held back: clients that speak to the sink itself have no queue, and notify nobody.
 func (e Evidence) NoQueue() error {
-	return errors.Join(e.write(bookfiles.QueueFile, nil), e.write(bookfiles.DSNFile, nil))
+	return errors.Join(e.write(runfiles.QueueFile, nil), e.write(runfiles.DSNFile, nil))
 }
 
 // KeepLog writes what the MTA's own log tells.
@@ -46,12 +46,12 @@ func (e Evidence) KeepLog(log func(f func(*reconcile.LogEvent) error) error) err
 	}); err != nil {
 		return err
 	}
-	return e.write(bookfiles.LogFile, text)
+	return e.write(runfiles.LogFile, text)
 }
 
 // Judge judges a leg, whose sink has stopped: its record gets what became of the messages, and units.jsonl each of them.
 func (e Evidence) Judge(record *result.Record, o reconcile.Options) error {
-	files, err := bookfiles.Find(e.Dir)
+	files, err := runfiles.Find(e.Dir)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ const UnitsFile = "units.jsonl"
 
 // JudgeFiles judges the evidence of a leg; its record, which may be nil, says whether they can be: a script that spoke to another server than
 // the sink of the leg claims messages of which that sink knows nothing.
-func JudgeFiles(files *bookfiles.Files, record *result.Record, units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
+func JudgeFiles(files *runfiles.Files, record *result.Record, units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
 	if record != nil && record.Sink != nil && record.Provenance.MTA == nil && (record.Sink.Connections == 0 || record.Provenance.SinkMode == result.SinkInProcess) {
 		return nil, nil
 	}

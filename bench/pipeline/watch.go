@@ -7,6 +7,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -105,7 +106,7 @@ func (w *Watcher) Sees() bool { return w.list != nil }
 func (w *Watcher) Drain(ctx context.Context, e Evidence, cutoff time.Duration, stop <-chan struct{}, tick func()) (time.Duration, error) {
 	began := time.Now()
 	queue := reconcile.New(reconcile.Options{}) // knows what of the queue is ours
-	claims, err := os.Open(e.Path(bookfiles.ClaimsFile))
+	claims, err := os.Open(e.Path(runfiles.ClaimsFile))
 	if err != nil {
 		return 0, err
 	}
@@ -176,5 +177,5 @@ func (w *Watcher) Keep(e Evidence) error {
 			text = l.entries[i].Append(text)
 		}
 	}
-	return e.write(bookfiles.QueueFile, text)
+	return e.write(runfiles.QueueFile, text)
 }

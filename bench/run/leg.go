@@ -11,7 +11,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -121,7 +121,7 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, f pipel
 	if err := evidence.NoQueue(); err != nil {
 		return nil, err
 	}
-	sink, err := pipeline.StartSink(f, "127.0.0.1:0", evidence.Path(bookfiles.LedgerFile), "")
+	sink, err := pipeline.StartSink(f, "127.0.0.1:0", evidence.Path(runfiles.LedgerFile), "")
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (r *runner) direct(ctx context.Context, name, label string, l load, f pipel
 	host, port := sink.HostPort()
 	var begun time.Time // of the first connection: before it, k6 compiles the script
 	j := r.job(name, l, l.env(host, port, r.o.Env))
-	j.Claims = evidence.Path(bookfiles.ClaimsFile)
+	j.Claims = evidence.Path(runfiles.ClaimsFile)
 	e, err := r.drive(ctx, j, func() {
 		stats := sink.Server.Stats()
 		if begun.IsZero() && stats.Connections > 0 {

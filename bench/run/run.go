@@ -19,7 +19,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -135,7 +135,7 @@ func (r *runner) abandon(why error) error {
 
 // sent reports whether there are claims.
 func (r *runner) sent() bool {
-	for _, pattern := range []string{bookfiles.ClaimsFile, filepath.Join("*", bookfiles.ClaimsFile)} {
+	for _, pattern := range []string{runfiles.ClaimsFile, filepath.Join("*", runfiles.ClaimsFile)} {
 		claims, _ := filepath.Glob(r.out.Path(pattern)) // the pattern is a good one
 		for _, path := range claims {
 			if info, err := os.Stat(path); err == nil && info.Size() > 0 {
@@ -150,7 +150,7 @@ func (r *runner) sent() bool {
 func (r *runner) unfinished(why error) {
 	for _, leg := range []string{legCalm, legStorm, legMTA} {
 		path := r.out.Path(leg + ".json")
-		_, begun := os.Stat(r.out.Path(filepath.Join(leg, bookfiles.ClaimsFile)))
+		_, begun := os.Stat(r.out.Path(filepath.Join(leg, runfiles.ClaimsFile)))
 		if _, err := os.Stat(path); err == nil || begun != nil && !(leg == legMTA && r.o.Target != "") {
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -130,7 +131,7 @@ func (r *runner) newPassage(plan, listen string) (p *passage, err error) {
 	if p.evidence, err = r.evidence(r.legName()); err != nil {
 		return nil, err
 	}
-	p.sink, err = pipeline.StartSink(p.faults, listen, p.evidence.Path(bookfiles.LedgerFile), p.evidence.Dir)
+	p.sink, err = pipeline.StartSink(p.faults, listen, p.evidence.Path(runfiles.LedgerFile), p.evidence.Dir)
 	return p, err
 }
 
@@ -153,7 +154,7 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 	rise, steady := l.ramp()
 	more := []string{"RUN=" + strconv.FormatInt(started.UnixMilli(), 36), fmt.Sprintf("START=%d", mtaStart), "RAMP=" + rise.String(), "STEADY=" + steady.String()}
 	j := r.job(r.legName(), l, l.env(host, port, append(more, r.o.Env...)))
-	j.Claims = p.evidence.Path(bookfiles.ClaimsFile)
+	j.Claims = p.evidence.Path(runfiles.ClaimsFile)
 	e, err := r.drive(ctx, j, func() {
 		watcher.Look(time.Now())
 		if delivered := watcher.Delivered(); begun.IsZero() && delivered == 0 && watcher.Queued() == "" {

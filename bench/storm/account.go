@@ -12,13 +12,13 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 )
 
-// Names of files beside those of package bookfiles.
+// Names of files beside those of package runfiles.
 const (
 	unitsFile   = "units.jsonl"
 	summaryFile = "summary.json"
@@ -42,12 +42,12 @@ func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
 	case logErr != nil:
 		c.warn("the MTA's log can't be read: %v", logErr)
 	}
-	err := errors.Join(c.agent.Close(), c.hop.stop(), c.watch.keep(c.path(bookfiles.QueueFile)), c.disturbance.keepIncidents(c.path(bookfiles.IncidentsFile)), c.keepLog())
+	err := errors.Join(c.agent.Close(), c.hop.stop(), c.watch.keep(c.path(runfiles.QueueFile)), c.disturbance.keepIncidents(c.path(runfiles.IncidentsFile)), c.keepLog())
 	if err != nil {
 		return nil, err
 	}
 	if logErr == nil {
-		if err := os.WriteFile(c.path(bookfiles.LogFile), lines, 0o644); err != nil { // #nosec G306 -- results are for others to read
+		if err := os.WriteFile(c.path(runfiles.LogFile), lines, 0o644); err != nil { // #nosec G306 -- results are for others to read
 			return nil, err
 		}
 	}
@@ -129,7 +129,7 @@ type judged struct {
 
 // judge gives each unit its fate.
 func (c *cell) judge(r *Record) (units []judged, err error) {
-	files, err := bookfiles.Find(c.out.Temp.Dir)
+	files, err := runfiles.Find(c.out.Temp.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -169,11 +169,11 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 		}
 	}
 	claims := map[string]reconcile.Claim{}
-	text, err := os.ReadFile(c.path(bookfiles.ClaimsFile))
+	text, err := os.ReadFile(c.path(runfiles.ClaimsFile))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := reconcile.ReadClaims(bytes.NewReader(text), bookfiles.ClaimsFile, func(claim *reconcile.Claim) error {
+	if _, err := reconcile.ReadClaims(bytes.NewReader(text), runfiles.ClaimsFile, func(claim *reconcile.Claim) error {
 		claims[claim.Token] = *claim
 		return nil
 	}); err != nil {
@@ -194,12 +194,12 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 		}
 		run.Units = append(run.Units, one)
 	}
-	in, err := os.Open(c.path(bookfiles.LedgerFile))
+	in, err := os.Open(c.path(runfiles.LedgerFile))
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	_, err = ledger.Each(ledger.Input{Name: bookfiles.LedgerFile, R: in}, func(row *event.Row) error {
+	_, err = ledger.Each(ledger.Input{Name: runfiles.LedgerFile, R: in}, func(row *event.Row) error {
 		switch row.Kind {
 		case event.KindPhase:
 			r.Storm.Phases = append(r.Storm.Phases, result.PhaseBegin{Time: row.Phase.Time, Phase: row.Phase.Phase})
@@ -216,14 +216,14 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 // failures reads when senders were notified of failures, by the recipient.
 func (c *cell) failures(r *Record) (map[string]time.Time, error) {
 	out := map[string]time.Time{}
-	text, err := os.ReadFile(c.path(bookfiles.DSNFile))
+	text, err := os.ReadFile(c.path(runfiles.DSNFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return out, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	err = reconcile.ReadNotifications(bytes.NewReader(text), bookfiles.DSNFile, func(n *reconcile.Notification) error {
+	err = reconcile.ReadNotifications(bytes.NewReader(text), runfiles.DSNFile, func(n *reconcile.Notification) error {
 		if n.Action != "failed" {
 			return nil
 		}

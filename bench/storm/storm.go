@@ -11,7 +11,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/outdir"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -254,10 +254,10 @@ func (c *cell) weather(ctx context.Context) error {
 		c.cutoff = last.Add(cutoff)
 	}
 	c.usage = processCPU()
-	if err := c.hop.start(plan, c.storm.Source.SHA256, c.path(bookfiles.LedgerFile), c.out.Temp.Dir); err != nil {
+	if err := c.hop.start(plan, c.storm.Source.SHA256, c.path(runfiles.LedgerFile), c.out.Temp.Dir); err != nil {
 		return err
 	}
-	claims, err := os.OpenFile(c.path(bookfiles.ClaimsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // #nosec G302 G304 -- results are for others to read
+	claims, err := os.OpenFile(c.path(runfiles.ClaimsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // #nosec G302 G304 -- results are for others to read
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -147,7 +147,7 @@ func (c *cell) follow(ctx context.Context, sent <-chan struct{}) error {
 		}
 		if known == nil && closed(sent) && now.After(c.end) {
 			var err error
-			if known, err = readClaims(c.path(bookfiles.ClaimsFile)); err != nil {
+			if known, err = readClaims(c.path(runfiles.ClaimsFile)); err != nil {
 				return err
 			}
 		}
@@ -190,7 +190,7 @@ func readClaims(path string) (*reconcile.Judge, error) {
 	}
 	defer f.Close()
 	j := reconcile.New(reconcile.Options{})
-	_, err = reconcile.ReadClaims(f, bookfiles.ClaimsFile, j.Claim)
+	_, err = reconcile.ReadClaims(f, runfiles.ClaimsFile, j.Claim)
 	return j, err
 }
 

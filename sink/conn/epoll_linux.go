@@ -160,7 +160,7 @@ func (c *epollConn) arm() {
 // Data implements reactor.Handler.
 func (c *epollConn) Data(now time.Time, p []byte) int {
 	c.loop.recorder.env.Scratch.Crowd(c.conn.Crowd())
-	n := c.peer.feed(c.loop.recorder, c, now, p, len(p) >= int(c.read)<<10)
+	n := c.pump.feed(c.loop.recorder, c, now, p, len(p) >= int(c.read)<<10)
 	c.arm()
 	return n
 }
@@ -209,7 +209,7 @@ func (c *epollConn) Drained(now time.Time) {
 		return
 	}
 	c.loop.recorder.env.Scratch.Crowd(c.conn.Crowd())
-	c.peer.drained(c.loop.recorder, c, now)
+	c.pump.drained(c.loop.recorder, c, now)
 	c.arm()
 }
 

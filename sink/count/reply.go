@@ -10,11 +10,12 @@ import (
 // Other names what was counted together because there was no room to count it apart.
 const Other = "(other)"
 
-// Causes of a reply, as Kind.Cause has them. A rule or a limit adds its name after the colon.
+// Causes of a reply, as Kind.Cause has them. A rule, a limit or what was asked for adds its name after the colon.
 const (
 	CausePlain    = "plain"    // the stage's plain positive reply: nothing was injected
 	CauseProtocol = "protocol" // the client broke the protocol's rules
 	CauseTrigger  = "trigger"  // an address or a header asked for it
+	CauseNext     = "next:"    // it was asked for from outside, for the next occurrences
 	CauseRule     = "rule:"    // a rule of the plan drew it
 	CauseLimit    = "limit:"   // a limit refused (rate, concurrency, greylist)
 )

@@ -1,7 +1,7 @@
 // Package decide says what a sink answers: the decision on one occurrence of a stage as a value.
 //
 // In this order somebody decides: a protocol error (and, of a command out of order, the rules for those), the limits of the plan in file
-// order until one refuses, what a tester asks for by an address or a header, the rules of the plan, and otherwise the plain reply. Decide is
+// order until one refuses, what a tester asks for by an address or a header or for the next occurrences, the rules of the plan, and otherwise the plain reply. Decide is
 // the only place that knows this order: the session asks it at every stage, and Spread, which smtpsink check computes its chances from, is
 // the same chain with all outcomes of the last step in place of the drawn one.
 //
@@ -25,6 +25,8 @@ type Point struct {
 	NoRecipients bool
 	// Switch is what a tester asks for; nil when nothing.
 	Switch *fault.Switch
+	// Next says that an outcome that was asked for from outside may wait at the stage.
+	Next bool
 }
 
 // Connection is what Decide asks about the connection on which the stage occurs. It is asked only what matters: the plain path asks nothing.
@@ -36,13 +38,16 @@ type Connection interface {
 	Admit(l *fault.Limit, o *fault.Occurrence) bool
 	// Return takes back what Admit has counted of an occurrence that another limit refuses. A greylist keeps what it has seen.
 	Return(l *fault.Limit, o *fault.Occurrence)
+	// Next takes one of the outcomes that were asked for from outside, if one waits for this occurrence. It is asked only where Point.Next
+	// says so.
+	Next(o *fault.Occurrence) (fault.Decision, bool)
 }
 
 // Decide decides, and puts the decision into d. A nil Reply there means the stage's plain one, which is the session's to word, see
 // fault.Plain.
 func Decide(d *fault.Decision, v *fault.View, p Point, c Connection) {
 	*d = fault.Decision{}
-	if p.Error == nil && p.Switch == nil && v.Silent(p.Stage) {
+	if p.Error == nil && p.Switch == nil && !p.Next && v.Silent(p.Stage) {
 		return
 	}
 	if o := before(d, v, p, c); o != nil {
@@ -69,6 +74,12 @@ func before(d *fault.Decision, v *fault.View, p Point, c Connection) *fault.Occu
 	if p.Switch != nil {
 		*d = p.Switch.Decide(v, o)
 		return nil
+	}
+	if p.Next {
+		if next, ok := c.Next(o); ok {
+			*d = next
+			return nil
+		}
 	}
 	return o
 }

@@ -19,6 +19,7 @@ type client struct {
 	admit      map[string]bool // by limit: whether it grants
 	log        []string
 	quiet      bool // nothing is written down
+	next       fault.Decision
 }
 
 func (c *client) Describe(s smtp.Stage, outOfOrder bool) *fault.Occurrence {
@@ -35,6 +36,11 @@ func (c *client) Admit(l *fault.Limit, _ *fault.Occurrence) bool {
 }
 
 func (c *client) Return(l *fault.Limit, _ *fault.Occurrence) { c.log = append(c.log, "return "+l.Name) }
+
+func (c *client) Next(*fault.Occurrence) (fault.Decision, bool) {
+	c.log = append(c.log, "next")
+	return c.next, c.next.Cause == fault.CauseNext
+}
 
 // decided returns the decision.
 func decided(v *fault.View, p decide.Point, c *client) (d fault.Decision) {
@@ -79,6 +85,11 @@ func TestOrder(t *testing.T) {
 		{"where there are any", v, decide.Point{Stage: smtp.StageMail, Error: badSequence}, true, fault.CauseProtocol, 503},
 		{"a limit goes before a trigger", v, decide.Point{Stage: smtp.StageRcpt, Switch: ask}, false, fault.CauseLimit, 451},
 		{"a trigger goes before a rule", v, decide.Point{Stage: smtp.StageRcpt, Switch: ask}, true, fault.CauseTrigger, 421},
+		{"a trigger goes before what was asked for the next", v, decide.Point{Stage: smtp.StageRcpt, Switch: ask, Next: true}, true, fault.CauseTrigger, 421},
+		{"a limit goes before that", v, decide.Point{Stage: smtp.StageRcpt, Next: true}, false, fault.CauseLimit, 451},
+		{"a protocol error, too", v, decide.Point{Stage: smtp.StageRcpt, Error: tooBig, Next: true}, true, fault.CauseProtocol, 552},
+		{"it goes before a rule", v, decide.Point{Stage: smtp.StageRcpt, Next: true}, true, fault.CauseNext, 559},
+		{"and needs no plan", nil, decide.Point{Stage: smtp.StageRcpt, Next: true}, true, fault.CauseNext, 559},
 		{"a rule goes before the plain reply", v, decide.Point{Stage: smtp.StageRcpt}, true, fault.CauseRule, 450},
 		{"the plain reply", v, decide.Point{Stage: smtp.StageMail}, true, fault.CausePlain, 0},
 		{"no plan", nil, decide.Point{Stage: smtp.StageRcpt}, true, fault.CausePlain, 0},
@@ -87,7 +98,7 @@ func TestOrder(t *testing.T) {
 		{"a rule that opens none", viewOf(t, "rules: [{stage: data, reply: 451}]"),
 			decide.Point{Stage: smtp.StageData, Error: nobody, NoRecipients: true}, true, fault.CauseProtocol, 554},
 	} {
-		c := &client{admit: map[string]bool{"grey": tt.granted}}
+		c := &client{admit: map[string]bool{"grey": tt.granted}, next: fault.Decision{Cause: fault.CauseNext, Reply: &smtp.Reply{Code: 559}}}
 		d := decided(tt.view, tt.point, c)
 		var code smtp.Code
 		if d.Reply != nil {

@@ -29,7 +29,7 @@ func Spread(v *fault.View, p Point, c Connection) []Share {
 			continue
 		}
 		all = append(all, Share{
-			Decision:    fault.Decision{Cause: fault.CauseRule, Rule: r, Outcome: i, Chosen: outcome, Reply: outcome.Reply},
+			Decision:    fault.Decision{Cause: fault.CauseRule, Rule: r, Outcome: int32(i), Chosen: outcome, Reply: outcome.Reply}, // #nosec G115 -- a rule has few outcomes
 			Probability: share * outcome.Probability,
 		})
 	}

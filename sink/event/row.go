@@ -24,12 +24,14 @@ const (
 	KindTold                    // whether the client knows a reply, where later rows would say something else
 	KindPhase                   // the storm entered another phase
 	KindStop                    // a run of the sink ended in an orderly way
+	KindStorm                   // somebody has moved the storm's clock
+	KindReset                   // somebody has reset what is counted: an epoch begins
 
 	// NumKinds is how many kinds there are.
-	NumKinds = int(KindStop) + 1
+	NumKinds = int(KindReset) + 1
 )
 
-var kindNames = [NumKinds]string{"start", "connection", "transaction", "attempt", "swap", "gap", "message", "told", "phase", "stop"}
+var kindNames = [NumKinds]string{"start", "connection", "transaction", "attempt", "swap", "gap", "message", "told", "phase", "stop", "storm", "reset"}
 
 // String returns the kind as rows write it.
 func (k Kind) String() string {
@@ -277,6 +279,22 @@ type Phase struct {
 	Phase string // empty: the last one is over
 }
 
+// Storm says that somebody has moved the storm's clock. The phase that is in force after it has a row of its own, unless it was before.
+type Storm struct {
+	Time   time.Time
+	Action string        // start, stop, jump or extend
+	Phase  string        // that begins, or is extended; empty: none, the storm is over
+	Index  uint64        // of that phase among all of the storm, repetitions counted, from 0
+	By     time.Duration // how much longer it takes
+}
+
+// Reset says that somebody has reset what is counted: an epoch begins.
+type Reset struct {
+	Time  time.Time
+	Epoch uint64 // from 1: 2 is the first of a run that has a row
+	State bool   // attempts, token buckets and greylists were forgotten
+}
+
 // Stop ends a run in an orderly way: all its rows are before it. A run without one died.
 type Stop struct {
 	Time time.Time
@@ -295,4 +313,6 @@ type Row struct {
 	Told        Exception
 	Phase       Phase
 	Stop        Stop
+	Storm       Storm
+	Reset       Reset
 }

@@ -69,12 +69,13 @@ const (
 	CauseRule                  // a rule of the plan
 	CauseLimit                 // a limit of the plan
 	CauseTrigger               // an address trigger or a header of the message
+	CauseNext                  // an outcome that was asked for from outside, see Next
 )
 
 // NumCauses is the number of causes, for arrays indexed by Cause.
-const NumCauses = int(CauseTrigger) + 1
+const NumCauses = int(CauseNext) + 1
 
-// String returns "plain", "protocol", "rule", "limit" or "trigger".
+// String returns "plain", "protocol", "rule", "limit", "trigger" or "next".
 func (c Cause) String() string {
 	switch c {
 	case CausePlain:
@@ -87,6 +88,8 @@ func (c Cause) String() string {
 		return "limit"
 	case CauseTrigger:
 		return "trigger"
+	case CauseNext:
+		return "next"
 	}
 	return "unknown"
 }
@@ -97,10 +100,11 @@ func (c Cause) String() string {
 // the EHLO reply its capabilities); see Plain.
 type Decision struct {
 	Cause   Cause
+	Outcome int32         // index into Rule.Outcomes
 	Rule    *Rule         // set when Cause is CauseRule
-	Outcome int           // index into Rule.Outcomes
-	Chosen  *Outcome      // that outcome, with its faults, also for CauseTrigger by a mode; nil otherwise
+	Chosen  *Outcome      // that outcome, with its faults, also for CauseNext, and for CauseTrigger by a mode; nil otherwise
 	Limit   *Limit        // set when Cause is CauseLimit
+	Next    *Next         // set when Cause is CauseNext
 	Reply   *smtp.Reply   // shared and never changed
 	Draw    uint64        // that chose the outcome of a rule with several: the same for the same key
 	Delay   time.Duration // from the moment the reply is known to the moment it is written; 0 to MaxDelay

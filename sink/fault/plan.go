@@ -22,7 +22,8 @@ type Plan struct {
 	own               int      // how many of the rules are the plan's
 	needs             Needs
 	stages            ruleIndex // of the plan's own rules
-	storm             storm
+	phases            []*Phase  // distinct
+	timeline          Timeline
 	base              View // outside of the storm
 }
 
@@ -48,10 +49,11 @@ func NewPlan(spec PlanSpec) (*Plan, error) {
 	}
 	p.own = len(rules)
 	p.base = View{plan: p, limits: byStage(limits), listeners: faults}
+	p.timeline.base = &p.base
 	if err := c.storm(spec.Phases); err != nil {
 		return nil, err
 	}
-	if spec.Start != (Start{}) && len(p.storm.spans) == 0 {
+	if spec.Start != (Start{}) && p.timeline.Len() == 0 {
 		return nil, &SpecError{Path: "start", Err: fmt.Errorf("there are no phases that it could start")}
 	}
 	return p, nil
@@ -77,7 +79,7 @@ func (p *Plan) Restart() bool { return p.restart }
 func (p *Plan) Listeners() []Listener { return p.listeners }
 
 // Phases returns the distinct phases in file order; Phase.Index is the position. The slice is the plan's and must not be changed.
-func (p *Plan) Phases() []*Phase { return p.storm.phases }
+func (p *Plan) Phases() []*Phase { return p.phases }
 
 // Needs returns the shared counters and headers that any rule or limit of the plan draws or matches on.
 func (p *Plan) Needs() Needs { return p.needs }
@@ -259,7 +261,7 @@ func (c *planCompiler) storm(specs []PhaseSpec) error {
 		}
 		for range max(spec.Repeat, 1) {
 			for _, phase := range members {
-				if err := c.plan.storm.append(phase); err != nil {
+				if err := c.plan.timeline.append(phase); err != nil {
 					return &SpecError{Path: path, Name: spec.Name, Field: "repeat", Err: err}
 				}
 			}
@@ -277,7 +279,7 @@ func (c *planCompiler) phase(spec *PhaseSpec, path string) (*Phase, error) {
 	}
 	c.phases[spec.Name] = path
 	p := c.plan
-	phase := &Phase{Index: len(p.storm.phases), Name: spec.Name, Duration: spec.Duration, Ramp: spec.Ramp}
+	phase := &Phase{Index: len(p.phases), Name: spec.Name, Duration: spec.Duration, Ramp: spec.Ramp}
 	own, err := listenerFaultsOf(spec.Listeners, c.declared)
 	if err != nil {
 		return nil, fail("listener_faults", err)
@@ -308,7 +310,7 @@ func (c *planCompiler) phase(spec *PhaseSpec, path string) (*Phase, error) {
 		}
 		phase.views[i] = v
 	}
-	p.storm.phases = append(p.storm.phases, phase)
+	p.phases = append(p.phases, phase)
 	return phase, nil
 }
 

@@ -120,7 +120,7 @@ func TestStickyRecipients(t *testing.T) {
 		for i := range uint64(200) {
 			o := golden(smtp.StageRcpt)
 			c.change(o, i+1)
-			seen[p.Decide(o).Outcome]++
+			seen[int(p.Decide(o).Outcome)]++
 		}
 		if (len(seen) == 1) != c.sticky {
 			t.Errorf("key %v: outcomes %v, want one only: %v", c.key, seen, c.sticky)

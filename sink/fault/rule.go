@@ -105,7 +105,7 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	key := AppendKey(space[:0], r.Key, o)
 	if len(r.Outcomes) > 1 {
 		d.Draw = Draw(seed, r.Stage, PurposeCode, key)
-		d.Outcome = r.table.index(d.Draw)
+		d.Outcome = int32(r.table.index(d.Draw)) // #nosec G115 -- a rule has few outcomes
 	}
 	outcome := &r.Outcomes[d.Outcome]
 	d.Chosen, d.Reply = outcome, outcome.Reply

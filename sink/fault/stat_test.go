@@ -61,7 +61,7 @@ func newRecipients(t testing.TB, seed uint64, s smtp.Stage, reply string) *recip
 func (r *recipients) outcome(i int, n uint64) int {
 	r.space = fmt.Appendf(r.space[:0], "u%d@example.org", i)
 	r.o.Recipient, r.o.RcptN = r.space, n
-	return r.plan.Decide(&r.o).Outcome
+	return int(r.plan.Decide(&r.o).Outcome)
 }
 
 const configured = "250:90,450:7,550:3"

@@ -1,8 +1,10 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"time"
 )
@@ -90,49 +92,125 @@ type Phase struct {
 	views  []View // one, or rampSteps of them
 }
 
-// span is one occurrence of a phase in a storm.
+// Span is one occurrence of a phase in a storm.
+type Span struct {
+	Index      int // among all, from 0
+	Phase      *Phase
+	Begin, End time.Duration // from the storm's start
+}
+
+// span is what is kept of a Span.
 type span struct {
-	end   time.Duration // from the storm's start
+	end   time.Duration
 	phase *Phase
 }
 
-// storm is the order of a plan's phases.
-type storm struct {
-	phases []*Phase
-	spans  []span
+// Timeline is the order of a plan's phases, and how long each takes. It is immutable and shared.
+type Timeline struct {
+	base  *View // outside of the storm
+	spans []span
 }
 
-// duration returns how long the storm takes.
-func (s *storm) duration() time.Duration {
-	if len(s.spans) == 0 {
+// Duration returns how long the storm takes; 0 when there are no phases.
+func (t *Timeline) Duration() time.Duration {
+	if len(t.spans) == 0 {
 		return 0
 	}
-	return s.spans[len(s.spans)-1].end
+	return t.spans[len(t.spans)-1].end
 }
 
-// at returns the span at an offset from the start, and its beginning; ok is false outside the storm.
-func (s *storm) at(offset time.Duration) (begin time.Duration, current span, ok bool) {
-	if offset < 0 || offset >= s.duration() {
-		return 0, span{}, false
-	}
-	i := sort.Search(len(s.spans), func(i int) bool { return s.spans[i].end > offset })
+// Len returns how many spans there are: phases, each as often as it happens.
+func (t *Timeline) Len() int { return len(t.spans) }
+
+// Span returns one of them.
+func (t *Timeline) Span(i int) Span {
+	s := Span{Index: i, Phase: t.spans[i].phase, End: t.spans[i].end}
 	if i > 0 {
-		begin = s.spans[i-1].end
+		s.Begin = t.spans[i-1].end
 	}
-	return begin, s.spans[i], true
+	return s
 }
 
-// append adds one occurrence of a phase at the end.
-func (s *storm) append(p *Phase) error {
-	if len(s.spans) >= maxSpans {
+// At returns the span at an offset from the storm's start; ok is false outside the storm.
+func (t *Timeline) At(offset time.Duration) (current Span, ok bool) {
+	if offset < 0 || offset >= t.Duration() {
+		return Span{}, false
+	}
+	return t.Span(sort.Search(len(t.spans), func(i int) bool { return t.spans[i].end > offset })), true
+}
+
+// View returns the plan at now; start is when its storm began (see Plan.StormStart), the zero time when it hasn't yet. It does not
+// allocate, and is the same pointer for the same phase and, in a phase with a ramp, the same thousandth of the ramp.
+func (t *Timeline) View(now, start time.Time) *View {
+	if start.IsZero() {
+		return t.base
+	}
+	offset := now.Sub(start)
+	current, ok := t.At(offset)
+	if !ok {
+		return t.base
+	}
+	return current.Phase.View(float64(offset-current.Begin) / float64(current.End-current.Begin))
+}
+
+// NextChange returns the next time after now at which a phase begins or ends, or the zero time when none does.
+func (t *Timeline) NextChange(now, start time.Time) time.Time {
+	if start.IsZero() || len(t.spans) == 0 {
+		return time.Time{}
+	}
+	offset := now.Sub(start)
+	if offset < 0 {
+		return start
+	}
+	current, ok := t.At(offset)
+	if !ok {
+		return time.Time{}
+	}
+	return start.Add(current.End)
+}
+
+// Extended returns the timeline in which a span takes longer, and those after it begin later.
+func (t *Timeline) Extended(index int, by time.Duration) (*Timeline, error) {
+	if by <= 0 || by > MaxPhaseDuration {
+		return nil, fmt.Errorf("%v is out of range (want above 0s, at most %v)", by, MaxPhaseDuration)
+	}
+	if t.Duration()+by > maxStorm {
+		return nil, errLongStorm
+	}
+	longer := &Timeline{base: t.base, spans: slices.Clone(t.spans)}
+	for i := index; i < len(longer.spans); i++ {
+		longer.spans[i].end += by
+	}
+	return longer, nil
+}
+
+// Planned returns the offset at which the plan's own timeline is where this one, which may be extended, is at an offset.
+func (t *Timeline) Planned(offset time.Duration) time.Duration {
+	plan := &t.base.plan.timeline
+	current, ok := t.At(offset)
+	if !ok {
+		return offset - max(0, min(offset, t.Duration()-plan.Duration()))
+	}
+	planned := plan.Span(current.Index)
+	passed := float64(offset-current.Begin) / float64(current.End-current.Begin)
+	return planned.Begin + time.Duration(passed*float64(planned.End-planned.Begin))
+}
+
+const maxStorm = math.MaxInt64 / 2
+
+var errLongStorm = errors.New("the storm takes too long")
+
+// append adds one occurrence of a phase at the end. Only a plan that is being made may call it.
+func (t *Timeline) append(p *Phase) error {
+	if len(t.spans) >= maxSpans {
 		return fmt.Errorf("more than %d phases, counting repetitions", maxSpans)
 	}
-	end := s.duration() + p.Duration
-	if end < 0 || end > math.MaxInt64/2 {
-		return fmt.Errorf("the storm takes too long")
+	end := t.Duration() + p.Duration
+	if end < 0 || end > maxStorm {
+		return errLongStorm
 	}
 	p.Times++
-	s.spans = append(s.spans, span{end: end, phase: p})
+	t.spans = append(t.spans, span{end: end, phase: p})
 	return nil
 }
 

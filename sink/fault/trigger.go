@@ -33,7 +33,7 @@ func (s *Switch) Decide(v *View, o *Occurrence) Decision {
 	case s.Reply != nil:
 	case s.Mode != ModeNone:
 		r := switchRules[s.Mode]
-		d.Outcome = r.table.index(Draw(seed, o.Stage, PurposeCode, key))
+		d.Outcome = int32(r.table.index(Draw(seed, o.Stage, PurposeCode, key))) // #nosec G115 -- a mode has few outcomes
 		d.Chosen = &r.Outcomes[d.Outcome]
 		d.Reply = d.Chosen.Reply
 	default:

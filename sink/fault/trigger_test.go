@@ -192,7 +192,7 @@ func TestModeSwitchDraws(t *testing.T) {
 	if got := goodness(counts, even); got < alpha {
 		t.Errorf("p = %.3g of %v against even odds", got, counts)
 	}
-	ids := map[int]bool{}
+	ids := map[int32]bool{}
 	for _, id := range []string{"<a@x>", "<b@x>", "<c@x>", "<d@x>", "<e@x>", "<f@x>"} {
 		o := golden(smtp.StageMessage)
 		o.Headers = header{"message-id": id}

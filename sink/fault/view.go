@@ -19,25 +19,17 @@ type View struct {
 	listeners map[string]ListenerFault
 }
 
-// View returns the plan at now; start is when its storm began (see Plan.StormStart), the zero time when it hasn't yet. It does
-// not allocate, and is the same pointer for the same phase and, in a phase with a ramp, the same thousandth of the ramp.
-func (p *Plan) View(now, start time.Time) *View {
-	if start.IsZero() || len(p.storm.spans) == 0 {
-		return &p.base
-	}
-	offset := now.Sub(start)
-	begin, current, ok := p.storm.at(offset)
-	if !ok {
-		return &p.base
-	}
-	return current.phase.View(float64(offset-begin) / float64(current.phase.Duration))
-}
+// View returns the plan at now, as Timeline.View does.
+func (p *Plan) View(now, start time.Time) *View { return p.timeline.View(now, start) }
+
+// Timeline returns the order of the plan's phases.
+func (p *Plan) Timeline() *Timeline { return &p.timeline }
 
 // StormStart returns when the plan's storm begins: loaded is when the plan came into force, first when the first connection was
 // accepted, or the zero time. The result is the zero time when that is not known yet, or when the plan has no phases.
 func (p *Plan) StormStart(loaded, first time.Time) time.Time {
 	switch {
-	case len(p.storm.spans) == 0:
+	case p.timeline.Len() == 0:
 		return time.Time{}
 	case p.start.Kind == StartFirstConnection:
 		return first
@@ -47,21 +39,8 @@ func (p *Plan) StormStart(loaded, first time.Time) time.Time {
 	return p.start.At
 }
 
-// NextChange returns the next time after now at which a phase begins or ends, or the zero time when none does.
-func (p *Plan) NextChange(now, start time.Time) time.Time {
-	if start.IsZero() || len(p.storm.spans) == 0 {
-		return time.Time{}
-	}
-	offset := now.Sub(start)
-	if offset < 0 {
-		return start
-	}
-	_, current, ok := p.storm.at(offset)
-	if !ok {
-		return time.Time{}
-	}
-	return start.Add(current.end)
-}
+// NextChange returns when a phase begins or ends next, as Timeline.NextChange does.
+func (p *Plan) NextChange(now, start time.Time) time.Time { return p.timeline.NextChange(now, start) }
 
 // Plan returns the plan; nil for a nil View.
 func (v *View) Plan() *Plan {

@@ -122,6 +122,10 @@ func reset(r *event.Row, kind event.Kind) {
 		r.Phase = event.Phase{}
 	case event.KindStop:
 		r.Stop = event.Stop{}
+	case event.KindStorm:
+		r.Storm = event.Storm{}
+	case event.KindReset:
+		r.Reset = event.Reset{}
 	}
 }
 

@@ -36,6 +36,10 @@ func Append(dst []byte, r *event.Row) []byte {
 		return AppendPhase(dst, &r.Phase)
 	case event.KindStop:
 		return AppendStop(dst, &r.Stop)
+	case event.KindStorm:
+		return AppendStorm(dst, &r.Storm)
+	case event.KindReset:
+		return AppendReset(dst, &r.Reset)
 	}
 	return dst
 }
@@ -191,6 +195,26 @@ func AppendTold(dst []byte, t *event.Exception) []byte {
 func AppendPhase(dst []byte, p *event.Phase) []byte {
 	dst = appendTime(dst, `{"kind":"phase","time":`, p.Time)
 	dst = appendText(dst, `,"phase":`, p.Phase)
+	return append(dst, "}\n"...)
+}
+
+// AppendStorm appends the row of a storm's clock that was moved.
+func AppendStorm(dst []byte, s *event.Storm) []byte {
+	dst = appendTime(dst, `{"kind":"storm","time":`, s.Time)
+	dst = appendText(dst, `,"action":`, s.Action)
+	dst = appendText(dst, `,"phase":`, s.Phase)
+	dst = appendUint(dst, `,"index":`, s.Index)
+	if s.By > 0 {
+		dst = appendUint(dst, `,"by_ns":`, uint64(s.By)) // #nosec G115 -- positive
+	}
+	return append(dst, "}\n"...)
+}
+
+// AppendReset appends the row that begins an epoch.
+func AppendReset(dst []byte, r *event.Reset) []byte {
+	dst = appendTime(dst, `{"kind":"reset","time":`, r.Time)
+	dst = appendUint(dst, `,"epoch":`, r.Epoch)
+	dst = appendFlag(dst, `,"state":true`, r.State)
 	return append(dst, "}\n"...)
 }
 

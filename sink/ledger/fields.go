@@ -199,6 +199,22 @@ var rowFields = [event.NumKinds][]field{
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Phase.Time })},
 		{"phase", required, name(func(r *event.Row) *string { return &r.Phase.Phase })},
 	},
+	event.KindStorm: {
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Storm.Time })},
+		{"action", required, name(func(r *event.Row) *string { return &r.Storm.Action })},
+		{"phase", required, name(func(r *event.Row) *string { return &r.Storm.Phase })},
+		{"index", required, number(func(r *event.Row) *uint64 { return &r.Storm.Index })},
+		{"by_ns", optional, func(_ *decoder, r *event.Row, v jsonl.Value) error {
+			by, err := v.Uint(63)
+			r.Storm.By = time.Duration(by) // #nosec G115 -- 63 bits
+			return err
+		}},
+	},
+	event.KindReset: {
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Reset.Time })},
+		{"epoch", required, number(func(r *event.Row) *uint64 { return &r.Reset.Epoch })},
+		{"state", optional, flag(func(r *event.Row) *bool { return &r.Reset.State })},
+	},
 	event.KindStop: {
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Stop.Time })},
 	},

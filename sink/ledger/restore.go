@@ -28,6 +28,8 @@ type Restorer struct {
 	// Seen, if not nil, is told of each RCPT: greylisting starts at the first for a (client network, sender, recipient). The
 	// attempt is valid during the call only.
 	Seen func(a *event.Attempt)
+	// Forget, if not nil, is told of each reset of what connections share.
+	Forget func()
 
 	open map[uint64]uint64 // connection -> the number of its last message that was counted
 }
@@ -49,6 +51,10 @@ func (r *Restorer) Row(row *event.Row) error {
 		r.mail(t.Conn, t.Message, t.Client, t.Sender)
 	case event.KindAttempt:
 		r.attempt(&row.Attempt)
+	case event.KindReset:
+		if row.Reset.State && r.Forget != nil {
+			r.Forget()
+		}
 	}
 	return nil
 }

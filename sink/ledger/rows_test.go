@@ -71,6 +71,9 @@ var goldenRows = []struct {
 	{"told", event.Row{Kind: event.KindTold, Told: event.Exception{Conn: 9, Message: 3, Recipient: []byte("r1@a.example"), Told: event.ToldNo}},
 		`{"kind":"told","conn":9,"message":3,"recipient":"r1@a.example","told":"untold"}`},
 	{"phase", event.Row{Kind: event.KindPhase, Phase: event.Phase{Time: at(1), Phase: "outage"}}, `{"kind":"phase","time":"2026-01-31T10:20:31.5Z","phase":"outage"}`},
+	{"storm", event.Row{Kind: event.KindStorm, Storm: event.Storm{Time: at(1), Action: "extend", Phase: "outage", Index: 1, By: 90 * time.Second}},
+		`{"kind":"storm","time":"2026-01-31T10:20:31.5Z","action":"extend","phase":"outage","index":1,"by_ns":90000000000}`},
+	{"reset", event.Row{Kind: event.KindReset, Reset: event.Reset{Time: at(1), Epoch: 2, State: true}}, `{"kind":"reset","time":"2026-01-31T10:20:31.5Z","epoch":2,"state":true}`},
 	{"stop", event.Row{Kind: event.KindStop, Stop: event.Stop{Time: at(1)}}, `{"kind":"stop","time":"2026-01-31T10:20:31.5Z"}`},
 }
 
@@ -165,6 +168,10 @@ func drawRow(t *rapid.T) event.Row {
 		r.Told = event.Exception{Conn: number("conn"), Message: number("message"), Recipient: octets("recipient"), Told: event.Told(rapid.IntRange(1, event.NumTold-1).Draw(t, "told"))}
 	case event.KindPhase:
 		r.Phase = event.Phase{Time: instant("time"), Phase: text("phase")}
+	case event.KindStorm:
+		r.Storm = event.Storm{Time: instant("time"), Action: text("action"), Phase: text("phase"), Index: number("index"), By: time.Duration(rapid.Int64Range(0, 1<<62).Draw(t, "by"))}
+	case event.KindReset:
+		r.Reset = event.Reset{Time: instant("time"), Epoch: number("epoch"), State: flag("state")}
 	case event.KindStop:
 		r.Stop = event.Stop{Time: instant("time")}
 	}
@@ -196,7 +203,7 @@ func TestStrictDecoder(t *testing.T) {
 		{"nothing", ``, "not a JSON object"},
 		{"array", `[]`, "not a JSON object"},
 		{"no kind", `{"rows":1}`, `key "kind": missing`},
-		{"unknown kind", `{"kind":"gup"}`, `unknown kind "gup" (valid: start connection transaction attempt swap gap message told phase stop)`},
+		{"unknown kind", `{"kind":"gup"}`, `unknown kind "gup" (valid: start connection transaction attempt swap gap message told phase stop storm reset)`},
 		{"kind of another shape", `{"kind":7}`, `key "kind": a number where a string is due`},
 		{"missing key", `{"kind":"gap","rows":1}`, `key "error": missing`},
 		{"key of a later version", `{"kind":"gap","rows":1,"error":"","x":1}`, ""},

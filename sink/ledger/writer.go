@@ -119,19 +119,10 @@ func (w *Writer) Shard(notify func(Ticket, error)) *Shard {
 	return s
 }
 
-// Swap appends the row of a plan swap at once.
-func (w *Writer) Swap(s *event.Swap) error {
+// Append appends a row that is no connection's at once. A Stop row is for the method of that name.
+func (w *Writer) Append(r *event.Row) error {
 	w.mu.Lock()
-	err := w.append(AppendSwap(nil, s), 1)
-	w.mu.Unlock()
-	w.poke()
-	return err
-}
-
-// Phase appends the row of a phase of the storm at once.
-func (w *Writer) Phase(p *event.Phase) error {
-	w.mu.Lock()
-	err := w.append(AppendPhase(nil, p), 1)
+	err := w.append(Append(nil, r), 1)
 	w.mu.Unlock()
 	w.poke()
 	return err

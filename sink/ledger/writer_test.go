@@ -177,7 +177,7 @@ func TestBatchWritesOncePerFlushAndSyncsInGroups(t *testing.T) {
 		}
 		b.Connection(&event.Connection{Conn: 1, Listener: "l", Time: epoch, End: epoch, Reason: "quit"})
 		b.Transaction(&event.Transaction{Conn: 1, Listener: "l", Time: epoch, End: epoch})
-		if err := w.Swap(&event.Swap{Time: epoch}); err != nil {
+		if err := w.Append(&event.Row{Kind: event.KindSwap, Swap: event.Swap{Time: epoch}}); err != nil {
 			t.Error(err)
 		}
 		if err := w.Close(); err != nil || !f.closed || f.durable != len(f.data) {

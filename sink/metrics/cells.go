@@ -13,8 +13,8 @@ import (
 
 // The bounds of what is told apart. What is beyond is counted together, by count.Other.
 const (
-	// MaxTriggerKinds is how many kinds of reply a shard tells apart, in a phase at a listener, that clients asked for by addresses and headers. The codes of
-	// further ones are counted without their enhanced status code, by "trigger:(other)".
+	// MaxTriggerKinds is how many kinds of reply a shard tells apart, in a phase at a listener, that testers asked for by addresses and headers, or for the next occurrences. The codes of
+	// further ones are counted without their enhanced status code, by "trigger:(other)" or "next:(other)".
 	MaxTriggerKinds = 512
 	// MaxKinds is how many kinds of reply a shard tells apart, in a phase at a listener, that limits and protocol errors gave, and rules whose reply became another.
 	// Those of further ones lose their enhanced status code and the name of the limit or rule.
@@ -36,7 +36,7 @@ type Cells struct {
 	mu       sync.Mutex
 	rules    map[fault.RuleID]*ruleCells
 	other    map[cellKey]*Cell // limits, triggers, protocol errors, and replies that are not the usual one of their stage or outcome
-	triggers int               // of other: those that clients asked for
+	triggers int               // of other: those that testers asked for
 	leaving  []*ruleCells      // folded the last time: somebody may count in them still
 }
 
@@ -82,6 +82,9 @@ func (s *Cells) Cell(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced) *Cell
 	if d.Limit != nil {
 		key.by = d.Limit.Name
 	}
+	if d.Next != nil {
+		key.by = d.Next.ID
+	}
 	if d.Chosen != nil {
 		key.fault = d.Chosen.Fault
 	}
@@ -121,14 +124,14 @@ func (s *Cells) ruleCell(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced) *
 		return cell
 	}
 	return s.otherCell(cellKey{
-		stage: stage, cause: d.Cause, code: d.Reply.Code, enhanced: e, rule: d.Rule.ID(), outcome: d.Outcome, by: d.Rule.Name,
+		stage: stage, cause: d.Cause, code: d.Reply.Code, enhanced: e, rule: d.Rule.ID(), outcome: int(d.Outcome), by: d.Rule.Name,
 		fault: d.Rule.Outcomes[d.Outcome].Fault,
 	})
 }
 
 // of returns the cell of an outcome's usual reply, with or without its enhanced status code; nil where the reply became another.
 func (c *ruleCells) of(d *fault.Decision, e smtp.Enhanced) *Cell {
-	for i := d.Outcome; i < len(c.cells); i += len(c.cells) / 2 {
+	for i := int(d.Outcome); i < len(c.cells); i += len(c.cells) / 2 {
 		if cell := &c.cells[i]; e == cell.key.enhanced && (d.Reply == nil || d.Reply.Code == cell.key.code) {
 			return cell
 		}
@@ -152,7 +155,7 @@ func (s *Cells) otherCell(key cellKey) *Cell {
 	if cell, ok := s.other[key]; ok {
 		return cell
 	}
-	if key.cause == fault.CauseTrigger {
+	if key.cause >= fault.CauseTrigger {
 		if s.triggers >= MaxTriggerKinds {
 			return s.foldedCell(key)
 		}

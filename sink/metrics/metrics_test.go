@@ -48,7 +48,7 @@ func onTheWire(stage smtp.Stage, d *fault.Decision) smtp.Enhanced {
 	case d.Reply != nil:
 		return d.Reply.Enhanced
 	case d.Rule != nil:
-		return d.Rule.UsualReply(d.Outcome).Enhanced
+		return d.Rule.UsualReply(int(d.Outcome)).Enhanced
 	}
 	return fault.Plain(stage).Enhanced
 }

@@ -242,7 +242,7 @@ func (t *traffic) mixOf(s smtp.Stage, shares []decide.Share, d draw) (m mix) {
 		x := &shares[i]
 		p := x.Probability
 		if d.rule != nil && x.Rule == d.rule {
-			if x.Outcome != d.outcome {
+			if int(x.Outcome) != d.outcome {
 				continue
 			}
 			p /= d.share

@@ -54,6 +54,8 @@ func (v *visit) Describe(s smtp.Stage, _ bool) *fault.Occurrence {
 }
 
 // Admit implements decide.Connection: buckets are full, nobody else is connected, and no triple of a greylist was seen before.
+func (v *visit) Next(*fault.Occurrence) (d fault.Decision, ok bool) { return d, false }
+
 func (v *visit) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 	switch l.Kind {
 	case fault.LimitRate:

@@ -24,6 +24,12 @@ func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurren
 	return &w.occurrence
 }
 
+// Next implements decide.Connection.
+func (c *connection) Next(o *fault.Occurrence) (fault.Decision, bool) {
+	s := (*Session)(c)
+	return s.env.Next.Take(s.at(s.work.now), o)
+}
+
 // describe tells what is known at this stage.
 func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	w := s.work

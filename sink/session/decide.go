@@ -56,7 +56,7 @@ func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 func (s *Session) decide(stage smtp.Stage) {
 	w := s.work
 	w.nth = s.countOccurrence(stage)
-	p := decide.Point{Stage: stage}
+	p := decide.Point{Stage: stage, Next: s.env.Next.Waits(stage)}
 	if s.cfg.Triggers {
 		p.Switch = s.switchFor(stage)
 	}
@@ -107,6 +107,8 @@ func originOf(d *fault.Decision) (v Origin) {
 		v.By = d.Limit.Name
 	case d.Rule != nil:
 		v.By = d.Rule.Name
+	case d.Next != nil:
+		v.By = d.Next.ID
 	}
 	if d.Chosen != nil {
 		v.Fault = d.Chosen.Fault

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	shared "github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
 // Env is what a session shares with others: any of its members, and Env itself, may serve many sessions. It must not be changed
@@ -17,6 +18,7 @@ type Env struct {
 	Auth     Authenticator // nil: AUTH is not offered
 	Recorder Recorder      // nil: nobody counts
 	Captures *Captures     // nil: no message is captured, whatever Config.Capture says
+	Next     *shared.Next  // nil: no outcomes are asked for from outside
 	Scratch  *Scratch      // nil: sessions take their scratch space from a pool
 }
 

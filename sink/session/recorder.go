@@ -98,7 +98,7 @@ type Attempt struct {
 // Origin says who decided, and what was done besides the reply and its delay.
 type Origin struct {
 	Cause fault.Cause
-	By    string // name of the rule or limit; empty for other causes
+	By    string // name of the rule or limit, or of an outcome that was asked for; empty for other causes
 	Fault string // as fault.Faults.Names has it; empty when nothing was done
 }
 

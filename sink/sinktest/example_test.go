@@ -43,3 +43,23 @@ rules:
 	// a@example.org -> b@example.net: 450 at rcpt, delivered: false, by "not at first"
 	// a@example.org -> b@example.net: 250 at message, delivered: true, by ""
 }
+
+// A test that wants one mail to fail, in the middle of others, says so when it wants it.
+func ExampleFailNext() {
+	t, end := exampleTest()
+	defer end()
+
+	var received sinktest.Received
+	server := sinktest.Start(t, sinktest.Record(&received))
+	sinktest.FailNext(t, server, "x@example.net", "451/4.3.2")
+	for _, to := range []string{"other@example.net", "x@example.net"} {
+		tries, err := sendWithRetry(server.Addr("").String(), "a@example.org", to)
+		fmt.Printf("%s after %d tries, error: %v\n", to, tries, err)
+	}
+	received.WaitDelivered(t, 2)
+	fmt.Println(received.Attempts()[1].Code, received.Attempts()[1].By)
+	// Output:
+	// other@example.net after 1 tries, error: <nil>
+	// x@example.net after 2 tries, error: <nil>
+	// 451 n1
+}

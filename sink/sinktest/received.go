@@ -10,6 +10,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -25,7 +26,7 @@ type Attempt struct {
 	Code      smtp.Code     // of the reply that decided; 0 when there was none
 	Enhanced  smtp.Enhanced // of the same reply
 	Delivered bool          // the message counts as accepted for this recipient, whatever the client was told
-	By        string        // name of the rule or limit that decided; empty when the plain reply did
+	By        string        // name of the rule or limit that decided, or what FailNext returned; empty when the plain reply did
 }
 
 // Received is what a sink has received, in the order in which it became known. It is safe for use while the sink runs.
@@ -114,6 +115,22 @@ func (r *Received) WaitDelivered(t testing.TB, n int) []Attempt {
 		t.Fatalf("sinktest: %d deliveries were wanted, and there are %d: %v", n, len(r.Deliveries()), err)
 	}
 	return r.Deliveries()[:n]
+}
+
+// FailNext has the sink answer the next RCPT for a recipient with a reply such as "550/5.1.1", whatever its plan says: the next mail to
+// him fails. It returns the id by which Attempt.By names it. A reply that is wrong fails the test.
+func FailNext(t testing.TB, server *sink.Server, recipient, reply string) (id string) {
+	t.Helper()
+	outcome, err := fault.ParseReply(reply)
+	if err != nil {
+		t.Fatalf("sinktest: %v", err)
+	}
+	next := fault.NextSpec{Stage: smtp.StageRcpt, Match: fault.Match{Recipients: []string{recipient}}, Outcome: outcome}
+	status, err := server.AddNext(sink.NextOutcome{NextSpec: next})
+	if err != nil {
+		t.Fatalf("sinktest: %v", err)
+	}
+	return status.ID
 }
 
 // WithPlan makes a plan of the text of a plan file (YAML), such as docs/plans.md describes. A plan that is wrong fails the test.

@@ -98,6 +98,21 @@ func (l *Limits) Release(limit *fault.Limit, client netip.Addr) {
 	}
 }
 
+// Continues reports whether a limit goes on with what one of the plan before has counted across connections.
+func Continues(limit, before *fault.Limit) bool {
+	if limit.Name != before.Name || limit.Kind != before.Kind {
+		return false
+	}
+	switch limit.Kind {
+	case fault.LimitRate:
+		return limit.Scope != fault.ScopeConnection && limit.Scope == before.Scope && limit.Stage == before.Stage &&
+			limit.Rate == before.Rate && limit.Burst == before.Burst
+	case fault.LimitConcurrency:
+		return limit.Scope == before.Scope
+	}
+	return limit.Kind == fault.LimitGreylist
+}
+
 // Sighted tells of a RCPT in the past, as a ledger has it: the greylist keeps what Admit would have kept of it.
 func (l *Limits) Sighted(at time.Time, greylist *fault.Limit, client netip.Addr, sender, recipient []byte) {
 	l.sight(at.UnixNano(), greylist, client, sender, recipient)

@@ -83,6 +83,20 @@ func NewStore(memory int64) *Store {
 // Capacity returns how many entries there is room for.
 func (t *Store) Capacity() uint64 { return uint64(t.perShard) * t.used } // #nosec G115 -- New makes perShard at least 1, and it counts entries of one map
 
+// Clear forgets all entries.
+func (t *Store) Clear() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for j := range s.slots {
+			t.entries[s.slots[j].kind].Add(-1)
+		}
+		clear(s.index)
+		s.slots, s.oldest, s.newest = nil, -1, -1
+		s.mu.Unlock()
+	}
+}
+
 // acquire returns the key's value, and its shard locked: the caller unlocks it. fresh says that the key is new, or was evicted.
 func (t *Store) acquire(k kind, key fingerprint) (v *value, fresh bool, s *shard) {
 	key.lo ^= uint64(k) // the same words of two kinds are two keys

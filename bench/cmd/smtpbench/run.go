@@ -110,7 +110,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.StringVar(&against.Target, "against-target", "", "side B drives the MTA at this `host:port`, side A that at --target")
 	f.StringVar(&against.K6, "against-k6", "", "side B runs this k6 `binary`")
 	f.StringVar(&sidesFile, "sides", "", "YAML `file` with the sides a and b, each with any of: label, plan, target, k6, env (a list of NAME=VALUE)")
-	f.StringVar(&fails, "fail-on", "faults,undetermined,thresholds", bookfiles.FailOnUsage)
+	f.StringVar(&fails, "fail-on", "faults,undetermined,thresholds", runfiles.FailOnUsage)
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
 	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+k6.DefaultDashboard+"; port 0 takes any free one)")
 	f.StringVar(&o.K6, "k6", "", "k6 `binary` with the smtp extension (default: beside smtpbench, or bin/k6)")

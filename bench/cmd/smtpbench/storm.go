@@ -19,9 +19,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/storm"
 	"github.com/smtpstorm/xk6-smtp/scripts"
-	"github.com/smtpstorm/xk6-smtp/sink/bookfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
@@ -105,7 +105,7 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 	f.StringVar(&outside.QueueCommand, "queue-command", "", "with --mta-address: `command` that lists its queue, run by a shell every 5 s: as postqueue -j, exim -bp, smtpctl show queue or JSON Lines")
 	f.StringVar(&outside.Log, "log", "", "with --mta-address: `file` of its log, of which the lines from then on are read")
 	f.StringVar(&outside.LogFormat, "log-format", "", "with --log: `name` of the MTA, as in smtpbench mta log")
-	f.StringVar(&fails, "fail-on", "faults,undetermined", bookfiles.FailOnUsage)
+	f.StringVar(&fails, "fail-on", "faults,undetermined", runfiles.FailOnUsage)
 	f.BoolVar(&asJSON, "json", false, "print the record as JSON; progress goes to standard error")
 	var storms []string
 	for _, s := range scripts.Storms() {

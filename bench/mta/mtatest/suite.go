@@ -24,12 +24,12 @@ import (
 // more.
 const patience = 90 * time.Second
 
-// weather says what the sink makes of a recipient, by the domain: held.test is deferred, and stuck.test not answered, until the plan is
+// rules says what the sink makes of a recipient, by the domain: held.test is deferred, and stuck.test not answered, until the plan is
 // swapped.
 const (
-	stuck   = "  - {name: stuck, stage: message, match: {recipient: \"*@stuck.test\"}, reply: plain, delay: 10m}\n"
-	held    = "  - {name: held, stage: rcpt, match: {recipient: \"*@held.test\"}, reply: {code: 451, enhanced: 4.2.1, text: not yet}}\n"
-	weather = `version: 1
+	stuck = "  - {name: stuck, stage: message, match: {recipient: \"*@stuck.test\"}, reply: plain, delay: 10m}\n"
+	held  = "  - {name: held, stage: rcpt, match: {recipient: \"*@held.test\"}, reply: {code: 451, enhanced: 4.2.1, text: not yet}}\n"
+	rules = `version: 1
 rules:
   - {name: once, stage: rcpt, match: {recipient: "*@deferred.test", attempt: 1}, reply: {code: 451, enhanced: 4.3.0, text: come again}}
   - {name: never, stage: rcpt, match: {recipient: "*@bounced.test"}, reply: {code: 550, enhanced: 5.7.1, text: not you}}
@@ -273,7 +273,7 @@ func (s *suite) stops(t *testing.T) {
 	if err := s.agent.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.swap(t, weather)
+	s.swap(t, rules)
 	s.flush(t)
 	s.awaitDelivered(t, "held.test", few)
 	s.awaitDepth(t, 0)
@@ -362,7 +362,7 @@ func logged(got, want map[string]int) bool {
 
 // crashes kills the agent while it delivers: what it had acknowledged arrives, once or more.
 func (s *suite) crashes(t *testing.T) {
-	s.swap(t, weather+stuck)
+	s.swap(t, rules+stuck)
 	s.submit(t, "slow.test", calm-few)
 	s.submit(t, "stuck.test", few)
 	s.await(t, "a first delivery", func() bool { return len(s.delivered("slow.test")) > 0 })
@@ -370,7 +370,7 @@ func (s *suite) crashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.nothingRuns(t)
-	s.swap(t, weather)
+	s.swap(t, rules)
 	if err := s.agent.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func (o *options) reload(server *sink.Server) {
 	}
 	o.say("plan %s is in force", o.plan)
 	if late := server.Late(); late != "" {
-		if o.books.file != "" {
+		if o.keeping.file != "" {
 			late += ": start again with this plan, and they are counted from the beginning of the ledger"
 		}
 		o.say("%s", late)
