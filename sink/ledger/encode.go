@@ -205,7 +205,7 @@ func AppendStorm(dst []byte, s *event.Storm) []byte {
 	dst = appendText(dst, `,"phase":`, s.Phase)
 	dst = appendUint(dst, `,"index":`, s.Index)
 	if s.By > 0 {
-		dst = appendUint(dst, `,"by_ns":`, uint64(s.By)) // #nosec G115 -- positive
+		dst = appendUint(dst, `,"by_ns":`, uint64(s.By)) // #nosec G115 -- it is not negative here
 	}
 	return append(dst, "}\n"...)
 }
