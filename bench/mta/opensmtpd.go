@@ -37,11 +37,7 @@ func opensmtpdAdapter() adapter {
 		environment: func(i *instance) []string {
 			return []string{"LD_LIBRARY_PATH=" + i.path("bin")}
 		},
-		flush: func(ctx context.Context, i *instance) error {
-			inside := []string{"nsenter", "--mount", "--target", strconv.Itoa(jailed(i.main.Process.Pid)), "--setgid", strconv.Itoa(opensmtpdQueueUser), "--setuid", "0"}
-			_, err := i.output(ctx, append(inside, filepath.Join(filepath.Dir(i.program), "smtpctl"), "schedule", "all")...)
-			return err
-		},
+		flush: opensmtpdFlush,
 		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
 			return eachOpensmtpdFile(i, func(path string) error {
 				entry, err := opensmtpdEnvelope(path)
@@ -100,6 +96,41 @@ func opensmtpdLayout(ctx context.Context, i *instance) (daemon []string, err err
 		i.path("bin", "smtpd"), "-F", "-f", i.path("smtpd.conf"))
 }
 
+// opensmtpdFlush has it try everything now. After a start it takes its queue up bit by bit, and what it hasn't taken up isn't flushed.
+func opensmtpdFlush(ctx context.Context, i *instance) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	for {
+		files := 0
+		if err := eachOpensmtpdFile(i, func(string) error { files++; return nil }); err != nil {
+			return err
+		}
+		stats, err := i.smtpctl(ctx, "show", "stats")
+		if err != nil {
+			return err
+		}
+		known, _ := between(string(stats), "scheduler.envelope=", "\n") // absent: none
+		if n, _ := strconv.Atoi(known); n >= files {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it has not taken its queue up: %w", ctx.Err())
+		case <-time.After(pollInterval):
+		}
+	}
+	_, err := i.smtpctl(ctx, "schedule", "all")
+	return err
+}
+
+// smtpctl runs a command of smtpctl(8) in the jail, with the group that may. The root is entered, too: in a chroot, the mount name space
+// alone would lead out of it.
+func (i *instance) smtpctl(ctx context.Context, args ...string) ([]byte, error) {
+	inside := []string{"nsenter", "--mount", "--root", "--target", strconv.Itoa(jailed(i.main.Process.Pid)), "--setgid", strconv.Itoa(opensmtpdQueueUser), "--setuid", "0",
+		filepath.Join(filepath.Dir(i.program), "smtpctl")}
+	return i.output(ctx, append(inside, args...)...)
+}
+
 // eachOpensmtpdFile passes on the envelopes in the queue: a file for each, in a directory for its message.
 func eachOpensmtpdFile(i *instance, f func(path string) error) error {
 	files, err := filepath.Glob(i.path("spool/smtpd/queue/*/*/????????????????"))
@@ -133,19 +164,15 @@ func opensmtpdEnvelope(path string) (reconcile.QueueEntry, error) {
 }
 
 var (
-	opensmtpdLine  = regexp.MustCompile(`^([A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ smtpd\[\d+\]: (.*)$`)
+	opensmtpdLine  = regexp.MustCompile(syslogHead + `smtpd\[\d+\]: (.*)$`)
 	opensmtpdField = regexp.MustCompile(`(\w+)=(<[^>]*>|"(?:[^"\\]|\\.)*"|\S+)`)
 )
 
 // newOpensmtpdParser reads what it says to syslog at its usual level. Its queue id is that of an envelope: one recipient of a message.
 func newOpensmtpdParser(o LogOptions) lineParser {
 	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head := opensmtpdLine.FindStringSubmatch(line)
-		if head == nil {
-			return false
-		}
-		at, err := syslogTime(head[1], o)
-		if err != nil {
+		head, at, ok := syslogFields(opensmtpdLine, line, o)
+		if !ok {
 			return false
 		}
 		fields := map[string]string{}

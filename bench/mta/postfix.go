@@ -181,9 +181,8 @@ func (q postfixQueue) list(dir string, ids map[string]struct{}) error {
 }
 
 var (
-	// postfixLine is a line of Postfix's own log or of syslog: a time without a year, or one of RFC 3339; a host; and the daemon, which
-	// the syslog_name stands before.
-	postfixLine = regexp.MustCompile(`^([A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ \S+/([a-z-]+)\[\d+\]: (.*)$`)
+	// postfixLine is a line of Postfix's own log or of syslog: the daemon stands behind the syslog_name.
+	postfixLine = regexp.MustCompile(syslogHead + `\S+/([a-z-]+)\[\d+\]: (.*)$`)
 	// postfixTo is what a delivery agent says of a recipient.
 	postfixTo = regexp.MustCompile(`^to=<(.*?)>, (?:orig_to=<.*?>, )?relay=(.*?), .*?\bstatus=(\w+)(?: \((.*)\))?$`)
 )
@@ -192,17 +191,13 @@ var (
 func newPostfixParser(o LogOptions) lineParser {
 	messages := openMessages{}
 	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head := postfixLine.FindStringSubmatch(line)
-		if head == nil {
+		head, at, ok := syslogFields(postfixLine, line, o)
+		if !ok {
 			return false
 		}
 		id, rest, found := strings.Cut(head[3], ": ")
 		if !found || id == "" || strings.ContainsAny(id, " =") {
 			return true
-		}
-		at, err := syslogTime(head[1], o)
-		if err != nil {
-			return false
 		}
 		e := reconcile.LogEvent{Time: at, QueueID: id}
 		if head[2] == "qmgr" {
@@ -247,24 +242,6 @@ func newPostfixParser(o LogOptions) lineParser {
 		}
 		emit(e)
 		return true
-	}
-}
-
-// syslogTime reads a time with or without a year.
-func syslogTime(text string, o LogOptions) (time.Time, error) {
-	if text[0] >= '0' && text[0] <= '9' {
-		return time.Parse(time.RFC3339Nano, text)
-	}
-	until := o.Until.In(o.Location)
-	for year := until.Year() + 1; ; year-- { // on New Year's Eve a line may be of the next year
-		at, err := time.ParseInLocation("2006 Jan _2 15:04:05", strconv.Itoa(year)+" "+text, o.Location)
-		if err == nil && at.After(until.AddDate(0, 0, 1)) {
-			continue
-		}
-		if err != nil && year > until.Year()-4 { // 29 February
-			continue
-		}
-		return at, err
 	}
 }
 

@@ -221,7 +221,7 @@ func sendmailEnvelope(path string) ([]reconcile.QueueEntry, error) {
 }
 
 var (
-	sendmailLine = regexp.MustCompile(`^([A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ (?:sendmail|sm-[a-z]+)\S*\[\d+\]: (?:([0-9A-Za-z]{14,}): )?(.*)$`)
+	sendmailLine = regexp.MustCompile(syslogHead + `(?:sendmail|sm-[a-z]+)\S*\[\d+\]: (?:([0-9A-Za-z]{14,}): )?(.*)$`)
 	sendmailFrom = regexp.MustCompile(`^from=(.*?), size=\d+, class=-?\d+, nrcpts=(\d+)`)
 	sendmailTo   = regexp.MustCompile(`^to=(.*?), (?:ctladdr=.*?, )?delay=\S+, (?:.*?, )?stat=(.*)$`)
 	// sendmailRelay is the host that was meant and, when it was reached, the address that was.
@@ -234,12 +234,8 @@ var (
 func newSendmailParser(o LogOptions) lineParser {
 	messages := openMessages{}
 	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head := sendmailLine.FindStringSubmatch(line)
-		if head == nil {
-			return false
-		}
-		at, err := syslogTime(head[1], o)
-		if err != nil {
+		head, at, ok := syslogFields(sendmailLine, line, o)
+		if !ok {
 			return false
 		}
 		e := reconcile.LogEvent{Time: at, QueueID: head[2]}
