@@ -18,6 +18,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/queue"
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
 // TestStorms puts agents through storms of seconds, all at the same time: each waits most of the time.
@@ -44,7 +45,7 @@ func TestStorms(t *testing.T) {
 func shortPostfix(t *testing.T) {
 	for _, c := range mta.Find() {
 		if c.Name == "postfix" && c.Ready() != nil {
-			t.Skip(c.Ready())
+			sinktest.Missing(t, "%v", c.Ready())
 		}
 	}
 	dir := t.TempDir()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -191,28 +190,8 @@ func checkGiven(cmd *cobra.Command, o *run.Options) error {
 }
 
 func runLegs(o run.Options, stdout *os.File) error {
-	// Without this, a closed pipe would end the program before it has ended what it started.
-	signal.Ignore(syscall.SIGPIPE)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	stop := make(chan struct{})
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, endings()...)
-	defer signal.Stop(signals)
-	go func() {
-		select {
-		case <-signals:
-			fmt.Fprintln(os.Stderr, "\nsmtpbench: stopping; what was measured so far will be written (once more ends at once)")
-			close(stop)
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	ctx, stop, release := stopOnSignals()
+	defer release()
 	o.Program, _ = os.Executable() // without it, k6 and scripts are looked for in the working directory
 	if o.Program != "" {
 		o.Watchdog = []string{o.Program, watchdogArgument}

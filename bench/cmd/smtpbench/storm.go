@@ -2,14 +2,11 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -162,27 +159,8 @@ finding first, and a table for each storm, with links to the pages of the runs.`
 
 // runStorm runs a storm. The first signal ends it early, with what was measured; the second at once.
 func runStorm(o storm.Options, stdout *os.File, asJSON bool) error {
-	signal.Ignore(syscall.SIGPIPE) // a closed pipe would end the program before it has ended what it started
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	stop := make(chan struct{})
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, endings()...)
-	defer signal.Stop(signals)
-	go func() {
-		select {
-		case <-signals:
-			fmt.Fprintln(os.Stderr, "\nsmtpbench: stopping; what was measured so far will be written (once more ends at once)")
-			close(stop)
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	ctx, stop, release := stopOnSignals()
+	defer release()
 	if program, err := os.Executable(); err == nil {
 		o.Watchdog = []string{program, watchdogArgument}
 	}
