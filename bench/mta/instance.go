@@ -331,7 +331,13 @@ func (i *instance) kill() error {
 	if i.main != nil && !i.jailed {
 		_ = supervise.Kill(i.main.Process) // it may have ended by itself meanwhile
 	} else if i.main != nil {
-		_ = i.first().Kill() // and the kernel ends all others before unshare(1) learns of it
+		// The kernel ends all others before unshare(1) learns of it: whoever doesn't wait for that may meet them.
+		_ = i.first().Kill()
+		select {
+		case <-i.ended:
+			i.main = nil
+		case <-time.After(stopTimeout):
+		}
 	}
 	err := supervise.EndProcesses(i.o.Dir, stopTimeout)
 	if err == nil && i.main != nil {

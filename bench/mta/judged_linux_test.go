@@ -14,6 +14,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Postfix quotes local parts with dots in odd places, unquotes others, and drops the final dot of a domain: the judge knows them all
@@ -150,6 +151,15 @@ func TestJudgedKill(t *testing.T) {
 			testkit.Await(t, "ten deliveries are under way", func() bool { return b.server.Stats().Open == 10 })
 			hang(t, filepath.Dir(filepath.Dir(b.agent.LogPath())))
 			b.delivered(11)
+			testkit.Await(t, "the replies are sent", func() bool {
+				var sent uint64
+				for _, r := range b.server.Stats().Replies {
+					if r.Stage == smtp.StageMessage {
+						sent += r.Sent
+					}
+				}
+				return sent >= 11
+			})
 			_, port, _ := net.SplitHostPort(b.server.Addr("").String())
 			testkit.Await(t, "the replies are read", func() bool { return unreadBy(t, port) == 0 })
 			b.kill()

@@ -288,9 +288,10 @@ func errorsVerdict(e *compare.Errors) string {
 	if e.Differs {
 		what = "differ"
 	}
-	how := fmt.Sprintf("all %s relabellings of whole runs", count(uint64(e.Draws)))
-	if !e.Exact {
-		how = fmt.Sprintf("%s random relabellings of whole runs", count(uint64(e.Draws)))
+	draws := count(uint64(e.Draws)) // #nosec G115 -- a count, never negative
+	how := draws + " random relabellings of whole runs"
+	if e.Exact {
+		how = "all " + draws + " relabellings of whole runs"
 	}
 	s := fmt.Sprintf("The distributions of errors by stage and code %s (p = %s, %s).", what, pValue(e.P), how)
 	if e.Floor > e.Alpha {

@@ -81,7 +81,7 @@ func (c *cell) keepLog() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.path(mtaLogFile), octets, 0o644) // #nosec G306 -- results are for others to read
+	return os.WriteFile(c.path(mtaLogFile), octets, 0o644) // #nosec G306 G703 -- results are for others to read; the directory is the user's choice
 }
 
 // record says what was done.
