@@ -71,7 +71,7 @@ storm-smoke: build ## two MTAs through two storms of some seconds, under three m
 	bin/smtpbench storm report $$dir
 
 test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
-	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd/smtpbench ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
+	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	(cd bench/peers && $(GO) test -json -vet=off $(TESTFLAGS) -timeout 5m ./...) | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	cd scripts/tools && $(GO) test -vet=off $(TESTFLAGS) ./...
 

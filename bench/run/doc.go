@@ -7,5 +7,5 @@
 //
 // It leaves out how k6 is run (bench/k6), what stands between it and the sink, the evidence and its judge (bench/pipeline), the directory of the
 // results (bench/outdir), the statistics and their rendering (bench/stat, bench/plot, bench/report), the agents (bench/mta), and flags
-// (bench/cmd/smtpbench).
+// (bench/cmd).
 package run
