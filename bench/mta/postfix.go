@@ -212,6 +212,9 @@ func newPostfixParser(o LogOptions) lineParser {
 				}
 				messages.of(id).sender = sender
 				e.Event, e.Sender = accepted, sender
+				if arrived, ok := postfixArrival(id); ok {
+					e.Time = arrived
+				}
 				emit(e)
 			case named && strings.Contains(rest, "status=expired"):
 				m := messages.of(id)
@@ -272,6 +275,7 @@ local_recipient_maps =
 smtpd_peername_lookup = no
 maillog_file = {{.Dir}}/log/mail.log
 maillog_file_prefixes = {{.Dir}}
+enable_long_queue_ids = yes
 minimal_backoff_time = {{seconds .Policy.MinimalBackoff}}
 maximal_backoff_time = {{seconds .Policy.MaximalBackoff}}
 queue_run_delay = 1s

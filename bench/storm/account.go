@@ -56,11 +56,12 @@ func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, err := c.seen(r, units)
+	run, err := c.seen(r, units, arrivals(events))
 	if err != nil {
 		return nil, err
 	}
 	r.Figures = measure.Of(run)
+	r.Machine = c.busy(r)
 	if logErr == nil {
 		r.Log = checkLog(units, events, c.disturbance.killed)
 	}
@@ -158,7 +159,7 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 }
 
 // seen makes what is measured of what was judged and of the ledger.
-func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
+func (c *cell) seen(r *Record, units []judged, arrivals map[string]time.Time) (*measure.Run, error) {
 	run := &measure.Run{Begin: c.started, Storm: c.begin, End: c.end, Cutoff: c.watched, Samples: c.watch.samples, Affected: c.storm.beyond.affected}
 	if s := c.schedule; s != nil {
 		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later, LateInterval: s.LateInterval, LastAnytime: s.LastAnytime}
@@ -188,6 +189,7 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 		claim := claims[u.token]
 		_, domain, _ := strings.Cut(u.recipient, "@")
 		one := measure.Unit{Recipient: u.recipient, Domain: domain, Intended: claim.Intended, Accepted: claim.Ack == reconcile.AckYes, Attempts: u.attempts, Deliveries: u.deliveries}
+		one.Arrived = arrived(&claim, arrivals[claim.Sender])
 		one.Failed = failures[u.recipient]
 		if one.Failed.IsZero() && u.fate == reconcile.Refused {
 			one.Failed = u.refusal.Time
@@ -199,7 +201,9 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 		return nil, err
 	}
 	defer in.Close()
+	ended := newEnded(c.storm.beyond.patience)
 	_, err = ledger.Each(ledger.Input{Name: runfiles.LedgerFile, R: in}, func(row *event.Row) error {
+		ended.add(row)
 		switch row.Kind {
 		case event.KindPhase:
 			r.Storm.Phases = append(r.Storm.Phases, result.PhaseBegin{Time: row.Phase.Time, Phase: row.Phase.Phase})
@@ -210,6 +214,12 @@ func (c *cell) seen(r *Record, units []judged) (*measure.Run, error) {
 		}
 		return nil
 	})
+	for i := range run.Units {
+		u := &run.Units[i]
+		for _, at := range u.Attempts {
+			u.Ends = append(u.Ends, ended.of(u.Recipient, claims[units[i].token].Sender, at))
+		}
+	}
 	return run, err
 }
 
@@ -236,6 +246,19 @@ func (c *cell) failures(r *Record) (map[string]time.Time, error) {
 		return nil
 	})
 	return out, err
+}
+
+// busy says what else ran.
+func (c *cell) busy(r *Record) *Machine {
+	span := r.Storm.Watched.Sub(r.Load.Begin).Seconds()
+	if c.machine <= 0 || span <= 0 {
+		return nil
+	}
+	own := r.Bench + r.Sampler
+	if r.Figures.Resources != nil {
+		own += r.Figures.Resources.CPU
+	}
+	return &Machine{LoadBegin: c.load, LoadEnd: loadAverage(), Others: max(0, c.machine.Seconds()-own) / span}
 }
 
 // quarter is the share of the MTA's CPU that sink and source may use together.

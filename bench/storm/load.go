@@ -94,7 +94,7 @@ type source struct {
 
 // Bounds of the source.
 const (
-	workers       = 60               // submissions at the same time
+	submitters    = 60               // submissions at the same time
 	replyPatience = 30 * time.Second // for each reply
 	tryPatience   = 20 * time.Second // for an agent that can't be reached, which is being started again
 	idle          = time.Second      // how long a connection waits for the next message
@@ -108,10 +108,10 @@ type submission struct {
 
 // send submits messages when they are due, until all are or ctx ends, and returns when none is under way.
 func (s *source) send(ctx context.Context, start time.Time, due []time.Duration) {
-	queue := make(chan submission, len(due)) // nobody waits for a worker
-	var work sync.WaitGroup
-	for range min(workers, len(due)) {
-		work.Go(func() { s.work(ctx, queue) })
+	queue := make(chan submission, len(due)) // nobody waits for a submitter
+	var pool sync.WaitGroup
+	for range min(submitters, len(due)) {
+		pool.Go(func() { s.submitFrom(ctx, queue) })
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -127,13 +127,13 @@ func (s *source) send(ctx context.Context, start time.Time, due []time.Duration)
 		break
 	}
 	close(queue)
-	work.Wait()
+	pool.Wait()
 }
 
-// work submits messages over a connection that is kept while there are some.
-func (s *source) work(ctx context.Context, queue <-chan submission) {
-	w := worker{source: s}
-	defer w.leave(ctx)
+// submitFrom submits the messages of a queue until it is closed, over a connection that is kept while there are some.
+func (s *source) submitFrom(ctx context.Context, queue <-chan submission) {
+	w := submitter{source: s}
+	defer w.disconnect(ctx)
 	quiet := time.NewTimer(idle)
 	defer quiet.Stop()
 	for {
@@ -145,13 +145,13 @@ func (s *source) work(ctx context.Context, queue <-chan submission) {
 			}
 			w.submit(ctx, m)
 		case <-quiet.C:
-			w.leave(ctx)
+			w.disconnect(ctx)
 		}
 	}
 }
 
-// worker has at most one connection.
-type worker struct {
+// submitter submits one message at a time, over at most one connection.
+type submitter struct {
 	source *source
 	conn   *client.Conn
 }
@@ -165,7 +165,8 @@ func (nobody) Reply(smtp.Stage, smtp.Code, smtp.Enhanced) {}
 // Lost implements client.Observer.
 func (nobody) Lost(smtp.Stage, *client.Error) {}
 
-func (w *worker) leave(ctx context.Context) {
+// disconnect ends the connection, if there is one.
+func (w *submitter) disconnect(ctx context.Context) {
 	if w.conn == nil {
 		return
 	}
@@ -178,7 +179,7 @@ func (w *worker) leave(ctx context.Context) {
 
 // submit submits one message. As long as the agent can't be reached it tries again, since nothing was handed over; what broke later it
 // leaves, since nobody knows whether the agent has it.
-func (w *worker) submit(ctx context.Context, m submission) {
+func (w *submitter) submit(ctx context.Context, m submission) {
 	s := w.source
 	defer s.sent.Add(1)
 	message, claim := s.compose(m)
@@ -216,7 +217,7 @@ func (w *worker) submit(ctx context.Context, m submission) {
 }
 
 // try sends the message over the connection that there is, or a new one. The error says that there was no reply.
-func (w *worker) try(ctx context.Context, message *client.Message, result *client.Result) error {
+func (w *submitter) try(ctx context.Context, message *client.Message, result *client.Result) error {
 	if w.conn != nil && !w.conn.Usable() {
 		w.conn.Close()
 		w.conn = nil

@@ -15,6 +15,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Names of the sink's listeners.
@@ -158,13 +159,13 @@ type seen struct {
 
 // Row implements sink.Observer.
 func (s *seen) Row(row *event.Row) {
-	if row.Kind != event.KindAttempt {
-		return
-	}
 	a := &row.Attempt
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case row.Kind == event.KindTransaction && row.Transaction.Stage == smtp.StageMail && row.Transaction.Code.Class() == 4:
+		s.deferred++
+	case row.Kind != event.KindAttempt:
 	case a.Delivered && (a.Listener == dsnListener || len(a.Sender) == 0):
 		s.notified++
 	case a.Delivered:

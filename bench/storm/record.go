@@ -42,12 +42,22 @@ type Record struct {
 	Grouped bool `json:"cgroup"`
 	// Bench is what sink and source used together, in seconds of CPU.
 	Bench float64 `json:"bench_cpu_s"`
+	// Machine is what else the machine had to do; nil: not known.
+	Machine *Machine `json:"machine,omitempty"`
 	// Sampler is what looking at the queue used, likewise.
 	Sampler float64 `json:"sampler_cpu_s"`
 	// Incomplete says why not all was carried out; empty: it was.
 	Incomplete string   `json:"incomplete,omitempty"`
 	Notes      []string `json:"notes,omitempty"`
 	Warnings   []string `json:"warnings,omitempty"`
+}
+
+// Machine says how busy the machine was from the first submission until watching ended.
+type Machine struct {
+	LoadBegin float64 `json:"load_begin"` // the kernel's average over the minute before
+	LoadEnd   float64 `json:"load_end"`
+	// Others is what processes that are none of this run used, in cores on average.
+	Others float64 `json:"others_cores"`
 }
 
 // About is the storm and when it was.

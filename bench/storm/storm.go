@@ -35,6 +35,8 @@ type cell struct {
 	watched            time.Time // when watching ended
 	disturbance        disturbance
 	usage              time.Duration // CPU of this process: sink and source
+	machine            time.Duration // CPU of all processes
+	load               float64       // average at the begin
 	notes, warnings    []string
 }
 
@@ -144,7 +146,7 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 		return nil, err
 	}
 	stopped := false
-	if err := c.weather(ctx); errors.Is(err, errStopped) {
+	if err := c.endure(ctx); errors.Is(err, errStopped) {
 		stopped = true
 	} else if err != nil {
 		return nil, err
@@ -230,8 +232,8 @@ func (c *cell) prepare(ctx context.Context, o mta.Options) (Agent, error) {
 // lead is how long before the first submission the sink listens.
 const lead = 500 * time.Millisecond
 
-// weather starts the sink, submits the messages, and watches until the storm is over for the sender.
-func (c *cell) weather(ctx context.Context) error {
+// endure starts the sink, submits the messages, and watches until the storm is over for the sender.
+func (c *cell) endure(ctx context.Context) error {
 	now := time.Now()
 	c.started = now.Add(lead)
 	_, length, err := c.storm.at(now, c.o.Seed, c.longer)
@@ -253,7 +255,7 @@ func (c *cell) weather(ctx context.Context) error {
 	if last := c.started.Add(due[len(due)-1]); last.After(c.end) {
 		c.cutoff = last.Add(cutoff)
 	}
-	c.usage = processCPU()
+	c.usage, c.machine, c.load = processCPU(), machineCPU(), loadAverage()
 	if err := c.hop.start(plan, c.storm.Source.SHA256, c.path(runfiles.LedgerFile), c.out.Temp.Dir); err != nil {
 		return err
 	}
@@ -274,7 +276,7 @@ func (c *cell) weather(ctx context.Context) error {
 	err = c.follow(ctx, sent)
 	cancel()
 	<-sent
-	c.usage = processCPU() - c.usage
+	c.usage, c.machine = processCPU()-c.usage, machineCPU()-c.machine
 	return errors.Join(err, c.source.claims.close())
 }
 

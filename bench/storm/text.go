@@ -86,8 +86,15 @@ func Lines(r *Record) (out []Line) {
 		}
 		add("used", "%.2f s of CPU%s, %s MiB at most; sink and source %.2f s, looking at the queue %.2f s", x.CPU, least, text.Count(x.Memory>>20), r.Bench, r.Sampler)
 	}
+	if m := r.Machine; m != nil {
+		add("machine", "load average %.1f at the begin, %.1f at the end; other processes used %.2f of %d cores", m.LoadBegin, m.LoadEnd, m.Others, r.Provenance.Cores)
+	}
 	if l := r.Log; l != nil {
-		add("log", "%s attempts that reached the next hop, %s that didn't, %s suspended; the ledger has %s", text.Count(l.Reached), text.Count(l.Unreached),
+		unclear := ""
+		if l.Unclear > 0 {
+			unclear = fmt.Sprintf(", %s of which it doesn't say so", text.Count(l.Unclear))
+		}
+		add("log", "%s attempts that reached the next hop, %s that didn't%s, %s suspended; the ledger has %s", text.Count(l.Reached), text.Count(l.Unreached), unclear,
 			text.Count(l.Events["suspended"]), text.Count(l.Ledger))
 	}
 	return out

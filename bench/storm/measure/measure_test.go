@@ -182,6 +182,31 @@ func TestAdherence(t *testing.T) {
 	}
 }
 
+// TestPausesBeginWithEnds: a pause runs from the end of an attempt, and a message's age from its arrival at the sender.
+func TestPausesBeginWithEnds(t *testing.T) {
+	policy := &Policy{ByAge: true, WholeSeconds: true, Gaps: []time.Duration{5 * time.Second, 40 * time.Second}, Early: time.Second, Late: time.Second, Later: time.Second}
+	for name, test := range map[string]struct {
+		arrived  time.Time
+		ends     []time.Time
+		attempts []float64
+		want     Adherence
+		pause    float64
+	}{
+		// Its final reply came too late: the sender gave up after 5 s, and waits for 5 s from then on.
+		"a long attempt": {at(0), times(5.2), []float64{0.2, 10.4}, Adherence{Gaps: 1}, 5.2},
+		// As if it had come when it was meant to it would be 12 s old at 12, and not be due before 23.
+		"it came late":      {at(3), times(12), []float64{12, 21}, Adherence{Gaps: 1}, 9},
+		"nobody knows when": {time.Time{}, times(12), []float64{12, 21}, Adherence{Gaps: 1, Early: 1, WorstEarly: 2}, 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gaps, a := backoff(&Run{Policy: policy, Units: []Unit{{Intended: zero, Arrived: test.arrived, Attempts: times(test.attempts...), Ends: test.ends}}})
+			if a == nil || *a != test.want || math.Abs(gaps[0].Median-test.pause) > 1e-6 {
+				t.Errorf("got %+v and %+v, want %+v and a pause of %g s", a, gaps, test.want, test.pause)
+			}
+		})
+	}
+}
+
 // TestPausesOverARestart are none of the policy's.
 func TestPausesOverARestart(t *testing.T) {
 	r := &Run{Restarts: times(7), Policy: &Policy{Gaps: []time.Duration{5 * time.Second}}, Units: []Unit{{Intended: zero, Accepted: true, Attempts: times(0, 5, 8, 13)}}}

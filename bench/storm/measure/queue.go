@@ -70,7 +70,7 @@ func attempts(r *Run) Attempts {
 	return a
 }
 
-// Gap is the K-th pause between two attempts of a message, from 1 on.
+// Gap is the K-th pause between two attempts of a message, from 1 on: from the end of one to the begin of the next.
 type Gap struct {
 	K      int     `json:"k"`
 	Units  int     `json:"units"`
@@ -112,17 +112,17 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 				columns = append(columns, column{})
 			}
 			c := &columns[k-1]
-			gap := u.Attempts[k].Sub(u.Attempts[k-1])
+			gap := max(0, u.Attempts[k].Sub(u.end(k-1)))
 			c.gaps = append(c.gaps, gap.Seconds())
 			if k > 1 {
-				if before := u.Attempts[k-1].Sub(u.Attempts[k-2]); before > 0 {
+				if before := u.Attempts[k-1].Sub(u.end(k - 2)); before > 0 {
 					c.ratios = append(c.ratios, gap.Seconds()/before.Seconds())
 				}
 			}
 			if r.Policy == nil || len(r.Policy.Gaps) == 0 || r.Policy.LastAnytime && !u.Failed.IsZero() && k == len(u.Attempts)-1 || r.restarted(u.Attempts[k-1], u.Attempts[k]) {
 				continue
 			}
-			want := r.Policy.gap(k-1, u.Intended, u.Attempts[k-1])
+			want := r.Policy.gap(k-1, u.arrived(), u.end(k-1))
 			c.wants = append(c.wants, want.Seconds())
 			adherence.add(r.Policy, k, want, gap-want)
 		}

@@ -26,8 +26,13 @@ type Unit struct {
 	Recipient string
 	Domain    string
 	Intended  time.Time // when it should have been submitted: the open loop's instant, whatever held the submission up
-	Accepted  bool      // the sender was told 2xx for it
-	Attempts  []time.Time
+	Accepted  bool      // the source was told 2xx for it
+	// Arrived is when the sender took it, by its own clock, from which it reckons the message's age; zero: not known, as if it had come when it
+	// was meant to.
+	Arrived time.Time
+	// Attempts are when each began, in the order of time, and Ends when it was over for the sender, from which pauses are reckoned. Without an
+	// end an attempt took no time.
+	Attempts, Ends []time.Time
 	// Deliveries are when the sink's positive final replies were handed over.
 	Deliveries []time.Time
 	// Failed is when its sender was told that it failed for good, or the sink refused it for good; zero: neither.
@@ -129,6 +134,22 @@ func Of(r *Run) *Figures {
 // restarted reports whether the sender was restarted between two times.
 func (r *Run) restarted(from, to time.Time) bool {
 	return slices.ContainsFunc(r.Restarts, func(at time.Time) bool { return at.After(from) && at.Before(to) })
+}
+
+// end returns when the k-th attempt was over for the sender, from 0 on.
+func (u *Unit) end(k int) time.Time {
+	if k < len(u.Ends) && u.Ends[k].After(u.Attempts[k]) {
+		return u.Ends[k]
+	}
+	return u.Attempts[k]
+}
+
+// arrived returns since when the sender reckons the unit's age.
+func (u *Unit) arrived() time.Time {
+	if u.Arrived.IsZero() {
+		return u.Intended
+	}
+	return u.Arrived
 }
 
 // first returns when a unit was delivered first.
