@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -74,6 +75,11 @@ type Listener struct {
 	ImplicitTLS bool // TLS from the first octet on (RFC 8314 section 3.3)
 	Proxied     bool // clients come through a proxy, which takes replies that they may never get: see session.Config.Proxied
 	DSN         bool // all that comes here is taken for notifications: see DSNConfig
+
+	// Inherited, if not nil, is a TCP socket that another process has bound, to a port of its own, and handed over: systemd, for
+	// instance. The server listens on it, as if it had opened it; Address names it. When the server ends, connections wait in the socket's
+	// queue for whoever has it then. Linux only. The file stays the caller's, who may close it after the server has ended.
+	Inherited *os.File
 }
 
 // ParseListener parses what a flag says: [name=]host:port or [name=]unix:/path.
@@ -110,6 +116,9 @@ func (l *Listener) network() string {
 }
 
 func (l *Listener) validate() error {
+	if l.Inherited != nil && !conn.CanInherit {
+		return fmt.Errorf("listener %q: inherited sockets need Linux, and this is %s", l.name(), runtime.GOOS)
+	}
 	switch l.network() {
 	case "tcp", "tcp4", "tcp6":
 		_, port, err := net.SplitHostPort(l.Address)

@@ -1,11 +1,13 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/conn"
@@ -97,12 +99,42 @@ func (s *Server) open(l *boundListener, plan *fault.Plan) error {
 	if l.addr != nil { // again: at the port that was picked then
 		address = l.addr.String()
 	}
-	socket, err := s.driver.Listen(l, l.network(), address, receiveBuffer(plan))
+	if other := s.inheritor(l); other != nil { // another listener's that is there still
+		return fmt.Errorf("cannot listen on %s: %w", address, syscall.EADDRINUSE)
+	}
+	socket, err := s.driver.Listen(l, conn.Place{Network: l.network(), Address: address, Inherited: l.Inherited}, receiveBuffer(plan))
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, rootCause(err))
 	}
 	l.socket, l.addr = socket, socket.Addr()
 	return nil
+}
+
+// inheritor returns another open listener on the socket that l has inherited, or nil. s.mu is held.
+func (s *Server) inheritor(l *boundListener) *boundListener {
+	if l.Inherited == nil {
+		return nil
+	}
+	for _, other := range s.listeners {
+		if other != l && other.Inherited == l.Inherited && other.socket != nil {
+			return other
+		}
+	}
+	return nil
+}
+
+// handBack leaves inherited sockets to whoever has them next as they were got: listening. s.mu is held.
+func (s *Server) handBack() error {
+	var errs []error
+	for _, l := range s.cfg.Listeners {
+		if l.Inherited == nil {
+			continue
+		}
+		if err := conn.Relisten(l.Inherited); err != nil {
+			errs = append(errs, fmt.Errorf("cannot hand %s back: %w", l.name(), rootCause(err)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // retryListen is how long a listener that could not be opened again waits before it is tried once more.

@@ -17,6 +17,9 @@ func tryPorts(listeners []Listener) (err error) {
 		}
 	}()
 	for _, l := range listeners {
+		if l.Inherited != nil {
+			continue
+		}
 		network := l.network()
 		if network == "unix" {
 			err = tryPath(l.Address)

@@ -301,7 +301,7 @@ func (s *Server) finish(end func(conn.Driver) error) error {
 			s.ledger.writer.Stop(&stop.Stop)
 		}
 		s.observe(&stop)
-		err = errors.Join(err, s.closeFiles())
+		err = errors.Join(err, s.closeFiles(), s.handBack())
 	}
 	<-s.done
 	return err

@@ -63,6 +63,22 @@ var listeningLine = regexp.MustCompile(`^smtpsink: listening on (?:\w+=)?(\S+) \
 func start(t *testing.T, listeners int, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), ended: make(chan error, 1)}
+	p.begin()
+	for range listeners {
+		line := p.line()
+		match := listeningLine.FindStringSubmatch(line)
+		if match == nil {
+			t.Fatalf("the program said %q, want what it listens on", line)
+		}
+		p.addr = append(p.addr, match[1])
+	}
+	return p
+}
+
+// begin starts the program, for patience at most.
+func (p *process) begin() {
+	t := p.t
+	t.Helper()
 	p.cmd.Stdout = &p.stdout
 	pipe, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -77,15 +93,6 @@ func start(t *testing.T, listeners int, args ...string) *process {
 		timer.Stop()
 		_ = p.cmd.Process.Kill()
 	})
-	for range listeners {
-		line := p.line()
-		match := listeningLine.FindStringSubmatch(line)
-		if match == nil {
-			t.Fatalf("the program said %q, want what it listens on", line)
-		}
-		p.addr = append(p.addr, match[1])
-	}
-	return p
 }
 
 // line reads a line of stderr.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ type options struct {
 
 	listen        []string
 	listenGiven   bool
-	argument      bool // listen came as arguments, without the flag
+	argument      bool            // listen came as arguments, without the flag
+	inherited     []sink.Listener // that whoever started this process has opened
 	keeping       keeping
 	security      security
 	durable       bool // --durability was given
@@ -85,6 +87,10 @@ func (o *options) config() (sink.Config, error) {
 	if cfg.Plan, cfg.PlanHash, err = o.compilePlan(); err != nil {
 		return cfg, err
 	}
+	if err := o.inherit(); err != nil {
+		return cfg, err
+	}
+	cfg.Listeners = slices.Clone(o.inherited)
 	if o.listenGiven || len(sink.ListenersOf(cfg.Plan)) == 0 {
 		for _, text := range o.listen {
 			l, err := sink.ParseListener(text)

@@ -146,7 +146,11 @@ func (o *options) announce(server *sink.Server, cfg *sink.Config) {
 		if l.Name != l.Address {
 			address = l.Name + "=" + address
 		}
-		o.say("listening on %s (driver %s, %d %s)", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"))
+		inherited := ""
+		if l.Inherited != nil {
+			inherited = ", inherited"
+		}
+		o.say("listening on %s (driver %s, %d %s%s)", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"), inherited)
 	}
 	if cfg.Plan == nil {
 		o.say("accepting everything")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
@@ -42,14 +43,22 @@ type Config struct {
 type Driver interface {
 	// Listen opens a listener's sockets; connections may arrive before it returns. receiveBuffer is that of the connections; 0 leaves it
 	// to the kernel.
-	Listen(l Listener, network, address string, receiveBuffer int) (Socket, error)
-	// Shutdown closes the listeners, tells every session, and waits until all connections have gone or ctx is done; then it
+	Listen(l Listener, at Place, receiveBuffer int) (Socket, error)
+	// Shutdown closes the listeners (an inherited socket goes on to listen for whoever has it, too), tells every session, and waits until all connections have gone or ctx is done; then it
 	// closes. The error is ctx's when connections were left.
 	Shutdown(ctx context.Context) error
 	// Close ends everything at once and returns when all goroutines have ended.
 	Close() error
 	// Counters may be called at any time, also after Close.
 	Counters() (count.Traffic, count.Net)
+}
+
+// Place is where a listener listens.
+type Place struct {
+	Network, Address string
+	// Inherited, if not nil, is a TCP socket that was bound by somebody else, who may have it still; Network and Address only name it.
+	// Linux only. It stays the caller's.
+	Inherited *os.File
 }
 
 // NewNet returns the driver that has a goroutine per connection.
@@ -67,7 +76,7 @@ type Socket interface {
 	Addr() net.Addr
 	SetAccepting(accepting bool)
 	SetReceiveBuffer(octets int)
-	Close()
+	Close() // what comes is refused, on an inherited socket, too
 }
 
 // Keeper keeps messages that sessions capture. It is safe for concurrent use.

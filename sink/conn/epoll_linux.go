@@ -51,8 +51,8 @@ func newEpollDriver(cfg *Config) (*epollDriver, error) {
 	return d, err
 }
 
-func (d *epollDriver) Listen(l Listener, network, address string, receiveBuffer int) (Socket, error) {
-	ln, err := d.reactor.Listen(reactor.ListenConfig{Network: network, Address: address, ReceiveBuffer: receiveBuffer, Tag: l})
+func (d *epollDriver) Listen(l Listener, at Place, receiveBuffer int) (Socket, error) {
+	ln, err := d.reactor.Listen(reactor.ListenConfig{Network: at.Network, Address: at.Address, Inherited: at.Inherited, ReceiveBuffer: receiveBuffer, Tag: l})
 	if err != nil {
 		return nil, err
 	}

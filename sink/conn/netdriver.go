@@ -67,23 +67,24 @@ func newNetDriver(cfg *Config) *netDriver {
 // netListener is an open listener. Its accept gate stands open, or is shut.
 type netListener struct {
 	net.Listener
-	driver *netDriver
-	done   chan struct{} // closed at its end
-	once   sync.Once
+	inherited bool
+	driver    *netDriver
+	done      chan struct{} // closed at its end
+	once      sync.Once
 
 	mu   sync.Mutex
 	gate chan struct{} // closed while it stands open
 }
 
-func (d *netDriver) Listen(l Listener, network, address string, receiveBuffer int) (Socket, error) {
-	ln, err := net.Listen(network, address)
+func (d *netDriver) Listen(l Listener, at Place, receiveBuffer int) (Socket, error) {
+	ln, err := at.listen()
 	if err != nil {
 		return nil, err
 	}
 	if receiveBuffer > 0 {
 		setReceiveBuffer(ln, receiveBuffer)
 	}
-	open := &netListener{Listener: ln, driver: d, done: make(chan struct{}), gate: make(chan struct{})}
+	open := &netListener{Listener: ln, inherited: at.Inherited != nil, driver: d, done: make(chan struct{}), gate: make(chan struct{})}
 	close(open.gate)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,6 +120,16 @@ const (
 	shutBacklog    = 1 // while nobody accepts: it is soon full
 )
 
+// over reports whether the listener has come to its end.
+func (ln *netListener) over() bool {
+	select {
+	case <-ln.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (ln *netListener) open() <-chan struct{} {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -129,12 +140,16 @@ func (ln *netListener) Close() {
 	ln.driver.mu.Lock()
 	delete(ln.driver.listeners, ln)
 	ln.driver.mu.Unlock()
-	ln.end()
+	ln.end(ln.inherited)
 }
 
-func (ln *netListener) end() {
+// end closes the socket. Whether an inherited one is to refuse what comes has to be said.
+func (ln *netListener) end(refusing bool) {
 	ln.once.Do(func() {
 		close(ln.done)
+		if refusing {
+			refuse(ln.Listener)
+		}
 		_ = ln.Listener.Close() // removes a unix socket, too
 	})
 }
@@ -150,7 +165,7 @@ func (d *netDriver) accept(ln *netListener, l Listener) {
 		switch {
 		case err == nil:
 			d.open(nc, l)
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), ln.over():
 			return
 		case isTimeout(err): // the gate was shut
 		default:
@@ -290,7 +305,7 @@ func (d *netDriver) closeListeners() {
 	d.idle = nil
 	d.mu.Unlock()
 	for ln := range listeners {
-		ln.end()
+		ln.end(false)
 	}
 }
 

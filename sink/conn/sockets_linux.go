@@ -128,6 +128,11 @@ func setReceiveBuffer(ln net.Listener, octets int) {
 	control(ln, func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, octets) })
 }
 
+// refuse has the kernel refuse what comes, whoever has the socket. Listening again ends it.
+func refuse(ln net.Listener) {
+	control(ln, func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RD) })
+}
+
 func control(ln net.Listener, f func(fd int)) {
 	if c, ok := ln.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {

@@ -31,3 +31,6 @@ func setBacklog(net.Listener, int) {}
 
 // setReceiveBuffer does nothing here: the kernel's own buffers have to fill up.
 func setReceiveBuffer(net.Listener, int) {}
+
+// refuse does nothing here, where no socket is inherited.
+func refuse(net.Listener) {}

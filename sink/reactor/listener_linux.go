@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,9 @@ type ListenConfig struct {
 	Network string
 	// Address is host:port, where port 0 means any free one, or a socket's path.
 	Address string
+	// Inherited, if not nil, is a TCP socket that is bound already, as systemd hands one over: all loops share a duplicate of its descriptor.
+	// Network and Address only name it in errors. The caller keeps the file.
+	Inherited *os.File
 	// Backlog is the length of the kernel's queue of connections that wait to
 	// be accepted; 0 means 4096. The kernel caps it (net.core.somaxconn).
 	Backlog int
@@ -34,7 +38,7 @@ type ListenConfig struct {
 
 // Listener accepts connections on all loops of a reactor: on TCP with a socket
 // (SO_REUSEPORT) per loop, between which the kernel spreads the connections, on a
-// unix socket with one that the loops share. Its methods may be called from any
+// unix socket and on an inherited one with one that the loops share. Its methods may be called from any
 // goroutine but the loops' own.
 type Listener struct {
 	r    *Reactor
@@ -42,6 +46,9 @@ type Listener struct {
 	tag  any
 	unix bool
 	path string // to unlink at the end
+
+	inherited bool
+	refusing  atomic.Bool // the inherited socket is to refuse once no loop accepts
 
 	users     atomic.Int32 // loops that share the socket
 	mu        sync.Mutex
@@ -58,10 +65,12 @@ func (r *Reactor) Listen(cfg ListenConfig) (*Listener, error) {
 	ln := &Listener{r: r, tag: cfg.Tag}
 	var fds []int
 	var err error
-	switch cfg.Network {
-	case "tcp", "tcp4", "tcp6":
+	switch {
+	case cfg.Inherited != nil:
+		fds, err = ln.listenInherited(&cfg)
+	case slices.Contains([]string{"tcp", "tcp4", "tcp6"}, cfg.Network):
 		fds, err = ln.listenTCP(&cfg)
-	case "unix":
+	case cfg.Network == "unix":
 		ln.unix = true
 		fds, err = ln.listenUnix(&cfg)
 	default:
@@ -121,14 +130,16 @@ func (ln *Listener) pause(paused bool) {
 }
 
 // Close closes the listener's sockets; the kernel refuses what comes, and
-// resets what waited in the queue. Connections go on. It returns when no loop
-// accepts any more.
+// resets what waited in the queue. An inherited socket does so, too, whoever has it
+// still, until somebody listens on it again; but the end of the reactor leaves it as
+// it is. Connections go on. It returns when no loop accepts any more.
 func (ln *Listener) Close() error {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	if ln.acceptors == nil {
 		return nil
 	}
+	ln.refusing.Store(ln.inherited)
 	// A loop that has ended has released its acceptors itself.
 	ln.r.onLoops(func(l *loop, _ time.Time) {
 		if a := ln.acceptors[l.id]; l.acceptors[a.fd] == a {
@@ -145,6 +156,8 @@ func (ln *Listener) release(fd int, shared bool) {
 		return
 	} else if last && ln.path != "" {
 		_ = os.Remove(ln.path)
+	} else if last && ln.refusing.Load() {
+		refuse(fd)
 	}
 	_ = unix.Close(fd)
 }
