@@ -62,3 +62,15 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	}
 	return NotReached
 }
+
+// Postponed reports whether an event of a log is a failure without an envelope after which the MTA reckons the message's next pause anew.
+// Exim's remark that the time to retry hasn't come yet is none.
+func Postponed(e *reconcile.LogEvent) bool {
+	switch e.Event {
+	case suspended:
+		return !strings.Contains(strings.ToLower(e.Text), "retry time not reached")
+	case deferred:
+		return ReachedEnvelope(e) == NotReached
+	}
+	return false
+}

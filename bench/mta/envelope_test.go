@@ -44,3 +44,20 @@ func TestReachedEnvelope(t *testing.T) {
 		}
 	}
 }
+
+func TestPostponed(t *testing.T) {
+	for _, test := range []struct {
+		event, text string
+		want        bool
+	}{
+		{"suspended", "delivery temporarily suspended: host h[1.2.3.4] refused to talk to me: 421", true},
+		{"suspended", "retry time not reached for any host for 'x.test'", false},
+		{"deferred", "connect to h[1.2.3.4]:25: Connection refused", true},
+		{"deferred", "host h[1.2.3.4] said: 450 4.2.0 later (in reply to RCPT TO command)", false},
+		{"sent", "250 ok", false},
+	} {
+		if got := Postponed(&reconcile.LogEvent{Event: test.event, Text: test.text}); got != test.want {
+			t.Errorf("%s %q: got %v, want %v", test.event, test.text, got, test.want)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (c *cell) account(_ context.Context, stopped bool) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, err := c.seen(r, units, arrivals(events))
+	run, err := c.seen(r, units, events)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,8 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 }
 
 // seen makes what is measured of what was judged and of the ledger.
-func (c *cell) seen(r *Record, units []judged, arrivals map[string]time.Time) (*measure.Run, error) {
+func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*measure.Run, error) {
+	arrivals, unseen := arrivals(events), unseen(events)
 	run := &measure.Run{Begin: c.started, Storm: c.begin, End: c.end, Cutoff: c.watched, Samples: c.watch.samples, Affected: c.storm.beyond.affected}
 	if s := c.schedule; s != nil {
 		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later, LateInterval: s.LateInterval, LastAnytime: s.LastAnytime}
@@ -189,7 +190,7 @@ func (c *cell) seen(r *Record, units []judged, arrivals map[string]time.Time) (*
 		claim := claims[u.token]
 		_, domain, _ := strings.Cut(u.recipient, "@")
 		one := measure.Unit{Recipient: u.recipient, Domain: domain, Intended: claim.Intended, Accepted: claim.Ack == reconcile.AckYes, Attempts: u.attempts, Deliveries: u.deliveries}
-		one.Arrived = arrived(&claim, arrivals[claim.Sender])
+		one.Arrived, one.Unseen = arrived(&claim, arrivals[claim.Sender]), unseen[strings.ToLower(u.recipient)]
 		one.Failed = failures[u.recipient]
 		if one.Failed.IsZero() && u.fate == reconcile.Refused {
 			one.Failed = u.refusal.Time

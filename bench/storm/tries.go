@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -14,6 +15,19 @@ func arrivals(events []reconcile.LogEvent) map[string]time.Time {
 	for i := range events {
 		if e := &events[i]; e.Event == "accepted" && e.Sender != "" && out[e.Sender].IsZero() {
 			out[e.Sender] = e.Time
+		}
+	}
+	return out
+}
+
+// unseen are the failures of which the sink saw no envelope, by the recipient.
+func unseen(events []reconcile.LogEvent) map[string][]time.Time {
+	out := map[string][]time.Time{}
+	for i := range events {
+		e := &events[i]
+		if e.Recipient != "" && mta.Postponed(e) {
+			name := strings.ToLower(e.Recipient)
+			out[name] = append(out[name], e.Time)
 		}
 	}
 	return out

@@ -207,6 +207,15 @@ func TestPausesBeginWithEnds(t *testing.T) {
 	}
 }
 
+// TestPausesWithUnseenAttempts are none of the policy's: the sender was turned away in between.
+func TestPausesWithUnseenAttempts(t *testing.T) {
+	r := &Run{Policy: &Policy{Gaps: []time.Duration{5 * time.Second}}, Units: []Unit{{Intended: zero, Accepted: true, Attempts: times(0.2, 12, 17, 40), Unseen: times(5, 30)}}}
+	gaps, a := backoff(r)
+	if len(gaps) != 1 || gaps[0].K != 2 || gaps[0].Units != 1 || gaps[0].Ratio != nil || a == nil || *a != (Adherence{Gaps: 1}) {
+		t.Errorf("%+v, adherence %+v; want the second pause alone, which was kept", gaps, a)
+	}
+}
+
 // TestPausesOverARestart are none of the policy's.
 func TestPausesOverARestart(t *testing.T) {
 	r := &Run{Restarts: times(7), Policy: &Policy{Gaps: []time.Duration{5 * time.Second}}, Units: []Unit{{Intended: zero, Accepted: true, Attempts: times(0, 5, 8, 13)}}}

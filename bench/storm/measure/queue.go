@@ -99,8 +99,7 @@ type Adherence struct {
 // Share is the share of pauses within the rule.
 func (a *Adherence) Share() float64 { return 1 - float64(a.Early+a.Late)/float64(a.Gaps) }
 
-// backoff looks at the pauses between attempts. One that begins while no envelope was seen in between, as when connections are turned
-// away, is no pause of the policy's: where attempts at message level are unseen there is nothing to compare, see visible.
+// backoff looks at the pauses between attempts. Those in which the sender failed unseen are left out.
 func backoff(r *Run) ([]Gap, *Adherence) {
 	type column struct{ gaps, ratios, wants []float64 }
 	var columns []column
@@ -111,10 +110,13 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 			if len(columns) < k {
 				columns = append(columns, column{})
 			}
+			if u.unseen(k - 1) {
+				continue
+			}
 			c := &columns[k-1]
 			gap := max(0, u.Attempts[k].Sub(u.end(k-1)))
 			c.gaps = append(c.gaps, gap.Seconds())
-			if k > 1 {
+			if k > 1 && !u.unseen(k-2) {
 				if before := u.Attempts[k-1].Sub(u.end(k - 2)); before > 0 {
 					c.ratios = append(c.ratios, gap.Seconds()/before.Seconds())
 				}
@@ -130,6 +132,9 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 	var out []Gap
 	for k := range columns {
 		c := &columns[k]
+		if len(c.gaps) == 0 {
+			continue
+		}
 		sorted(c.gaps)
 		out = append(out, Gap{K: k + 1, Units: len(c.gaps), P5: *quantile(c.gaps, 0.05), Median: *quantile(c.gaps, 0.5), P95: *quantile(c.gaps, 0.95),
 			Ratio: quantile(sorted(c.ratios), 0.5), Policy: quantile(sorted(c.wants), 0.5)})

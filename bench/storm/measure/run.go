@@ -33,6 +33,9 @@ type Unit struct {
 	// Attempts are when each began, in the order of time, and Ends when it was over for the sender, from which pauses are reckoned. Without an
 	// end an attempt took no time.
 	Attempts, Ends []time.Time
+	// Unseen are when the sender failed without that the sink saw an envelope, by the sender's own log, whose times may be taken down to whole
+	// seconds: the sender reckons its next pause from there, and what is between two attempts is then no pause of its policy.
+	Unseen []time.Time
 	// Deliveries are when the sink's positive final replies were handed over.
 	Deliveries []time.Time
 	// Failed is when its sender was told that it failed for good, or the sink refused it for good; zero: neither.
@@ -142,6 +145,12 @@ func (u *Unit) end(k int) time.Time {
 		return u.Ends[k]
 	}
 	return u.Attempts[k]
+}
+
+// unseen reports whether the sender failed unseen between the k-th attempt, from 0 on, and the next.
+func (u *Unit) unseen(k int) bool {
+	from := u.end(k).Truncate(time.Second)
+	return slices.ContainsFunc(u.Unseen, func(at time.Time) bool { return !at.Before(from) && at.Before(u.Attempts[k+1]) })
 }
 
 // arrived returns since when the sender reckons the unit's age.
