@@ -393,6 +393,48 @@ export class Message {
   private readonly __message: true;
 }
 
+/** Options of a {@link Workload}. Unknown keys are errors. */
+export interface WorkloadOptions {
+  /** Messages per second, on the average. */
+  rate?: number;
+  /** Instead of `rate`: messages a day, of which the profile says what share comes in the busiest hour; that hour is offered. */
+  perDay?: number;
+  /** The same seed makes the same load. @default 0 */
+  seed?: number;
+  /** Sizes, recipients and the peak hour's share as somebody has described them. @default none */
+  profile?: 'SPECmail2001 profile';
+  /** Octets of a message, and how often; the weights need not add up to anything. @default the profile's, or 1024 */
+  sizes?: [number, number][];
+  /** Recipients of a message, likewise. @default the profile's, or 1 */
+  recipients?: [number, number][];
+}
+
+/** A message of a {@link Workload}. */
+export interface Arrival {
+  /** `"12-0"`: the slot and the place in it, fit for an address. */
+  id: string;
+  /** Milliseconds after the slot's begin. */
+  at: number;
+  /** Octets. */
+  size: number;
+  recipients: number;
+}
+
+/**
+ * Mail as it comes: a Poisson process of messages, whose gaps are exponential, with sizes and recipients drawn from tables. It is cut into slots of
+ * 1/rate seconds, each with no message, one or several: have an arrival-rate executor start `rate` iterations a second, and each send what its slot holds
+ * (scripts/workload.js). What is drawn depends on the options alone, and not on the VU.
+ */
+export class Workload {
+  constructor(options: WorkloadOptions);
+  /** Slots, and on the average messages, per second. */
+  readonly rate: number;
+  /** All sizes that are drawn, so that messages can be built beforehand. */
+  readonly sizes: number[];
+  /** What is due in a slot, counted from 0, in the order in which it is due. */
+  slot(n: number): Arrival[];
+}
+
 /** A set of reply codes; see {@link expectedReplies}. */
 export interface ExpectedReplies {
   readonly __expectedReplies: unique symbol;

@@ -8,6 +8,7 @@ var (
 		{"ramping-arrival-rate", "from which rate on a server gets slower"},
 		{"spike", "many times the load of a sudden, and what is dropped"},
 		{"soak", "hours of moderate load in little memory"},
+		{"workload", "as mail comes: random arrivals, sizes, recipients"},
 		{"connection-churn", "a connection for each message"},
 		{"large-attachments", "megabytes per message, by DATA or by BDAT"},
 		{"tls-handshakes", "a full TLS handshake per connection (own sink)"},

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
 // testQuietBuild runs the build as a user does, without any variable that keeps k6 from calling home: a module that isn't there is refused
@@ -114,12 +116,21 @@ func testScriptingExamples(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?s)```javascript\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(examples) != 2 {
+	if len(examples) != 3 {
 		t.Fatalf("%d examples", len(examples))
 	}
 	cmd, out := k6(t, binary, "run", "--no-color", "--quiet", script(t, string(examples[0][1])))
 	if err := cmd.Run(); err != nil || strings.Contains(out.String(), "level=error") {
 		t.Errorf("steps: %v\n%s", err, out)
+	}
+	at := sinktest.Start(t)
+	_, sinkPort, err := net.SplitHostPort(at.Addr("").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, out = k6(t, binary, "run", "--no-color", "--quiet", "--env", "DURATION=1s", "--env", "SMTP_PORT="+sinkPort, script(t, string(examples[1][1])))
+	if err := cmd.Run(); err != nil || strings.Contains(out.String(), "level=error") {
+		t.Errorf("workload: %v\n%s", err, out)
 	}
 	// A server that takes a PROXY header, and tells what came.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -153,7 +164,7 @@ func testScriptingExamples(t *testing.T, binary string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd, out = k6(t, binary, "run", "--no-color", "--quiet", "-e", "SMTP_HOST="+host, "-e", "SMTP_PORT="+port, script(t, string(examples[1][1])))
+	cmd, out = k6(t, binary, "run", "--no-color", "--quiet", "-e", "SMTP_HOST="+host, "-e", "SMTP_PORT="+port, script(t, string(examples[2][1])))
 	if err := cmd.Run(); err != nil {
 		t.Errorf("octets: %v\n%s", err, out)
 	}

@@ -81,6 +81,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 		{"### dsn", "client.send(message, {dsn: {nosuch: 1}})", types, "DSNOptions", nil},
 		{"### new Message(options)", "new Message({nosuch: 1})", types, "MessageOptions", nil},
 		{"### attachments, inline", "new Message({from: 'a@x.test', inline: [{nosuch: 1}]})", types, "Attachment", []string{"cid"}},
+		{"### new Workload(options)", "new Workload({nosuch: 1})", types, "WorkloadOptions", nil},
 		{"### client.mail(address, options)", "client.mail('a@x.test', {nosuch: 1})", types, "MailParams", nil},
 		{"### client.rcpt(address, options)", "client.rcpt('a@x.test', {nosuch: 1})", types, "RcptParams", nil},
 		{"### client.connect(options)", "client.connect({nosuch: 1})", types, "", nil},

@@ -104,6 +104,7 @@ func (m *module) Exports() modules.Exports {
 	return modules.Exports{Named: map[string]any{
 		"Client":          m.newClient,
 		"Message":         m.newMessage,
+		"Workload":        m.newWorkload,
 		"expectedReplies": m.expectedReplies,
 	}}
 }

@@ -70,6 +70,7 @@ func testScripts(t *testing.T, binary string) {
 		{name: "bounce-storm", reply: "message=250:2,450:1,550:2", env: []string{"MAX_FAILED=0.95"}, expects: "mail_bounced"},
 		{name: "ramping-arrival-rate", expects: "smtp_messages"},
 		{name: "soak", expects: "smtp_msg_duration"},
+		{name: "workload", env: []string{"SEED=7"}, expects: "step_in_time"},
 		{name: "connection-churn", expects: "smtp_conn_banner"},
 		{name: "large-attachments", env: []string{"MEGABYTES=1", "RATE=3", "CHUNKING=1"}, expects: "smtp_msg_sending"},
 		{name: "tls-handshakes", own: true, expects: "smtp_conn_tls_handshaking"},
