@@ -159,7 +159,7 @@ func (c *epollConn) arm() {
 
 // Data implements reactor.Handler.
 func (c *epollConn) Data(now time.Time, p []byte) int {
-	c.loop.recorder.env.Scratch.Crowd(c.conn.Crowd())
+	c.loop.recorder.env.Scratch.SetBusy(c.conn.Busy())
 	n := c.pump.feed(c.loop.recorder, c, now, p, len(p) >= int(c.read)<<10)
 	c.arm()
 	return n
@@ -208,7 +208,7 @@ func (c *epollConn) Drained(now time.Time) {
 		c.eof(now)
 		return
 	}
-	c.loop.recorder.env.Scratch.Crowd(c.conn.Crowd())
+	c.loop.recorder.env.Scratch.SetBusy(c.conn.Busy())
 	c.pump.drained(c.loop.recorder, c, now)
 	c.arm()
 }

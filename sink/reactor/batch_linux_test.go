@@ -161,8 +161,8 @@ func TestResetInABatch(t *testing.T) {
 	}
 }
 
-// A turn's crowd is those that have events or wait to be settled; where waits find all that they can take, all of them in a row.
-func TestCrowdIsWhoIsBusy(t *testing.T) {
+// Busy are those that have events or wait to be settled; where waits find all that they can take, all of them in a row.
+func TestWhoIsBusy(t *testing.T) {
 	l := &loop{}
 	l.st.Open = 300
 	for i, c := range []struct{ events, waiting, want int }{
@@ -170,8 +170,8 @@ func TestCrowdIsWhoIsBusy(t *testing.T) {
 		{eventBatch, 0, eventBatch}, {eventBatch, 10, 2 * eventBatch}, {eventBatch, 0, 300}, {eventBatch, 0, 300}, {3, 1, 4},
 	} {
 		l.todo = make([]*Conn, c.waiting)
-		if l.count(c.events); l.crowd != c.want {
-			t.Errorf("turn %d, %d events and %d that wait: a crowd of %d, want %d", i, c.events, c.waiting, l.crowd, c.want)
+		if l.count(c.events); l.busy != c.want {
+			t.Errorf("turn %d, %d events and %d that wait: %d are busy, want %d", i, c.events, c.waiting, l.busy, c.want)
 		}
 	}
 }

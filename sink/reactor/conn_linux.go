@@ -64,9 +64,9 @@ const (
 // Loop returns the index of the connection's loop, as in Reactor.Post.
 func (c *Conn) Loop() int { return c.l.id }
 
-// Crowd returns about how many connections of its loop are busy in this turn:
+// Busy returns about how many connections of its loop are busy in this turn:
 // between two of their callbacks each other one may get one.
-func (c *Conn) Crowd() int { return c.l.crowd }
+func (c *Conn) Busy() int { return c.l.busy }
 
 // Listener returns the listener that accepted the connection.
 func (c *Conn) Listener() *Listener { return c.ln }

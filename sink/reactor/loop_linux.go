@@ -43,7 +43,7 @@ type loop struct {
 	nowNanos int64 // now since the reactor's start
 	yielded  int64 // as nowNanos
 	turn     uint64
-	crowd    int // see Conn.Crowd
+	busy     int // see Conn.Busy
 	full     int // events of the last waits, as long as they found all that they could take
 	ev       unix.EpollEvent
 	rsa      unix.RawSockaddrAny
@@ -178,17 +178,17 @@ func (l *loop) run() {
 	l.end()
 }
 
-// count estimates the crowd of a turn that has n events. Epoll gives each
+// count estimates how many connections are busy in a turn that has n events. Epoll gives each
 // ready descriptor its turn, so that waits which find all that they can take
 // are of different ones, up to all that are there.
 func (l *loop) count(n int) {
-	l.crowd = n + len(l.todo)
+	l.busy = n + len(l.todo)
 	if n < eventBatch {
 		l.full = 0
 		return
 	}
 	l.full = min(l.full+n, int(l.st.Open))
-	l.crowd = max(l.full, l.crowd)
+	l.busy = max(l.full, l.busy)
 }
 
 func (l *loop) yield() {

@@ -78,7 +78,7 @@ func (p *Provider) Mechanisms() []string { return mechanismNames }
 
 // Start begins an exchange with one of Mechanisms. The error is the random source's. The errors of the exchange wrap ErrCredentials or
 // ErrSyntax; before its end, its User is the name that the client has claimed so far.
-func (p *Provider) Start(mechanism string) (session.Exchange, error) {
+func (p *Provider) Start(mechanism string) (session.AuthExchange, error) {
 	switch m := Mechanism(mechanism); m {
 	case Plain:
 		return newPlain(p.Accounts), nil

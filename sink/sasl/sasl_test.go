@@ -23,7 +23,7 @@ func provider() *sasl.Provider {
 	}
 }
 
-func start(t *testing.T, m sasl.Mechanism) session.Exchange {
+func start(t *testing.T, m sasl.Mechanism) session.AuthExchange {
 	t.Helper()
 	x, err := provider().Start(string(m))
 	if err != nil {

@@ -30,17 +30,17 @@ func (s *Session) auth(args []byte) {
 		s.refuse(smtp.StageAuth, &replyAuthTwice)
 	case s.env.Auth == nil:
 		s.answer(smtp.StageAuth)
-	case !s.extended:
+	case s.greeting != greetingEHLO:
 		s.refuse(smtp.StageAuth, &replyHelloFirst)
 	case s.cfg.AuthNeedsTLS && !s.secure:
 		s.refuse(smtp.StageAuth, &replyAuthNeedsTLS)
 	default:
-		s.beginExchange(name, bytes.TrimLeft(rest, " "), initial)
+		s.beginAuth(name, bytes.TrimLeft(rest, " "), initial)
 	}
 }
 
-// beginExchange starts an exchange, unless the plan has another reply to the command.
-func (s *Session) beginExchange(name, initial []byte, hasInitial bool) {
+// beginAuth starts an exchange, unless the plan has another reply to the command.
+func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 	mechanism := ""
 	for _, m := range s.env.Auth.Mechanisms() {
 		if strings.EqualFold(m, string(name)) {
@@ -52,23 +52,23 @@ func (s *Session) beginExchange(name, initial []byte, hasInitial bool) {
 		return
 	}
 	s.decide(smtp.StageAuth)
-	if s.forced() && s.work.decision.Reply.Code != replyAuthFailed.Code {
+	if s.forced() && s.exchange.decision.Reply.Code != replyAuthFailed.Code {
 		s.deliver(smtp.StageAuth)
 		return
 	}
 	exchange, err := s.env.Auth.Start(mechanism)
 	if err != nil {
-		s.work.decision.Reply, s.work.plain = &replyAuthUnavailable, false
+		s.exchange.decision.Reply, s.exchange.plain = &replyAuthUnavailable, false
 		s.deliver(smtp.StageAuth)
 		return
 	}
 	x := s.more()
-	x.exchange = exchange
+	x.mechanism = exchange
 	switch {
 	case !hasInitial:
-		s.exchange(nil)
+		s.challenge(nil)
 	case string(initial) == "=": // an empty one (RFC 4954 section 4)
-		s.exchange([]byte{})
+		s.challenge([]byte{})
 	default:
 		s.decodeAndExchange(initial)
 	}
@@ -77,7 +77,7 @@ func (s *Session) beginExchange(name, initial []byte, hasInitial bool) {
 // forced reports whether the reply that was decided at auth is not the exchange's to give: its code was written out in a plan, or
 // a limit decided.
 func (s *Session) forced() bool {
-	d := &s.work.decision
+	d := &s.exchange.decision
 	return d.Cause == fault.CauseLimit || d.Chosen != nil && d.Chosen.Written
 }
 
@@ -89,14 +89,14 @@ func (s *Session) authResponse(line []byte) {
 		return
 	}
 	s.decide(smtp.StageAuth)
-	w := s.work
+	e := s.exchange
 	switch {
-	case x == nil || x.exchange == nil: // a plan said 334 where there is nothing to exchange
+	case x == nil || x.mechanism == nil: // a plan said 334 where there is nothing to exchange
 		if !s.forced() {
-			w.decision.Reply, w.plain = &replyAuthFailed, false
+			e.decision.Reply, e.plain = &replyAuthFailed, false
 		}
 		s.deliver(smtp.StageAuth)
-	case s.forced() && w.decision.Reply.Code != replyAuthFailed.Code:
+	case s.forced() && e.decision.Reply.Code != replyAuthFailed.Code:
 		s.deliver(smtp.StageAuth)
 	default:
 		s.decodeAndExchange(line)
@@ -112,30 +112,30 @@ func (s *Session) decodeAndExchange(text []byte) {
 		s.refuse(smtp.StageAuth, &replyNotBase64)
 		return
 	}
-	s.exchange(x.response)
+	s.challenge(x.response)
 }
 
 // exchange lets the mechanism answer. Where the plan has a delay or a fault but no reply of its own, they are for each reply of the
 // exchange. A planned 535 takes the place of the last: real servers say it when they have seen the credentials.
-func (s *Session) exchange(response []byte) {
-	x, w := s.extra, s.work
-	challenge, done, err := x.exchange.Next(response)
+func (s *Session) challenge(response []byte) {
+	x, e := s.extra, s.exchange
+	challenge, done, err := x.mechanism.Next(response)
 	switch {
 	case err == nil && !done:
-		w.wrong = smtp.Reply{Code: 334, Lines: []string{base64.StdEncoding.EncodeToString(challenge)}}
+		e.wrong = smtp.Reply{Code: 334, Lines: []string{base64.StdEncoding.EncodeToString(challenge)}}
 		if s.forced() {
-			w.decision = fault.Decision{}
+			e.decision = fault.Decision{}
 		}
-		w.decision.Reply, w.plain = &w.wrong, false
+		e.decision.Reply, e.plain = &e.wrong, false
 	case s.forced():
 	case err == nil:
-		w.decision.Reply, w.plain = &replyAuthenticated, false
+		e.decision.Reply, e.plain = &replyAuthenticated, false
 	case errors.Is(err, ErrMalformedResponse):
-		w.decision.Reply, w.plain = &replyBadResponse, false
+		e.decision.Reply, e.plain = &replyBadResponse, false
 	default:
-		w.decision.Reply, w.plain = &replyAuthFailed, false
+		e.decision.Reply, e.plain = &replyAuthFailed, false
 	}
-	if d := &w.decision; d.Cause == fault.CausePlain && !d.Reply.Code.Positive() {
+	if d := &e.decision; d.Cause == fault.CausePlain && !d.Reply.Code.Positive() {
 		d.Cause = fault.CauseProtocol
 	}
 	s.deliver(smtp.StageAuth)
@@ -149,18 +149,18 @@ func (s *Session) afterAuth(r *smtp.Reply) {
 	}
 	if r.Code.Class() == 2 {
 		s.authenticated = true
-		if x := s.extra; x != nil && x.exchange != nil {
-			user := x.exchange.User()
+		if x := s.extra; x != nil && x.mechanism != nil {
+			user := x.mechanism.User()
 			s.lasting().user = user[:min(len(user), maxUser)]
 		}
 	}
-	s.leaveExchange()
+	s.leaveAuth()
 }
 
-// leaveExchange ends an exchange, if one is under way: commands follow.
-func (s *Session) leaveExchange() {
+// leaveAuth ends an exchange, if one is under way: commands follow.
+func (s *Session) leaveAuth() {
 	s.state = stateCommand
 	if s.extra != nil {
-		s.extra.exchange = nil
+		s.extra.mechanism = nil
 	}
 }

@@ -8,18 +8,18 @@ import (
 
 // data handles DATA.
 func (s *Session) data(args []byte) {
-	w, tx := s.work, s.tx
+	e, tx := s.exchange, s.tx
 	switch {
 	case tx == nil:
 		s.refuse(smtp.StageData, &replyMailFirst)
-	case tx.chunked:
+	case tx.chunked():
 		s.refuse(smtp.StageData, &replyAfterChunk) // RFC 3030 section 2
 	case len(args) > 0:
 		s.refuse(smtp.StageData, &replyNoArguments)
 	case tx.body == smtp.BodyBinaryMIME:
 		s.refuse(smtp.StageData, &replyBinaryByChunks) // RFC 3030 section 3
 	case len(tx.recipients) > 0:
-		w.opensBody = true
+		e.opensBody = true
 		s.answer(smtp.StageData)
 	default:
 		s.refuse(smtp.StageData, s.noRecipients())
@@ -37,15 +37,15 @@ func (s *Session) noRecipients() *smtp.Reply {
 // afterData opens the body: any 3yz does, since clients go by the first digit (RFC 5321 section 4.2.1).
 func (s *Session) afterData(r *smtp.Reply) {
 	switch {
-	case r.Code.Class() == 3 && s.work.opensBody:
+	case r.Code.Class() == 3 && s.exchange.opensBody:
 		if s.tx == nil {
 			s.openWithoutMail()
 		}
-		s.tx.misplaced = s.work.misplaced
+		s.tx.misplaced = s.exchange.misplaced
 		s.tx.scanner.Reset()
-		s.state, s.work.bodyOpened = stateData, true
+		s.state, s.exchange.bodyOpened = stateData, true
 		s.capture(false)
-		s.beginBody(smtp.StageData, &s.work.decision)
+		s.beginBody(smtp.StageData, &s.exchange.decision)
 	case s.tx != nil:
 		s.noteRefusal(smtp.StageData, r)
 	}
@@ -53,14 +53,14 @@ func (s *Session) afterData(r *smtp.Reply) {
 
 // openWithoutMail opens what a body goes into that a plan's 3yz to a DATA without MAIL makes the client send. It leaves no row.
 func (s *Session) openWithoutMail() {
-	s.tx = transactionPool.Get().(*transaction)
-	s.tx.started, s.tx.withoutMail = s.work.now, true
+	s.tx = newTransaction(s.exchange.now)
+	s.tx.withoutMail = true
 }
 
 // feedData takes octets of the body of DATA.
 func (s *Session) feedData(p []byte) int {
 	tx := s.tx
-	if w := s.work; !w.blind && !w.bodyOpened {
+	if e := s.exchange; !e.blind && !e.bodyOpened {
 		s.out.receipts.body()
 	}
 	p = tx.fault.limit(p)
@@ -136,16 +136,16 @@ func (s *Session) tooBig(octets int64) bool {
 // afterMessage writes the final rows that the reply decides.
 func (s *Session) afterMessage(r *smtp.Reply) {
 	tx := s.tx
-	defer func() { s.work.amends = false }()
+	defer func() { s.exchange.amends = false }()
 	if s.state == stateReplies {
-		s.recordMessages(tx.next, tx.next+1, r, s.commitment())
+		s.recordMessages(tx.next, tx.next+1, r, s.exchange.commitment())
 		tx.next++
 		if tx.next < len(tx.recipients) {
 			return
 		}
 		s.state = stateCommand
 	}
-	s.recordMessages(tx.next, len(tx.recipients), r, s.commitment())
+	s.recordMessages(tx.next, len(tx.recipients), r, s.exchange.commitment())
 	tx.next = len(tx.recipients)
 	s.dropTransaction()
 }
@@ -155,14 +155,14 @@ func (s *Session) bdat(args []byte) {
 	size, last, err := smtp.ParseBdat(args)
 	if err != nil {
 		if s.tx != nil {
-			s.tx.chunked = true
+			s.tx.chunk()
 		}
 		s.refuse(smtp.StageBdat, syntaxReply(err)) // nobody knows how much would follow
 		return
 	}
 	s.more().framing.startChunk(size, last)
 	if s.tx != nil {
-		s.tx.chunk = size
+		s.tx.last = size
 	}
 	refused := s.chunkError() != nil || size == math.MaxInt64 || s.tooBig(s.tx.size+min(size, math.MaxInt64-s.tx.size))
 	if refused && size > s.cfg.maxDiscard() {
@@ -189,7 +189,7 @@ func (s *Session) chunkError() *smtp.Reply {
 		return &replyOnlyQuit
 	case tx == nil:
 		return &replyMailFirst
-	case tx.doomed:
+	case tx.state == txDoomed:
 		return &replyDoomed
 	case len(tx.recipients) == 0:
 		return s.noRecipients()
@@ -201,7 +201,7 @@ func (s *Session) chunkError() *smtp.Reply {
 func (s *Session) feedChunk(p []byte) int {
 	f := &s.extra.framing
 	p = f.chunk(p)
-	if tx := s.tx; tx != nil && !tx.doomed {
+	if tx := s.tx; tx != nil && tx.state != txDoomed {
 		p = tx.fault.limit(p)
 		tx.size += int64(len(p))
 		s.readMessage(p)
@@ -219,7 +219,8 @@ func (s *Session) endChunk() {
 	s.state = stateCommand
 	err := s.chunkError()
 	if s.tx != nil {
-		s.tx.chunked, s.tx.fault.pending = true, false
+		s.tx.chunk()
+		s.tx.fault.pending = false
 	}
 	switch {
 	case err != nil:
@@ -236,9 +237,9 @@ func (s *Session) endChunk() {
 // afterChunk dooms the transaction when the chunk failed.
 func (s *Session) afterChunk(r *smtp.Reply) {
 	if tx := s.tx; tx != nil && r.Code.Class() != 2 {
-		if !tx.doomed {
+		if tx.state != txDoomed {
 			s.noteRefusal(smtp.StageBdat, r)
 		}
-		tx.doomed, tx.chunked = true, true
+		tx.doom()
 	}
 }

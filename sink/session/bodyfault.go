@@ -36,13 +36,13 @@ func (s *Session) beginBody(stage smtp.Stage, d *fault.Decision) {
 // beginChunk sets the fault of a BDAT chunk that begins now. The outcome of stage bdat is asked for it twice, here and when the
 // chunk has ended: it is the same. The last chunk, whose reply is stage message, has such a fault as well.
 func (s *Session) beginChunk() {
-	w := s.work
-	w.nth = 1
-	decide.Decide(&w.decision, s.view, decide.Point{Stage: smtp.StageBdat}, (*connection)(s))
-	if w.decision.Reply == nil {
-		w.decision.Reply = fault.Plain(smtp.StageBdat)
+	e := s.exchange
+	e.nth = 1
+	decide.Decide(&e.decision, s.view, decide.Point{Stage: smtp.StageBdat}, (*connection)(s))
+	if e.decision.Reply == nil {
+		e.decision.Reply = fault.Plain(smtp.StageBdat)
 	}
-	s.beginBody(smtp.StageBdat, &w.decision)
+	s.beginBody(smtp.StageBdat, &e.decision)
 }
 
 // advanceBody notes that n octets of the body were read, and lets its fault strike when it is due.
@@ -64,11 +64,11 @@ func (s *Session) advanceBody(n int) {
 		return
 	}
 	s.lasting().by = originOf(&b.decision)
-	s.wait = waitReading
-	s.due = s.work.now + s.cfg.maxHold()
+	hold := s.cfg.maxHold()
 	if b.For > 0 {
-		s.due = s.work.now + b.For
+		hold = b.For
 	}
+	s.waitFor(waitReading, hold)
 }
 
 // strike tells the recorder that a fault happened that no reply carries.
@@ -91,7 +91,7 @@ func (s *Session) cutChunk() {
 func (s *Session) readOn() {
 	b := &s.tx.fault
 	if b.For == 0 {
-		s.endedBy(originOf(&b.decision))
+		s.exchange.by = originOf(&b.decision)
 		s.close(CloseFIN, ClosedByFault)
 		return
 	}

@@ -110,14 +110,14 @@ func (s *Session) dropCapture() {
 
 // captures reports whether the reply that was decided makes the message one that is delivered, and that has yet to be captured.
 func (s *Session) captures() bool {
-	w, tx := s.work, s.tx
+	e, tx := s.exchange, s.tx
 	if tx == nil || tx.captured == nil || tx.captured.state == captureKept || tx.next >= len(tx.recipients) {
 		return false
 	}
-	if f := w.faults; f != nil && f.Unsent() {
+	if f := e.faults; f != nil && f.Unsent() {
 		return f.Delivery == fault.DeliveryKeep
 	}
-	return s.delivers(w.decision.Reply)
+	return s.delivers(e.decision.Reply)
 }
 
 // handOver holds the reply that was decided back until the message is where the driver puts it. A message that can't be captured is
@@ -129,7 +129,7 @@ func (s *Session) handOver() {
 	case captureFailed:
 		s.refuse(smtp.StageMessage, &replyNotCommitted)
 	default:
-		s.wait, s.out.waitTold, s.due = waitCapture, false, s.work.now+s.cfg.maxCommit()
+		s.waitFor(waitCapture, s.cfg.maxCommit())
 	}
 }
 
@@ -138,9 +138,9 @@ func (s *Session) captureEffect() Effect {
 	tx := s.tx
 	c := tx.captured
 	m := &Captured{
-		Recipient: bytes.Clone(tx.bytes(tx.recipients[tx.next].address)), Octets: c.octets, Size: tx.octets(), Time: s.at(s.work.now),
+		Recipient: bytes.Clone(tx.bytes(tx.recipients[tx.next].address)), Octets: c.octets, Size: tx.octets(), Time: s.at(s.exchange.now),
 	}
-	if !tx.chunked {
+	if !tx.chunked() {
 		m.Octets = unstuffed(m.Octets, int64(len(m.Octets)) == c.size)
 	}
 	c.octets = nil

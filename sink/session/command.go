@@ -18,7 +18,7 @@ func (s *Session) feedLine(p []byte) int {
 	case lineGood:
 		s.command(text)
 	default:
-		s.leaveExchange() // whoever sends this does not go on with AUTH
+		s.leaveAuth() // whoever sends this does not go on with AUTH
 		s.refuse(smtp.StageUnknown, badLines[kind])
 		if kind == lineEndless {
 			s.close(CloseFIN, ClosedByAbuse)
@@ -36,8 +36,7 @@ var badLines = [...]*smtp.Reply{
 
 // command handles one command line without its CRLF.
 func (s *Session) command(line []byte) {
-	w := s.work
-	w.opened, w.opensBody, w.candidate, w.recipient, w.misplaced = false, false, false, nil, nil
+	s.exchange.begin()
 	if s.state == stateAuth {
 		s.authResponse(line)
 		return
@@ -121,7 +120,7 @@ func (s *Session) hello(c smtp.Command) {
 	case len(c.Args) == 0:
 		s.refuse(stage, &replyHelloArgument)
 	default:
-		s.work.helo = append(s.work.helo[:0], c.Args...)
+		s.exchange.helo = append(s.exchange.helo[:0], c.Args...)
 		s.answer(stage)
 	}
 }

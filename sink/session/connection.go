@@ -11,30 +11,30 @@ type connection Session
 // Describe implements decide.Connection.
 func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurrence {
 	s := (*Session)(c)
-	w := s.work
-	s.describe(stage, w.nth)
+	e := s.exchange
+	s.describe(stage, e.nth)
 	if outOfOrder {
 		x := s.lasting()
 		x.outOfOrder++
-		w.occurrence.Nth = x.outOfOrder
+		e.occurrence.Nth = x.outOfOrder
 		if stage == smtp.StageRcpt {
-			w.occurrence.Recipient = w.recipient
+			e.occurrence.Recipient = e.recipient
 		}
 	}
-	return &w.occurrence
+	return &e.occurrence
 }
 
 // Next implements decide.Connection.
 func (c *connection) Next(o *fault.Occurrence) (fault.Decision, bool) {
 	s := (*Session)(c)
-	return s.env.Next.Take(s.at(s.work.now), o)
+	return s.env.Next.Take(s.at(s.exchange.now), o)
 }
 
 // describe tells what is known at this stage.
 func (s *Session) describe(stage smtp.Stage, nth uint64) {
-	w := s.work
-	o := &w.occurrence
-	w.described = true
+	e := s.exchange
+	o := &e.occurrence
+	e.described = true
 	*o = fault.Occurrence{
 		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
 		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
@@ -42,7 +42,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	tx := s.tx
 	switch stage {
 	case smtp.StageHelo, smtp.StageEhlo:
-		o.Helo = w.helo
+		o.Helo = e.helo
 		return
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml,
 		smtp.StageRcpt, smtp.StageData, smtp.StageBdat, smtp.StageMessage:
@@ -55,9 +55,9 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	o.Sender, o.MailN = tx.sender(), tx.mailN
 	switch stage {
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
-		o.Size = max(w.mail.Size, 0)
+		o.Size = max(e.mail.Size, 0)
 	case smtp.StageRcpt:
-		o.Recipient, o.RcptN, o.Recipients = w.recipient, w.rcptN, len(tx.recipients)
+		o.Recipient, o.RcptN, o.Recipients = e.recipient, e.rcptN, len(tx.recipients)
 	case smtp.StageMessage:
 		o.Size = tx.octets()
 		if tx.header.captured() {
@@ -72,6 +72,6 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	case smtp.StageData, smtp.StageBdat:
 		o.RecipientsHash, o.MaxRcptN, o.Recipients = tx.hash, tx.maxN, len(tx.recipients)
 		o.AcceptedRecipients = tx.addresses()
-		w.spent += len(tx.recipients) / rulesPerWork
+		e.cost += len(tx.recipients) / rulesPerCost
 	}
 }

@@ -17,7 +17,7 @@ func (s *Session) readView() {
 		return
 	}
 	before := s.view.Plan()
-	s.view = s.env.Plans.Current(s.at(s.work.now))
+	s.view = s.env.Plans.Current(s.at(s.exchange.now))
 	if s.admitted && s.view.Plan() != before {
 		s.occupy()
 	}
@@ -37,32 +37,32 @@ func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 
 // reject decides on a protocol error.
 func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
-	w := s.work
-	w.nth = s.countOccurrence(stage)
+	e := s.exchange
+	e.nth = s.countOccurrence(stage)
 	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst}
-	decide.Decide(&w.decision, s.view, p, (*connection)(s))
-	if w.plain = w.decision.Reply == nil; w.plain {
-		w.decision.Reply = fault.Plain(stage)
+	decide.Decide(&e.decision, s.view, p, (*connection)(s))
+	if e.plain = e.decision.Reply == nil; e.plain {
+		e.decision.Reply = fault.Plain(stage)
 	}
-	if w.decision.Cause != fault.CauseRule {
+	if e.decision.Cause != fault.CauseRule {
 		return
 	}
-	if w.opensBody = stage == smtp.StageData; w.decision.Rule.Match.OutOfOrder {
-		w.misplaced = r
+	if e.opensBody = stage == smtp.StageData; e.decision.Rule.Match.OutOfOrder {
+		e.misplaced = r
 	}
 }
 
 // decide decides on an occurrence that is no protocol error.
 func (s *Session) decide(stage smtp.Stage) {
-	w := s.work
-	w.nth = s.countOccurrence(stage)
+	e := s.exchange
+	e.nth = s.countOccurrence(stage)
 	p := decide.Point{Stage: stage, Next: s.env.Next.Waits(stage)}
 	if s.cfg.Triggers {
 		p.Switch = s.switchFor(stage)
 	}
-	decide.Decide(&w.decision, s.view, p, (*connection)(s))
-	if w.plain = w.decision.Reply == nil; w.plain {
-		w.decision.Reply = fault.Plain(stage)
+	decide.Decide(&e.decision, s.view, p, (*connection)(s))
+	if e.plain = e.decision.Reply == nil; e.plain {
+		e.decision.Reply = fault.Plain(stage)
 		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
 			s.rephrasePlain(stage)
 		}
@@ -72,15 +72,15 @@ func (s *Session) decide(stage smtp.Stage) {
 // rephrasePlain makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written
 // out says what it says: a client is told to go on where nobody does.
 func (s *Session) rephrasePlain(stage smtp.Stage) {
-	w := s.work
-	c := w.decision.Chosen
+	e := s.exchange
+	c := e.decision.Chosen
 	written := c != nil && c.Written
 	switch {
 	case stage == smtp.StageStartTLS && s.offersTLS():
-		w.decision.Reply = &replyReadyForTLS
+		e.decision.Reply = &replyReadyForTLS
 	case written:
 	case stage == smtp.StageStartTLS, stage == smtp.StageAuth && s.env.Auth == nil:
-		w.decision.Reply = &replyNotOffered
+		e.decision.Reply = &replyNotOffered
 	}
 }
 
@@ -97,9 +97,7 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 	return uint64(*n)
 }
 
-// origin says who made the decision under way.
-func (s *Session) origin() Origin { return originOf(&s.work.decision) }
-
+// originOf says who made a decision.
 func originOf(d *fault.Decision) (v Origin) {
 	v.Cause = d.Cause
 	switch {
@@ -128,11 +126,17 @@ func (s *Session) after(stage smtp.Stage, r *smtp.Reply) {
 		}
 		// What was announced holds whatever else is refused: the client has read it.
 		extended := stage == smtp.StageEhlo
-		s.enhanced, s.eightBit = extended && s.work.announced, extended && s.work.eightBit
-		if s.work.misplaced == nil {
+		s.announced = announcement{}
+		if extended {
+			s.announced = s.exchange.announced
+		}
+		if s.exchange.misplaced == nil {
 			s.endTransaction(EndAbandoned, stage)
-			s.greeted, s.extended = true, extended
-			s.helo = append(s.helo[:0], s.work.helo...)
+			s.greeting = greetingHELO
+			if extended {
+				s.greeting = greetingEHLO
+			}
+			s.helo = append(s.helo[:0], s.exchange.helo...)
 		}
 	case smtp.StageStartTLS:
 		s.afterStartTLS(r)
@@ -159,19 +163,19 @@ func (s *Session) after(stage smtp.Stage, r *smtp.Reply) {
 // closeAfter ends the connection after the reply, when the reply, the stage or a fault has it so.
 func (s *Session) closeAfter(stage smtp.Stage, r *smtp.Reply) {
 	kind := fault.CloseNone
-	if f := s.work.faults; f != nil {
+	if f := s.exchange.faults; f != nil {
 		kind = f.Close.Mode
 	}
 	reason := ClosedByReply
 	switch {
-	case stage == smtp.StageQuit && s.work.decision.Cause != fault.CauseProtocol:
+	case stage == smtp.StageQuit && s.exchange.decision.Cause != fault.CauseProtocol:
 		s.endTransaction(EndAbandoned, stage)
 		reason = ClosedByQuit
 	case r.Code == 421:
 		if s.tx != nil {
 			s.noteRefusal(stage, r)
 		}
-		s.endedBy(s.origin())
+		s.exchange.by = s.exchange.origin()
 		if r == &replyNotSMTP {
 			reason = ClosedByForeign
 		}
@@ -179,7 +183,7 @@ func (s *Session) closeAfter(stage smtp.Stage, r *smtp.Reply) {
 		return
 	}
 	if kind != fault.CloseNone {
-		s.closeByFault(kind, s.origin())
+		s.closeByFault(kind, s.exchange.origin())
 		return
 	}
 	s.close(CloseFIN, reason)

@@ -9,41 +9,39 @@ import (
 
 // deliver gives the reply that was decided, at once or after its delay; the greeting of implicit TLS once the handshake is done.
 func (s *Session) deliver(stage smtp.Stage) {
-	w := s.work
-	w.spent += s.workOf(stage)
-	if w.described {
-		w.spent += w.occurrence.Asked / rulesPerWork
-		w.occurrence.Asked = 0
+	e := s.exchange
+	e.cost += s.costOf(stage)
+	if e.described {
+		e.cost += e.occurrence.Asked / rulesPerCost
+		e.occurrence.Asked = 0
 	}
-	w.stage, w.faults, w.withheld, w.committed, w.decided = stage, nil, false, false, w.now
-	if c := w.decision.Chosen; c != nil && c.Faulty {
-		w.faults = &c.Faults
+	if f := e.decided(stage); f != nil {
 		s.replaceCode(stage)
-		if c.Body == (fault.BodyFault{}) && !s.hasRow(stage) { // one in a body may never strike
-			s.lasting().by = s.origin()
+		if f.Body == (fault.BodyFault{}) && !s.hasRow(stage) { // one in a body may never strike
+			s.lasting().by = e.origin()
 		}
 	}
-	w.enhanced = s.enhancedOf(stage, w.decision.Reply)
+	e.enhanced = s.enhancedOf(stage, e.decision.Reply)
 	if r := s.env.Recorder; r != nil {
-		r.Decided(stage, &w.decision, w.enhanced, s.view)
+		r.Decided(stage, &e.decision, e.enhanced, s.view)
 	}
 	switch {
 	case stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit:
-		s.wait = waitGreeting
+		s.pause.begin(waitGreeting)
 		s.beginHandshake()
-	case w.decision.Delay > 0:
-		s.postpone(waitDelay, w.decision.Delay)
+	case e.decision.Delay > 0:
+		s.waitFor(waitDelay, e.decision.Delay)
 	case stage == smtp.StageQuit && s.cfg.Farewell > 0 && !s.secure && s.out.receipts.open():
-		s.postpone(waitFarewell, s.cfg.Farewell)
+		s.waitFor(waitFarewell, s.cfg.Farewell)
 	default:
 		s.reply()
 	}
 }
 
-// postpone has the reply wait.
-func (s *Session) postpone(wait wait, delay time.Duration) {
-	s.wait = wait
-	s.due = s.work.now + delay
+// waitFor begins a wait, which ends after this time at the latest.
+func (s *Session) waitFor(w wait, most time.Duration) {
+	s.pause.begin(w)
+	s.due = s.exchange.now + most
 }
 
 // hasRow reports whether a row of a transaction or an attempt tells of what is done at the stage, with the reply that was decided.
@@ -52,7 +50,7 @@ func (s *Session) hasRow(stage smtp.Stage) bool {
 	case smtp.StageMessage:
 		return true
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml, smtp.StageRcpt, smtp.StageData, smtp.StageBdat:
-		code := s.work.decision.Reply.Code
+		code := s.exchange.decision.Reply.Code
 		return code.Class() != 2 && !(stage == smtp.StageData && code.Class() == 3)
 	}
 	return false
@@ -60,8 +58,8 @@ func (s *Session) hasRow(stage smtp.Stage) bool {
 
 // reply sends the reply that was decided, or doesn't, and does what follows from it.
 func (s *Session) reply() {
-	switch f := s.work.faults; {
-	case s.work.stage == smtp.StageMessage && s.captures():
+	switch f := s.exchange.faults; {
+	case s.exchange.stage == smtp.StageMessage && s.captures():
 		s.handOver()
 	case f != nil && f.Unsent():
 		s.withhold(f)
@@ -78,18 +76,19 @@ func (s *Session) reply() {
 
 // send sends the reply that was decided, perhaps in pieces.
 func (s *Session) send() {
-	w := s.work
+	e := s.exchange
 	before := len(s.out.open(s.env.Scratch).B)
-	s.write(w.stage, w.decision.Reply, w.plain)
-	pieces := w.faults != nil && s.edit(before)
-	if w.stage == smtp.StageEhlo {
+	s.write(e.stage, e.decision.Reply, e.plain)
+	pieces := e.faults != nil && s.edit(before)
+	if e.stage == smtp.StageEhlo {
 		sent := s.out.buffer.B[before:]
 		if pieces {
 			sent = s.extra.pieces.reply.B
 		}
-		whole := w.plain && w.faults == nil
-		w.announced = whole || announcesKeyword(sent, capEnhanced)
-		w.eightBit = whole || announcesKeyword(sent, cap8BitMIME)
+		whole := e.plain && e.faults == nil
+		e.announced = announcement{
+			enhanced: whole || announcesKeyword(sent, capEnhanced), eightBit: whole || announcesKeyword(sent, cap8BitMIME),
+		}
 	}
 	if pieces {
 		s.sendPiece()
@@ -100,59 +99,59 @@ func (s *Session) send() {
 
 // replied does what follows from a reply that was sent.
 func (s *Session) replied() {
-	w := s.work
-	s.out.replied(w.stage, w.decision.Reply.Code, w.enhanced)
+	e := s.exchange
+	e.given()
+	s.out.replied(e.stage, e.decision.Reply.Code, e.enhanced)
 	if r := s.env.Recorder; r != nil {
-		r.Replied(w.stage, &w.decision, w.enhanced, s.view)
+		r.Replied(e.stage, &e.decision, e.enhanced, s.view)
 	}
-	if final(w.stage, w.decision.Reply) {
+	if final(e.stage, e.decision.Reply) {
 		s.beforeFinal()
-		s.out.receipts.given(w.stage != smtp.StageMessage, w.late())
+		s.out.receipts.given(e.stage != smtp.StageMessage, e.late())
 	}
-	s.after(w.stage, w.decision.Reply)
+	s.after(e.stage, e.decision.Reply)
 }
 
 // withhold never sends the reply that was decided: the session falls silent, or closes instead.
 func (s *Session) withhold(f *fault.Faults) {
-	s.work.withheld = true
+	s.exchange.withhold()
 	if f.Silence {
-		s.endedBy(s.origin())
-		s.hold(false)
+		s.exchange.by = s.exchange.origin()
+		s.hold()
 		return
 	}
-	s.closeByFault(f.Close.Mode, s.origin())
+	s.closeByFault(f.Close.Mode, s.exchange.origin())
 }
 
 // closeByFault ends the connection as planned.
 func (s *Session) closeByFault(kind fault.CloseKind, by Origin) {
-	s.endedBy(by)
+	s.exchange.by = by
 	switch kind {
 	case fault.CloseRST:
 		s.close(CloseRST, ClosedByFault)
 	case fault.CloseHalf:
-		s.hold(true)
+		s.life.half()
+		s.hold()
 	default:
 		s.close(CloseFIN, ClosedByFault)
 	}
 }
 
-// endedBy notes who ends the connection.
-func (s *Session) endedBy(by Origin) { s.work.by, s.work.ending = by, true }
-
-// hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. half closes the sending
-// side. What comes is thrown away: were nothing read, nobody would learn that the client has gone.
-func (s *Session) hold(half bool) {
+// hold keeps the connection open, without a word, until the client goes away or the maximum hold is over. What comes is thrown away: were
+// nothing read, nobody would learn that the client has gone.
+func (s *Session) hold() {
 	x := s.lasting()
-	x.by, x.half, x.handshake = s.work.by, half, false
+	x.by, x.handshake = s.exchange.by, false
 	s.endTransaction(EndLost, s.awaited())
-	s.state, s.wait = stateHeld, waitNone
-	s.due = s.work.now + s.cfg.maxHold()
+	s.state = stateHeld
+	s.pause.end()
+	s.due = s.exchange.now + s.cfg.maxHold()
 	s.releaseLine()
 }
 
 // sendPiece sends the next piece of a reply that goes out in pieces, and waits before the one after it.
 func (s *Session) sendPiece() {
-	w, x := s.work, s.extra
+	e, x := s.exchange, s.extra
 	piece, last := x.pieces.next()
 	out := s.out.open(s.env.Scratch)
 	out.B = append(out.B, piece...)
@@ -162,18 +161,18 @@ func (s *Session) sendPiece() {
 		s.replied()
 		return
 	}
-	if d := w.faults.Dribble; d.Octets > 0 {
-		s.wait, s.due = waitPiece, w.now+d.Every
+	if d := e.faults.Dribble; d.Octets > 0 {
+		s.waitFor(waitPiece, d.Every)
 		return
 	}
 	s.touch() // a client that takes nothing is as good as silent
-	s.wait, s.out.waitTold = waitTaken, false
+	s.pause.begin(waitTaken)
 }
 
 // pieceTaken goes on with a reply whose last piece the kernel has taken.
 func (s *Session) pieceTaken() {
-	if pause := s.work.faults.Split.Pause; pause > 0 {
-		s.wait, s.due = waitPiece, s.work.now+pause
+	if pause := s.exchange.faults.Split.Pause; pause > 0 {
+		s.waitFor(waitPiece, pause)
 		return
 	}
 	s.sendPiece()
@@ -181,8 +180,8 @@ func (s *Session) pieceTaken() {
 
 // needsCommit reports whether the reply that was decided says of a message that it was accepted.
 func (s *Session) needsCommit() bool {
-	w := s.work
-	return w.stage == smtp.StageMessage && w.decision.Reply.Code.Class() == 2 && !w.committed && len(s.tx.recipients) > 0
+	e := s.exchange
+	return e.stage == smtp.StageMessage && e.decision.Reply.Code.Class() == 2 && len(s.tx.recipients) > 0
 }
 
 // commit holds the reply back until its rows are on disk.
@@ -193,25 +192,26 @@ func (s *Session) commit() {
 		end = tx.next + 1
 	}
 	s.beforeFinal()
-	s.recordMessages(tx.next, end, s.work.decision.Reply, CommitPending)
-	s.wait, s.out.waitTold, s.due = waitCommit, false, s.work.now+s.cfg.maxCommit()
+	s.recordMessages(tx.next, end, s.exchange.decision.Reply, CommitPending)
+	s.exchange.promised = true
+	s.waitFor(waitCommit, s.cfg.maxCommit())
 }
 
 // giveUpCommit refuses a message whose rows did not get on disk in time. They may still get there: the row of the refusal replaces
 // them.
 func (s *Session) giveUpCommit() {
 	s.resume()
-	s.work.amends, s.tx.stalled = true, true
+	s.exchange.amends, s.tx.stalled = true, true
 	s.refuse(smtp.StageMessage, &replyNotCommitted)
 }
 
 // Committing reports whether the session waits for Committed.
-func (s *Session) Committing() bool { return s.wait == waitCommit || s.wait == waitCapture }
+func (s *Session) Committing() bool { return s.pause.wait == waitCommit || s.pause.wait == waitCapture }
 
 // ticket names the commit under way. No two replies after a body have the same.
 func (s *Session) ticket() uint64 {
 	ticket := uint64(s.messages)<<32 | uint64(s.tx.next) // #nosec G115 -- an index of recipients, from 0
-	if s.wait == waitCapture {
+	if s.pause.wait == waitCapture {
 		ticket |= 1 << 63
 	}
 	return ticket
@@ -224,13 +224,12 @@ func (s *Session) Committed(now time.Time, ticket uint64, err error) {
 		return
 	}
 	s.beginCall(now)
-	captured := s.wait == waitCapture
+	captured := s.pause.wait == waitCapture
 	s.resume()
 	switch {
 	case captured:
 		s.capturedAs(err)
 	case err == nil:
-		s.work.committed = true
 		s.send()
 	default:
 		s.refuse(smtp.StageMessage, &replyNotCommitted)

@@ -15,21 +15,21 @@ const overLong = 16 << 10
 // replaceCode replaces the code of a reply by one that has no meaning at the stage, if a fault has it so. The state then follows from
 // the code that is sent.
 func (s *Session) replaceCode(stage smtp.Stage) {
-	w := s.work
-	if w.faults.Malformed != fault.MalformedWrongCode {
+	e := s.exchange
+	if e.faults.Malformed != fault.MalformedWrongCode {
 		return
 	}
-	w.wrong = smtp.Reply{Code: 354, Lines: w.decision.Reply.Lines}
+	e.wrong = smtp.Reply{Code: 354, Lines: e.decision.Reply.Lines}
 	if stage == smtp.StageData {
-		w.wrong.Code = 220
+		e.wrong.Code = 220
 	}
-	w.plain, w.decision.Reply = false, &w.wrong
+	e.plain, e.decision.Reply = false, &e.wrong
 }
 
 // edit does to the reply at the end of the output, from before on, what the outcome's faults have done to it. It reports whether the
 // reply goes out in pieces; it is then taken from the output.
 func (s *Session) edit(before int) (pieces bool) {
-	f, out := s.work.faults, s.out.buffer
+	f, out := s.exchange.faults, s.out.buffer
 	if f.Malformed != fault.MalformedNone {
 		s.out.count(before - len(out.B))
 		out.B = malform(out.B, before, f.Malformed)

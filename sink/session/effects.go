@@ -108,59 +108,26 @@ func (s *Session) Next() (Effect, bool) {
 		return Effect{Kind: EffectWrite, Data: data}, true
 	}
 	x := s.extra
-	if x == nil && s.state < stateHeld && s.wait == waitNone && s.out.reading == toldRead {
+	if x == nil && s.state < stateHeld && s.pause.quiet() {
 		return Effect{}, false // nearly always
 	}
-	if x != nil && x.half && !x.halfTold {
-		x.halfTold = true
-		return Effect{Kind: EffectClose, Close: CloseHalf}, true
+	if e, ok := s.life.effect(); ok || s.state == stateClosed {
+		return e, ok
 	}
-	if s.state == stateClosed {
-		switch {
-		case s.ended == endedNot && !s.gone:
-			s.ended = endedClosed
-			return Effect{Kind: EffectClose, Close: s.closeMode}, true
-		case s.ended != endedDone && s.gone:
-			s.ended = endedDone
-			return Effect{Kind: EffectDone}, true
-		}
-		return Effect{}, false
-	}
-	if e, ok := s.nextReading(); ok {
-		return e, true
+	if kind, ok := s.pause.read(); ok {
+		return Effect{Kind: kind}, true
 	}
 	if x != nil && x.handshake {
 		x.handshake = false
 		return Effect{Kind: EffectStartTLS, TLS: x.tlsFault}, true
 	}
-	if !s.out.waitTold {
-		switch s.wait {
-		case waitDrain, waitTaken:
-			s.out.waitTold = true
-			return Effect{Kind: EffectAwaitDrain}, true
-		case waitCommit:
-			s.out.waitTold = true
-			return Effect{Kind: EffectCommit, Ticket: s.ticket()}, true
-		case waitCapture:
-			s.out.waitTold = true
-			return s.captureEffect(), true
-		}
+	switch kind, _ := s.pause.ask(); kind {
+	case EffectAwaitDrain:
+		return Effect{Kind: kind}, true
+	case EffectCommit:
+		return Effect{Kind: kind, Ticket: s.ticket()}, true
+	case EffectCapture:
+		return s.captureEffect(), true
 	}
 	return Effect{}, false
-}
-
-// nextReading tells the driver whether to read, when that has changed.
-func (s *Session) nextReading() (Effect, bool) {
-	told, kind := toldRead, EffectResume
-	switch {
-	case s.wait == waitReading:
-		told, kind = toldStop, EffectStopReading
-	case s.paused():
-		told, kind = toldPause, EffectPause
-	}
-	if told == s.out.reading {
-		return Effect{}, false
-	}
-	s.out.reading = told
-	return Effect{Kind: kind}, true
 }

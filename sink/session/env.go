@@ -57,11 +57,11 @@ type Authenticator interface {
 	// changed.
 	Mechanisms() []string
 	// Start begins an exchange with one of Mechanisms. An error means that it can't begin now.
-	Start(mechanism string) (Exchange, error)
+	Start(mechanism string) (AuthExchange, error)
 }
 
-// Exchange is one authentication under way. It belongs to one session.
-type Exchange interface {
+// AuthExchange is one authentication under way. It belongs to one session.
+type AuthExchange interface {
 	// Next takes the client's response, decoded, and returns the next challenge, not encoded. A nil response means that the client
 	// has sent no initial response. done means that the client is authenticated. An error ends the exchange: one that wraps
 	// ErrMalformedResponse says that the response can't be parsed, any other that the credentials are wrong. The response is valid

@@ -28,7 +28,7 @@ func (s *Session) Held() int {
 
 // AtRest reports whether the session owns nothing that an idle connection should not pay for.
 func (s *Session) AtRest() bool {
-	return s.out.buffer == nil && s.extra == nil && s.tx == nil && s.work == nil
+	return s.out.buffer == nil && s.extra == nil && s.tx == nil && s.exchange == nil
 }
 
 // FillEnvelope makes the transaction's envelope as large as it may get.

@@ -12,12 +12,10 @@ type extra struct {
 
 	pieces pieces // a reply that has begun and not ended
 
-	half        bool           // the sending side shall be closed
-	halfTold    bool           // and the driver knows
 	handshake   bool           // a TLS handshake shall begin
 	tlsFault    fault.TLSFault // with this
 	injected    bool           // plaintext came behind the STARTTLS under way
-	exchange    Exchange       // the authentication under way
+	mechanism   AuthExchange   // the authentication under way
 	response    []byte         // scratch space for it
 	tls         TLSInfo
 	user        string
@@ -57,7 +55,7 @@ func (s *Session) releaseExtra() {
 	if x == nil {
 		return
 	}
-	if !s.gone && (x.whole || x.framing.midLine() || x.pieces.reply != nil || x.exchange != nil ||
+	if !s.life.gone() && (x.whole || x.framing.midLine() || x.pieces.reply != nil || x.mechanism != nil ||
 		s.state == stateChunk || s.state == stateHandshake || s.state == stateHeld) {
 		return
 	}

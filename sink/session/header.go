@@ -344,18 +344,18 @@ func (s *Session) capture(chunks bool) {
 
 // switchFor returns what a tester asks for by the recipient's address or the message's header, or nil.
 func (s *Session) switchFor(stage smtp.Stage) *fault.Switch {
-	w := s.work
+	e := s.exchange
 	switch stage {
 	case smtp.StageRcpt:
-		ask, malformed := fault.AddressTrigger(w.recipient)
+		ask, malformed := fault.AddressTrigger(e.recipient)
 		if malformed {
-			s.noteBadSwitches(fault.BadSwitches{Count: 1, First: fault.CutSwitch("RCPT " + string(w.recipient))})
+			s.noteBadSwitches(fault.BadSwitches{Count: 1, First: fault.CutSwitch("RCPT " + string(e.recipient))})
 		}
 		if ask.IsZero() {
 			return nil
 		}
-		w.ask = ask
-		return &w.ask
+		e.ask = ask
+		return &e.ask
 	case smtp.StageMessage:
 		return s.tx.asked(s)
 	}

@@ -30,7 +30,7 @@ func countOf(counts *[]count, l *fault.Limit, now int64) *count {
 func (s *Session) own(l *fault.Limit) *count {
 	switch {
 	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection, l.Kind == fault.LimitMessages && l.Conditional():
-		return countOf(&s.lasting().counts, l, int64(s.work.now))
+		return countOf(&s.lasting().counts, l, int64(s.exchange.now))
 	case l.Kind == fault.LimitRecipients && l.Conditional():
 		return countOf(&s.tx.counts, l, 0)
 	}
@@ -43,7 +43,7 @@ func (c *connection) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 	if own := s.own(l); own != nil {
 		switch l.Kind {
 		case fault.LimitRate:
-			return own.bucket.Take(l, int64(s.work.now))
+			return own.bucket.Take(l, int64(s.exchange.now))
 		case fault.LimitMessages:
 			if own.n >= l.Max {
 				return false
@@ -59,7 +59,7 @@ func (c *connection) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 	if s.env.Limits == nil || l.Kind != fault.LimitRate && l.Kind != fault.LimitConcurrency && l.Kind != fault.LimitGreylist {
 		return true
 	}
-	granted := s.env.Limits.Admit(s.at(s.work.now), l, o)
+	granted := s.env.Limits.Admit(s.at(s.exchange.now), l, o)
 	if granted && l.Kind == fault.LimitConcurrency {
 		x := s.lasting()
 		x.granted = append(x.granted, l)
@@ -95,7 +95,7 @@ func (c *connection) Return(l *fault.Limit, o *fault.Occurrence) {
 // countRecipient counts the recipient that was accepted towards the limits that are for some recipients only.
 func (s *Session) countRecipient() {
 	for _, l := range s.view.Limits(smtp.StageRcpt) {
-		if l.Kind == fault.LimitRecipients && l.Conditional() && l.Applies(&s.work.occurrence) {
+		if l.Kind == fault.LimitRecipients && l.Conditional() && l.Applies(&s.exchange.occurrence) {
 			s.own(l).n++
 		}
 	}

@@ -24,18 +24,7 @@ type outbox struct {
 	receipts receipts   // of the last final replies
 	stage    smtp.Stage // the last reply's
 	handed   bool
-	reading  readTold // what the driver knows of reading
-	waitTold bool     // it knows what the session waits for
 }
-
-// readTold is what the driver knows of reading.
-type readTold uint8
-
-const (
-	toldRead readTold = iota
-	toldPause
-	toldStop
-)
 
 // open returns the buffer that replies are appended to.
 func (o *outbox) open(x *Scratch) *bytebufferpool.ByteBuffer {

@@ -80,9 +80,6 @@ type receipts struct {
 	state  receipt
 }
 
-// lateReply is how late a reply may be before the kernel is asked what became of it.
-const lateReply = 100 * time.Millisecond
-
 // heard takes what the driver knows of what it brings next.
 func (r *receipts) heard(d Receipt) {
 	r.doubts &^= doubtWaiting | doubtRefused | doubtMore
@@ -246,12 +243,12 @@ func (s *Session) Hangup(now time.Time) {
 		return
 	}
 	s.beginCall(now)
-	if s.wait != waitCommit { // the rows of the reply that waits may be written already
+	if s.pause.wait != waitCommit { // the rows of the reply that waits may be written already
 		s.out.receipts.finished()
 		s.except()
 	}
 	s.out.receipts.fin()
-	if s.wait == waitFarewell {
+	if s.pause.wait == waitFarewell {
 		s.resume()
 		s.reply()
 		s.proceed()
@@ -279,14 +276,12 @@ func (s *Session) beforeFinal() {
 	if r.state < receiptFollowed {
 		return
 	}
-	if r.doubts&(doubtFinished|doubtLate) != 0 || s.work.late() || r.state > receiptTold {
+	if r.doubts&(doubtFinished|doubtLate) != 0 || s.exchange.late() || r.state > receiptTold {
 		s.except()
 		return
 	}
 	r.keep() // settled with those to come, unless these turn out to be untold
 }
-
-func (w *work) late() bool { return w.now-w.decided >= lateReply }
 
 // resolveFormer says what is known of the last message's replies before a row of another message says that they were told.
 func (s *Session) resolveFormer() {

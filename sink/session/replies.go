@@ -100,7 +100,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 // givesEnhanced reports whether replies at the stage have enhanced status codes: not before EHLO has announced them, and never in the
 // greeting and in replies to HELO and EHLO (RFC 2034 section 4).
 func (s *Session) givesEnhanced(stage smtp.Stage) bool {
-	return s.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
+	return s.announced.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
 }
 
 // enhancedOf returns the enhanced status code of a reply as it stands on the wire.
@@ -137,16 +137,16 @@ func (s *Session) serviceName() string {
 // appendChunkReply appends the positive reply to a chunk, as the examples of RFC 3030 have it.
 func (s *Session) appendChunkReply(dst []byte, r *smtp.Reply) []byte {
 	dst = append(dst, "250 "...)
-	if s.enhanced {
+	if s.announced.enhanced {
 		dst = append(r.Enhanced.Append(dst), ' ')
 	}
-	return append(strconv.AppendInt(dst, s.tx.chunk, 10), " octets received\r\n"...)
+	return append(strconv.AppendInt(dst, s.tx.last, 10), " octets received\r\n"...)
 }
 
 // announces reports whether capabilities stand below the words of the reply to EHLO that was decided. A rule's own words are the whole
 // reply, unless the rule says what is announced besides.
 func (s *Session) announces() bool {
-	c := s.work.decision.Chosen
+	c := s.exchange.decision.Chosen
 	return c == nil || !c.OwnText || c.Capabilities != nil || len(c.Missing) > 0
 }
 
@@ -164,7 +164,7 @@ func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 			dst = append(append(appendContinued(dst, r.Code), text...), crlf...)
 		}
 	}
-	if f := s.work.faults; f != nil && f.Capabilities != nil && !f.Capabilities.All {
+	if f := s.exchange.faults; f != nil && f.Capabilities != nil && !f.Capabilities.All {
 		for _, line := range f.Capabilities.Lines {
 			last = len(dst)
 			dst = append(append(appendContinued(dst, r.Code), line...), crlf...)
@@ -218,7 +218,7 @@ func (s *Session) offers(keyword string) bool {
 
 // missing reports whether a fault leaves the extension out of the reply to EHLO that was decided.
 func (s *Session) missing(keyword string) bool {
-	f := s.work.faults
+	f := s.exchange.faults
 	return f != nil && slices.Contains(f.Missing, keyword)
 }
 

@@ -17,10 +17,10 @@ func (s *Session) newAttempt() *Attempt {
 		s.except()
 	}
 	s.resolveFormer()
-	a := &s.work.attempt
+	a := &s.exchange.rows.attempt
 	*a = Attempt{} // a literal with values would be made elsewhere first, and copied
 	a.Conn, a.Listener, a.Client = s.id, s.listener, s.client
-	a.End, a.Phase = s.at(s.work.now), s.view.PhaseName()
+	a.End, a.Phase = s.at(s.exchange.now), s.view.PhaseName()
 	if tx := s.tx; tx != nil {
 		a.Sender, a.Token, a.Size, a.Message = tx.sender(), tx.token(), tx.octets(), uint64(s.messages)
 		a.Mail, a.Whole = s.at(tx.started), tx.whole
@@ -36,15 +36,15 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 	if s.env.Recorder == nil {
 		return
 	}
-	w := s.work
+	e := s.exchange
 	a := s.newAttempt()
-	a.Time, a.Recipient, a.N = s.at(w.read), w.recipient, w.rcptN
+	a.Time, a.Recipient, a.N = s.at(e.read), e.recipient, e.rcptN
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = ending, smtp.StageRcpt, r.Code, s.enhancedOf(smtp.StageRcpt, r), sent
-	if w.candidate {
-		a.ORCPT = s.tx.bytes(w.orcpt)
+	if e.candidate {
+		a.ORCPT = s.tx.bytes(e.orcpt)
 	}
 	a.Cut = !sent && s.cut()
-	a.Origin = s.origin()
+	a.Origin = s.exchange.origin()
 	s.env.Recorder.Attempt(a)
 }
 
@@ -57,11 +57,11 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	if s.env.Recorder == nil || from == to {
 		return
 	}
-	s.work.spent += (to - from) / rowsPerWork
+	s.exchange.cost += (to - from) / rowsPerCost
 	a := s.newAttempt() // the rows differ in their recipients only
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, s.enhancedOf(smtp.StageMessage, r), true
 	a.Delivered, a.Commit = delivered, c
-	a.Origin = s.origin()
+	a.Origin = s.exchange.origin()
 	if b := &s.tx.fault; a.Fault == "" && b.struck {
 		a.Fault = b.decision.Chosen.Fault
 	}
@@ -73,21 +73,10 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 
 // delivers reports whether the message counts as delivered after this reply.
 func (s *Session) delivers(r *smtp.Reply) bool {
-	if f := s.work.faults; f != nil && f.Delivery != fault.DeliveryFollow {
+	if f := s.exchange.faults; f != nil && f.Delivery != fault.DeliveryFollow {
 		return f.Delivery == fault.DeliveryKeep
 	}
 	return r.Code.Class() == 2
-}
-
-// commitment returns for whom the rows are that the reply under way decides.
-func (s *Session) commitment() Commit {
-	switch {
-	case s.work.amends:
-		return CommitAmended
-	case s.work.committed:
-		return CommitDone
-	}
-	return CommitNone
 }
 
 // recordRefused writes the final row of an accepted recipient of a transaction that was refused before its end.
@@ -98,7 +87,7 @@ func (s *Session) recordRefused(i int) {
 	a, refusal := s.recipientRow(i), &s.tx.refusal
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, refusal.stage, refusal.code, refusal.enhanced, true
 	a.Origin = refusal.by
-	if refusal.at != s.work.now {
+	if refusal.at != s.exchange.now {
 		a.Handed = s.at(refusal.at)
 	}
 	s.env.Recorder.Attempt(a)
@@ -106,9 +95,10 @@ func (s *Session) recordRefused(i int) {
 
 // recordLost writes the final row of an accepted recipient whom no reply decided, or one that was not sent: unsent, if it isn't nil.
 func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smtp.Reply) {
-	w := s.work
-	promised := unsent != nil && stage == smtp.StageMessage && (s.wait == waitCommit || w.committed) // to the ledger
-	delivered := promised && s.delivers(unsent) || unsent != nil && stage == smtp.StageMessage && w.withheld && w.faults.Delivery == fault.DeliveryKeep
+	e := s.exchange
+	decided := unsent != nil && stage == smtp.StageMessage
+	promised := decided && e.promised
+	delivered := promised && s.delivers(unsent) || decided && e.state == exchangeWithheld && e.faults.Delivery == fault.DeliveryKeep
 	if delivered {
 		s.delivered++
 	}
@@ -116,9 +106,9 @@ func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smt
 		return
 	}
 	a := s.recipientRow(i)
-	a.Ending, a.Stage, a.Origin, a.Delivered = ending, stage, w.by, delivered
+	a.Ending, a.Stage, a.Origin, a.Delivered = ending, stage, e.by, delivered
 	if unsent != nil {
-		a.Code, a.Enhanced, a.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.origin()
+		a.Code, a.Enhanced, a.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.exchange.origin()
 		a.Cut = s.cut()
 	}
 	if promised {
@@ -150,8 +140,8 @@ func (s *Session) recordMessage() {
 	}
 	s.beforeBody()
 	tx.whole = true
-	m := &s.work.message
-	*m = event.Message{Conn: s.id, Message: uint64(s.messages), Time: s.at(s.work.now), SevenBit: !s.eightBit}
+	m := &s.exchange.rows.message
+	*m = event.Message{Conn: s.id, Message: uint64(s.messages), Time: s.at(s.exchange.now), SevenBit: !s.announced.eightBit}
 	if tx.header.captured() {
 		m.Headers, m.StormID, m.MessageID = true, tx.header.id(idStorm), tx.header.id(idMessage)
 	}
@@ -163,16 +153,16 @@ func (s *Session) recordMessage() {
 
 // endTransaction ends the transaction under way, if there is one, and writes the rows that are still owed.
 func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
-	tx, w := s.tx, s.work
+	tx, e := s.tx, s.exchange
 	if tx == nil {
 		return
 	}
-	tx.header.finish()     // each row asks it for the message's identity
-	var unsent *smtp.Reply // a final reply that was decided and that the client has not got
-	if s.unsent() && (w.stage == smtp.StageMessage || w.stage == smtp.StageRcpt || w.stage == smtp.StageMail) {
-		unsent = w.decision.Reply
+	tx.header.finish() // each row asks it for the message's identity
+	unsent := e.unsent()
+	if e.stage != smtp.StageMessage && e.stage != smtp.StageRcpt && e.stage != smtp.StageMail {
+		unsent = nil // it is no final reply
 	}
-	if unsent != nil && w.stage == smtp.StageRcpt {
+	if unsent != nil && e.stage == smtp.StageRcpt {
 		s.recordRcpt(ending, unsent, false)
 		unsent = nil
 	}
@@ -209,20 +199,20 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	}
 	s.resolveFormer()
 	tx := s.tx
-	t := &s.work.transaction
+	t := &s.exchange.rows.transaction
 	*t = Transaction{
-		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.at(tx.started), End: s.at(s.work.now),
+		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.at(tx.started), End: s.at(s.exchange.now),
 		Sender: tx.sender(), N: tx.mailN, Token: tx.token(), Message: uint64(s.messages), Phase: s.view.PhaseName(),
-		Ending: ending, Stage: stage, Origin: s.work.by,
+		Ending: ending, Stage: stage, Origin: s.exchange.by,
 	}
 	switch r := &tx.refusal; {
 	case unsent != nil:
-		t.Code, t.Enhanced, t.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.origin()
+		t.Code, t.Enhanced, t.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.exchange.origin()
 		t.Cut = s.cut()
 	case r.code != 0:
 		t.Ending, t.Stage, t.ReplySent = EndReply, r.stage, true
 		t.Code, t.Enhanced, t.Origin = r.code, r.enhanced, r.by
-		if r.at != s.work.now {
+		if r.at != s.exchange.now {
 			t.Handed = s.at(r.at)
 		}
 	}
@@ -234,13 +224,13 @@ func (s *Session) recordConnection() {
 	if s.env.Recorder == nil {
 		return
 	}
-	c := &s.work.connection
+	c := &s.exchange.rows.connection
 	*c = Connection{
-		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.started, End: s.at(s.work.now),
-		Helo: s.helo, Extended: s.extended,
+		Conn: s.id, Listener: s.listener, Client: s.client, Time: s.started, End: s.at(s.exchange.now),
+		Helo: s.helo, Extended: s.greeting == greetingEHLO,
 		Messages: uint64(s.messages), Attempts: uint64(s.attempts), Delivered: uint64(s.delivered),
 		OctetsIn: s.octetsIn, OctetsOut: s.out.octets,
-		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.reason, Told: s.out.receipts.told(),
+		Phase: s.view.PhaseName(), TLS: s.secure, Reason: s.life.reason, Told: s.out.receipts.told(),
 		Stage: s.out.stage, Code: s.out.code, Enhanced: s.out.enhanced,
 	}
 	if x := s.extra; x != nil {

@@ -7,54 +7,54 @@ import (
 )
 
 // Scratch keeps what a session needs during a call only, for the next session that a goroutine drives. Going to a pool for it on
-// every command is dearer than the command's own work. The zero Scratch is ready to use; it belongs to one goroutine.
+// every command is dearer than the command itself. The zero Scratch is ready to use; it belongs to one goroutine.
 type Scratch struct {
-	work   *work
-	output *bytebufferpool.ByteBuffer
-	crowd  int
+	exchange *exchange
+	output   *bytebufferpool.ByteBuffer
+	busy     int // connections
 }
 
-// Crowd tells that so many connections, or about, have something to do in this turn of the goroutine, for all of which a client's input
+// SetBusy tells that so many connections, or about, have something to do in this turn of the goroutine, for all of which a client's input
 // may have to wait.
-func (x *Scratch) Crowd(n int) { x.crowd = n }
+func (x *Scratch) SetBusy(n int) { x.busy = n }
 
-// share returns how much work a session may do in one call.
+// share returns what a session may cost in one call, see callCost.
 func (x *Scratch) share() int {
-	if x == nil || x.crowd <= crowdWork/turnWork {
-		return turnWork
+	if x == nil || x.busy <= turnCost/callCost {
+		return callCost
 	}
-	return max(crowdWork/x.crowd, leastWork)
+	return max(turnCost/x.busy, leastCost)
 }
 
-// bodyRead returns how many octets of a body a session wants at once, where many is how large a crowd takes all: a power of two, so that
-// the limit changes seldom.
+// bodyRead returns how many octets of a body a session wants at once, where so many busy ones take all: a power of two, so that the limit changes
+// seldom.
 func (x *Scratch) bodyRead(many int) int {
 	n := readInBody
 	if x != nil {
-		for n > leastRead && n*x.crowd > readInBody*many {
+		for n > leastRead && n*x.busy > readInBody*many {
 			n /= 2
 		}
 	}
 	return n
 }
 
-var workPool = sync.Pool{New: func() any { return new(work) }}
+var exchangePool = sync.Pool{New: func() any { return new(exchange) }}
 
-func (x *Scratch) takeWork() *work {
-	if x == nil || x.work == nil {
-		return workPool.Get().(*work)
+func (x *Scratch) takeExchange() *exchange {
+	if x == nil || x.exchange == nil {
+		return exchangePool.Get().(*exchange)
 	}
-	w := x.work
-	x.work = nil
-	return w
+	e := x.exchange
+	x.exchange = nil
+	return e
 }
 
-func (x *Scratch) putWork(w *work) {
-	if x == nil || x.work != nil {
-		workPool.Put(w)
+func (x *Scratch) putExchange(e *exchange) {
+	if x == nil || x.exchange != nil {
+		exchangePool.Put(e)
 		return
 	}
-	x.work = w
+	x.exchange = e
 }
 
 // maxScratchOutput is the largest buffer of output that a Scratch keeps, in octets.

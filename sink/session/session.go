@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -14,24 +13,21 @@ import (
 // Its size is what an idle connection costs: see TestSizeOfAnIdleSession.
 type Session struct {
 	// What every command needs comes first, in two lines of the processor's cache: most of what a command costs is waiting for them.
-	cfg          *Config
-	env          *Env
-	view         *fault.View   // read at connect, after TLS and at each MAIL
-	tx           *transaction  // from MAIL to its end
-	work         *work         // while a call is under way or a decided reply waits
-	extra        *extra        // while there is anything in it
-	due          time.Duration // since started: when what is waited for is due, or else when the client has been silent for too long
-	out          outbox
-	started      time.Time
-	octetsIn     uint64
-	state        state
-	wait         wait
-	refused      bool // the greeting was negative: only QUIT is left
-	enhanced     bool // the reply to EHLO announced enhanced status codes
-	eightBit     bool // and 8BITMIME
-	shuttingDown bool
-	eof          bool // nothing will follow what was fed
-	ended        ended
+	cfg       *Config
+	env       *Env
+	view      *fault.View   // read at connect, after TLS and at each MAIL
+	tx        *transaction  // from MAIL to its end
+	exchange  *exchange     // while a call is under way or a decided reply waits
+	extra     *extra        // while there is anything in it
+	due       time.Duration // since started: when what is waited for is due, or else when the client has been silent for too long
+	out       outbox
+	started   time.Time
+	octetsIn  uint64
+	state     state
+	pause     pause
+	refused   bool // the greeting was negative: only QUIT is left
+	announced announcement
+	greeting  greeting
 
 	id       uint64
 	listener string
@@ -44,24 +40,19 @@ type Session struct {
 	attempts  uint32
 	nth       [numCommandStages]uint16
 
-	closeMode CloseMode
-	reason    CloseReason
-
+	life          lifetime
 	admitted      bool // no limit refused the connection
-	greeted       bool // HELO, EHLO or LHLO was accepted
-	extended      bool // and it was EHLO or LHLO
 	secure        bool // the TLS handshake was done
 	authenticated bool
-	gone          bool // the driver has no connection any more, and its row is written
 }
 
-// ended is what the driver knows of the end.
-type ended uint8
+// greeting says by which command the client has greeted.
+type greeting uint8
 
 const (
-	endedNot    ended = iota
-	endedClosed       // it shall close the connection
-	endedDone         // and may forget the session
+	greetingNone greeting = iota // by none that was accepted
+	greetingHELO
+	greetingEHLO // or LHLO: extensions were announced
 )
 
 // state says what the next octets mean.
@@ -79,67 +70,6 @@ const (
 	stateClosed                 // nothing
 )
 
-// wait is what keeps the session from taking input.
-type wait uint8
-
-const (
-	waitNone     wait = iota
-	waitDelay         // a decided reply waits for its time
-	waitFarewell      // the reply to QUIT waits for the client's FIN, see Config.Farewell
-	waitPiece         // the next piece of a reply waits for its time
-	waitTaken         // it waits for the kernel to take the piece before
-	waitCommit        // a positive reply waits for its rows
-	waitCapture       // a reply waits for its message to be captured
-	waitGreeting      // the greeting waits for a TLS handshake; input is taken, and thrown away
-	waitDrain         // too much output: the client shall take some
-	waitReading       // a fault has stopped reading in mid-body
-)
-
-// work is the scratch space of a session that is doing something. Everything in it that is handed out by pointer would otherwise
-// be allocated anew for each command.
-type work struct {
-	now        time.Duration // since the session started
-	spent      int           // work of this call, see turnWork
-	stage      smtp.Stage
-	decision   fault.Decision
-	occurrence fault.Occurrence
-	nth        uint64 // occurrence of the stage in this connection, see countOccurrence
-
-	mail smtp.MailArgs
-	rcpt smtp.RcptArgs
-	helo []byte // argument of the greeting under way; a copy
-
-	plain      bool          // the reply is the stage's plain one
-	faults     *fault.Faults // of the outcome; nil when it has none
-	withheld   bool          // the reply that was decided will never be sent
-	committed  bool          // its rows are on disk
-	decided    time.Duration // since the session started: when this reply was
-	blind      bool          // this input had come before the last output was handed over
-	bodyOpened bool          // a 3yz that this input has brought about opened the body
-	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
-	by         Origin        // who ends the connection, when a fault does
-	enhanced   smtp.Enhanced // of the reply, as it stands on the wire
-	ending     bool          // by or withheld was set
-	described  bool          // occurrence was set
-	wrong      smtp.Reply    // a reply made for this occurrence
-	ask        fault.Switch  // what this RCPT's recipient asks for
-	opened     bool          // this MAIL opened the transaction
-	opensBody  bool          // a 3yz to this DATA opens the body
-	misplaced  *smtp.Reply   // why this command is out of order; nil when it isn't
-	announced  bool          // this reply to EHLO, as it was sent, has enhanced status codes
-	eightBit   bool          // and 8BITMIME
-	candidate  bool          // this RCPT's recipient will be accepted unless the reply says no
-	orcpt      span          // of this RCPT, if it is a candidate
-	recipient  []byte        // of this RCPT: in the transaction's arena if it is a candidate
-	rcptN      uint64        // of this RCPT
-	read       time.Duration // when this RCPT was read
-
-	attempt     Attempt
-	transaction Transaction
-	message     event.Message
-	connection  Connection
-}
-
 // New starts a session and decides its greeting. conn is copied.
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
@@ -151,7 +81,7 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s.readView()
 	s.touch()
 	s.decide(smtp.StageConnect)
-	if s.admitted = s.work.decision.Limit == nil; s.admitted {
+	if s.admitted = s.exchange.decision.Limit == nil; s.admitted {
 		s.occupy()
 	}
 	s.deliver(smtp.StageConnect)
@@ -163,8 +93,8 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 // offer the rest again, before anything newer, after EffectResume. p is the caller's; it is neither changed nor kept.
 func (s *Session) Feed(now time.Time, p []byte) int {
 	s.beginCall(now)
-	if s.work.bodyOpened = false; len(p) > 0 {
-		s.work.blind = s.out.receipts.followed()
+	if s.exchange.bodyOpened = false; len(p) > 0 {
+		s.exchange.blind = s.out.receipts.followed()
 	}
 	n := 0
 	for n < len(p) && !s.paused() {
@@ -205,7 +135,7 @@ func (s *Session) consume(p []byte) int {
 // proceed does what needs no further input: the replies of LMTP, and the end of a session that is to end.
 func (s *Session) proceed() {
 	for s.state == stateReplies && !s.paused() {
-		if s.worked() || s.out.full() {
+		if s.spent() || s.out.full() {
 			s.yield()
 			return
 		}
@@ -216,16 +146,16 @@ func (s *Session) proceed() {
 	}
 	switch {
 	case s.state == stateHeld:
-		if s.eof || s.shuttingDown {
+		if s.life.eof || s.life.stopping {
 			s.close(CloseFIN, ClosedByFault)
 		}
-	case s.shuttingDown && s.state == stateHandshake:
+	case s.life.stopping && s.state == stateHandshake:
 		s.close(CloseFIN, ClosedByShutdown)
-	case s.shuttingDown && s.tx == nil:
+	case s.life.stopping && s.tx == nil:
 		s.closeWith(&replyShutdown, ClosedByShutdown)
-	case s.eof:
+	case s.life.eof:
 		s.close(CloseFIN, ClosedByEOF)
-	case s.worked(), s.out.full():
+	case s.spent(), s.out.full():
 		s.yield()
 	}
 }
@@ -239,7 +169,7 @@ func (s *Session) Advance(now time.Time) {
 		return
 	}
 	s.beginCall(now)
-	switch s.wait {
+	switch s.pause.wait {
 	case waitDelay, waitFarewell:
 		s.resume()
 		s.reply()
@@ -284,7 +214,7 @@ func (s *Session) EOF(now time.Time) {
 		return
 	}
 	s.beginCall(now)
-	s.eof = true
+	s.life.eof = true
 	s.out.receipts.finished()
 	s.out.receipts.fin()
 	s.proceed()
@@ -295,11 +225,10 @@ func (s *Session) EOF(now time.Time) {
 // more. err says why, and is nil when it ended in good order. It is the last call, and the connection's row is written only now: how the
 // client ended it tells what the client knows.
 func (s *Session) Closed(now time.Time, err error) {
-	if s.gone {
+	if !s.life.lost() {
 		return
 	}
 	s.beginCall(now)
-	s.gone = true
 	s.out.discard(s.env.Scratch)
 	s.out.receipts.broken(err == nil)
 	if s.state != stateClosed {
@@ -316,8 +245,8 @@ func (s *Session) lost(err error) {
 	switch {
 	case s.state == stateHeld:
 		reason = ClosedByFault
-	case s.wait == waitReading:
-		s.endedBy(originOf(&s.tx.fault.decision))
+	case s.pause.wait == waitReading:
+		s.exchange.by = originOf(&s.tx.fault.decision)
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)
@@ -325,11 +254,11 @@ func (s *Session) lost(err error) {
 
 // Drained tells that the kernel has taken all output. It has an effect only after EffectAwaitDrain.
 func (s *Session) Drained(now time.Time) {
-	if s.wait != waitDrain && s.wait != waitTaken {
+	if s.pause.wait != waitDrain && s.pause.wait != waitTaken {
 		return
 	}
 	s.beginCall(now)
-	taken := s.wait == waitTaken
+	taken := s.pause.wait == waitTaken
 	s.resume()
 	if taken {
 		s.pieceTaken()
@@ -339,53 +268,45 @@ func (s *Session) Drained(now time.Time) {
 }
 
 // paused reports whether the session takes no input now.
-func (s *Session) paused() bool { return s.wait != waitNone && s.wait != waitGreeting }
-
-// replying reports whether a reply was decided and is not sent, or not as a whole, but will be.
-func (s *Session) replying() bool { return waitDelay <= s.wait && s.wait <= waitGreeting }
-
-// unsent reports whether a reply was decided that the client has not got.
-func (s *Session) unsent() bool { return s.replying() || s.work.withheld }
+func (s *Session) paused() bool { return s.pause.paused() }
 
 // resume ends a wait.
 func (s *Session) resume() {
-	s.wait = waitNone
+	s.pause.end()
 	s.touch()
 }
 
 // beginCall begins a call.
 func (s *Session) beginCall(now time.Time) {
 	s.out.taken(s.env.Scratch)
-	if s.work == nil {
-		s.work = s.env.Scratch.takeWork()
+	if s.exchange == nil {
+		s.exchange = s.env.Scratch.takeExchange()
 	}
-	s.work.now, s.work.spent = now.Sub(s.started), 0
+	s.exchange.now, s.exchange.cost = now.Sub(s.started), 0
 }
 
-// endCall ends a call: a session that waits for its client owns no scratch space.
+// endCall ends a call: a session that waits for its client has no exchange.
 func (s *Session) endCall() {
-	if !s.replying() {
-		w := s.work
-		s.work = nil
-		if w.described {
-			w.described, w.occurrence = false, fault.Occurrence{}
-		}
-		if w.ending {
-			w.ending, w.by, w.withheld = false, Origin{}, false
-		}
-		s.env.Scratch.putWork(w)
+	if e := s.exchange; !e.pending() {
+		s.exchange = nil
+		e.end()
+		s.env.Scratch.putExchange(e)
 	}
 	s.releaseExtra()
 }
 
 // touch notes that the client, or the session itself, has done something: the time of silence starts again.
 func (s *Session) touch() {
-	if s.wait != waitNone || s.state == stateHeld || s.state == stateHandshake {
+	if s.pause.wait != waitNone || s.state == stateHeld || s.state == stateHandshake {
 		return
 	}
 	if timeout := s.cfg.idleTimeout(); timeout > 0 {
-		s.due = s.work.now + timeout
+		s.due = s.exchange.now + timeout
 	} else {
 		s.due = 0
 	}
 }
+
+// Rebind gives the session another Env: that of a driver, or of a goroutine, that takes its connection over. What it leads to must be
+// the same but for the Recorder. Call it between two calls of other methods.
+func (s *Session) Rebind(env *Env) { s.env = env }

@@ -14,8 +14,8 @@ func (s *Session) Shutdown(now time.Time) {
 		return
 	}
 	s.beginCall(now)
-	s.shuttingDown = true
-	if s.wait == waitReading {
+	s.life.stopping = true
+	if s.pause.wait == waitReading {
 		s.close(CloseFIN, ClosedByShutdown)
 	}
 	s.proceed()
@@ -25,12 +25,12 @@ func (s *Session) Shutdown(now time.Time) {
 // timeout ends the session of a client that was silent for too long (RFC 5321 section 4.5.3.2.7).
 func (s *Session) timeout() {
 	switch {
-	case s.wait == waitDrain, s.wait == waitTaken: // it takes no replies either
+	case s.pause.wait == waitDrain, s.pause.wait == waitTaken: // it takes no replies either
 		s.close(CloseRST, ClosedByTimeout)
 	case s.state == stateHeld:
 		s.close(CloseFIN, ClosedByFault)
 	case s.state == stateHandshake && s.extra.tlsFault != fault.TLSNone:
-		s.endedBy(s.extra.by)
+		s.exchange.by = s.extra.by
 		s.close(CloseFIN, ClosedByFault)
 	case s.state == stateDiscard, s.state == stateHandshake: // it waits for a handshake and would not understand
 		s.close(CloseFIN, ClosedByTimeout)
@@ -57,14 +57,16 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 		ending = EndTimeout
 	}
 	s.endTransaction(ending, s.awaited())
-	if by := s.work.by; by != (Origin{}) {
+	if by := s.exchange.by; by != (Origin{}) {
 		s.lasting().by = by
 	}
 	s.releaseLimits()
-	s.closeMode, s.reason = mode, reason
-	s.state, s.wait = stateClosed, waitNone
+	s.life.close(mode, reason)
+	s.state = stateClosed
+	s.pause.end()
+	s.exchange.withhold()
 	s.releaseLine()
-	if s.gone {
+	if s.life.gone() {
 		s.out.discard(s.env.Scratch)
 	}
 }
@@ -72,8 +74,8 @@ func (s *Session) close(mode CloseMode, reason CloseReason) {
 // awaited returns the stage whose reply a client in a transaction would get next.
 func (s *Session) awaited() smtp.Stage {
 	switch {
-	case s.unsent():
-		return s.work.stage
+	case s.exchange.unsent() != nil:
+		return s.exchange.stage
 	case s.state == stateData, s.state == stateReplies, s.state == stateChunk && s.extra.framing.last:
 		return smtp.StageMessage
 	case s.state == stateChunk:

@@ -38,15 +38,15 @@ func (s *Session) afterStartTLS(r *smtp.Reply) {
 func (s *Session) beginHandshake() {
 	x := s.more()
 	x.handshake, x.injected, x.tlsFault = true, false, fault.TLSNone
-	if f := s.work.faults; f != nil {
+	if f := s.exchange.faults; f != nil {
 		if x.tlsFault = f.TLS; f.TLS != fault.TLSNone {
-			s.strike(s.work.stage, &s.work.decision)
+			s.strike(s.exchange.stage, &s.exchange.decision)
 		}
 	}
 	s.state = stateHandshake
-	s.due = s.work.now + s.cfg.maxHold()
+	s.due = s.exchange.now + s.cfg.maxHold()
 	if timeout := s.cfg.idleTimeout(); timeout > 0 && x.tlsFault != fault.TLSStall {
-		s.due = s.work.now + timeout
+		s.due = s.exchange.now + timeout
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	if err != nil {
 		s.lasting().err = err
 		if s.extra.tlsFault != fault.TLSNone {
-			s.endedBy(s.extra.by)
+			s.exchange.by = s.extra.by
 		}
 		s.close(CloseFIN, ClosedByTLS)
 		s.endCall()
@@ -76,15 +76,15 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	}
 	s.endTransaction(EndAbandoned, smtp.StageStartTLS) // a plan may have answered a STARTTLS out of order
 	s.lasting().tls = info
-	s.secure, s.greeted, s.extended, s.enhanced, s.eightBit, s.authenticated = true, false, false, false, false, false
+	s.secure, s.greeting, s.announced, s.authenticated = true, greetingNone, announcement{}, false
 	s.extra.user = ""
 	s.helo = s.helo[:0]
 	s.state = stateCommand
-	greet := s.wait == waitGreeting
+	greet := s.pause.wait == waitGreeting
 	s.resume()
 	if greet {
-		if s.work.decision.Delay > 0 {
-			s.postpone(waitDelay, s.work.decision.Delay)
+		if s.exchange.decision.Delay > 0 {
+			s.waitFor(waitDelay, s.exchange.decision.Delay)
 		} else {
 			s.reply()
 		}

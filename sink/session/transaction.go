@@ -10,7 +10,16 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// transaction is one mail transaction, from a MAIL that may be refused to its end (RFC 5321 section 3.3).
+// transaction is one mail transaction, from a MAIL that may be refused to its end (RFC 5321 section 3.3): the envelope, the message, and what
+// was answered.
+//
+//	state        what it takes                            goes to
+//	txEnvelope   RCPT (offer), and DATA or BDAT           txChunks, by BDAT (chunk)
+//	txChunks     BDAT (RFC 3030 section 2)                txDoomed, when a chunk is refused (doom)
+//	txDoomed     nothing: only RSET helps
+//
+// A recipient is offered, and then accepted or withdrawn. The accepted ones before next have their final row. The session that opens it
+// (open) gives it back at its end (release).
 type transaction struct {
 	// What every RCPT needs comes first, in a line of the processor's cache.
 	arena       []byte      // all addresses, one after the other
@@ -18,11 +27,10 @@ type transaction struct {
 	attempts    int         // RCPT commands
 	body        smtp.Body   // what MAIL said
 	smtputf8    bool        // what MAIL said
-	chunked     bool        // BDAT was used
+	state       txState
 	withoutMail bool        // no MAIL opened it: see openWithoutMail
 	misplaced   *smtp.Reply // why the DATA was out of order whose body a plan has let in; nil: it wasn't
 	whole       bool        // its message row was given
-	doomed      bool        // a chunk failed: only RSET helps
 	stalled     bool        // a commit took too long: no other is tried
 
 	started  time.Duration // since the session's start: when MAIL was read
@@ -37,7 +45,7 @@ type transaction struct {
 	broken   bool     // likewise that to MAIL
 	scanner  smtp.BodyScanner
 	size     int64 // octets of the chunks of BDAT
-	chunk    int64 // octets of the last of them
+	last     int64 // octets of the last of them
 
 	refusal refusal   // the last negative reply after RCPT
 	fault   bodyFault // what happens in mid-body
@@ -51,6 +59,14 @@ type transaction struct {
 	askRead bool
 }
 
+type txState uint8
+
+const (
+	txEnvelope txState = iota
+	txChunks
+	txDoomed
+)
+
 // refusal is a negative reply that decides a transaction.
 type refusal struct {
 	code     smtp.Code // 0: there was none
@@ -58,11 +74,6 @@ type refusal struct {
 	stage    smtp.Stage
 	by       Origin
 	at       time.Duration // since the session's start: when it was handed over
-}
-
-// noteRefusal notes a negative reply that decides the transaction under way. r is not kept.
-func (s *Session) noteRefusal(stage smtp.Stage, r *smtp.Reply) {
-	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, by: s.origin(), at: s.work.now}
 }
 
 // span is a slice of an arena that may still grow.
@@ -95,12 +106,6 @@ func (tx *transaction) clear(i int) bool {
 	return !found && !tx.broken
 }
 
-// malforms reports whether the reply under way can't be read.
-func (s *Session) malforms() bool {
-	f := s.work.faults
-	return f != nil && f.Malformed != fault.MalformedNone
-}
-
 // full reports whether the envelope may not grow any more. A slice that grows has up to a quarter more room than it needs.
 func (tx *transaction) full() bool {
 	used := len(tx.arena) + len(tx.recipients)*perRecipient + len(tx.unclear)*8
@@ -113,6 +118,56 @@ func (tx *transaction) held() int {
 }
 
 var transactionPool = sync.Pool{New: func() any { return new(transaction) }}
+
+// newTransaction returns a transaction that begins now; the time is that since the session's start.
+func newTransaction(now time.Duration) *transaction {
+	tx := transactionPool.Get().(*transaction)
+	tx.started = now
+	return tx
+}
+
+// open takes what MAIL said. m is not kept.
+func (tx *transaction) open(m *smtp.MailArgs) {
+	tx.senderAt, tx.envID = tx.store(m.Path), tx.store(m.EnvID)
+	tx.body, tx.smtputf8 = m.Body, m.SMTPUTF8
+}
+
+// offer takes a recipient who may be accepted: what RCPT said, which is not kept. It returns his address and ORCPT. No other is offered
+// before he is accepted or withdrawn.
+func (tx *transaction) offer(r *smtp.RcptArgs) (address []byte, orcpt span) {
+	orcpt = tx.store(r.ORcpt)
+	return tx.bytes(tx.store(r.Path)), orcpt
+}
+
+// accept accepts the recipient with this address who was offered last. n is the ordinal of his RCPT, 0 when nobody needs it, and read, when
+// that was read; malformed, that the client can't read the reply.
+//
+// #nosec G115 -- see store
+func (tx *transaction) accept(address []byte, n uint64, read time.Duration, malformed bool) {
+	if malformed {
+		tx.unclear = append(tx.unclear, len(tx.recipients))
+	}
+	to := uint32(len(tx.arena))
+	tx.recipients = append(tx.recipients, recipient{address: span{to - uint32(len(address)), to}, n: n, read: read})
+}
+
+// withdraw forgets the recipient who was offered last, with this ORCPT.
+func (tx *transaction) withdraw(orcpt span) { tx.arena = tx.arena[:orcpt.from] }
+
+// count adds an accepted recipient to what the plan's draws go by.
+func (tx *transaction) count(address []byte, n uint64) {
+	tx.hash += fault.HashRecipient(address)
+	tx.maxN = max(tx.maxN, n)
+}
+
+// chunk notes that BDAT was used: there are no more recipients, and no DATA.
+func (tx *transaction) chunk() { tx.state = max(tx.state, txChunks) }
+
+// doom notes that a chunk was refused.
+func (tx *transaction) doom() { tx.state = txDoomed }
+
+// chunked reports whether BDAT was used.
+func (tx *transaction) chunked() bool { return tx.state != txEnvelope }
 
 func (tx *transaction) release() {
 	tx.header.release()
@@ -169,151 +224,8 @@ func (tx *transaction) addresses() [][]byte {
 
 // octets returns the size of the body as far as it was read.
 func (tx *transaction) octets() int64 {
-	if tx.chunked {
+	if tx.chunked() {
 		return tx.size
 	}
 	return tx.scanner.Octets()
-}
-
-// mail handles MAIL, and its elder sisters SEND, SOML and SAML, which open a transaction when a rule lets them (RFC 821 section
-// 3.4).
-func (s *Session) mail(stage smtp.Stage, args []byte) {
-	w := s.work
-	if !s.greeted {
-		s.misplacedMail(stage, args, &replyHelloFirst)
-		return
-	}
-	if s.tx != nil {
-		s.misplacedMail(stage, args, &replyNested)
-		return
-	}
-	if err := smtp.ParseMail(args, &w.mail); err != nil {
-		s.refuse(stage, syntaxReply(err))
-		return
-	}
-	tx := s.openTransaction()
-	if limit := s.cfg.maxSize(); limit > 0 && w.mail.Size > limit {
-		s.refuse(stage, &replyTooBig) // RFC 1870 section 6.1
-		return
-	}
-	if s.env.Attempts != nil && s.view.Needs().Mails {
-		tx.mailN = s.env.Attempts.Mail(tx.sender())
-	}
-	s.answer(stage)
-}
-
-// openTransaction opens the transaction of the MAIL that was parsed.
-func (s *Session) openTransaction() *transaction {
-	w := s.work
-	s.readView()
-	s.resolveFormer()
-	s.messages++
-	s.out.receipts.nextMessage()
-	tx := transactionPool.Get().(*transaction)
-	tx.started = w.now
-	tx.senderAt, tx.envID = tx.store(w.mail.Path), tx.store(w.mail.EnvID)
-	tx.body, tx.smtputf8 = w.mail.Body, w.mail.SMTPUTF8
-	s.tx, w.opened = tx, true
-	return tx
-}
-
-// misplacedMail refuses a MAIL that is out of order. Where a plan says yes to it, its transaction begins: in the place of the one under
-// way, if there is one.
-func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
-	w := s.work
-	s.reject(stage, r)
-	if w.decision.Reply.Code.Class() == 2 {
-		if err := smtp.ParseMail(args, &w.mail); err != nil {
-			s.refuse(stage, syntaxReply(err))
-			return
-		}
-		s.endTransaction(EndAbandoned, stage)
-		s.openTransaction()
-	}
-	s.deliver(stage)
-}
-
-// afterMail keeps the transaction or drops it.
-func (s *Session) afterMail(stage smtp.Stage, r *smtp.Reply) {
-	if !s.work.opened {
-		return
-	}
-	if r.Code.Class() == 2 {
-		s.tx.broken = s.malforms()
-		return
-	}
-	s.noteRefusal(stage, r)
-	s.endTransaction(EndReply, stage)
-}
-
-// rcpt handles RCPT.
-func (s *Session) rcpt(args []byte) {
-	w, tx := s.work, s.tx
-	s.attempts++
-	w.rcptN, w.read, w.orcpt = 0, w.now, span{}
-	err := smtp.ParseRcpt(args, &w.rcpt)
-	if err == nil {
-		w.recipient = w.rcpt.Path
-	}
-	switch {
-	case s.refused:
-		s.refuse(smtp.StageRcpt, &replyOnlyQuit)
-		return
-	case tx == nil:
-		s.refuse(smtp.StageRcpt, &replyMailFirst)
-		return
-	}
-	tx.attempts++
-	if tx.chunked {
-		s.refuse(smtp.StageRcpt, &replyAfterChunk)
-		return
-	}
-	if err == nil {
-		err = w.rcpt.CheckUTF8(tx.smtputf8)
-	}
-	switch {
-	case err != nil:
-		s.refuse(smtp.StageRcpt, syntaxReply(err))
-		return
-	case len(tx.recipients) >= s.cfg.maxRecipients() || tx.full():
-		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
-		return
-	}
-	w.orcpt = tx.store(w.rcpt.ORcpt)
-	w.candidate, w.recipient = true, tx.bytes(tx.store(w.rcpt.Path))
-	if s.needsRecipients() {
-		w.rcptN = s.env.Attempts.Recipient(tx.sender(), w.recipient)
-	}
-	s.answer(smtp.StageRcpt)
-}
-
-func (s *Session) needsRecipients() bool {
-	return s.env.Attempts != nil && s.view.Needs().Recipients
-}
-
-// afterRcpt accepts the recipient, or writes its final row.
-func (s *Session) afterRcpt(r *smtp.Reply) {
-	w := s.work
-	if !w.candidate {
-		s.recordRcpt(EndReply, r, true)
-		return
-	}
-	w.candidate = false
-	tx := s.tx
-	to := uint32(len(tx.arena))                   // #nosec G115 -- see store
-	at := span{to - uint32(len(w.recipient)), to} // #nosec G115 -- see store
-	if r.Code.Class() != 2 {
-		s.recordRcpt(EndReply, r, true)
-		tx.arena = tx.arena[:w.orcpt.from]
-		return
-	}
-	s.countRecipient()
-	if s.malforms() {
-		tx.unclear = append(tx.unclear, len(tx.recipients))
-	}
-	tx.recipients = append(tx.recipients, recipient{address: at, n: w.rcptN, read: w.read})
-	if s.needsRecipients() {
-		tx.hash += fault.HashRecipient(w.recipient)
-		tx.maxN = max(tx.maxN, w.rcptN)
-	}
 }

@@ -101,26 +101,26 @@ func TestOneClientsShareOfATurnIsBounded(t *testing.T) {
 }
 
 // Where many connections are busy each does less in one call, and reads less of a body.
-func TestShareOfATurnFallsWithTheCrowd(t *testing.T) {
-	for _, c := range []struct{ crowd, most, read, short int }{
+func TestShareFallsWhenManyAreBusy(t *testing.T) {
+	for _, c := range []struct{ busy, most, read, short int }{
 		{0, 128, 64 << 10, 64 << 10}, {32, 128, 64 << 10, 64 << 10}, {33, 124, 64 << 10, 32 << 10}, {100, 40, 64 << 10, 16 << 10},
 		{128, 32, 64 << 10, 16 << 10}, {257, 16, 16 << 10, 8 << 10}, {19_000, 16, 8 << 10, 8 << 10},
 	} {
 		scratch := new(session.Scratch)
-		scratch.Crowd(c.crowd)
+		scratch.SetBusy(c.busy)
 		s := newSession(t, session.Env{Scratch: scratch})
 		most, sum := 0, 0
 		for _, n := range turns(t, s, strings.Repeat("NOOP\r\n", 1000))[1:] {
 			most, sum = max(most, n), sum+n
 		}
 		if most != c.most || sum != 1000 {
-			t.Errorf("among %d: %d replies, up to %d in one call, want 1000, and %d", c.crowd, sum, most, c.most)
+			t.Errorf("among %d: %d replies, up to %d in one call, want 1000, and %d", c.busy, sum, most, c.most)
 		}
 		turns(t, s, "EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n")
 		read := s.WantRead()
 		turns(t, s, strings.Repeat("\r\n", 100))
 		if short := s.WantRead(); read != c.read || short != c.short {
-			t.Errorf("among %d: the session wants to read %d octets of a body, of short lines %d; want %d and %d", c.crowd, read, short, c.read, c.short)
+			t.Errorf("among %d: the session wants to read %d octets of a body, of short lines %d; want %d and %d", c.busy, read, short, c.read, c.short)
 		}
 	}
 }

@@ -1,0 +1,145 @@
+package session
+
+import (
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+)
+
+// mail handles MAIL, and its elder sisters SEND, SOML and SAML, which open a transaction when a rule lets them (RFC 821 section
+// 3.4).
+func (s *Session) mail(stage smtp.Stage, args []byte) {
+	e := s.exchange
+	if s.greeting == greetingNone {
+		s.misplacedMail(stage, args, &replyHelloFirst)
+		return
+	}
+	if s.tx != nil {
+		s.misplacedMail(stage, args, &replyNested)
+		return
+	}
+	if err := smtp.ParseMail(args, &e.mail); err != nil {
+		s.refuse(stage, syntaxReply(err))
+		return
+	}
+	tx := s.openTransaction()
+	if limit := s.cfg.maxSize(); limit > 0 && e.mail.Size > limit {
+		s.refuse(stage, &replyTooBig) // RFC 1870 section 6.1
+		return
+	}
+	if s.env.Attempts != nil && s.view.Needs().Mails {
+		tx.mailN = s.env.Attempts.Mail(tx.sender())
+	}
+	s.answer(stage)
+}
+
+// openTransaction opens the transaction of the MAIL that was parsed.
+func (s *Session) openTransaction() *transaction {
+	e := s.exchange
+	s.readView()
+	s.resolveFormer()
+	s.messages++
+	s.out.receipts.nextMessage()
+	tx := newTransaction(e.now)
+	tx.open(&e.mail)
+	s.tx, e.opened = tx, true
+	return tx
+}
+
+// misplacedMail refuses a MAIL that is out of order. Where a plan says yes to it, its transaction begins: in the place of the one under
+// way, if there is one.
+func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
+	e := s.exchange
+	s.reject(stage, r)
+	if e.decision.Reply.Code.Class() == 2 {
+		if err := smtp.ParseMail(args, &e.mail); err != nil {
+			s.refuse(stage, syntaxReply(err))
+			return
+		}
+		s.endTransaction(EndAbandoned, stage)
+		s.openTransaction()
+	}
+	s.deliver(stage)
+}
+
+// afterMail keeps the transaction or drops it.
+func (s *Session) afterMail(stage smtp.Stage, r *smtp.Reply) {
+	if !s.exchange.opened {
+		return
+	}
+	if r.Code.Class() == 2 {
+		s.tx.broken = s.exchange.malformed()
+		return
+	}
+	s.noteRefusal(stage, r)
+	s.endTransaction(EndReply, stage)
+}
+
+// rcpt handles RCPT.
+func (s *Session) rcpt(args []byte) {
+	e, tx := s.exchange, s.tx
+	s.attempts++
+	e.rcptN, e.read, e.orcpt = 0, e.now, span{}
+	err := smtp.ParseRcpt(args, &e.rcpt)
+	if err == nil {
+		e.recipient = e.rcpt.Path
+	}
+	switch {
+	case s.refused:
+		s.refuse(smtp.StageRcpt, &replyOnlyQuit)
+		return
+	case tx == nil:
+		s.refuse(smtp.StageRcpt, &replyMailFirst)
+		return
+	}
+	tx.attempts++
+	if tx.chunked() {
+		s.refuse(smtp.StageRcpt, &replyAfterChunk)
+		return
+	}
+	if err == nil {
+		err = e.rcpt.CheckUTF8(tx.smtputf8)
+	}
+	switch {
+	case err != nil:
+		s.refuse(smtp.StageRcpt, syntaxReply(err))
+		return
+	case len(tx.recipients) >= s.cfg.maxRecipients() || tx.full():
+		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
+		return
+	}
+	e.candidate = true
+	e.recipient, e.orcpt = tx.offer(&e.rcpt)
+	if s.needsRecipients() {
+		e.rcptN = s.env.Attempts.Recipient(tx.sender(), e.recipient)
+	}
+	s.answer(smtp.StageRcpt)
+}
+
+func (s *Session) needsRecipients() bool {
+	return s.env.Attempts != nil && s.view.Needs().Recipients
+}
+
+// afterRcpt accepts the recipient, or writes its final row.
+func (s *Session) afterRcpt(r *smtp.Reply) {
+	e := s.exchange
+	if !e.candidate {
+		s.recordRcpt(EndReply, r, true)
+		return
+	}
+	e.candidate = false
+	tx := s.tx
+	if r.Code.Class() != 2 {
+		s.recordRcpt(EndReply, r, true)
+		tx.withdraw(e.orcpt)
+		return
+	}
+	s.countRecipient()
+	tx.accept(e.recipient, e.rcptN, e.read, e.malformed())
+	if s.needsRecipients() {
+		tx.count(e.recipient, e.rcptN)
+	}
+}
+
+// noteRefusal notes a negative reply that decides the transaction under way. r is not kept.
+func (s *Session) noteRefusal(stage smtp.Stage, r *smtp.Reply) {
+	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, by: s.exchange.origin(), at: s.exchange.now}
+}
