@@ -42,7 +42,7 @@ var overLink func(m *testing.M) (status int)
 var serveInstead func() bool
 
 // patience bounds every wait of these tests; only a broken sink makes one as long.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // eachDriver runs a test on every driver that this system has.
 func eachDriver(t *testing.T, test func(t *testing.T, kind sink.DriverKind)) {

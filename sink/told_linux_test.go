@@ -189,6 +189,9 @@ func (b *booked) before(stage, code string, act func()) {
 	b.t.Helper()
 	eventually(b.t, b.Server, "the reply was decided", func(s *sink.Stats) bool { return replyCount(s, stage, code) > 0 })
 	act()
+	if os.Getenv(linkServer) != "" {
+		link.flush(b.t)
+	}
 	b.tooLate = !slices.ContainsFunc(b.Stats().InFlight(), func(r count.Reply) bool {
 		return r.Stage.String() == stage && fmt.Sprint(uint16(r.Code)) == code && r.Unsent() == 1
 	})

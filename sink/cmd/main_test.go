@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // invoke runs the program to its end.
 func invoke(t *testing.T, args ...string) (stdout, stderr string, status int) {

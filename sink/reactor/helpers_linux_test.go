@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of these tests.
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // script is a Handler made of functions; those that are nil do the least.
 type script struct {
