@@ -163,8 +163,10 @@ func reconcileCheck(r *result.Record, rec *result.Reconciliation) Check {
 	switch {
 	case rec == nil:
 		return Check{name, None, notReconciled(r)}
-	case rec.Injected == 0 && !r.Load.Interrupted:
+	case unseen(r, rec):
 		return Check{name, Fail, "the sink saw no client: does the script connect to __ENV.SMTP_HOST and __ENV.SMTP_PORT?"}
+	case rec.Injected == 0 && rec.Observed == 0:
+		return Check{name, None, "there were no replies"}
 	case rec.Balanced && rec.InFlight == 0:
 		return Check{name, Pass, fmt.Sprintf("%s = %s replies, every code at every stage", count(rec.Injected), count(rec.Observed))}
 	case rec.Balanced:

@@ -49,7 +49,7 @@ func (l *Leg) mismatches() []reconcile.Finding {
 	var notes []string
 	switch c := l.Reconciliation; {
 	case c == nil:
-	case l.unseen():
+	case unseen(l.record, c):
 		notes = append(notes, "the sink saw no client: does the script connect to __ENV.SMTP_HOST and __ENV.SMTP_PORT?")
 	default:
 		notes = append(notes, c.Problems...)
@@ -75,10 +75,9 @@ func (l *Leg) mismatches() []reconcile.Finding {
 	return []reconcile.Finding{found}
 }
 
-// unseen reports whether the clients spoke to somebody else than the sink.
-func (l *Leg) unseen() bool {
-	c := l.Reconciliation
-	return c != nil && c.Injected == 0 && !l.record.Load.Interrupted
+// unseen reports whether the clients spoke to somebody else than the sink, or to nobody, and nothing is known that kept them from it.
+func unseen(r *result.Record, c *result.Reconciliation) bool {
+	return c != nil && c.Injected == 0 && !r.Load.Interrupted && (r.Load.Stopped == "" || c.Observed > 0)
 }
 
 // stopped says why not all of the load was carried out.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
@@ -209,12 +210,16 @@ func (r *runner) join(j *k6.Job, label string, l load, f pipeline.Faults, e k6.E
 	if r.board != nil {
 		record.Note("k6's web dashboard ran beside the leg: its work is part of k6's CPU time")
 	}
-	r.fellShort(record, l, e, lost)
+	thrown, err := j.Thrown()
+	if err != nil {
+		return nil, fmt.Errorf("leg %s: %w", j.Name, err)
+	}
+	r.fellShort(record, l, e, thrown, lost)
 	return &Leg{Name: j.Name, Record: record, Interrupted: e.Interrupted || e.Overran, Wall: e.Wall}, nil
 }
 
 // fellShort says in the record why not all of the load was carried out, if it was not: the first cause that is known.
-func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, lost error) {
+func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.Thrown, lost error) {
 	load, after := &record.Load, fmt.Sprintf("after %.0f s", e.Wall.Seconds())
 	load.Interrupted = load.Interrupted || e.Interrupted || e.Overran
 	short := ""
@@ -233,6 +238,12 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, lost error)
 		record.Warn("%s (--max-time; k6's exit status %d)", load.Stopped, e.Status)
 	case lost != nil:
 		load.Stopped = lost.Error()
+	case thrown.Errors > 0:
+		load.Stopped = fmt.Sprintf("errors of the script ended %s %s, the first: %s", text.Count(thrown.Errors), text.Plural(thrown.Errors, "iteration"), input.Printable(thrown.First))
+		record.Warn("%s", load.Stopped)
+	case thrown.Fails > 0 && !e.Sent:
+		load.Stopped = fmt.Sprintf("fail() ended %s %s, and nothing was sent", text.Count(thrown.Fails), text.Plural(thrown.Fails, "iteration"))
+		record.Warn("%s", load.Stopped)
 	case load.Stopped != "": // k6 says so
 		record.Warn("%s", load.Stopped)
 	case short != "":
@@ -241,6 +252,9 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, lost error)
 	case l.own && load.IterationsDropped > 0:
 		load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", text.Count(load.IterationsDropped), text.Plural(load.IterationsDropped, "iteration"))
 		record.Warn("%s", load.Stopped)
+	}
+	if thrown.Fails > 0 {
+		record.Warn("the script ended %s %s by fail()", text.Count(thrown.Fails), text.Plural(thrown.Fails, "iteration"))
 	}
 	if lost != nil {
 		record.Warn("no figures of the client: %v", lost)
