@@ -1,8 +1,9 @@
 package xk6smtp
 
 import (
+	"errors"
 	"fmt"
-	"os"
+	"io"
 	"sync"
 
 	"go.k6.io/k6/v2/js/modules"
@@ -18,7 +19,10 @@ const sentVariable = "K6_SMTPSTORM_SENT"
 // of them, or at the end: should k6 be killed, the row that says 'unknown' stands for the latest replies.
 type sentFile struct {
 	failed func(error) // told once that rows are missing
-	file   *os.File
+	file   claimsFile
+
+	written int64 // octets, by who holds writing; 0 for a stream, which can't be cut
+	stream  bool
 
 	writing sync.Mutex // held by who writes to the file
 	mu      sync.Mutex // guards what follows
@@ -27,6 +31,12 @@ type sentFile struct {
 	begun   bool // what stood in the file is gone
 	closed  bool
 	err     error
+}
+
+// claimsFile is what sentFile needs of a file.
+type claimsFile interface {
+	io.WriteCloser
+	Truncate(size int64) error
 }
 
 // maxWaiting is how many octets of replies' rows wait for others to go out with.
@@ -44,7 +54,7 @@ func openSent(vu modules.VU, failed func(error)) (*sentFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sentVariable, err)
 	}
-	return &sentFile{failed: failed, file: file, begun: stream}, nil
+	return &sentFile{failed: failed, file: file, begun: stream, stream: stream}, nil
 }
 
 // begin empties the file: the run begins. More than once it does nothing, as without a file.
@@ -90,7 +100,7 @@ func (s *sentFile) flush() {
 	s.mu.Unlock()
 	var err error
 	if !skip {
-		_, err = s.file.Write(rows)
+		err = s.write(rows)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +108,28 @@ func (s *sentFile) flush() {
 		s.spare = nil
 	}
 	s.fail(err)
+}
+
+// write writes rows. If not all of them get there, the file ends in a part of a row, by which readers know that claims are missing: a disk
+// may also be full behind a whole one.
+func (s *sentFile) write(rows []byte) error {
+	n, err := s.file.Write(rows)
+	if s.stream {
+		return err
+	}
+	s.written += int64(n)
+	excess := 0
+	switch {
+	case err == nil:
+	case n == 0 && s.written > 0 || n > 0 && rows[n-1] == '\n':
+		excess = len("}\n")
+	case n > 0 && rows[n-1] == '}':
+		excess = len("}")
+	}
+	if excess > 0 {
+		err = errors.Join(err, s.file.Truncate(s.written-int64(excess)))
+	}
+	return err
 }
 
 // fail notes the first error. Nothing is written after it: of a file without gaps it is known what is missing.

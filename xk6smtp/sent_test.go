@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -351,4 +352,41 @@ func BenchmarkSentFile(b *testing.B) {
 		}
 	})
 	s.close()
+}
+
+// fullFile takes so many octets and no more, as a file on a full disk does.
+type fullFile struct {
+	text []byte
+	room int
+}
+
+func (f *fullFile) Write(p []byte) (int, error) {
+	n := min(len(p), f.room)
+	f.text, f.room = append(f.text, p[:n]...), f.room-n
+	if n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+func (f *fullFile) Truncate(size int64) error { f.text = f.text[:size]; return nil }
+func (*fullFile) Close() error                { return nil }
+
+// Wherever a disk is full, a reader learns that claims are missing, if there are any.
+func TestAFullDiskTearsTheLastClaim(t *testing.T) {
+	row := (&reconcile.Claim{Token: "t", Recipient: "r@x.test"}).Append(nil)
+	for room := 1; room < 3*len(row); room++ {
+		file := &fullFile{room: room}
+		told := 0
+		s := &sentFile{file: file, failed: func(error) { told++ }}
+		for range 4 {
+			s.save(row)
+		}
+		s.close()
+		claims := 0
+		torn, err := reconcile.ReadClaims(bytes.NewReader(file.text), "sent.jsonl", func(*reconcile.Claim) error { claims++; return nil })
+		if want := max(0, room/len(row)-1); err != nil || !torn || told != 1 || claims < want {
+			t.Fatalf("room for %d octets: torn %v, told %d times, %d claims, %v; want %d or more\n%s", room, torn, told, claims, err, want, file.text)
+		}
+	}
 }

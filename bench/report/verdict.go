@@ -54,7 +54,7 @@ func (l *Leg) mismatches() []reconcile.Finding {
 	default:
 		notes = append(notes, c.Problems...)
 	}
-	if r := l.record; r.Books != nil && r.Books.Units == 0 && r.Client != nil {
+	if r := l.record; r.Books != nil && r.Books.Units == 0 && r.Client != nil && r.Load.Stopped == "" {
 		if n := r.Client.Sum("smtp_messages", nil); n > 0 {
 			notes = append(notes, fmt.Sprintf("k6 sent %.0f messages and claimed none: is it one of another version?", n))
 		}

@@ -131,10 +131,23 @@ func (j *Judge) Claim(c *Claim) error {
 	if err := j.claimIDs(c, m, u); err != nil {
 		return err
 	}
-	j.units.at(u).claim(c.Ack)
+	e := j.units.at(u)
+	e.claim(c.Ack)
+	j.recurs = j.recurs || e.yes+e.no+e.unknown > 1
 	j.begins(c)
 	return nil
 }
+
+// TornClaims says that claims are missing, since who wrote them could not go on. It comes after the claims and before all else: what is seen
+// of a message without a claim is nobody's fault then, and what such a message may have in common with a claimed one proves nothing.
+func (j *Judge) TornClaims() {
+	j.torn = true
+	j.result.TornClaims = 1
+}
+
+// trusts reports whether a canonical sender by itself tells whose something is. Where claims are missing it has to be a token: others may be
+// those of unclaimed messages, too.
+func (j *Judge) trusts(sender []byte) bool { return !j.torn || j.tokens.find(&j.texts, sender) != nil }
 
 // claim counts a claim; one that follows an unknown one takes its place.
 func (u *unit) claim(ack Ack) {
@@ -214,6 +227,9 @@ func (j *Judge) claimIDs(c *Claim, m, u int32) error {
 		sender := j.texts.get(msg.sender)
 		j.senders.claim(j, msg.sender, sender, m, u)
 	}
+	if err := j.otherSender(c, m, u); err != nil {
+		return err
+	}
 	for _, id := range [...]struct {
 		x    *ids
 		text string
@@ -239,6 +255,27 @@ func (j *Judge) claimIDs(c *Claim, m, u int32) error {
 			e.value = several
 		}
 	}
+	return nil
+}
+
+// otherSender makes the message known by the sender of this claim where it is not that of the first one with its token.
+func (j *Judge) otherSender(c *Claim, m, u int32) error {
+	if !c.HasSender || c.Sender == "" || string(j.texts.get(j.messages.at(m).sender)) == c.Sender {
+		return nil
+	}
+	sender := appendID(j.idBuf[:0], []byte(c.Sender))
+	j.idBuf = sender
+	if string(j.texts.get(j.messages.at(m).sender)) == string(sender) {
+		return nil
+	}
+	var name uint32
+	if e := j.senders.find(&j.texts, sender); e == nil {
+		var ok bool
+		if name, ok = j.texts.add(sender); !ok {
+			return errTooMuch
+		}
+	}
+	j.senders.claim(j, name, sender, m, u)
 	return nil
 }
 

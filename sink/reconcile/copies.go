@@ -68,7 +68,7 @@ func (j *Judge) group(g []*delivery, most int, e *evidence) (f flags) {
 			told++
 		}
 	}
-	if told >= most {
+	if told >= most && !(j.torn && j.recurs) { // else a claim that is missing may have made it due
 		e.unexcused = true
 	}
 	return f

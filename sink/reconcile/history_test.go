@@ -27,6 +27,7 @@ type books struct {
 	notified bool // the notifications are seen, completely
 	incident []Incident
 	stopped  bool
+	torn     bool // claims are missing
 	listed   time.Time // when the queue was; zero: after all
 	clock    float64
 }
@@ -123,6 +124,9 @@ func (b *books) judge(t testing.TB) (*Result, []Unit) {
 		if err := j.Claim(&b.claims[i]); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if b.torn {
+		j.TornClaims()
 	}
 	l := j.Ledger()
 	rows := b.rows

@@ -36,7 +36,7 @@ func Reconcile(in Inputs, o Options) (*Result, error) {
 		return nil, err
 	}
 	if torn {
-		j.result.TornClaims = 1
+		j.TornClaims()
 	}
 	if err := j.readLedgers(in.Ledgers); err != nil {
 		return nil, err

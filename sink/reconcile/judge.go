@@ -53,6 +53,8 @@ type Judge struct {
 	open       map[connKey]*connection
 	runNumbers map[string]uint32
 	lastNumber uint32
+	torn       bool                // claims are missing
+	recurs     bool                // some unit was claimed more than once
 	runs       map[string]struct{} // ids of the claims' run
 	lastRun    string
 	begin      int64 // the first claim's time; 0: not known

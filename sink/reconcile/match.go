@@ -75,8 +75,13 @@ func (j *Judge) lookup(s *sight) found {
 			u = try(&j.tokens, s.envid, false)
 		}
 	}
-	if u < 0 {
+	trusted := !j.torn || j.trusts(appendID(nil, s.sender))
+	switch {
+	case u >= 0:
+	case trusted:
 		u = try(&j.senders, s.sender, false)
+	default:
+		shared = j.claimed(rcpt)
 	}
 	if u < 0 {
 		u = try(&j.stormIDs, s.stormID, false)
@@ -87,14 +92,14 @@ func (j *Judge) lookup(s *sight) found {
 	if u < 0 && s.hashed {
 		switch e := j.bodies.find(s.body, anyEntry); {
 		case e == nil:
-		case e.value >= 0:
+		case e.value >= 0 && !j.torn:
 			name(e.value)
 			u = j.unitOf(e.value, rcpt)
 		default:
 			shared = shared || j.claimed(rcpt)
 		}
 	}
-	if u < 0 && n == 0 && !shared && len(s.sender) > 0 {
+	if u < 0 && n == 0 && !shared && trusted && len(s.sender) > 0 {
 		if sender := j.likelySender(appendID(nil, s.sender)); sender != nil {
 			u = try(&j.senders, sender, true)
 		}
@@ -117,7 +122,7 @@ func (j *Judge) nearly(s *sight, rcpt []byte, named []int32) found {
 			}
 		}
 		j.idBuf = appendID(j.idBuf[:0], s.sender)
-		if u := j.senders.unit(j, j.idBuf, original); u >= 0 {
+		if u := j.senders.unit(j, j.idBuf, original); u >= 0 && j.trusts(j.idBuf) {
 			return found{unit: u, message: none, flags: recipientRewritten}
 		}
 	}
@@ -150,7 +155,7 @@ func (j *Judge) messageOf(token, sender []byte) int32 {
 		return none
 	}
 	j.idBuf = appendID(j.idBuf[:0], sender)
-	if m := j.senders.message(&j.texts, j.idBuf); m >= 0 {
+	if m := j.senders.message(&j.texts, j.idBuf); m >= 0 && j.trusts(j.idBuf) {
 		return m
 	}
 	return none

@@ -18,6 +18,10 @@ type stray struct {
 // stray takes an attempt that belongs to no unit. A delivery that an identity ties to a claimed message is that message's: judged at
 // the end, when it is known which of its units were delivered. What nothing ties to a claim is foreign.
 func (j *Judge) stray(a *event.Attempt, content *contents, m int32) {
+	if m >= 0 && a.Delivered && j.torn { // the claim for this recipient may be one that is missing
+		j.result.Unattributed++
+		return
+	}
 	if m >= 0 && a.Delivered {
 		j.strays = append(j.strays, stray{m, string(a.Recipient), a.End.UnixNano()})
 		return
@@ -27,6 +31,9 @@ func (j *Judge) stray(a *event.Attempt, content *contents, m int32) {
 		return
 	}
 	j.result.Foreign++
+	if j.torn {
+		return
+	}
 	id := a.Token
 	if len(id) == 0 {
 		id = content.stormID
