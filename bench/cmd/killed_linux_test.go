@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -129,6 +130,19 @@ func (u *underWay) left() []string {
 	return append(names, hidden...)
 }
 
+// size returns the size of a file of the calm leg while the run is under way.
+func (u *underWay) size(name string) int64 {
+	files, _ := filepath.Glob(filepath.Join(u.dir, "results", ".latest-*", "calm", name))
+	if len(files) != 1 {
+		return 0
+	}
+	info, err := os.Stat(files[0])
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // nothingLeft waits for the end of every process and file of the run.
 func (u *underWay) nothingLeft() {
 	u.t.Helper()
@@ -175,6 +189,33 @@ func TestNothingOutlivesAKilledRun(t *testing.T) {
 		_ = u.cmd.Process.Kill()
 		_ = u.cmd.Wait()
 		u.nothingLeft()
+	})
+	t.Run("kill -9 after messages were sent", func(t *testing.T) {
+		t.Parallel()
+		u := prepareRun(t, t.TempDir(), "--k6", k6, "--messages", "4000", "--mta", "none").start()
+		u.await("messages are claimed and delivered", func() bool { return u.size("sent.jsonl") > 2000 && u.size("ledger.jsonl") > 2000 })
+		_ = u.cmd.Process.Kill()
+		_ = u.cmd.Wait()
+		u.nothingLeft()
+		kept, _ := filepath.Glob(filepath.Join(u.dir, "results", "latest-*"))
+		if len(kept) != 1 {
+			t.Fatalf("kept: %q, want one directory\n%s", kept, u.said.String())
+		}
+		judge := exec.Command(binary, "judge", kept[0])
+		out, _ := judge.CombinedOutput() // the status says it
+		if status := judge.ProcessState.ExitCode(); status != reconcile.ExitUndetermined || !strings.Contains(string(out), "delivered") || strings.Contains(string(out), "fault") {
+			t.Errorf("judged: status %d, want %d\n%s", status, reconcile.ExitUndetermined, out)
+		}
+		var record struct {
+			Load struct{ Stopped string }
+		}
+		text, err := os.ReadFile(filepath.Join(kept[0], "calm", "unfinished.json"))
+		if err == nil {
+			err = json.Unmarshal(text, &record)
+		}
+		if err != nil || record.Load.Stopped != "smtpbench was ended from outside" {
+			t.Errorf("the leg is not marked: %v, %s", err, text)
+		}
 	})
 	t.Run("kill -9 while k6 runs behind a wrapper", func(t *testing.T) {
 		t.Parallel()

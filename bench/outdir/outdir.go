@@ -161,6 +161,11 @@ func (o *Dir) Keep() (dir string, err error) {
 	return dir, o.Temp.Release(dir)
 }
 
+// KeepIf has what was written outlive a program that is killed, as Keep does, if a file that matches one of the patterns holds something then.
+func (o *Dir) KeepIf(patterns ...string) error {
+	return o.Temp.Keep(filepath.Base(o.Final), patterns...)
+}
+
 // Discard removes what was written, unless it is in its place.
 func (o *Dir) Discard() error {
 	err := o.Temp.Remove()

@@ -133,8 +133,8 @@ func trials(experiment string, blocks int, seed uint64) []trial {
 	return out
 }
 
-// experiment runs the blocks, each side once in each, never both at the same time, and compares them. A block of which a run was cut short is
-// left out.
+// experiment runs the blocks, each side once in each, never both at the same time, and compares them. A block of which a run was cut short or
+// left no record is left out; the record of a run that failed stays beside its evidence.
 func (r *runner) experiment(ctx context.Context) (*Outcome, error) {
 	if err := r.bundle.Unpack(r.scratch.Path("scripts")); err != nil {
 		return nil, fmt.Errorf("write the built-in scripts for k6: %w", err)
@@ -167,21 +167,34 @@ func (r *runner) experiment(ctx context.Context) (*Outcome, error) {
 			if outcome.Interrupted = leg == nil || leg.Interrupted && stopped(r.o.Stop); outcome.Interrupted {
 				break
 			}
+			r.legs++
 			if leg.Record.Client == nil { // there is nothing to compare
-				return nil, fmt.Errorf("run %s: %s", leg.Name, leg.Record.Load.Stopped)
+				if err := leg.Record.Write(r.out.Path(filepath.Join(leg.Name, unfinishedFile))); err != nil {
+					return nil, err
+				}
+				r.progress.Say("run      %s failed: %s: its block is left out", leg.Name, leg.Record.Load.Stopped)
+				outcome.Failed = append(outcome.Failed, leg)
+				break
 			}
 			block = append(block, leg)
 		}
-		if len(block) < 2 {
+		if outcome.Interrupted && len(block) < 2 {
 			r.progress.Say("block    %d was not finished, and is left out", plan[i].design.Block)
 			break
 		}
+		if len(block) < 2 {
+			continue
+		}
 		for _, leg := range block {
-			if err := leg.Record.Write(r.out.Path(leg.Name + ".json")); err != nil {
+			if err := r.finished(leg); err != nil {
 				return nil, err
 			}
 			outcome.Legs = append(outcome.Legs, leg)
 		}
+	}
+	if len(outcome.Legs) == 0 && len(outcome.Failed) > 0 {
+		first := outcome.Failed[0]
+		return nil, fmt.Errorf("no block has two runs that can be compared: run %s: %s", first.Name, first.Record.Load.Stopped)
 	}
 	if len(outcome.Legs) == 0 {
 		return nil, errors.New("interrupted before the first block had ended")
@@ -235,6 +248,9 @@ func (r *runner) reportExperiment(outcome *Outcome) error {
 			return err
 		}
 		sides[i].Runs = append(sides[i].Runs, run)
+		records = append(records, leg.Record)
+	}
+	for _, leg := range outcome.Failed { // what they had sent is judged nevertheless
 		records = append(records, leg.Record)
 	}
 	verdict := report.Judge(records, r.o.Judge).Verdict

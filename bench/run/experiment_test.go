@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
 func TestTheOrderOfAnExperimentIsDrawnFromItsSeed(t *testing.T) {
@@ -130,6 +131,36 @@ func TestCtrlCLeavesTheFinishedBlocks(t *testing.T) {
 	records, _ := filepath.Glob(filepath.Join(o.Out, "[0-9]*.json"))
 	if len(records) != 2 || !strings.Contains(console.text.String(), "2 was not finished, and is left out") || !strings.Contains(flat(console.text.String()), "1 block, both sides once in each") {
 		t.Errorf("records %q; console:\n%s", records, console.text.String())
+	}
+}
+
+// A run that leaves no record costs its block and no other; what it had sent is judged, and the verdict tells of it.
+func TestARunThatFailsCostsItsBlock(t *testing.T) {
+	o, console := options(t, "no record of 002-B")
+	o.Runs, o.MTA, o.Sides = 3, MTANone, &[2]Side{{Plan: "calm"}, {Plan: "tempfail-rcpt-30"}}
+	outcome, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outcome.Interrupted || len(outcome.Legs) != 4 || outcome.Exit != reconcile.ExitUndetermined {
+		t.Errorf("interrupted %v, %d runs, exit status %d; want those of two blocks, and %d", outcome.Interrupted, len(outcome.Legs), outcome.Exit, reconcile.ExitUndetermined)
+	}
+	records, _ := filepath.Glob(filepath.Join(o.Out, "[0-9]*.json"))
+	if len(records) != 4 {
+		t.Errorf("records %q, want four", records)
+	}
+	for _, want := range []string{"run 002-B failed: ", "002-B.json is missing", "its block is left out", "2 blocks, both sides once in each"} {
+		if !strings.Contains(flat(console.String()), want) {
+			t.Errorf("the console lacks %q:\n%s", want, console)
+		}
+	}
+	books, err := FindBooks(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(books.Legs, func(l LegBooks) bool { return l.Name == "002-B" })
+	if i < 0 || books.Legs[i].Record == nil || books.Legs[i].Record.Load.Stopped == "" {
+		t.Errorf("the failed run is not recorded as failed: %+v", books.Legs)
 	}
 }
 

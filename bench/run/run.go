@@ -26,6 +26,7 @@ import (
 // Outcome is what a run led to.
 type Outcome struct {
 	Legs        []*Leg
+	Failed      []*Leg // runs of an experiment that left no record of the client, so that their blocks are left out
 	Dir         string // of the results
 	Exit        int    // the exit status of the verdict: 0 sound, 1 faults, 3 undetermined, 99 thresholds
 	Interrupted bool   // it was ended early, which Exit tells, too; what was measured until then is in Legs
@@ -133,9 +134,14 @@ func (r *runner) abandon(why error) error {
 	return &KeptError{kept, why}
 }
 
+// claimPatterns match the claims of all legs.
+func claimPatterns() []string {
+	return []string{runfiles.ClaimsFile, filepath.Join("*", runfiles.ClaimsFile)}
+}
+
 // sent reports whether there are claims.
 func (r *runner) sent() bool {
-	for _, pattern := range []string{runfiles.ClaimsFile, filepath.Join("*", runfiles.ClaimsFile)} {
+	for _, pattern := range claimPatterns() {
 		claims, _ := filepath.Glob(r.out.Path(pattern)) // the pattern is a good one
 		for _, path := range claims {
 			if info, err := os.Stat(path); err == nil && info.Size() > 0 {
@@ -151,33 +157,49 @@ func (r *runner) unfinished(why error) {
 	for _, leg := range []string{legCalm, legStorm, legMTA} {
 		path := r.out.Path(leg + ".json")
 		_, begun := os.Stat(r.out.Path(filepath.Join(leg, runfiles.ClaimsFile)))
-		if _, err := os.Stat(path); err == nil || begun != nil && !(leg == legMTA && r.o.Target != "") {
+		only := leg == legMTA && r.onlyLeg()
+		if _, err := os.Stat(path); err == nil && !(only && r.legs == 0) || begun != nil && !only {
 			continue
 		}
-		record := result.New(leg)
-		record.Load.Interrupted = true
-		record.Load.Stopped = strings.ReplaceAll(why.Error(), "\n", "; ")
-		if err := record.Write(path); err != nil { // it may be what the run failed by; the evidence is more than this
+		if err := writeUnfinished(path, leg, strings.ReplaceAll(why.Error(), "\n", "; ")); err != nil { // it may be what the run failed by; the evidence is more than this
 			r.progress.Say("no record of leg %s: %v", leg, err)
 		}
 	}
 }
 
+// writeUnfinished writes the record of a leg that has come to no end.
+func writeUnfinished(path, leg, why string) error {
+	record := result.New(leg)
+	record.Load.Interrupted, record.Load.Stopped = true, why
+	return record.Write(path)
+}
+
+// finished writes the record of a leg that has ended: should the program be killed in a later one, this one's is whole.
+func (r *runner) finished(leg *Leg) error {
+	if err := leg.Record.Write(r.out.Path(leg.Name + ".json")); err != nil {
+		return err
+	}
+	if r.onlyLeg() {
+		return nil
+	}
+	return os.Remove(r.out.Path(filepath.Join(leg.Name, unfinishedFile)))
+}
+
 // drop removes what a leg has begun that tells nothing. A directory that is the run's goes with it.
 func (r *runner) drop(e pipeline.Evidence) error {
 	if e.Dir == r.out.Temp.Dir {
-		return nil
+		return os.Remove(r.out.Path(legMTA + ".json"))
 	}
 	return os.RemoveAll(e.Dir)
 }
 
-// protect sees to it that the run leaves nothing but its results, however it ends.
+// protect sees to it that the run leaves nothing but its results, however it ends. If it is killed, they are what was recorded until then.
 func (r *runner) protect() (err error) {
 	if r.guard, err = supervise.NewGuard(r.o.Watchdog, mta.ScratchPlaces(""), scratchPrefix, r.progress.Say); err != nil {
 		return err
 	}
 	if r.scratch, err = r.guard.New("run", supervise.NewScratch); err == nil {
-		err = r.guard.Watch(r.out.Temp)
+		err = errors.Join(r.out.KeepIf(claimPatterns()...), r.guard.Watch(r.out.Temp))
 	}
 	if err != nil {
 		r.unprotect()
@@ -334,6 +356,9 @@ func (r *runner) run(ctx context.Context, steps []step) (*Outcome, error) {
 		if leg != nil {
 			outcome.Legs = append(outcome.Legs, leg)
 			r.legs++
+			if err := r.finished(leg); err != nil {
+				return nil, err
+			}
 		}
 		if stopped(r.o.Stop) {
 			outcome.Interrupted = true

@@ -35,6 +35,13 @@ type owner struct {
 	Format string `json:"format"`
 	ID     string `json:"id"`  // random
 	PID    int    `json:"pid"` // for people; a number may be another process's by now
+	Keep   *keep  `json:"keep,omitempty"`
+}
+
+// keep says what of a directory is worth more than to be cleared away.
+type keep struct {
+	Name string   `json:"name"` // what its name is to begin with then, beside where it is
+	If   []string `json:"if"`   // patterns of files within it: one at least is there, and not empty
 }
 
 // NewScratch creates a directory in parent (empty: where temporary files go), whose name is prefix and something random. Only its
@@ -61,7 +68,7 @@ func claim(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(owner{Format: scratchFormat, ID: NewID(), PID: os.Getpid()})
+	text, err := json.Marshal(newOwner(nil))
 	if err == nil {
 		err = tryLock(f)
 	}
@@ -72,6 +79,49 @@ func claim(dir string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("claim %s: %w", dir, err), f.Close())
 	}
 	return f, nil
+}
+
+func newOwner(k *keep) owner {
+	return owner{Format: scratchFormat, ID: NewID(), PID: os.Getpid(), Keep: k}
+}
+
+// Keep has the directory outlive its owner, should that be killed: if a file that matches one of the patterns (as filepath.Glob takes them,
+// relative to the directory) holds something by then, it is not cleared away but gets a name that begins with the given one, in the same place.
+func (s *Scratch) Keep(name string, patterns ...string) error {
+	text, err := json.Marshal(newOwner(&keep{Name: name, If: patterns}))
+	if err != nil {
+		return err
+	}
+	_, err = s.lock.WriteAt(append(text, '\n'), 0) // it is longer than what stands there
+	return err
+}
+
+// keeps reports whether there is what the directory is to be kept for.
+func (k *keep) keeps(dir string) bool {
+	if k == nil || k.Name != filepath.Base(k.Name) || !filepath.IsLocal(k.Name) {
+		return false
+	}
+	for _, pattern := range k.If {
+		files, _ := filepath.Glob(filepath.Join(globbed.Replace(dir), pattern)) // a bad pattern matches nothing
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// globbed writes a name such that filepath.Glob takes it for itself.
+var globbed = strings.NewReplacer("*", "\\*", "?", "\\?", "[", "\\[", "\\", "\\\\")
+
+// put gives the directory its new name.
+func (k *keep) put(dir string) error {
+	kept := filepath.Join(filepath.Dir(dir), k.Name+"-"+NewID()[:8])
+	if err := os.Rename(dir, kept); err != nil {
+		return err
+	}
+	return os.Remove(filepath.Join(kept, OwnerFile))
 }
 
 // NewID returns 32 random hexadecimal digits.
@@ -117,30 +167,30 @@ var errAlive = errors.New("its owner is alive")
 
 // orphaned locks the owner's file of a directory whose owner is gone. The error is errAlive if it isn't, and another one if the
 // directory is no scratch directory of this user.
-func orphaned(dir string) (*os.File, error) {
+func orphaned(dir string) (*os.File, *owner, error) {
 	info, err := os.Lstat(dir)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case !info.IsDir() || !mine(info):
-		return nil, fmt.Errorf("%s is no directory of this user", dir)
+		return nil, nil, fmt.Errorf("%s is no directory of this user", dir)
 	}
 	path := filepath.Join(dir, OwnerFile)
 	if info, err = os.Lstat(path); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() || !mine(info) {
-		return nil, fmt.Errorf("%s is no file of this user", path)
+		return nil, nil, fmt.Errorf("%s is no file of this user", path)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0) // #nosec G304 -- the file of this name in a directory of this user
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := tryLock(f); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, nil, errors.Join(err, f.Close())
 	}
 	var o owner
-	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	text, err := io.ReadAll(io.LimitReader(f, 16<<10))
 	if err == nil {
 		err = json.Unmarshal(text, &o)
 	}
@@ -148,14 +198,14 @@ func orphaned(dir string) (*os.File, error) {
 		err = fmt.Errorf("%s is of another format", path)
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, nil, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return f, &o, nil
 }
 
 // Alive reports whether a directory is a scratch directory whose owner lives.
 func Alive(dir string) bool {
-	f, err := orphaned(dir)
+	f, _, err := orphaned(dir)
 	if err == nil {
 		_ = f.Close() // it was only looked at
 	}
@@ -165,14 +215,18 @@ func Alive(dir string) bool {
 // sweepPatience bounds how long the processes of a scratch directory may take to end after they were killed.
 const sweepPatience = 5 * time.Second
 
-// sweep ends the processes that belong to a directory whose owner is gone, and removes it.
+// sweep ends the processes that belong to a directory whose owner is gone, and removes it, unless it is to be kept.
 func sweep(dir string) error {
-	f, err := orphaned(dir)
+	f, o, err := orphaned(dir)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return errors.Join(EndProcesses(dir, sweepPatience), removeAll(dir))
+	err = EndProcesses(dir, sweepPatience)
+	if o.Keep.keeps(dir) {
+		return errors.Join(err, o.Keep.put(dir))
+	}
+	return errors.Join(err, removeAll(dir))
 }
 
 // removeAll removes a scratch directory, its owner's file last: who is killed over it leaves something that can be swept.
@@ -208,7 +262,7 @@ func Sweep(parent, prefix string) (swept []string, err error) {
 			continue
 		}
 		dir := filepath.Join(parent, entry.Name())
-		f, orphanErr := orphaned(dir)
+		f, _, orphanErr := orphaned(dir)
 		if orphanErr != nil {
 			continue // alive, or none of ours
 		}
