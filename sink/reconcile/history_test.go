@@ -27,7 +27,7 @@ type books struct {
 	notified bool // the notifications are seen, completely
 	incident []Incident
 	stopped  bool
-	torn     bool // claims are missing
+	torn     bool      // claims are missing
 	listed   time.Time // when the queue was; zero: after all
 	clock    float64
 }
