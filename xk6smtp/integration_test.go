@@ -73,6 +73,7 @@ func TestXK6(t *testing.T) {
 		t.Fatalf("xk6 build: %v: %s", err, out)
 	}
 	testRecord(t, binary)
+	t.Run("k6 x smtp is the whole tool, and calls nobody", func(t *testing.T) { testSubcommand(t, binary) })
 }
 
 // k6Version is the version of k6 that go.mod requires.

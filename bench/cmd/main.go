@@ -61,10 +61,13 @@ func (h *Host) watchdog() []string {
 	return append(slices.Clone(h.Self), watchdogArgument)
 }
 
+// Internal reports whether a command line is none of a user's: the host calls itself by it.
+func (*Host) Internal(args []string) bool { return len(args) == 1 && args[0] == watchdogArgument }
+
 // Run runs a command line, without the program's name, and returns the exit status. An error is one line on stderr. It registers for
 // signals as long as a command runs.
 func Run(host Host, args []string, stdout, stderr *os.File) int {
-	if len(args) == 1 && args[0] == watchdogArgument {
+	if host.Internal(args) {
 		if supervise.Watch(os.Stdin) != nil {
 			return exitFailed // there is nobody left to tell
 		}
