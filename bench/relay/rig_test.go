@@ -100,13 +100,20 @@ func quick() queue.Policy {
 // start starts sink and relay.
 func start(t *testing.T, plan string, lies ...relay.Lie) *rig {
 	t.Helper()
+	return startPatient(t, plan, 20*time.Second, lies...)
+}
+
+// startPatient starts sink and relay, which waits so long for each reply. Notifications don't come to the sink, so that nobody uses its listener
+// for them, which the plans of storms name.
+func startPatient(t *testing.T, plan string, patience time.Duration, lies ...relay.Lie) *rig {
+	t.Helper()
 	r := &rig{t: t, ledger: filepath.Join(t.TempDir(), "ledger.jsonl"), minimal: quick().Minimal}
 	r.sink = sinktest.Start(t, sinktest.WithPlan(plan), sinktest.With(func(cfg *sink.Config) {
 		cfg.Ledger = sink.LedgerConfig{Path: r.ledger, Durability: event.Batch}
-		cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}}
+		cfg.Listeners = []sink.Listener{{Name: "test", Address: "127.0.0.1:0"}, {Name: "dsn", Address: "127.0.0.1:0"}}
 	}))
 	r.cfg = relay.Config{
-		Listen: "127.0.0.1:0", NextHop: r.sink.Addr("").String(), ReturnPath: r.returned.open(t), Policy: quick(), Timeout: 20 * time.Second,
+		Listen: "127.0.0.1:0", NextHop: r.sink.Addr("test").String(), ReturnPath: r.returned.open(t), Policy: quick(), Timeout: patience,
 		Seed: 7, Lies: lies, Log: &r.log,
 	}
 	r.startRelay()
