@@ -184,10 +184,11 @@ type Config struct {
 	// client that reads the reply to such a QUIT loses as much with each connection. 0 means DefaultFarewell; below 0, not at all.
 	Farewell time.Duration
 
-	TLS    TLSConfig
-	Auth   AuthConfig
-	Ledger LedgerConfig
-	DSN    DSNConfig
+	TLS     TLSConfig
+	Auth    AuthConfig
+	Ledger  LedgerConfig
+	DSN     DSNConfig
+	Capture CaptureConfig
 
 	// NoTriggers leaves addresses and headers that ask for something (fault.AddressTrigger, fault.HeaderSwitch) without effect.
 	NoTriggers bool
@@ -379,7 +380,7 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		AuthNeedsTLS:   c.Auth.NeedsTLS,
 		RequireAuth:    c.Auth.Require,
 		Triggers:       !c.NoTriggers,
-		CaptureHeaders: c.Ledger.wanted() || c.Observer != nil,
+		CaptureHeaders: c.Ledger.wanted() || c.Observer != nil || c.Capture.wanted(),
 		HashBodies:     c.Ledger.wanted() || c.Observer != nil,
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,

@@ -38,12 +38,12 @@ type notifications struct {
 	done    chan struct{}
 
 	mu      sync.Mutex
-	queue   []capture // the first is being written
+	queue   []notification // the first is being written
 	closing bool
 }
 
-// capture is a message to be kept, and who waits for that.
-type capture struct {
+// notification is a message to be kept, and who waits for that.
+type notification struct {
 	ticket  uint64
 	message *session.Captured
 	who     conn.Committer // nil: nobody any more
@@ -69,7 +69,7 @@ func openNotifications(cfg *DSNConfig) (*notifications, error) {
 // Keep implements conn.Keeper.
 func (n *notifications) Keep(ticket uint64, m *session.Captured, who conn.Committer) {
 	n.mu.Lock()
-	n.queue = append(n.queue, capture{ticket, m, who})
+	n.queue = append(n.queue, notification{ticket, m, who})
 	n.mu.Unlock()
 	n.look()
 }
@@ -99,7 +99,7 @@ func (n *notifications) write() {
 	failed := false
 	for {
 		n.mu.Lock()
-		closing, next := n.closing, capture{}
+		closing, next := n.closing, notification{}
 		if len(n.queue) > 0 {
 			next = n.queue[0]
 		}

@@ -14,9 +14,10 @@ type epoch struct {
 
 // Reset says what begins anew.
 type Reset struct {
-	Counts bool // Snapshot.Epoch counts from now on
-	State  bool // attempts, token buckets and greylists are forgotten; open connections still count
-	Next   bool // outcomes that were asked for are taken back
+	Counts  bool // Snapshot.Epoch counts from now on
+	State   bool // attempts, token buckets and greylists are forgotten; open connections still count
+	Next    bool // outcomes that were asked for are taken back
+	Capture bool // captured messages are forgotten
 }
 
 // Reset begins an epoch, and returns its number: the n-th of this run, the first of which began with the start. The ledger has a row of
@@ -34,6 +35,9 @@ func (s *Server) Reset(what Reset) uint64 {
 	}
 	if what.Next {
 		s.next.Clear()
+	}
+	if what.Capture && s.captured != nil {
+		s.captured.Clear()
 	}
 	if s.driver != nil && !s.closed {
 		s.record(&event.Row{Kind: event.KindReset, Reset: event.Reset{Time: s.now(), Epoch: s.epoch.number, State: what.State}})

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/capture"
 	"github.com/smtpstorm/xk6-smtp/sink/conn"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -56,6 +57,7 @@ type Server struct {
 	driver     conn.Driver    // nil before Start
 	ledger     *openedLedger  // nil without one, and before Start
 	dsn        *notifications // nil without a directory for them, and before Start
+	captured   *capture.Store // nil unless messages are captured, and before Start
 	phases     phaseNotes
 	late       late
 	epoch      epoch
@@ -126,7 +128,7 @@ func (s *Server) Start() error {
 	}
 	if err := s.listen(); err != nil {
 		_ = s.closeFiles() // what failed is told already
-		s.ledger, s.dsn = nil, nil
+		s.ledger, s.dsn, s.captured = nil, nil, nil
 		return fmt.Errorf("sink: %w", err)
 	}
 	s.series = metrics.NewSeries(s.start, windowLength, maxWindows)
@@ -139,10 +141,13 @@ func (s *Server) Start() error {
 
 // openFiles opens what the sink writes, if it writes anything: once it is known that it can listen. s.mu is held.
 func (s *Server) openFiles() (err error) {
-	if !s.cfg.Ledger.wanted() && s.cfg.DSN.Dir == "" {
+	if !s.cfg.Ledger.wanted() && s.cfg.DSN.Dir == "" && !s.cfg.Capture.wanted() {
 		return nil
 	}
 	if err = tryPorts(s.cfg.listenersFor(s.active.Load().plan)); err != nil {
+		return err
+	}
+	if err = s.openCaptured(); err != nil {
 		return err
 	}
 	if s.dsn, err = openNotifications(&s.cfg.DSN); err == nil && s.cfg.Ledger.wanted() {
@@ -150,7 +155,7 @@ func (s *Server) openFiles() (err error) {
 	}
 	if err != nil {
 		_ = s.closeFiles() // what failed is told already
-		s.dsn = nil
+		s.dsn, s.captured = nil, nil
 	}
 	return err
 }
@@ -159,6 +164,9 @@ func (s *Server) openFiles() (err error) {
 func (s *Server) closeFiles() (err error) {
 	if s.dsn != nil {
 		err = s.dsn.close()
+	}
+	if s.captured != nil {
+		err = errors.Join(err, s.captured.Close())
 	}
 	if s.ledger != nil {
 		err = errors.Join(err, s.ledger.writer.Close())
@@ -181,6 +189,9 @@ func (s *Server) newDriver() (conn.Driver, error) {
 	}
 	if s.dsn != nil {
 		cfg.Captures, cfg.Env.Captures = s.dsn, s.dsn.room
+	}
+	if s.captured != nil {
+		cfg.Mailbox = s.captured
 	}
 	if s.kind == DriverNet {
 		return conn.NewNet(cfg), nil

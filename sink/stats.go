@@ -11,6 +11,7 @@ type Stats = count.Counts
 func (s *Server) Stats() *Stats {
 	s.mu.Lock()
 	d, series, start, end, ledger, notes, overflowed := s.driver, s.series, s.start, s.end, s.ledger, s.dsn, s.overflowed
+	captured := s.captured
 	s.mu.Unlock()
 	out := count.New()
 	out.Driver, out.Loops, out.Started, out.Phase = s.kind.String(), s.cfg.Loops, start, s.Phase()
@@ -25,6 +26,10 @@ func (s *Server) Stats() *Stats {
 	if notes != nil {
 		kept := notes.dir.Stats()
 		out.DSN = &kept
+	}
+	if captured != nil {
+		kept := captured.Stats()
+		out.Captures = &kept
 	}
 	if now, ok := listenOverflows(); ok && d != nil && !s.overfilled.Load() {
 		out.ListenOverflows = now - min(overflowed, now)

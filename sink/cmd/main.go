@@ -116,6 +116,7 @@ It runs until SIGINT (Ctrl-C) or SIGTERM; then it lets transactions in flight en
 			o.seedGiven, o.oddsGiven = flags.Changed("seed"), flags.Changed("random-accept")
 			o.listenGiven, o.durable = flags.Changed("listen") || o.argument, flags.Changed("durability")
 			o.timeoutGiven, o.intervalGiven = flags.Changed("ledger-timeout"), flags.Changed("stats-interval")
+			o.keeping.sizeGiven, o.keeping.countGiven = flags.Changed("capture-size"), flags.Changed("capture-count")
 			return serve(o)
 		},
 	}

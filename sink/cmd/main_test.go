@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,14 @@ var listeningLine = regexp.MustCompile(`^smtpsink: listening on (?:\w+=)?(\S+) \
 // start runs the program and waits until it has said what it listens on.
 func start(t *testing.T, listeners int, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), ended: make(chan error, 1)}
+	return startIn(t, nil, listeners, args...)
+}
+
+// startIn does so by another program, which becomes this one.
+func startIn(t *testing.T, through []string, listeners int, args ...string) *process {
+	t.Helper()
+	command := slices.Concat(through, []string{binary}, args)
+	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), ended: make(chan error, 1)}
 	p.begin()
 	for range listeners {
 		line := p.line()

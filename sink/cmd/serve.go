@@ -104,6 +104,9 @@ func (o *options) named(err error) error {
 	if rest, ok := strings.CutPrefix(said, "directory of notifications: "); ok {
 		return fmt.Errorf("--dsn-dir %s: %s", o.keeping.dsnDir, rest)
 	}
+	if rest, ok := strings.CutPrefix(said, "captured messages: "); ok {
+		return fmt.Errorf("--capture %s: %s", o.keeping.capture, rest)
+	}
 	if strings.HasSuffix(said, "name a directory where they are kept") {
 		said += " (--dsn-dir)"
 	}

@@ -45,6 +45,15 @@ func counterTable(s *sink.Stats) string {
 			say("warning: %d could not be kept: %s", d.Failed, d.Error)
 		}
 	}
+	if c := s.Captures; c != nil {
+		say("captured: %d %s, of which %d had to make room", c.Messages, plural(c.Messages, "message"), c.Dropped)
+		if c.Cut > 0 {
+			say("  %d kept in part, for want of room", c.Cut)
+		}
+		if c.Failed > 0 {
+			say("warning: %d could not be written: %s", c.Failed, c.Error)
+		}
+	}
 	if d := s.Lateness; d != nil {
 		say("delayed replies: %d, later than planned by %d us (p50), %d us (p99), %d us (max)", d.Count, d.P50Micros, d.P99Micros, d.MaxMicros)
 	}

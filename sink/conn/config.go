@@ -19,7 +19,7 @@ import (
 // ErrClosed is what a connection ended by that Driver.Close has cut off.
 var ErrClosed = errors.New("sink: the server was closed")
 
-// Config is all that a driver is told. All but Ledger, Captures and Observer is needed.
+// Config is all that a driver is told. All but Ledger, Captures, Mailbox and Observer is needed.
 type Config struct {
 	Loops        int // event loops of the epoll driver; over as many shards of Metrics the net driver spreads its connections
 	Now          func() time.Time
@@ -35,7 +35,8 @@ type Config struct {
 
 	Metrics  *metrics.Set
 	Ledger   func(shard int) *LedgerShard // nil: there is no ledger
-	Captures Keeper                       // nil: no message is captured
+	Captures Keeper                       // nil: no notification is captured
+	Mailbox  Mailbox                      // nil: no message is kept
 	Observer Observer                     // nil: nobody
 }
 

@@ -41,6 +41,8 @@ type pump struct {
 	waiting int  // octets of input that waited already when the last final reply was handed over
 	commits bool // the session waits for its rows on disk, or its message to be captured, and who does that knows
 
+	mailed *mailed // a message that is kept, and whose recipients have not all got their rows; nil: none
+
 	rowOctets uint64 // of the rows that the connection has made the ledger write
 }
 

@@ -20,6 +20,7 @@ type recorder struct {
 	shard    *metrics.Shard
 	ledger   *LedgerShard // nil without a ledger
 	captures Keeper       // nil unless messages are captured
+	mail     *mailbox     // nil unless all messages are kept
 	unsaved  bool         // rows were appended since the last flush
 	observer Observer
 	row      *event.Row // what the observer is told
@@ -37,6 +38,10 @@ func newRecorder(cfg *Config, shard int) *recorder {
 		r.ledger = cfg.Ledger(shard)
 	}
 	r.env.Recorder = r
+	if cfg.Mailbox != nil {
+		r.mail = &mailbox{cfg.Mailbox, r, causes{}}
+		r.env.Mailbox = r.mail
+	}
 	return r
 }
 
@@ -45,6 +50,9 @@ func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced,
 	r.pump.at.Phase(v.Phase()).Cell(stage, d, e).Decided()
 	if d.Rule != nil && d.Rule.Repeats() {
 		r.metrics.Drawn(d)
+	}
+	if m := r.pump.mailed; m != nil {
+		m.decided(stage, d)
 	}
 }
 
@@ -82,6 +90,10 @@ func (r *recorder) Attempt(a *session.Attempt) {
 		end = metrics.Bounced
 	}
 	r.shard.Attempt(a.Listener, smtp.DomainOf(a.Recipient), end)
+	if m := r.pump.mailed; m != nil && m.attempt(a, r.mail.causes) {
+		r.pump.mailed = nil
+		r.mail.Add(&m.Message, m.octets)
+	}
 	if r.observer != nil {
 		r.row.Attempt = attemptRow(a)
 		r.row.Attempt.Cause = r.causes.of(a.Code, a.Origin)

@@ -43,6 +43,7 @@ type Counts struct {
 	ReopenFailures uint64         `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
 	Ledger         *Ledger        `json:"ledger,omitempty"`          // nil without one
 	DSN            *Notifications `json:"dsn,omitempty"`             // that were captured; nil where none are
+	Captures       *Captures      `json:"captures,omitempty"`        // nil unless messages are captured
 	// ListenOverflows counts connections that met a full accept queue since the start, on the whole system: Linux only, and 0 once a
 	// listener was unaccepted, which fills its queue on purpose.
 	ListenOverflows uint64     `json:"listen_overflows,omitempty"`
@@ -149,6 +150,17 @@ type Notifications struct {
 	Cut           uint64 `json:"cut,omitempty"`       // messages that were longer than what is kept of one
 	Failed        uint64 `json:"failed,omitempty"`    // messages that could not be kept
 	Error         string `json:"error,omitempty"`     // why the last of these could not
+}
+
+// Captures says what was captured of messages: those whose body came to its end, whatever they were answered.
+type Captures struct {
+	Messages uint64 `json:"messages"`          // since the start
+	Cut      uint64 `json:"cut,omitempty"`     // of them: kept in part, since there was no room for all of it
+	Dropped  uint64 `json:"dropped,omitempty"` // that had to make room for others
+	Failed   uint64 `json:"failed,omitempty"`  // that could not be written
+	Error    string `json:"error,omitempty"`   // why the last of these could not
+	Kept     uint64 `json:"kept"`              // now
+	Octets   uint64 `json:"octets"`            // that they take now, with those under way
 }
 
 // Ledger is what the writer of a ledger did.

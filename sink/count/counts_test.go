@@ -43,6 +43,7 @@ func filled(n uint64) *Counts {
 	c.Ordinals, c.Limits = Ordinals{1, 2, 3, n}, Limits{1, 2, 3, n}
 	c.Ledger = &Ledger{n, 2 * n, n, n, n, n, n, 1, true, "disk full"}
 	c.DSN = &Notifications{n, n, n, n, n, "disk full"}
+	c.Captures = &Captures{n, n, n, n, "disk full", n, n}
 	c.Net = Net{4 * n, n, 9 * n, 8 * n, 7 * n, n, n, n, 5, 11_000, 12_000}
 	c.SelfCheck = c.Check()
 	c.Windows = []Window{{start, float64(n), 5 * n, 4 * n, 100 * n, []WindowReply{{smtp.StageRcpt, 450, 2 * n}, {smtp.StageMessage, 250, 4 * n}}}}
@@ -91,6 +92,7 @@ func TestMergeAndMinus(t *testing.T) {
 	got := later.Minus(filled(1))
 	want = filled(2)
 	want.Started, want.SelfCheck, want.ListenOverflows, want.Windows = start, nil, 0, later.Windows
+	want.Captures.Kept, want.Captures.Octets = 3, 3 // are of now
 	if got, want := toJSON(t, got), toJSON(t, want); got != want {
 		t.Errorf("the difference\n%s\nwant\n%s", got, want)
 	}

@@ -62,6 +62,7 @@ func (c *Counts) combine(o *Counts, k uint64) {
 	c.Clients = combined(c.Clients, o.Clients, k, (*Clients).combine)
 	c.Ledger = combined(c.Ledger, o.Ledger, k, (*Ledger).combine)
 	c.DSN = combined(c.DSN, o.DSN, k, (*Notifications).combine)
+	c.Captures = combined(c.Captures, o.Captures, k, (*Captures).combine)
 	c.Replies = joined(c.Replies, o.Replies, k, func(r *Reply) Kind { return r.Kind }, (*Reply).combine)
 	slices.SortStableFunc(c.Replies, func(a, b Reply) int { return a.Kind.Compare(b.Kind) })
 	c.Rules = joined(c.Rules, o.Rules, k, (*Rule).identity, (*Rule).combine)
@@ -153,6 +154,18 @@ func (n *Notifications) combine(o *Notifications, k uint64) {
 	n.Cut += k * o.Cut
 	n.Failed += k * o.Failed
 	n.Error = cmp.Or(n.Error, o.Error)
+}
+
+func (c *Captures) combine(o *Captures, k uint64) {
+	c.Messages += k * o.Messages
+	c.Cut += k * o.Cut
+	c.Dropped += k * o.Dropped
+	c.Failed += k * o.Failed
+	c.Error = cmp.Or(c.Error, o.Error)
+	if k == once { // of a difference, what is now stays
+		c.Kept += o.Kept
+		c.Octets += o.Octets
+	}
 }
 
 func (l *Ledger) combine(o *Ledger, k uint64) {

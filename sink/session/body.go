@@ -82,6 +82,9 @@ func (s *Session) readMessage(p []byte) {
 	if tx.captured != nil {
 		s.keep(p)
 	}
+	if tx.mailed != nil {
+		s.mailOn(p)
+	}
 }
 
 // endBody answers the message: once, or in LMTP once per accepted recipient (RFC 2033 section 4.2).
@@ -96,6 +99,9 @@ func (s *Session) endBody() {
 	tx.fault.pending = false
 	s.state = stateCommand
 	s.recordMessage()
+	if tx.mailed != nil {
+		s.postMail()
+	}
 	if s.cfg.LMTP && len(tx.recipients) > 0 {
 		s.state = stateReplies // proceed goes on
 		return

@@ -18,6 +18,7 @@ type Env struct {
 	Auth     Authenticator // nil: AUTH is not offered
 	Recorder Recorder      // nil: nobody counts
 	Captures *Captures     // nil: no message is captured, whatever Config.Capture says
+	Mailbox  Mailbox       // nil: nobody wants the messages
 	Next     *shared.Next  // nil: no outcomes are asked for from outside
 	Scratch  *Scratch      // nil: sessions take their scratch space from a pool
 }

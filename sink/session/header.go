@@ -334,6 +334,9 @@ func (s *Session) capture(chunks bool) {
 	if s.cfg.Capture != CaptureNone {
 		s.beginCapture()
 	}
+	if s.env.Mailbox != nil {
+		s.beginMail()
+	}
 	if s.cfg.HashBodies {
 		s.tx.digest.Begin(chunks)
 	}

@@ -188,6 +188,7 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 // dropTransaction forgets the transaction, whose rows are written.
 func (s *Session) dropTransaction() {
 	s.dropCapture()
+	s.dropMail()
 	s.tx.release()
 	s.tx = nil
 }

@@ -52,6 +52,7 @@ type transaction struct {
 	counts  []count   // of limits on its recipients
 
 	captured *capturing // nil: it is not captured
+	mailed   *mailed    // nil: it is not for the Mailbox, or not any more
 
 	digest  event.Digest
 	header  header
