@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -80,6 +81,19 @@ type Listener struct {
 	// instance. The server listens on it, as if it had opened it; Address names it. When the server ends, connections wait in the socket's
 	// queue for whoever has it then. Linux only. The file stays the caller's, who may close it after the server has ended.
 	Inherited *os.File
+}
+
+// Local reports whether only this machine can reach the address.
+func (l *Listener) Local() bool {
+	if l.Network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // ParseListener parses what a flag says: [name=]host:port or [name=]unix:/path.

@@ -222,6 +222,9 @@ func (s *Server) listen() (err error) {
 	return nil
 }
 
+// Run identifies this run of the sink among all: its ledger's start row has it.
+func (s *Server) Run() string { return s.run }
+
 // Addr returns the address on which the named listener listens: with the real port, when any free one was asked for. The empty
 // name means the first listener. It is nil before Start and for an unknown name.
 func (s *Server) Addr(listener string) net.Addr {

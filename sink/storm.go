@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
 // StormStatus says how far a storm is.
@@ -30,6 +31,8 @@ type StormState struct {
 	Round      int           // this is the phase's n-th occurrence, from 1
 	Elapsed    time.Duration // since it began
 	Remaining  time.Duration // until it ends; while waiting, until the first one begins if that is known
+
+	Timeline *fault.Timeline // all occurrences, extensions included; nil without phases
 }
 
 // Storm returns where the storm is.
@@ -41,7 +44,7 @@ func (f *activePlan) storm(now time.Time) StormState {
 	if !f.storms {
 		return state
 	}
-	state.Count = f.timeline.Len()
+	state.Count, state.Timeline = f.timeline.Len(), f.timeline
 	start := f.stormStart()
 	offset := now.Sub(start)
 	switch current, ok := f.timeline.At(offset); {

@@ -23,12 +23,13 @@ type PlanState struct {
 	Seed       uint64
 	Hash       string
 	Text       []byte // as it was given with the plan; it must not be changed
+	Planned    bool   // there is a plan; without one every reply is the plain one
 }
 
 // PlanInForce returns the plan in force.
 func (s *Server) PlanInForce() PlanState {
 	f := s.active.Load()
-	p := PlanState{Generation: f.number, Hash: f.hash, Text: f.text}
+	p := PlanState{Generation: f.number, Hash: f.hash, Text: f.text, Planned: f.plan != nil}
 	if f.plan != nil {
 		p.Name, p.Seed = f.plan.Name(), f.plan.Seed()
 	}

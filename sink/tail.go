@@ -21,6 +21,7 @@ type Tail struct {
 	rows    []TailRow     // in order, the oldest first
 	octets  int           // of their lines
 	last    uint64        // the number of the last row
+	counts  TailCounts    // of all rows up to that one
 	changed chan struct{} // closed at the next row; nil while nobody waits
 }
 
@@ -46,6 +47,7 @@ func (t *Tail) Row(row *event.Row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last++
+	t.counts.count(row)
 	t.rows = append(t.rows, TailRow{Seq: t.last, Kind: row.Kind, Line: line})
 	t.octets += len(line)
 	drop := 0
@@ -84,6 +86,43 @@ func (t *Tail) Last() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.last
+}
+
+// TailCounts counts rows of a sink from its first to one of them, those of before included that are gone.
+type TailCounts struct {
+	Seq          uint64 // the number of the last row that is counted
+	Connections  uint64 // that ended
+	Transactions uint64 // that ended without any RCPT command
+	Attempts     uint64 // of which the fate is known; of an amended one only once
+	Deliveries   uint64 // among the attempts, by the row that was first
+	Messages     uint64 // bodies that came to their end
+}
+
+// count counts one more row.
+func (c *TailCounts) count(row *event.Row) {
+	c.Seq++
+	switch row.Kind {
+	case event.KindConnection:
+		c.Connections++
+	case event.KindTransaction:
+		c.Transactions++
+	case event.KindMessage:
+		c.Messages++
+	case event.KindAttempt:
+		if !row.Attempt.Amends {
+			c.Attempts++
+			if row.Attempt.Delivered {
+				c.Deliveries++
+			}
+		}
+	}
+}
+
+// Counts returns what was counted up to the last row.
+func (t *Tail) Counts() TailCounts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts
 }
 
 // Wait returns once there is a row after that of the number, or the context's error.

@@ -56,10 +56,12 @@ func completeValues(root *cobra.Command) {
 	cli.Values(root, "tls", "auto", "always", "never")
 	cli.Prefixes(root, "auth", "any:")
 	for _, flag := range []string{"weight", "random-accept", "seed", "loops", "hostname", "max-size", "max-recipients", "state-memory", "idle-timeout", "max-hold",
-		"auth-user", "tls-implicit", "lmtp", "drain-timeout", "stats-interval", "ledger-timeout"} {
+		"auth-user", "tls-implicit", "lmtp", "drain-timeout", "stats-interval", "ledger-timeout", "control-host"} {
 		cli.Values(root, flag)
 	}
 	cli.Prefixes(root, "listen", "127.0.0.1:")
+	cli.Prefixes(root, "control", "127.0.0.1:", "unix:")
+	cli.Prefixes(root, "metrics-listen", "127.0.0.1:")
 }
 
 func stageNames(after string) []string {

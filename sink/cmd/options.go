@@ -14,6 +14,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
 
@@ -27,6 +28,7 @@ type options struct {
 	inherited     []sink.Listener // that whoever started this process has opened
 	keeping       keeping
 	security      security
+	controls      controls
 	durable       bool // --durability was given
 	timeoutGiven  bool // --ledger-timeout was given
 	intervalGiven bool // --stats-interval was given
@@ -72,6 +74,7 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noTriggers, "no-triggers", false, "ignore addresses and headers that ask for replies, such as 550-5.1.1+x@example.org and X-Storm-Reply")
 	o.security.addFlags(f)
 	o.keeping.addFlags(f)
+	o.controls.addFlags(f)
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long transactions in flight may take to end after SIGTERM or SIGINT")
 	f.BoolVar(&o.json, "json", false, "print the final counters as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only (and what --json asks for)")
@@ -84,7 +87,7 @@ func (o *options) config() (sink.Config, error) {
 		Loops: o.loops, Hostname: o.hostname, MaxRecipients: o.maxRecipients, IdleTimeout: o.idleTimeout, MaxHold: o.maxHold, NoTriggers: o.noTriggers,
 	}
 	var err error
-	if cfg.Plan, cfg.PlanHash, err = o.compilePlan(); err != nil {
+	if cfg.Plan, cfg.PlanHash, cfg.PlanText, err = o.compilePlan(); err != nil {
 		return cfg, err
 	}
 	if err := o.inherit(); err != nil {
@@ -140,32 +143,39 @@ func (o *options) config() (sink.Config, error) {
 	if err := o.keeping.configure(&cfg, o.durable, o.timeoutGiven, o.complain); err != nil {
 		return cfg, err
 	}
+	if err := o.controls.configure(&cfg); err != nil {
+		return cfg, err
+	}
 	return cfg, o.security.configure(&cfg)
 }
 
-// compilePlan returns nil when nothing is to be injected. The hash is that of the plan's file.
-func (o *options) compilePlan() (p *fault.Plan, hash string, err error) {
-	spec, hash, err := o.planSpec()
+// compilePlan returns nil when nothing is to be injected. The hash is that of the plan's file; the text is that file, or what it would be
+// in its canonical form where flags have said something else.
+func (o *options) compilePlan() (p *fault.Plan, hash string, text []byte, err error) {
+	spec, hash, text, err := o.planSpec()
 	if err != nil || len(spec.Rules) == 0 && o.plan == "" {
-		return nil, "", err
+		return nil, "", nil, err
+	}
+	if text == nil {
+		text = plan.Encode(spec)
 	}
 	p, err = fault.NewPlan(spec)
-	return p, hash, err
+	return p, hash, text, err
 }
 
-func (o *options) planSpec() (spec fault.PlanSpec, hash string, err error) {
+func (o *options) planSpec() (spec fault.PlanSpec, hash string, text []byte, err error) {
 	f := &o.flags
 	if o.oddsGiven {
 		if f.Mode != fault.ModeRandom.String() {
-			return spec, "", fmt.Errorf("--random-accept: it goes with --mode %v only", fault.ModeRandom)
+			return spec, "", nil, fmt.Errorf("--random-accept: it goes with --mode %v only", fault.ModeRandom)
 		}
 		if !(f.RandomAccept > 0 && f.RandomAccept < 1) {
-			return spec, "", fmt.Errorf("--random-accept: invalid odds %v (want more than 0 and less than 1)", f.RandomAccept)
+			return spec, "", nil, fmt.Errorf("--random-accept: invalid odds %v (want more than 0 and less than 1)", f.RandomAccept)
 		}
 	}
 	if o.plan == "" {
 		spec, err = fault.CompileFlags(*f)
-		return spec, "", err
+		return spec, "", nil, err
 	}
 	for _, other := range []struct {
 		flag  string
@@ -175,17 +185,18 @@ func (o *options) planSpec() (spec fault.PlanSpec, hash string, err error) {
 		{"--reply", len(f.Replies) > 0}, {"--delay", len(f.Delays) > 0},
 	} {
 		if other.given {
-			return spec, "", fmt.Errorf("%s: not together with --plan, which says what is injected", other.flag)
+			return spec, "", nil, fmt.Errorf("%s: not together with --plan, which says what is injected", other.flag)
 		}
 	}
 	file, err := scripts.LoadPlan(o.plan)
 	if err != nil {
-		return spec, "", fmt.Errorf("--plan: %w", err)
+		return spec, "", nil, fmt.Errorf("--plan: %w", err)
 	}
-	if o.seedGiven {
+	if o.seedGiven && f.Seed != file.Spec.Seed {
 		file.Spec.Seed = f.Seed
+		return file.Spec, file.SHA256, nil, nil
 	}
-	return file.Spec, file.SHA256, nil
+	return file.Spec, file.SHA256, file.Text, nil
 }
 
 // The memory that --state-memory names: by default, which is sink.DefaultStateMemory, and the least, in octets.

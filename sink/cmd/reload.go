@@ -11,9 +11,9 @@ func (o *options) reload(server *sink.Server) {
 		o.complain("SIGHUP: there is no --plan to read again")
 		return
 	}
-	plan, hash, err := o.compilePlan()
+	plan, hash, text, err := o.compilePlan()
 	if err == nil {
-		err = server.Swap(plan, hash)
+		_, err = server.Replace(sink.PlanChange{Plan: plan, Hash: hash, Text: text})
 	}
 	if err != nil {
 		o.complain("the plan in force stays: %v", err)

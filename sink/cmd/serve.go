@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/control"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
@@ -36,6 +37,10 @@ func serve(o *options) error {
 	}
 	hangups := notifyHangups()
 	defer signal.Stop(hangups)
+	if err := o.controls.listen(); err != nil {
+		return &usageError{err}
+	}
+	defer o.controls.close()
 	if err := server.Start(); err != nil {
 		return &usageError{o.named(err)}
 	}
@@ -44,6 +49,10 @@ func serve(o *options) error {
 		return &usageError{err}
 	}
 	o.announce(server, &cfg)
+	if err := o.controls.serve(o, server); err != nil {
+		_ = server.Close() // what failed is told
+		return err
+	}
 
 	progress := o.startProgress(server)
 	received := os.Signal(nil)
@@ -55,6 +64,7 @@ func serve(o *options) error {
 		}
 	}
 	progress.stop()
+	o.controls.stop()
 	o.say("%v: letting transactions in flight end (for at most %v; a second signal ends them at once)", received, o.drainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), o.drainTimeout)
 	defer cancel()
@@ -154,6 +164,11 @@ func (o *options) announce(server *sink.Server, cfg *sink.Config) {
 			inherited = ", inherited"
 		}
 		o.say("listening on %s (driver %s, %d %s%s)", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"), inherited)
+	}
+	for _, l := range server.Listeners() {
+		if open := control.OpenToTheWorld(&l.Listener); open != "" {
+			o.complain("%s: the sink takes mail of anybody, and throws it away", open)
+		}
 	}
 	if cfg.Plan == nil {
 		o.say("accepting everything")

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -90,6 +91,14 @@ func (r *Reader) noRows() error {
 		return &jsonl.InputError{File: r.name, Err: errEmpty}
 	}
 	return &jsonl.InputError{File: r.name, Line: 1, Err: fmt.Errorf("%w, but with %s", errNoHeader, quote(r.lines.Tail))}
+}
+
+// Decoder reads single rows. The zero value is ready; it is not safe for concurrent use.
+type Decoder struct{ dec decoder }
+
+// Decode parses the line of a row, with or without its line feed, into row, whose slices are valid until the next call.
+func (d *Decoder) Decode(line []byte, row *event.Row) error {
+	return d.dec.decode(bytes.TrimSuffix(line, []byte("\n")), row)
 }
 
 // Line returns the number of the last line read, from 1.

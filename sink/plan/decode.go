@@ -21,21 +21,27 @@ type decoder struct {
 
 // decode parses a file into a spec that NewPlan has not checked yet, and its root mapping.
 func decode(name string, data []byte) (fault.PlanSpec, *yaml.Node, error) {
+	var plan document
+	root, err := parseForm(name, data, format, &plan)
+	return plan.PlanSpec, root, err
+}
+
+// parseForm parses a document of a form, and returns its root, which is nil where it is no YAML.
+func parseForm[T any](name string, data []byte, f form[T], into *T) (*yaml.Node, error) {
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc, yaml.WithUniqueKeys(false)); err != nil {
-		return fault.PlanSpec{}, nil, syntaxError(name, err, data)
+		return nil, syntaxError(name, err, data)
 	}
 	root := &doc
 	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
 		root = root.Content[0]
 	}
-	var plan document
-	err := format.read(new(decoder), root, &plan)
+	err := f.read(new(decoder), root, into)
 	var located *Error
 	if errors.As(err, &located) {
 		located.File = name
 	}
-	return plan.PlanSpec, root, err
+	return root, err
 }
 
 // syntaxError gives the library's error our form.

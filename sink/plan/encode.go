@@ -26,15 +26,19 @@ func Encode(spec fault.PlanSpec) []byte {
 // Schema returns the JSON Schema of plan files, draft 2020-12: what editors check while a person types. It has the format's structure,
 // not what NewPlan asks beyond.
 func Schema() ([]byte, error) {
+	return schemaOf(format, "smtpstorm plan, format version "+strconv.Itoa(Version))
+}
+
+func schemaOf[T any](f form[T], title string) ([]byte, error) {
 	defs := definitions{}
-	root := format.schema(defs)
+	root := f.schema(defs)
 	named, err := json.Marshal(defs)
 	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
 	err = json.Indent(&b, []byte(`{"$schema":"https://json-schema.org/draft/2020-12/schema","$defs":`+string(named)+`,`+
-		strings.TrimSuffix(root[1:], "}")+`,"title":"smtpstorm plan, format version `+strconv.Itoa(Version)+`"}`), "", "  ")
+		strings.TrimSuffix(root[1:], "}")+`,"title":`+asJSON(title)+`}`), "", "  ")
 	return append(b.Bytes(), '\n'), err
 }
 

@@ -129,6 +129,11 @@ func matchForm() form[fault.Match] {
 
 func outcomeForm() form[fault.OutcomeSpec] {
 	weight := preset("weight", decimal.described(`{"type":"number","minimum":0}`), func(o *fault.OutcomeSpec) *float64 { return &o.Weight }, 1, "In relation to the sum over the rule's outcomes.")
+	return mapping(append([]key[fault.OutcomeSpec]{weight}, outcomeKeys()...)...).named("outcome").starting(fault.OutcomeSpec{Weight: 1})
+}
+
+// outcomeKeys are the keys of an outcome beside weight.
+func outcomeKeys() []key[fault.OutcomeSpec] {
 	delay := at("delay", delayForm, func(o *fault.OutcomeSpec) *fault.Delay { return &o.Delay }, "Overrides the rule's; none: no delay.")
 	delay.read = func(d *decoder, n *yaml.Node, o *fault.OutcomeSpec) error {
 		err := delayForm.read(d, n, &o.Delay)
@@ -142,8 +147,7 @@ func outcomeForm() form[fault.OutcomeSpec] {
 		return delayForm.write(&o.Delay)
 	}
 	answer := replyKey(planReply, func(o *fault.OutcomeSpec) *fault.OutcomeSpec { return o })
-	return mapping(append([]key[fault.OutcomeSpec]{weight, answer, delay},
-		faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults })...)...).named("outcome").starting(fault.OutcomeSpec{Weight: 1})
+	return append([]key[fault.OutcomeSpec]{answer, delay}, faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults })...)
 }
 
 // reply is the reply of an outcome or a limit; the zero value is the plain one.

@@ -1,0 +1,112 @@
+package control
+
+import (
+	"math"
+	"net/http"
+	"sync"
+
+	"github.com/smtpstorm/xk6-smtp/sink"
+	"github.com/smtpstorm/xk6-smtp/sink/control/api"
+	"github.com/smtpstorm/xk6-smtp/sink/count"
+)
+
+// keptReads is how many answers of GET /v1/stats are kept, for the difference of later ones.
+const keptReads = 64
+
+// statsRead keeps what was read last.
+type statsRead struct {
+	mu   sync.Mutex
+	kept []statsAt // the oldest first
+}
+
+type statsAt struct {
+	seq    uint64
+	rows   sink.TailCounts
+	counts *count.Counts // since the sink's start, whatever the epoch
+}
+
+// keep keeps what was read; of two of one sequence number, the later.
+func (k *statsRead) keep(at statsAt) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range k.kept {
+		if k.kept[i].seq == at.seq {
+			k.kept[i] = at
+			return
+		}
+	}
+	if len(k.kept) == keptReads {
+		k.kept = append(k.kept[:0], k.kept[1:]...)
+	}
+	k.kept = append(k.kept, at)
+}
+
+func (k *statsRead) at(seq uint64) (statsAt, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, kept := range k.kept {
+		if kept.seq == seq {
+			return kept, true
+		}
+	}
+	return statsAt{}, false
+}
+
+func (s *Server) getStats(w http.ResponseWriter, r *http.Request) error {
+	if err := query(r, "since", "windows"); err != nil {
+		return err
+	}
+	windows := r.URL.Query().Get("windows")
+	if windows != "" && windows != "true" && windows != "false" {
+		return badQuery("windows", "windows: invalid value %.64q (valid: true false)", windows)
+	}
+	var before statsAt
+	since, err := number(r, "since", 0, math.MaxUint64)
+	if err != nil {
+		return err
+	}
+	differs := r.URL.Query().Has("since")
+	if differs {
+		var ok bool
+		if before, ok = s.at(since); !ok {
+			return problem(api.EventsGone, "nobody has read the stats of sequence number %d, or too long ago: the last %d are kept", since, keptReads)
+		}
+	}
+	rows := s.cfg.Tail.Counts() // before the counters, which are never behind it then
+	snap := s.cfg.Sink.Snapshot()
+	at := s.cfg.Sink.Storm()
+	total, counts := *snap.Total, snap.Since
+	total.Windows = nil
+	s.keep(statsAt{rows.Seq, rows, &total})
+	out := api.Stats{
+		Instance: snap.Run, Seq: rows.Seq, Since: before.seq, Time: snap.Time.UTC(), Epoch: snap.Epoch, Generation: snap.Generation, Storm: stormOf(&at, false),
+	}
+	if differs {
+		counts = snap.Total.Minus(before.counts)
+	}
+	shown := *counts
+	if windows != "true" {
+		shown.Windows = nil
+	}
+	out.Counts = &shown
+	out.Rows = api.Rows{
+		Connections: rows.Connections - before.rows.Connections, Transactions: rows.Transactions - before.rows.Transactions,
+		Messages: rows.Messages - before.rows.Messages, Attempts: rows.Attempts - before.rows.Attempts, Deliveries: rows.Deliveries - before.rows.Deliveries,
+	}
+	write(w, http.StatusOK, api.TypeJSON, out)
+	return nil
+}
+
+// Standings are of reactions, which plans of this version don't have: none is there, and none can be forgiven.
+func (s *Server) getStandings(w http.ResponseWriter, r *http.Request) error {
+	if err := query(r, "react", "key", "after"); err != nil {
+		return err
+	}
+	return noReactions()
+}
+
+func (s *Server) deleteStanding(http.ResponseWriter, *http.Request) error { return noReactions() }
+
+func noReactions() error {
+	return problem(api.NotFound, "there are no standings: this sink's plans have no reactions (GET /v1 says which formats it has)")
+}
