@@ -55,6 +55,7 @@ type process struct {
 	stdout bytes.Buffer
 	stderr *bufio.Reader
 	addr   []string // in the order of the listeners
+	said   string   // about them
 	ended  chan error
 }
 
@@ -79,6 +80,7 @@ func startIn(t *testing.T, through []string, listeners int, args ...string) *pro
 			t.Fatalf("the program said %q, want what it listens on", line)
 		}
 		p.addr = append(p.addr, match[1])
+		p.said += line
 	}
 	return p
 }

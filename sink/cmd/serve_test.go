@@ -134,19 +134,25 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	port := freePort(t)
 	p := start(t, 0, "--listen", port, "--quiet")
+	awaitListener(t, port)
+	stdout, stderr, status := p.stop(os.Interrupt)
+	if stdout != "" || stderr != "" || status != 0 {
+		t.Errorf("--quiet: exit status %d, stdout %q, stderr %q; want 0 and silence", status, stdout, stderr)
+	}
+}
+
+// awaitListener waits until somebody listens at the address.
+func awaitListener(t *testing.T, address string) {
+	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
-		conn, err := net.Dial("tcp", port)
+		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
-			break
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-	}
-	stdout, stderr, status := p.stop(os.Interrupt)
-	if stdout != "" || stderr != "" || status != 0 {
-		t.Errorf("--quiet: exit status %d, stdout %q, stderr %q; want 0 and silence", status, stdout, stderr)
 	}
 }
 
