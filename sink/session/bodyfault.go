@@ -91,7 +91,7 @@ func (s *Session) cutChunk() {
 func (s *Session) readOn() {
 	b := &s.tx.fault
 	if b.For == 0 {
-		s.exchange.by = originOf(&b.decision)
+		s.exchange.endedBy(originOf(&b.decision))
 		s.close(CloseFIN, ClosedByFault)
 		return
 	}

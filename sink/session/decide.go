@@ -175,7 +175,7 @@ func (s *Session) closeAfter(stage smtp.Stage, r *smtp.Reply) {
 		if s.tx != nil {
 			s.noteRefusal(stage, r)
 		}
-		s.exchange.by = s.exchange.origin()
+		s.exchange.endedBy(s.exchange.origin())
 		if r == &replyNotSMTP {
 			reason = ClosedByForeign
 		}

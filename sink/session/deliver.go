@@ -116,7 +116,7 @@ func (s *Session) replied() {
 func (s *Session) withhold(f *fault.Faults) {
 	s.exchange.withhold()
 	if f.Silence {
-		s.exchange.by = s.exchange.origin()
+		s.exchange.endedBy(s.exchange.origin())
 		s.hold()
 		return
 	}
@@ -125,7 +125,7 @@ func (s *Session) withhold(f *fault.Faults) {
 
 // closeByFault ends the connection as planned.
 func (s *Session) closeByFault(kind fault.CloseKind, by Origin) {
-	s.exchange.by = by
+	s.exchange.endedBy(by)
 	switch kind {
 	case fault.CloseRST:
 		s.close(CloseRST, ClosedByFault)

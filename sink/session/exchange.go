@@ -38,6 +38,7 @@ type exchange struct {
 	promised   bool          // a ledger has been given the rows of the reply, or is about to write them (Config.Commit)
 	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
 	by         Origin        // who ends the connection, when a fault does
+	ending     bool          // by was set
 	announced  announcement  // by the reply to EHLO, as it was sent
 	rows       struct {      // space for them
 		attempt     Attempt
@@ -112,6 +113,9 @@ func (e *exchange) withhold() {
 	}
 }
 
+// endedBy notes who ends the connection.
+func (e *exchange) endedBy(by Origin) { e.by, e.ending = by, true }
+
 // origin says who made the decision.
 func (e *exchange) origin() Origin { return originOf(&e.decision) }
 
@@ -142,8 +146,8 @@ func (e *exchange) end() {
 	if e.described {
 		e.described, e.occurrence = false, fault.Occurrence{}
 	}
-	if e.by != (Origin{}) {
-		e.by = Origin{}
+	if e.ending {
+		e.ending, e.by = false, Origin{}
 	}
 	e.state = exchangeOpen
 }

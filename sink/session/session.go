@@ -246,7 +246,7 @@ func (s *Session) lost(err error) {
 	case s.state == stateHeld:
 		reason = ClosedByFault
 	case s.pause.wait == waitReading:
-		s.exchange.by = originOf(&s.tx.fault.decision)
+		s.exchange.endedBy(originOf(&s.tx.fault.decision))
 		reason = ClosedByFault
 	}
 	s.close(CloseRST, reason)

@@ -30,7 +30,7 @@ func (s *Session) timeout() {
 	case s.state == stateHeld:
 		s.close(CloseFIN, ClosedByFault)
 	case s.state == stateHandshake && s.extra.tlsFault != fault.TLSNone:
-		s.exchange.by = s.extra.by
+		s.exchange.endedBy(s.extra.by)
 		s.close(CloseFIN, ClosedByFault)
 	case s.state == stateDiscard, s.state == stateHandshake: // it waits for a handshake and would not understand
 		s.close(CloseFIN, ClosedByTimeout)

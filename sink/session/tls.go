@@ -68,7 +68,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	if err != nil {
 		s.lasting().err = err
 		if s.extra.tlsFault != fault.TLSNone {
-			s.exchange.by = s.extra.by
+			s.exchange.endedBy(s.extra.by)
 		}
 		s.close(CloseFIN, ClosedByTLS)
 		s.endCall()
