@@ -117,7 +117,7 @@ rules:
 	})
 }
 
-// judged ends the sink and judges its books: a@sender.test has sent a message to each recipient, and its queue is empty.
+// judged ends the sink and judges what it recorded: a@sender.test has sent a message to each recipient, and its queue is empty.
 func judged(t *testing.T, server *booked, dir string, recipients ...string) *reconcile.Result {
 	t.Helper()
 	server.rows()
@@ -142,7 +142,7 @@ func judged(t *testing.T, server *booked, dir string, recipients ...string) *rec
 	return result
 }
 
-// TestNotificationSentAgain: a sender that lost the reply to its notification sends that again, and is not blamed for it.
+// TestNotificationSentAgain: a sender that lost the reply to its notification sends that again, and is not at fault for it.
 func TestNotificationSentAgain(t *testing.T) {
 	const plan = `
 rules:

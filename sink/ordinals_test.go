@@ -49,8 +49,8 @@ func TestConnectionsOfACalmCount(t *testing.T) {
 		t.Run("another plan", func(t *testing.T) {
 			server := sinktest.Start(t, sinktest.WithDriver(kind)) // without a ledger
 			come(t, server, 5)
-			mute := parsePlan(t, "listener_faults: {'*': no-banner}\nrules: []")
-			swap(t, server, mute.Plan)
+			noBanner := parsePlan(t, "listener_faults: {'*': no-banner}\nrules: []")
+			swap(t, server, noBanner.Plan)
 			eventually(t, server, "nobody is greeted", func(*sink.Stats) bool { return server.Listeners()[0].Fault.String() == "no-banner" })
 			silent := dial(t, server, "")
 			eventually(t, server, "a sixth connection was accepted", func(s *sink.Stats) bool { return s.Connections == 6 })

@@ -16,8 +16,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-// weather has draws at each stage of a transaction.
-const weather = `
+// unsteady has draws at each stage of a transaction.
+const unsteady = `
 seed: 11
 rules:
   - {name: mail, stage: mail, outcomes: [{weight: 95}, {weight: 5, reply: 451}]}
@@ -50,7 +50,7 @@ func TestTheSameWeatherForEverybody(t *testing.T) {
 		{"50 connections, shuffled, net driver", sink.DriverNet, 50, true},
 	} {
 		t.Run(run.name, func(t *testing.T) {
-			server := faulty(t, run.driver, weather, func(cfg *sink.Config) { cfg.Loops = 2 })
+			server := faulty(t, run.driver, unsteady, func(cfg *sink.Config) { cfg.Loops = 2 })
 			// All first attempts before all second ones: the order of a pair's own attempts is part of its key.
 			for attempt := range attemptsEach {
 				order := make([]int, messages)

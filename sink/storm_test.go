@@ -216,7 +216,7 @@ func TestPhasesMoveListeners(t *testing.T) {
 		for down := 150 * time.Millisecond; ; down *= 2 {
 			began := time.Now()
 			server := faulty(t, kind, "start: clock\nphases:\n"+
-				"  - {name: down, duration: "+down.String()+", listener_faults: {\"*\": refused}}\n  - {name: mute, duration: 10h, listener_faults: {\"*\": no-banner}}\n", nil)
+				"  - {name: down, duration: "+down.String()+", listener_faults: {\"*\": refused}}\n  - {name: silent, duration: 10h, listener_faults: {\"*\": no-banner}}\n", nil)
 			addr := server.Addr("")
 			first := connects(t, addr, 100*time.Millisecond)
 			if time.Since(began) > down && down < patience { // this machine is so busy that the phase may have been over

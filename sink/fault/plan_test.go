@@ -25,7 +25,7 @@ func TestPlanWithoutRules(t *testing.T) {
 }
 
 func TestFirstRuleDecides(t *testing.T) {
-	p := mustPlan(t, PlanSpec{Name: "weather", Description: "bad", Seed: 7, Rules: []RuleSpec{
+	p := mustPlan(t, PlanSpec{Name: "bad day", Description: "bad", Seed: 7, Rules: []RuleSpec{
 		{Stage: smtp.StageMail, Outcomes: []OutcomeSpec{{Weight: 1, Code: 451}}},
 		{Stage: smtp.StageRcpt, Match: Match{Senders: []string{"<>"}}},
 		{Name: "late", Stage: smtp.StageRcpt, Match: Match{Recipients: []string{"*@example.org"}}, Delay: fixed(time.Second),
@@ -46,7 +46,7 @@ func TestFirstRuleDecides(t *testing.T) {
 	if d := p.Decide(o); d.Rule != p.Rules()[3] || d.Rule.Name != "rule 4" || d.Reply.Code != 450 {
 		t.Errorf("decision for another recipient is %+v, want rule 4", d)
 	}
-	if p.Name() != "weather" || p.Description() != "bad" || p.Seed() != 7 || len(p.At(smtp.StageRcpt)) != 3 || len(p.At(smtp.StageData)) != 0 {
+	if p.Name() != "bad day" || p.Description() != "bad" || p.Seed() != 7 || len(p.At(smtp.StageRcpt)) != 3 || len(p.At(smtp.StageData)) != 0 {
 		t.Errorf("plan is %q, %q, seed %d, %d rules at rcpt", p.Name(), p.Description(), p.Seed(), len(p.At(smtp.StageRcpt)))
 	}
 	for i, r := range p.Rules() {

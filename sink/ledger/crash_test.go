@@ -65,31 +65,31 @@ func TestBatchSurvivesKill(t *testing.T) {
 		watchdog := time.AfterFunc(30*time.Second, func() { _ = child.Process.Kill() })
 		told := bufio.NewScanner(out)
 		last := map[string]int{"0": -1, "1": -1}
-		heard := 0
-		hear := func() {
+		seen := 0
+		next := func() {
 			shard, n, ok := strings.Cut(told.Text(), " ")
 			number, err := strconv.Atoi(n)
 			if !ok || err != nil || number != last[shard]+1 {
 				t.Fatalf("the child said %q after %d", told.Text(), last[shard])
 			}
 			last[shard] = number
-			heard++
+			seen++
 		}
-		for heard < 200 && told.Scan() {
-			hear()
+		for seen < 200 && told.Scan() {
+			next()
 		}
 		if err := child.Process.Kill(); err != nil { // SIGKILL
 			t.Fatal(err)
 		}
 		for told.Scan() { // what it had said before it died counts as well
-			hear()
+			next()
 		}
 		_ = child.Wait() // it was killed
 		watchdog.Stop()
-		if heard < 200 {
-			t.Fatalf("the child ended after %d flushes", heard)
+		if seen < 200 {
+			t.Fatalf("the child ended after %d flushes", seen)
 		}
-		total += heard
+		total += seen
 
 		text, err := os.ReadFile(path)
 		if err != nil {

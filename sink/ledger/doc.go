@@ -1,4 +1,4 @@
-// Package ledger keeps the sink's books, the durable form of package event: one JSON line for each connection, each transaction that died before RCPT, each RCPT
+// Package ledger is the durable form of package event: one JSON line for each connection, each transaction that died before RCPT, each RCPT
 // command and each plan swap, in a file that is only ever appended to. From it, and from what a sender says it sent, holds and was
 // told, every (message, recipient) falls into exactly one class (see Reconciler).
 //

@@ -148,7 +148,7 @@ func TestFormat1(t *testing.T) {
 			t.Errorf("%v\n%s", err, line)
 		}
 	}
-	later := append(bytes.Clone(text), `{"kind":"weather","sky":"blue"}`+"\n"...)
+	later := append(bytes.Clone(text), `{"kind":"climate","sky":"blue"}`+"\n"...)
 	for _, text := range [][]byte{text, later} {
 		got, err := Summarize(Input{"ledger.jsonl", bytes.NewReader(text)})
 		if err != nil {

@@ -123,7 +123,7 @@ func TestParseErrors(t *testing.T) {
 		{"version: 1\n---\nversion: 1", "test.yaml"},
 		{"version: 1\nrules: [", "test.yaml:3:1: while parsing a flow node: "},
 		{"version: 1\nversion: 1", "test.yaml:2:1: version: key is given twice"},
-		{"version: 1\nweather: bad", `test.yaml:2:1: unknown key "weather" (valid: version name`},
+		{"version: 1\nclimate: bad", `test.yaml:2:1: unknown key "climate" (valid: version name`},
 		{"version: 1\nseed: -1", `test.yaml:2:7: seed: invalid number "-1"`},
 		{"version: 1\nseed:", "test.yaml:2:6: seed: empty (want a whole number)"},
 		{"version: 1\nname: [a]", "test.yaml:2:7: name: a list (want text)"},

@@ -8,7 +8,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-// copies weighs the deliveries of a unit against each other (docs/books.md, Fates): a delivery is unexcused when, before its MAIL was
+// copies compares the deliveries of a unit with each other (docs/books.md, Fates): a delivery is unexcused when, before its MAIL was
 // read, as many deliveries of the unit as were due had been told, their replies handed over. Deliveries to different addresses of a
 // list that a claim names are not copies of each other.
 func (j *Judge) copies(u *unit, e *evidence) (f flags) {
@@ -48,7 +48,7 @@ func (j *Judge) copies(u *unit, e *evidence) (f flags) {
 	return f
 }
 
-// group weighs the copies to one recipient, of which there are more than most, in the order of their MAIL. What was told before any
+// group compares the copies to one recipient, of which there are more than most, in the order of their MAIL. What was told before any
 // of them was told before the last.
 func (j *Judge) group(g []*delivery, most int, e *evidence) (f flags) {
 	last := g[len(g)-1].mail

@@ -128,7 +128,7 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 	var view Unit
 	for i := range int32(j.units.n) { // #nosec G115 -- bounded, see Claim
 		u := j.units.at(i)
-		fate, f := j.weigh(i, u, len(lacking) == 0)
+		fate, f := j.fate(i, u, len(lacking) == 0)
 		out.Units++
 		out.Fates[fate]++
 		view.reset()
@@ -188,8 +188,8 @@ func (j *Judge) lacking() []string {
 	return out
 }
 
-// weigh gathers the evidence of a unit, and applies the rules.
-func (j *Judge) weigh(i int32, u *unit, absent bool) (Fate, flags) {
+// fate gathers the evidence of a unit, and applies the rules.
+func (j *Judge) fate(i int32, u *unit, absent bool) (Fate, flags) {
 	m := j.messages.at(u.message)
 	e := evidence{yes: int(u.yes), unknown: int(u.unknown)}
 	f := u.flags | j.copies(u, &e)

@@ -25,7 +25,7 @@ func (j *Judge) Provisional(id string, each func(*Unit)) bool {
 	var view Unit
 	for i := j.messages.at(m).first; i >= 0; i = j.units.at(i).next {
 		u := j.units.at(i)
-		fate, _ := j.weigh(i, u, false)
+		fate, _ := j.fate(i, u, false)
 		view.reset()
 		j.describe(u, fate, &view)
 		each(&view)

@@ -155,7 +155,7 @@ func (e Evidence) String() string {
 	return strings.Join(parts, ": ")
 }
 
-// printable quotes what would spoil a line.
+// printable quotes what would break a line.
 func printable(s string) string {
 	for _, r := range s {
 		if r < ' ' || r == 0x7f || r == 0xfffd {

@@ -60,7 +60,7 @@ func TestClaimsAreWrittenWithoutAllocating(t *testing.T) {
 	}
 }
 
-// What a file cut short lacks may be what was lost: without it nobody can call the books sound.
+// What a file cut short lacks may be what was lost: without it nobody can call the run sound.
 func TestClaimsThatAreCutShortAreNotSound(t *testing.T) {
 	const book = `{"kind":"start","format":"smtpstorm/ledger/2","run":"R","time":"2026-01-31T10:20:29Z","plan":"","plan_hash":"","seed":0,"durability":"batch"}
 {"kind":"attempt","conn":1,"listener":"l","client":"127.0.0.1:1","time":"2026-01-31T10:20:30Z","end":"2026-01-31T10:20:30Z","message":1,"sender":"` + tok + `","recipient":"` + rcpt + `","token":"` + tok + `","ending":"reply","stage":"message","code":250,"cause":"plain","delivered":true,"reply_sent":true}

@@ -154,11 +154,11 @@ func (s *Session) afterAuth(r *smtp.Reply) {
 			s.lasting().user = user[:min(len(user), maxUser)]
 		}
 	}
-	s.leaveAuth()
+	s.endAuth()
 }
 
-// leaveAuth ends an exchange, if one is under way: commands follow.
-func (s *Session) leaveAuth() {
+// endAuth ends an exchange, if one is under way: commands follow.
+func (s *Session) endAuth() {
 	s.state = stateCommand
 	if s.extra != nil {
 		s.extra.mechanism = nil

@@ -18,7 +18,7 @@ func (s *Session) feedLine(p []byte) int {
 	case lineGood:
 		s.command(text)
 	default:
-		s.leaveAuth() // whoever sends this does not go on with AUTH
+		s.endAuth() // whoever sends this does not go on with AUTH
 		s.refuse(smtp.StageUnknown, badLines[kind])
 		if kind == lineEndless {
 			s.close(CloseFIN, ClosedByAbuse)

@@ -80,8 +80,8 @@ type receipts struct {
 	state  receipt
 }
 
-// heard takes what the driver knows of what it brings next.
-func (r *receipts) heard(d Receipt) {
+// note notes what the driver knows of what it brings next.
+func (r *receipts) note(d Receipt) {
 	r.doubts &^= doubtWaiting | doubtRefused | doubtMore
 	if d.Waiting || d.Unacknowledged {
 		r.doubts |= doubtWaiting
@@ -220,7 +220,7 @@ func (r *receipts) settled() {
 
 // Receipt tells what the driver knows of the octets, the end of file or the end that it brings by its next call. A driver that calls
 // it with the zero value, or not at all, says that all was acknowledged.
-func (s *Session) Receipt(r Receipt) { s.out.receipts.heard(r) }
+func (s *Session) Receipt(r Receipt) { s.out.receipts.note(r) }
 
 // Doubts reports whether the kernel should be asked: at once, whether input waits already, and when more comes, whether all output was
 // acknowledged by then. That is so after a late final reply, and on connections whose clients don't wait for replies to messages.

@@ -5,11 +5,11 @@ import "testing"
 // TestReceipts: what is known of a final reply after what has come since.
 func TestReceipts(t *testing.T) {
 	octets := func(r *receipts) { r.followed() }
-	crossed := func(r *receipts) { r.heard(Receipt{Unacknowledged: true}); r.followed() }
+	crossed := func(r *receipts) { r.note(Receipt{Unacknowledged: true}); r.followed() }
 	another := func(r *receipts) { r.answered() }
 	fin := func(r *receipts) { r.finished() }
 	reset := func(r *receipts) { r.broken(false) }
-	refused := func(r *receipts) { r.heard(Receipt{Refused: true}); r.broken(false) }
+	refused := func(r *receipts) { r.note(Receipt{Refused: true}); r.broken(false) }
 	for _, tt := range []struct {
 		name  string
 		since []func(*receipts)
