@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 

@@ -78,7 +78,8 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 			}
 			o.SeedSet = cmd.Flags().Changed("seed")
 			o.Flags.Seed = o.Seed
-			return runLegs(host, o, stdout)
+			_, err = runLegs(host, o, stdout)
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -189,7 +190,8 @@ func checkGiven(cmd *cobra.Command, o *run.Options) error {
 	return nil
 }
 
-func runLegs(host Host, o run.Options, stdout *os.File) error {
+// runLegs runs and prints. The outcome is nil where there is none.
+func runLegs(host Host, o run.Options, stdout *os.File) (*run.Outcome, error) {
 	ctx, stop, release := stopOnSignals()
 	defer release()
 	o.Program, _ = os.Executable() // without it, k6 and scripts are looked for in the working directory
@@ -215,15 +217,15 @@ func runLegs(host Host, o run.Options, stdout *os.File) error {
 			said = "what was sent and seen until then is kept: smtpbench judge " + kept.Dir
 		}
 		fmt.Fprintln(os.Stderr, "smtpbench: interrupted; "+said)
-		return statusError(exitInterrupted)
+		return nil, statusError(exitInterrupted)
 	case err != nil:
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(stdout, "took     %.0f s\n", time.Since(started).Seconds())
 	if outcome.Exit != 0 {
-		return statusError(outcome.Exit)
+		return outcome, statusError(outcome.Exit)
 	}
-	return nil
+	return outcome, nil
 }
 
 // endings are the signals that end a run early: those of a person, a system that goes down, and a terminal that is closed. Who starts a

@@ -36,7 +36,7 @@ func (r *runner) evidence(leg string) (pipeline.Evidence, error) {
 }
 
 // onlyLeg reports whether the run has one leg, whose evidence lies among the results.
-func (r *runner) onlyLeg() bool { return r.o.Target != "" && r.o.Runs == 0 }
+func (r *runner) onlyLeg() bool { return r.o.Target != "" && r.o.Runs == 0 && r.o.Capacity == nil }
 
 // unfinishedFile lies beside the evidence of a leg that has not ended, and is its record, should it never end.
 const unfinishedFile = "unfinished.json"

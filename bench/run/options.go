@@ -66,6 +66,10 @@ type Options struct {
 	Runs  int
 	Sides *[2]Side
 
+	// Capacity, if not nil, makes the run a search for the highest rate at which the quality of service holds, with the built-in script workload. Script,
+	// Messages and Rate don't go with it.
+	Capacity *Capacity
+
 	// Judge says what fails; the zero value: all faults, units that are undetermined, and the script's thresholds. Its MinimalBackoff is the
 	// policy of a Target; that of a private MTA is read from it.
 	Judge reconcile.Options
@@ -96,6 +100,9 @@ func (o *Options) withDefaults() {
 		if *v == 0 {
 			*v = n
 		}
+	}
+	if o.Capacity != nil {
+		o.Capacity.withDefaults(o)
 	}
 	o.given = load{messages: o.Messages, vus: o.VUs, rate: o.Rate}
 	o.anyMessages = o.Messages == 0 && o.Target == ""
@@ -149,6 +156,9 @@ func (o *Options) validate() error {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 			return input.Errorf("--env %q: want NAME=VALUE", e)
 		}
+	}
+	if err := o.validateCapacity(); err != nil {
+		return err
 	}
 	if err := o.validateExperiment(); err != nil || o.Runs > 0 {
 		return err // of an experiment, each side's target is looked at

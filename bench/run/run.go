@@ -26,10 +26,11 @@ import (
 // Outcome is what a run led to.
 type Outcome struct {
 	Legs        []*Leg
-	Failed      []*Leg // runs of an experiment that left no record of the client, so that their blocks are left out
-	Dir         string // of the results
-	Exit        int    // the exit status of the verdict: 0 sound, 1 faults, 3 undetermined, 99 thresholds
-	Interrupted bool   // it was ended early, which Exit tells, too; what was measured until then is in Legs
+	Failed      []*Leg          // runs of an experiment that left no record of the client, so that their blocks are left out
+	Dir         string          // of the results
+	Exit        int             // the exit status of the verdict: 0 sound, 1 faults, 3 undetermined, 99 thresholds
+	Capacity    *CapacityReport // of a search for it
+	Interrupted bool            // it was ended early, which Exit tells, too; what was measured until then is in Legs
 }
 
 // errInterrupted says that a run was ended before there was anything to report.
@@ -72,10 +73,14 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err := k6.Check(ctx, r.k6); err != nil {
 		return nil, err
 	}
-	if o.Runs > 0 {
-		if err := r.prepareExperiment(ctx); err != nil {
-			return nil, err
-		}
+	switch {
+	case o.Runs > 0:
+		err = r.prepareExperiment(ctx)
+	case o.Capacity != nil:
+		err = r.prepareCapacity()
+	}
+	if err != nil {
+		return nil, err
 	}
 	if o.Dashboard {
 		if r.board, err = k6.StartDashboard(o.DashboardListen, &r.bundle); err != nil {
@@ -95,8 +100,11 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 		r.progress.Say("dashboard %s: each leg has its own, reload the page for the next one", r.board.URL)
 	}
 	work := func() (*Outcome, error) { return r.run(ctx, legs) }
-	if o.Runs > 0 {
+	switch {
+	case o.Runs > 0:
 		work = func() (*Outcome, error) { return r.experiment(ctx) }
+	case o.Capacity != nil:
+		work = func() (*Outcome, error) { return r.capacity(ctx) }
 	}
 	outcome, err := work()
 	r.progress.Clear()
@@ -230,7 +238,7 @@ func (r *runner) prepare() ([]step, error) {
 	if err := r.findScript(); err != nil {
 		return nil, err
 	}
-	if r.o.Runs > 0 { // see prepareExperiment
+	if r.o.Runs > 0 || r.o.Capacity != nil { // see prepareExperiment, prepareCapacity
 		return nil, nil
 	}
 	if r.o.Target != "" {
