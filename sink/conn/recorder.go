@@ -51,6 +51,9 @@ func (r *recorder) Decided(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced,
 	if d.Rule != nil && d.Rule.Repeats() {
 		r.metrics.Drawn(d)
 	}
+	if d.Delay > 0 {
+		r.shard.Delayed(d.Delay)
+	}
 	if m := r.pump.mailed; m != nil {
 		m.decided(stage, d)
 	}

@@ -34,6 +34,7 @@ type Counts struct {
 	Destinations []Destination `json:"destinations,omitempty"`
 	Ungreeted    uint64        `json:"ungreeted,omitempty"` // connections that a listener's fault no-banner kept from their greeting
 	Lateness     *Distribution `json:"lateness,omitempty"`  // of delayed replies: handed to the kernel minus due; nil without one
+	Delays       *Distribution `json:"delays,omitempty"`    // of delayed replies, as they were decided; nil without one
 	Folded       Folded        `json:"folded,omitzero"`
 	Clients      *Clients      `json:"clients,omitempty"` // nil when there is nothing to tell
 

@@ -38,6 +38,8 @@ func filled(n uint64) *Counts {
 	c.Ungreeted, c.StateCapacity, c.ReopenFailures, c.ListenOverflows = n, 1000, n, 3
 	c.Lateness = &Distribution{MaxMicros: 90, Buckets: []Bucket{{10, 3 * n}, {90, n}}}
 	c.Lateness.Summarise()
+	c.Delays = &Distribution{MaxMicros: 80, Buckets: []Bucket{{20, 2 * n}, {80, n}}}
+	c.Delays.Summarise()
 	c.Folded = Folded{n, 2 * n}
 	c.Clients = &Clients{n, n, n, n, n, []string{"RCPT 999+b@x.test"}}
 	c.Ordinals, c.Limits = Ordinals{1, 2, 3, n}, Limits{1, 2, 3, n}

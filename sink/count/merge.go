@@ -59,6 +59,7 @@ func (c *Counts) combine(o *Counts, k uint64) {
 		c.ListenOverflows -= min(c.ListenOverflows, o.ListenOverflows)
 	}
 	c.Lateness = c.Lateness.combine(o.Lateness, k)
+	c.Delays = c.Delays.combine(o.Delays, k)
 	c.Clients = combined(c.Clients, o.Clients, k, (*Clients).combine)
 	c.Ledger = combined(c.Ledger, o.Ledger, k, (*Ledger).combine)
 	c.DSN = combined(c.DSN, o.DSN, k, (*Notifications).combine)

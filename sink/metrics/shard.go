@@ -16,6 +16,7 @@ type Shard struct {
 	ungreeted atomic.Uint64
 	clients   clients
 	lateness  Histogram
+	delays    Histogram
 
 	destinations destinations
 
@@ -161,6 +162,9 @@ func (s *Shard) Attempt(listener string, domain []byte, end End) {
 
 // Ungreeted counts a connection that was accepted and never greeted.
 func (s *Shard) Ungreeted() { s.ungreeted.Add(1) }
+
+// Delayed counts a reply that is delayed as planned.
+func (s *Shard) Delayed(d time.Duration) { s.delays.Record(d) }
 
 // Late counts how long after its due time a delayed reply was handed to the kernel.
 func (s *Shard) Late(d time.Duration) { s.lateness.Record(d) }

@@ -51,7 +51,8 @@ func (m *Set) AddTo(out *count.Counts) {
 	if c := m.clients(); !reflect.ValueOf(c).IsZero() {
 		out.Clients = &c
 	}
-	out.Lateness = m.lateness()
+	out.Lateness = m.merged(func(s *Shard) *Histogram { return &s.lateness })
+	out.Delays = m.merged(func(s *Shard) *Histogram { return &s.delays })
 }
 
 // keyed is a cell of the group of cells that it is in.
@@ -183,10 +184,11 @@ func attemptCounts(n *[numEnds]uint64) count.Attempts {
 	return count.Attempts{Delivered: n[Delivered], Deferred: n[Deferred], Bounced: n[Bounced], Unanswered: n[Unanswered], Discarded: n[Discarded]}
 }
 
-func (m *Set) lateness() *count.Distribution {
+// merged returns a histogram of all shards; nil when nothing was recorded.
+func (m *Set) merged(of func(*Shard) *Histogram) *count.Distribution {
 	var all []*Histogram
 	for _, s := range m.shards {
-		all = append(all, &s.lateness)
+		all = append(all, of(s))
 	}
 	if d := Merge(all...); d.Count > 0 {
 		return d
