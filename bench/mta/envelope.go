@@ -40,8 +40,9 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 			return NotReached
 		}
 	}
-	// Haraka says the one when a port is closed, and when the connection broke after the final dot; sendmail the other when a connection broke.
-	if strings.HasPrefix(text, "tried all mxs") || text == "deferred" {
+	// Haraka says the first when a port is closed, and when the connection broke after the final dot; sendmail and OpenSMTPD the others wherever a
+	// connection broke.
+	if strings.HasPrefix(text, "tried all mxs") || text == "deferred" || text == "connection closed unexpectedly" {
 		return MaybeReached
 	}
 	if e.Code == 421 && !strings.Contains(text, "in reply to") && !strings.Contains(text, "error from remote mail server") {
