@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -157,11 +158,18 @@ finding first, and a table for each storm, with links to the pages of the runs.`
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "written"}, cli.Exit{Status: exitFailed, Meaning: "the page can't be written"}, cli.Exit{Status: exitUsage, Meaning: "there are no results, or one can't be read"})
 }
 
+// oneCore is up to how many messages a second one core is more than enough for source and sink. Threads that wake one another cost them more CPU
+// than their work then, which they would take from the MTA.
+const oneCore = 200
+
 // runStorm runs a storm. The first signal ends it early, with what was measured; the second at once.
 func runStorm(host Host, o storm.Options, stdout *os.File, asJSON bool) error {
 	ctx, stop, release := stopOnSignals()
 	defer release()
 	o.Watchdog = host.watchdog()
+	if os.Getenv("GOMAXPROCS") == "" && o.Rate <= oneCore {
+		runtime.GOMAXPROCS(1)
+	}
 	console := stdout
 	if asJSON {
 		console = os.Stderr

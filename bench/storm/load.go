@@ -94,7 +94,7 @@ type source struct {
 
 // Bounds of the source.
 const (
-	submitters    = 60               // submissions at the same time
+	maxSubmitters = 60               // submissions at the same time
 	replyPatience = 30 * time.Second // for each reply
 	tryPatience   = 20 * time.Second // for an agent that can't be reached, which is being started again
 	idle          = time.Second      // how long a connection waits for the next message
@@ -108,11 +108,7 @@ type submission struct {
 
 // send submits messages when they are due, until all are or ctx ends, and returns when none is under way.
 func (s *source) send(ctx context.Context, start time.Time, due []time.Duration) {
-	queue := make(chan submission, len(due)) // nobody waits for a submitter
-	var pool sync.WaitGroup
-	for range min(submitters, len(due)) {
-		pool.Go(func() { s.submitFrom(ctx, queue) })
-	}
+	p := pool{source: s}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n, d := range due {
@@ -120,30 +116,93 @@ func (s *source) send(ctx context.Context, start time.Time, due []time.Duration)
 		timer.Reset(time.Until(at))
 		select {
 		case <-timer.C:
-			queue <- submission{n, at}
+			p.submit(ctx, submission{n, at})
 			continue
 		case <-ctx.Done():
 		}
 		break
 	}
-	close(queue)
-	pool.Wait()
+	p.finish()
 }
 
-// submitFrom submits the messages of a queue until it is closed, over a connection that is kept while there are some.
-func (s *source) submitFrom(ctx context.Context, queue <-chan submission) {
-	w := submitter{source: s}
+// pool hands submissions to submitters: to the one that was busy last, so that few connections serve for many messages, to a new one when none
+// is free, or later when there are enough.
+type pool struct {
+	source *source
+	all    sync.WaitGroup // of submitters
+
+	mu      sync.Mutex
+	number  int // of submitters
+	free    []*submitter
+	waiting []submission
+	closing bool
+}
+
+// submit has somebody submit a message. It never waits.
+func (p *pool) submit(ctx context.Context, m submission) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch n := len(p.free); {
+	case n > 0:
+		w := p.free[n-1]
+		p.free = p.free[:n-1]
+		w.next <- m
+	case p.number < maxSubmitters:
+		p.number++
+		w := &submitter{source: p.source, next: make(chan submission, 1)}
+		w.next <- m
+		p.all.Go(func() { p.run(ctx, w) })
+	default:
+		p.waiting = append(p.waiting, m)
+	}
+}
+
+// finish waits until all that was given is submitted, and ends the submitters. Nothing is submitted afterwards.
+func (p *pool) finish() {
+	p.mu.Lock()
+	p.closing = true
+	for _, w := range p.free {
+		close(w.next)
+	}
+	p.free = nil
+	p.mu.Unlock()
+	p.all.Wait()
+}
+
+// release takes a submitter that has nothing to do. It reports whether there is more for it, or will be.
+func (p *pool) release(w *submitter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case len(p.waiting) > 0:
+		w.next <- p.waiting[0]
+		p.waiting = p.waiting[1:]
+	case p.closing:
+		return false
+	default:
+		p.free = append(p.free, w)
+	}
+	return true
+}
+
+// run submits what a submitter is given, over a connection that is kept while there are messages.
+func (p *pool) run(ctx context.Context, w *submitter) {
 	defer w.disconnect(ctx)
 	quiet := time.NewTimer(idle)
 	defer quiet.Stop()
 	for {
-		quiet.Reset(idle)
 		select {
-		case m, more := <-queue:
-			if !more || ctx.Err() != nil {
+		case m, more := <-w.next:
+			if !more {
 				return
 			}
-			w.submit(ctx, m)
+			if ctx.Err() == nil {
+				w.submit(ctx, m)
+			}
+			if !p.release(w) {
+				return
+			}
+			quiet.Reset(idle)
 		case <-quiet.C:
 			w.disconnect(ctx)
 		}
@@ -153,6 +212,7 @@ func (s *source) submitFrom(ctx context.Context, queue <-chan submission) {
 // submitter submits one message at a time, over at most one connection.
 type submitter struct {
 	source *source
+	next   chan submission // of one at most
 	conn   *client.Conn
 }
 
