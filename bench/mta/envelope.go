@@ -34,7 +34,6 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	for _, before := range [...]string{
 		"refused to talk to me", "connect to ", "connection refused", "connection timed out", "initial server greeting", "initial connection", // Postfix, Exim
 		"performing the ehlo", "performing the helo", "reply to ehlo", "reply to helo", "retry timeout exceeded",
-		"upstream error: ", // Haraka
 	} {
 		if strings.Contains(text, before) {
 			return NotReached
@@ -43,6 +42,10 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	// Haraka says the first when a port is closed, and when the connection broke after the final dot; sendmail and OpenSMTPD the others wherever a
 	// connection broke.
 	if strings.HasPrefix(text, "tried all mxs") || text == "deferred" || text == "connection closed unexpectedly" {
+		return MaybeReached
+	}
+	// Haraka writes the same of a greeting and of a reply to MAIL.
+	if strings.HasPrefix(text, "upstream error: ") {
 		return MaybeReached
 	}
 	if e.Code == 421 && !strings.Contains(text, "in reply to") && !strings.Contains(text, "error from remote mail server") {
@@ -64,14 +67,14 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	return NotReached
 }
 
-// Postponed reports whether an event of a log is a failure without an envelope after which the MTA reckons the message's next pause anew.
-// Exim's remark that the time to retry hasn't come yet is none.
-func Postponed(e *reconcile.LogEvent) bool {
-	switch e.Event {
-	case suspended:
-		return !strings.Contains(strings.ToLower(e.Text), "retry time not reached")
-	case deferred:
-		return ReachedEnvelope(e) == NotReached
+// Postponed says of an event of a log whether it is a failure without an envelope after which the MTA reckons the message's next pause anew:
+// DidReach that it is none. Exim's remark that the time to retry hasn't come yet is none.
+func Postponed(e *reconcile.LogEvent) Reached {
+	switch {
+	case e.Event == suspended && !strings.Contains(strings.ToLower(e.Text), "retry time not reached"):
+		return NotReached
+	case e.Event == deferred:
+		return ReachedEnvelope(e)
 	}
-	return false
+	return DidReach
 }

@@ -29,7 +29,7 @@ func TestReachedEnvelope(t *testing.T) {
 		{deferred, 0, "Deferred", MaybeReached},
 		{deferred, 0, "Deferred: Connection refused by [127.0.0.1]", NotReached},
 		{deferred, 0, "Connection refused", NotReached},
-		{deferred, 421, "Upstream error: 421 4.3.2 Service not available, closing transmission channel", NotReached},
+		{deferred, 421, "Upstream error: 421 4.3.2 Service not available, closing transmission channel", MaybeReached},
 		{deferred, 450, "450 4.2.1 Mailbox disabled, not accepting messages", DidReach},
 		{deferred, 0, "Tried all MXs", MaybeReached},
 		{deferred, 0, "Connection closed unexpectedly", MaybeReached}, // OpenSMTPD
@@ -49,13 +49,14 @@ func TestReachedEnvelope(t *testing.T) {
 func TestPostponed(t *testing.T) {
 	for _, test := range []struct {
 		event, text string
-		want        bool
+		want        Reached
 	}{
-		{"suspended", "delivery temporarily suspended: host h[1.2.3.4] refused to talk to me: 421", true},
-		{"suspended", "retry time not reached for any host for 'x.test'", false},
-		{"deferred", "connect to h[1.2.3.4]:25: Connection refused", true},
-		{"deferred", "host h[1.2.3.4] said: 450 4.2.0 later (in reply to RCPT TO command)", false},
-		{"sent", "250 ok", false},
+		{"suspended", "delivery temporarily suspended: host h[1.2.3.4] refused to talk to me: 421", NotReached},
+		{"suspended", "retry time not reached for any host for 'x.test'", DidReach},
+		{"deferred", "connect to h[1.2.3.4]:25: Connection refused", NotReached},
+		{"deferred", "Upstream error: 421 4.7.0 later", MaybeReached},
+		{"deferred", "host h[1.2.3.4] said: 450 4.2.0 later (in reply to RCPT TO command)", DidReach},
+		{"sent", "250 ok", DidReach},
 	} {
 		if got := Postponed(&reconcile.LogEvent{Event: test.event, Text: test.text}); got != test.want {
 			t.Errorf("%s %q: got %v, want %v", test.event, test.text, got, test.want)

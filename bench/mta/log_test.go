@@ -184,3 +184,13 @@ func FuzzLog(f *testing.F) {
 		}
 	})
 }
+
+// TestSendmailReplyOfSeveralLines: of a reply of several lines sendmail logs the first.
+func TestSendmailReplyOfSeveralLines(t *testing.T) {
+	const log = "2026-11-27T08:54:10.977587Z localhost sendmail[48]: 6AR8sAKi000043: to=<r@x.test>, delay=00:00:00, xdelay=00:00:00, mailer=relay, pri=31961, relay=[127.0.0.1] [127.0.0.1], " +
+		"dsn=5.1.1, reply=550-5.1.1 The email account that you tried to reach does not exist., stat=User unknown\n"
+	const want = `{"time":"2026-11-27T08:54:10.977587Z","queue_id":"6AR8sAKi000043","event":"bounced","recipient":"r@x.test","code":550,"text":"User unknown","connection":"[127.0.0.1] [127.0.0.1]"}`
+	if got := events(t, "sendmail", log); strings.TrimSpace(got) != want {
+		t.Errorf("got  %swant %s", got, want)
+	}
+}

@@ -227,7 +227,7 @@ var (
 	// sendmailRelay is the host that was meant and, when it was reached, the address that was.
 	sendmailRelay = regexp.MustCompile(`, relay=(\S+ \[\S+?\]), `)
 	sendmailDSN   = regexp.MustCompile(`, dsn=(\d)\.`)
-	sendmailReply = regexp.MustCompile(`, reply=(\d{3}) `)
+	sendmailReply = regexp.MustCompile(`, reply=(\d{3})[ -]`) // of several lines the first is logged
 )
 
 // newSendmailParser reads what the daemon says to syslog at its usual level, 9.

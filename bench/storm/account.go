@@ -160,7 +160,7 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 
 // seen makes what is measured of what was judged and of the ledger.
 func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*measure.Run, error) {
-	arrivals, unseen := arrivals(events), unseen(events)
+	arrivals, untouched := arrivals(events), failuresOf(events)
 	run := &measure.Run{Begin: c.started, Storm: c.begin, End: c.end, Cutoff: c.watched, Samples: c.watch.samples, Affected: c.storm.beyond.affected}
 	if s := c.schedule; s != nil {
 		run.Policy = &measure.Policy{Gaps: s.Gaps, ByAge: s.ByAge, WholeSeconds: s.WholeSeconds, Early: s.Early, Late: s.Late, Later: s.Later, LateInterval: s.LateInterval, LastAnytime: s.LastAnytime}
@@ -190,7 +190,7 @@ func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*me
 		claim := claims[u.token]
 		_, domain, _ := strings.Cut(u.recipient, "@")
 		one := measure.Unit{Recipient: u.recipient, Domain: domain, Intended: claim.Intended, Accepted: claim.Ack == reconcile.AckYes, Attempts: u.attempts, Deliveries: u.deliveries}
-		one.Arrived, one.Unseen = arrived(&claim, arrivals[claim.Sender]), unseen[strings.ToLower(u.recipient)]
+		one.Arrived = arrived(&claim, arrivals[claim.Sender])
 		one.Failed = failures[u.recipient]
 		if one.Failed.IsZero() && u.fate == reconcile.Refused {
 			one.Failed = u.refusal.Time
@@ -220,6 +220,7 @@ func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*me
 		for _, at := range u.Attempts {
 			u.Ends = append(u.Ends, ended.of(u.Recipient, claims[units[i].token].Sender, at))
 		}
+		u.Unseen = unseen(u, untouched[strings.ToLower(u.Recipient)])
 	}
 	return run, err
 }

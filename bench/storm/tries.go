@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -20,14 +21,42 @@ func arrivals(events []reconcile.LogEvent) map[string]time.Time {
 	return out
 }
 
-// unseen are the failures of which the sink saw no envelope, by the recipient.
-func unseen(events []reconcile.LogEvent) map[string][]time.Time {
-	out := map[string][]time.Time{}
+// failure is one that a log tells of without that the sink saw an envelope.
+type failure struct {
+	at      time.Time
+	certain bool // else it did perhaps
+}
+
+// failuresOf are those failures, by the recipient.
+func failuresOf(events []reconcile.LogEvent) map[string][]failure {
+	out := map[string][]failure{}
 	for i := range events {
 		e := &events[i]
-		if e.Recipient != "" && mta.Postponed(e) {
+		if reached := mta.Postponed(e); e.Recipient != "" && reached != mta.DidReach {
 			name := strings.ToLower(e.Recipient)
-			out[name] = append(out[name], e.Time)
+			out[name] = append(out[name], failure{e.Time, reached == mta.NotReached})
+		}
+	}
+	return out
+}
+
+// near is how long before or after its attempt a log may tell of it: some have whole seconds.
+const near = 2 * time.Second
+
+// unseen are the times of failures of which the sink saw no envelope. Those of which the log doesn't tell it are among them when no attempt was
+// near.
+func unseen(u *measure.Unit, failures []failure) (out []time.Time) {
+	for _, f := range failures {
+		seen := false
+		for k, begin := range u.Attempts {
+			end := begin
+			if k < len(u.Ends) && u.Ends[k].After(begin) {
+				end = u.Ends[k]
+			}
+			seen = seen || !f.at.Before(begin.Add(-near)) && !f.at.After(end.Add(near))
+		}
+		if f.certain || !seen {
+			out = append(out, f.at)
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -49,5 +50,19 @@ func TestArrived(t *testing.T) {
 		if got := arrived(claim, logs[sender]); !got.Equal(want) {
 			t.Errorf("%s: got %v, want %v", sender, got, want)
 		}
+	}
+}
+
+func TestUnseen(t *testing.T) {
+	zero := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	at := func(s int) time.Time { return zero.Add(time.Duration(s) * time.Second) }
+	const perhaps = "Upstream error: 421 4.3.2 not now"
+	failures := failuresOf([]reconcile.LogEvent{
+		{Event: "deferred", Recipient: "A@x", Text: perhaps, Time: at(11)}, {Event: "deferred", Recipient: "a@x", Text: perhaps, Time: at(20)},
+		{Event: "deferred", Recipient: "a@x", Text: "connect to h[1.2.3.4]:25: Connection refused", Time: at(31)}, {Event: "sent", Recipient: "a@x", Time: at(40)},
+	})
+	u := &measure.Unit{Attempts: []time.Time{at(0), at(30)}, Ends: []time.Time{at(10), {}}}
+	if got := unseen(u, failures["a@x"]); len(got) != 2 || !got[0].Equal(at(20)) || !got[1].Equal(at(31)) {
+		t.Errorf("unseen at %v, want 20 s, when no attempt was near, and 31 s, which is certain", got)
 	}
 }
