@@ -52,6 +52,10 @@ func (s *Server) openLedger() error {
 	} else {
 		open := ledger.OpenConfig{Start: header, Failing: cfg.Failing, Progress: cfg.Progress, Skim: !remembers(f.plan)}
 		if !open.Skim {
+			open.Needs = ledger.NeedCounts
+			if greylists(f.plan) {
+				open.Needs = ledger.NeedSightings
+			}
 			open.Replay = (&ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan), Forget: s.store.Clear}).Row
 		}
 		a.writer, a.recovery, err = ledger.Open(cfg.Path, open)
@@ -85,8 +89,11 @@ func remembers(plan *fault.Plan) bool {
 		return false
 	}
 	needs := plan.Needs()
-	return needs.Connections || needs.Mails || needs.Recipients ||
-		slices.ContainsFunc(plan.AllLimits(), func(l *fault.Limit) bool { return l.Kind == fault.LimitGreylist })
+	return needs.Connections || needs.Mails || needs.Recipients || greylists(plan)
+}
+
+func greylists(plan *fault.Plan) bool {
+	return slices.ContainsFunc(plan.AllLimits(), func(l *fault.Limit) bool { return l.Kind == fault.LimitGreylist })
 }
 
 // sighted returns what takes the RCPT commands of a ledger into the greylists of the plan: into each that was asked.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -18,6 +19,10 @@ const maxNames = 4096
 type decoder struct {
 	scan  jsonl.Scanner
 	names map[string]string
+
+	glimpses   *[event.NumKinds]*glimpse // see glance; nil: rows are read whole
+	clientText []byte                    // of the last client
+	client     netip.AddrPort
 }
 
 // field says how a key of a row is read.
@@ -187,15 +192,20 @@ func enhancedOf(v jsonl.Value) (smtp.Enhanced, error) {
 	return e, nil
 }
 
-func clientOf(v jsonl.Value) (netip.AddrPort, error) {
+// clientOf takes an address; rows of one client follow each other.
+func (d *decoder) clientOf(v jsonl.Value) (netip.AddrPort, error) {
 	b, err := v.Text()
 	if err != nil {
 		return netip.AddrPort{}, err
+	}
+	if len(b) > 0 && bytes.Equal(b, d.clientText) {
+		return d.client, nil
 	}
 	var a netip.AddrPort
 	if err := a.UnmarshalText(b); err != nil || !a.IsValid() {
 		return netip.AddrPort{}, fmt.Errorf("%q is no address and port such as 192.0.2.1:25 or [2001:db8::1]:25", b)
 	}
+	d.clientText, d.client = append(d.clientText[:0], b...), a
 	return a, nil
 }
 

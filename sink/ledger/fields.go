@@ -32,7 +32,7 @@ func flag(at func(*event.Row) *bool) func(*decoder, *event.Row, jsonl.Value) err
 }
 
 func client(at func(*event.Row) *netip.AddrPort) func(*decoder, *event.Row, jsonl.Value) error {
-	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = clientOf(v); return err }
+	return func(d *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = d.clientOf(v); return err }
 }
 
 func stage(at func(*event.Row) *smtp.Stage) func(*decoder, *event.Row, jsonl.Value) error {

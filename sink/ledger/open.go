@@ -21,6 +21,8 @@ type OpenConfig struct {
 	// Replay, if not nil, is given every row of an existing ledger, in order and without those that were amended, before anything is
 	// written. The row and its slices are valid during the call only. An error ends Open.
 	Replay func(*event.Row) error
+	// Needs says what Replay looks at. A corrupt row is not found where nobody looks.
+	Needs Needs
 	// Skim, without Replay, looks at the beginning and the end of the file only: nobody needs its rows. A corrupt row in between is not
 	// found, and Recovery does not tell how many there are.
 	Skim bool
@@ -89,7 +91,7 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 		if cfg.Progress != nil {
 			r = &progressReader{r: f, size: info.Size(), tell: cfg.Progress}
 		}
-		size, found, err = recoverRows(r, path, cfg.Replay)
+		size, found, err = recoverRows(r, path, cfg.Replay, cfg.Needs)
 	}
 	if err != nil {
 		return nil, found, err
@@ -110,7 +112,7 @@ func open(f *os.File, path string, cfg OpenConfig) (*Writer, Recovery, error) {
 }
 
 // recoverRows reads the whole file and returns the length of its whole rows.
-func recoverRows(f io.Reader, name string, replay func(*event.Row) error) (int64, Recovery, error) {
+func recoverRows(f io.Reader, name string, replay func(*event.Row) error, needs Needs) (int64, Recovery, error) {
 	r := NewReader(f, name)
 	finals := finalRows{emit: replay}
 	var found Recovery
@@ -129,6 +131,7 @@ func recoverRows(f io.Reader, name string, replay func(*event.Row) error) (int64
 		found.Rows++
 		if row.Kind == event.KindStart {
 			found.Runs++
+			r.dec.glimpses = glimpsesFor(needs, row.Start.Durability)
 		}
 		if replay != nil {
 			if err := finals.take(&row); err != nil {

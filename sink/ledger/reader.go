@@ -60,6 +60,9 @@ func (r *Reader) read(row *event.Row) error {
 	case err != nil:
 		return &jsonl.InputError{File: r.name, Err: err}
 	}
+	if r.dec.glimpses != nil && r.dec.glance(line, row) {
+		return nil
+	}
 	err = r.dec.decode(line, row)
 	if r.lines.Number == 1 {
 		err = r.first(line, row, err)

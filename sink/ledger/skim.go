@@ -10,7 +10,7 @@ import (
 // skimRows looks at the first row, and for the end of the last one. It returns the length of the whole rows.
 func skimRows(f io.ReaderAt, name string, size int64) (int64, Recovery, error) {
 	start := io.NewSectionReader(f, 0, min(size, jsonl.MaxLine+1))
-	first, found, err := recoverRows(&firstLine{r: start}, name, nil)
+	first, found, err := recoverRows(&firstLine{r: start}, name, nil, NeedRows)
 	if err != nil || found.Rows == 0 {
 		return first, found, err // not a ledger, or one without a whole row: then found tells all
 	}
