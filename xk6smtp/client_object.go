@@ -272,6 +272,7 @@ func (h held) release() {
 	h.connections.remove(h.socket)
 	if h.unclosed != nil {
 		h.unclosed.Add(-1)
+		h.connections.unmade()
 	}
 }
 
@@ -288,7 +289,11 @@ func (c *smtpClient) hold(op *operation) {
 	h := c.held()
 	h.connections.add(h.socket)
 	c.forgotten = runtime.AddCleanup(c, held.release, h)
-	if h.unclosed != nil && h.unclosed.Add(1) == tooManyClients {
+	if h.unclosed == nil {
+		return
+	}
+	h.connections.made()
+	if h.unclosed.Add(1) == tooManyClients {
 		c.module.root.clientsLeak.Do(func() {
 			if op.state.Logger != nil {
 				op.state.Logger.Warnf("%s: this VU has %d connections of clients that its iterations made and did not close: create clients in the init context, "+

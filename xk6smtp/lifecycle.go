@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"runtime"
 	"sync"
 
 	"go.k6.io/k6/v2/js/common"
@@ -21,10 +22,43 @@ const (
 type connections struct {
 	mu   sync.Mutex
 	open map[client.Socket]struct{}
+
+	ofIterations int  // of clients that iterations made: most of these are forgotten, and open until that is found out
+	collectAt    int  // how many of these there are when it is to be found out
+	collecting   bool // somebody finds it out
 }
 
+// forgettable is how many more connections of clients that iterations made may be open than the last collection has left, before
+// the next one: the collector itself looks at memory alone, and of that a connection takes little.
+const forgettable = 128
+
 func newConnections() *connections {
-	return &connections{open: make(map[client.Socket]struct{})}
+	return &connections{open: make(map[client.Socket]struct{}), collectAt: forgettable}
+}
+
+// made notes an open connection of a client that an iteration made. If there are many by now, those that nobody can reach are closed.
+func (c *connections) made() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ofIterations++; c.ofIterations < c.collectAt || c.collecting {
+		return
+	}
+	c.collecting = true
+	go func() {
+		runtime.GC() // it hands over what is forgotten, see smtpClient.hold; unmade comes soon after
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.collecting = false
+		c.collectAt = c.ofIterations + forgettable
+	}()
+}
+
+// unmade notes that such a connection is closed.
+func (c *connections) unmade() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ofIterations--
+	c.collectAt = min(c.collectAt, c.ofIterations+forgettable)
 }
 
 func (c *connections) add(s client.Socket) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -103,6 +104,29 @@ func TestForgottenClientsAreClosed(t *testing.T) {
 			t.Errorf("%d connections", server.accepted)
 		}
 	}
+}
+
+// With the collector off, nothing but the number of connections has it run.
+func TestForgottenClientsAreFew(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	server := newFakeServer(t, nil)
+	v := newVU(t).activate().global("PORT", server.port())
+	most := 0
+	for range 6 * forgettable {
+		v.iteration()
+		if got := v.run("return (await new Client({host: '127.0.0.1', port: PORT}).connect()).ok"); got != "true" {
+			t.Fatal(got)
+		}
+		if n := v.root.connections.count(); n > most {
+			most = n
+		}
+		if most > 2*forgettable { // the cleanups have a goroutine of their own, which may be late
+			testkit.Await(t, "the end of connections that no script can reach", func() bool { return v.root.connections.count() <= forgettable+1 })
+			most = 0
+		}
+	}
+	testkit.Await(t, "the end of connections that no script can reach", func() bool { return v.root.connections.count() <= forgettable })
+	v.root.connections.closeAll()
 }
 
 // TestLeakOfClientsIsToldOnce keeps all clients in reach: they stay open.

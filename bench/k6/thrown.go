@@ -15,9 +15,9 @@ import (
 // Thrown is how iterations ended that did not come to their end: k6 counts them as complete and ends with status 0, and only its log
 // tells of them.
 type Thrown struct {
-	Errors uint64 // iterations that an error of the script ended
-	First  string // the first of these errors, in one line, with its place
-	Fails  uint64 // iterations that the script ended by k6's fail()
+	Errors uint64 // iterations that a mistake in the script ended: a TypeError, a ReferenceError
+	First  string // the first of these errors, in one line, with its place; without any, the first of the others
+	Others uint64 // iterations that the script ended by itself, with throw or fail()
 }
 
 // maxLogLine bounds what is read of a line of the log: an error's text and stack fit in.
@@ -65,13 +65,18 @@ func (t *Thrown) add(line string) {
 		entry.Executor, _ = value(executor)
 		entry.Scenario, _ = value(scenario)
 	}
-	switch {
-	case entry.Level != "error" || entry.Scenario == "" || entry.Executor == "":
-	case strings.Contains(entry.Msg, "(*K6).Fail"):
-		t.Fails++
-	default:
+	if entry.Level != "error" || entry.Scenario == "" || entry.Executor == "" {
+		return
+	}
+	text := firstLine(entry.Msg)
+	switch name, _, _ := strings.Cut(text, ":"); name {
+	case "TypeError", "ReferenceError", "RangeError", "SyntaxError":
 		if t.Errors++; t.Errors == 1 {
-			t.First = firstLine(entry.Msg)
+			t.First = text
+		}
+	default:
+		if t.Others++; t.First == "" {
+			t.First = text
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestThrown(t *testing.T) {
 		console  = start + `error msg="by hand executor=x scenario=y" source=console` + "\n"
 		crossed  = start + `error msg="thresholds on metrics 'smtp_msg_failed' have been crossed"` + "\n"
 		warning  = start + `warning msg="Error: x" executor=constant-vus scenario=a` + "\n"
-		object   = `{"executor":"constant-vus","level":"error","msg":"Error: odd\n\tat default (file:///f.js:6:97(20))\n","scenario":"a","source":"stacktrace","time":"2026-11-27T07:54:34Z"}` + "\n"
+		object   = `{"executor":"constant-vus","level":"error","msg":"RangeError: odd\n\tat default (file:///f.js:6:97(20))\n","scenario":"a","source":"stacktrace","time":"2026-11-27T07:54:34Z"}` + "\n"
 	)
 	for _, tt := range []struct {
 		name, log string
@@ -25,13 +25,14 @@ func TestThrown(t *testing.T) {
 	}{
 		{"nothing", console + crossed + warning + "a line\n{\n", Thrown{}},
 		{"a rejected promise", rejected, Thrown{Errors: 1, First: "TypeError: send: wants a Message, not an object (mini.js:4:48)"}},
-		{"several", console + thrown + rejected + thrown + failed, Thrown{Errors: 3, First: `Error: odd "one" (f.js:6:97)`, Fails: 1}},
-		{"only fail()", failed + failed, Thrown{Fails: 2}},
-		{"no error object", text, Thrown{Errors: 1, First: "str"}},
-		{"no quotes", bare, Thrown{Errors: 1, First: "str"}},
-		{"JSON", object + object, Thrown{Errors: 2, First: "Error: odd (f.js:6:97)"}},
-		{"a long line before", start + "info msg=" + strings.Repeat("x", 3*maxLogLine) + "\n" + text, Thrown{Errors: 1, First: "str"}},
-		{"no end of line", strings.TrimSuffix(text, "\n"), Thrown{Errors: 1, First: "str"}},
+		{"several", console + thrown + rejected + rejected + thrown + failed, Thrown{Errors: 2, First: "TypeError: send: wants a Message, not an object (mini.js:4:48)", Others: 3}},
+		{"an error of its own", thrown + failed, Thrown{First: `Error: odd "one" (f.js:6:97)`, Others: 2}},
+		{"only fail()", failed + failed, Thrown{First: "GoError: on purpose (f.js:6:54)", Others: 2}},
+		{"no error object", text, Thrown{First: "str", Others: 1}},
+		{"no quotes", bare, Thrown{First: "str", Others: 1}},
+		{"JSON", object + object, Thrown{Errors: 2, First: "RangeError: odd (f.js:6:97)"}},
+		{"a long line before", start + "info msg=" + strings.Repeat("x", 3*maxLogLine) + "\n" + text, Thrown{First: "str", Others: 1}},
+		{"no end of line", strings.TrimSuffix(text, "\n"), Thrown{First: "str", Others: 1}},
 	} {
 		if got, err := readThrown(strings.NewReader(tt.log)); err != nil || got != tt.want {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)

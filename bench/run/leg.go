@@ -241,8 +241,8 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.T
 	case thrown.Errors > 0:
 		load.Stopped = fmt.Sprintf("errors of the script ended %s %s, the first: %s", text.Count(thrown.Errors), text.Plural(thrown.Errors, "iteration"), input.Printable(thrown.First))
 		record.Warn("%s", load.Stopped)
-	case thrown.Fails > 0 && !e.Sent:
-		load.Stopped = fmt.Sprintf("fail() ended %s %s, and nothing was sent", text.Count(thrown.Fails), text.Plural(thrown.Fails, "iteration"))
+	case thrown.Others > 0 && !e.Sent:
+		load.Stopped = fmt.Sprintf("nothing was sent, and the script ended %s %s by throw or fail(), the first: %s", text.Count(thrown.Others), text.Plural(thrown.Others, "iteration"), input.Printable(thrown.First))
 		record.Warn("%s", load.Stopped)
 	case load.Stopped != "": // k6 says so
 		record.Warn("%s", load.Stopped)
@@ -253,8 +253,8 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.T
 		load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", text.Count(load.IterationsDropped), text.Plural(load.IterationsDropped, "iteration"))
 		record.Warn("%s", load.Stopped)
 	}
-	if thrown.Fails > 0 {
-		record.Warn("the script ended %s %s by fail()", text.Count(thrown.Fails), text.Plural(thrown.Fails, "iteration"))
+	if thrown.Others > 0 && e.Sent {
+		record.Warn("the script ended %s %s by throw or fail()", text.Count(thrown.Others), text.Plural(thrown.Others, "iteration"))
 	}
 	if lost != nil {
 		record.Warn("no figures of the client: %v", lost)

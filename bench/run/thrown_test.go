@@ -21,9 +21,9 @@ export default async function () {
 `
 	for _, tt := range []struct{ name, body, verdict, also string }{
 		{"each iteration", "await c.send({});", "UNDETERMINED: not all of the load was carried out (calm: errors of the script ended 3 iterations, the first: TypeError: send: wants a Message, not an object (load.js:6:", ""},
-		{"one of them", "await c.send(m); if (__ITER == 1) throw new Error('odd');", "errors of the script ended 1 iteration, the first: Error: odd (load.js:6:", "none is lost and none is duplicated without cause"},
-		{"on purpose", "await c.send(m); if (__ITER == 1) fail('enough');", "SOUND", "the script ended 1 iteration by fail()"},
-		{"on purpose, before anything", "fail('enough');", "fail() ended 3 iterations, and nothing was sent", ""},
+		{"one of them", "await c.send(m); if (__ITER == 1) undefined.x;", "errors of the script ended 1 iteration, the first: TypeError: Cannot read property 'x' of undefined (load.js:6:", "none is lost and none is duplicated without cause"},
+		{"on purpose", "await c.send(m); if (__ITER == 1) fail('enough');", "SOUND", "the script ended 1 iteration by throw or fail()"},
+		{"on purpose, before anything", "fail('enough');", "nothing was sent, and the script ended 3 iterations by throw or fail(), the first: GoError: enough (load.js:6:", ""},
 		{"nothing at all", "", "FAULTS: 2 harness-mismatch (calm: the sink saw no client", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

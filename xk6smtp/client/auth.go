@@ -249,7 +249,7 @@ func (c *Conn) respond(x *exchange, challenge []byte) ([]byte, error) {
 	}
 	switch {
 	case n > maxIterations:
-		return nil, fmt.Errorf("the server wants more than %d rounds of hashing", maxIterations)
+		return nil, fmt.Errorf("the rounds of hashing that the server asks for are more than %d, or no number", maxIterations)
 	case n <= fewIterations:
 		return x.next(challenge)
 	}

@@ -156,7 +156,7 @@ func (m *Message) check() (needsUTF8 bool, wrong *EnvelopeError) {
 	for _, to := range m.To {
 		asciiToo, problem := addressProblem(to)
 		if to == "" {
-			problem = "a recipient must not be empty"
+			problem = "must not hold an empty recipient"
 		}
 		if problem != "" {
 			return false, &EnvelopeError{Field: "to", Address: to, Problem: problem}

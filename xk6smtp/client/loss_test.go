@@ -180,7 +180,7 @@ func TestEnvelopesThatCannotBeSent(t *testing.T) {
 			want string
 		}{
 			{"a@x.test", nil, "envelope: to: a message needs a recipient"},
-			{"a@x.test", []string{""}, "envelope: to: a recipient must not be empty"},
+			{"a@x.test", []string{""}, "envelope: to: must not hold an empty recipient"},
 			{"a@x.test\r\nRSET", []string{"b@x.test"}, `envelope: from: "a@x.test\r\nRSET": holds a control character`},
 			{"a@x.test", []string{"b@x.test> SIZE=1"}, `envelope: to: "b@x.test> SIZE=1": holds a blank or an angle bracket`},
 			{`"a b"@x.test`, []string{`"b@x.test`}, `envelope: to: "\"b@x.test": ends within a quoted string`},
