@@ -180,5 +180,5 @@ func stoppedBy(testErr error) string {
 		return ""
 	}
 	first, _, _ := strings.Cut(testErr.Error(), "\n")
-	return "k6 ended the test early: " + first
+	return "k6 ended the test early: " + result.CutUserInfo(first)
 }

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
 // fold says which tags a sample loses when there are too many series: first the script's own, which may have any number of values, then k6's, and
@@ -54,21 +52,14 @@ func (f fold) keeps(name string) bool {
 	return false
 }
 
-// of returns the tags that stay.
-func (f fold) of(all result.Tags) result.Tags {
-	if f == foldNothing {
-		return all
-	}
-	var kept result.Tags
-	for name, value := range all {
-		if f.keeps(name) {
-			if kept == nil {
-				kept = result.Tags{}
-			}
-			kept[name] = value
+// of appends the tags that stay.
+func (f fold) of(dst, all []tag) []tag {
+	for _, t := range all {
+		if f.keeps(t.name) {
+			dst = append(dst, t)
 		}
 	}
-	return kept
+	return dst
 }
 
 // lost names what a fold takes away.

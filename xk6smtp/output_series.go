@@ -1,8 +1,12 @@
 package xk6smtp
 
 import (
+	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/mstoykov/atlas"
 	"go.k6.io/k6/v2/metrics"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
@@ -23,6 +27,9 @@ type seriesSet struct {
 	byTags      map[metrics.TimeSeries]place // what byKey would say
 	used        [numFolds]struct{ series, trends int }
 	folded      map[foldedMetric]int // samples that lost tags
+
+	tags, kept []tag // of the sample that is being placed
+	key        []byte
 }
 
 // place is where the samples of one tag set go, and which of its tags they lost on the way.
@@ -138,7 +145,8 @@ func (set *seriesSet) place(s *metrics.Sample) place {
 	if at, ok := set.byTags[s.TimeSeries]; ok {
 		return at
 	}
-	at := set.find(s.Metric, seriesTags(s.Tags))
+	set.tags = appendSeriesTags(set.tags[:0], s.Tags)
+	at := set.find(s.Metric, set.tags)
 	if len(set.byTags) >= maxLookups {
 		clear(set.byTags)
 	}
@@ -147,18 +155,18 @@ func (set *seriesSet) place(s *metrics.Sample) place {
 }
 
 // find returns the series of these tags, or of as many of them as there is room for.
-func (set *seriesSet) find(m *metrics.Metric, all result.Tags) place {
+func (set *seriesSet) find(m *metrics.Metric, all []tag) place {
 	for f := foldNothing; ; f++ {
-		tags := f.of(all)
-		key := seriesKey(m, tags)
-		e := set.byKey[key]
+		set.kept = f.of(set.kept[:0], all)
+		set.key = appendSeriesKey(set.key[:0], m, set.kept)
+		e := set.byKey[string(set.key)]
 		if e == nil {
 			if !set.room(f, m) {
 				continue
 			}
-			e = set.newEntry(f, m, tags, key)
+			e = set.newEntry(f, m, tagMap(set.kept), string(set.key))
 		}
-		if len(tags) == len(all) { // it went to the room that is kept for folded ones, and lost nothing
+		if len(set.kept) == len(all) { // it went to the room that is kept for folded ones, and lost nothing
 			f = foldNothing
 		}
 		return place{e, f}
@@ -171,7 +179,16 @@ func (set *seriesSet) room(f fold, m *metrics.Metric) bool {
 	return f == foldAll || used.series < limit.series && (!isTime(m) || used.trends < limit.trends)
 }
 
-func seriesKey(m *metrics.Metric, tags result.Tags) string { return m.Name + "\x00" + tags.Key() }
+// appendSeriesKey appends what is equal exactly when metric and tags are.
+func appendSeriesKey(dst []byte, m *metrics.Metric, tags []tag) []byte {
+	dst = append(dst, m.Name...)
+	for _, t := range tags {
+		dst = binary.AppendUvarint(append(dst, 0), uint64(len(t.name)))
+		dst = binary.AppendUvarint(append(dst, t.name...), uint64(len(t.value)))
+		dst = append(dst, t.value...)
+	}
+	return dst
+}
 
 func (set *seriesSet) newEntry(f fold, m *metrics.Metric, tags result.Tags, key string) *entry {
 	e := &entry{index: len(set.entries), total: result.Series{Metric: m.Name, Type: seriesType(m.Type), Unit: unit(m.Contains), Tags: tags}}
@@ -208,16 +225,31 @@ func (set *seriesSet) sum(metric string) float64 {
 	return sum
 }
 
-// seriesTags are the tags that tell series apart: all but empty ones and those that differ from iteration to iteration.
-func seriesTags(tags *metrics.TagSet) result.Tags {
-	all := tags.Map()
-	for name, value := range all {
-		if value == "" || name == "vu" || name == "iter" {
-			delete(all, name)
+// tag is one of a sample's tags. A script may give each sample other ones, so that no map is made of them before there is a series.
+type tag struct{ name, value string }
+
+// appendSeriesTags appends the tags that tell series apart, by name: all but empty ones and those that differ from iteration to iteration.
+func appendSeriesTags(dst []tag, tags *metrics.TagSet) []tag {
+	start := len(dst)
+	for node := (*atlas.Node)(tags); node != nil && !node.IsRoot(); {
+		prev, name, value := node.Data()
+		if value != "" && name != "vu" && name != "iter" {
+			dst = append(dst, tag{name, value})
 		}
+		node = prev
 	}
-	if len(all) == 0 {
+	slices.SortFunc(dst[start:], func(a, b tag) int { return strings.Compare(a.name, b.name) })
+	return dst
+}
+
+// tagMap returns tags as a record has them; without any, nil.
+func tagMap(tags []tag) result.Tags {
+	if len(tags) == 0 {
 		return nil
+	}
+	all := make(result.Tags, len(tags))
+	for _, t := range tags {
+		all[t.name] = result.CutUserInfo(t.value)
 	}
 	return all
 }

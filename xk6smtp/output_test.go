@@ -317,6 +317,44 @@ func TestCommandLineHasNoSecrets(t *testing.T) {
 	expectLines(t, "command line", got, "k6", "run", "-eSMTP_PASSWORD=***", "--env=MX=***", "--env", "RATE=7", "script.js")
 }
 
+// What a tag set costs that no series is made of: a place in a map. Scripts that tag each sample with something else have a million of them.
+func TestTagsThatAreFoldedCostLittle(t *testing.T) {
+	registry := metrics.NewRegistry()
+	m, now := registry.MustNewMetric("smtp_replies", metrics.Counter), time.Now()
+	set := newSeriesSet(now)
+	sample := func(i int) *metrics.Sample {
+		tags := registry.RootTagSet().With("code", "250").With("scenario", "default").With("id", fmt.Sprint(i))
+		return &metrics.Sample{TimeSeries: metrics.TimeSeries{Metric: m, Tags: tags}, Time: now, Value: 1}
+	}
+	for i := range foldLimits[foldNothing].series {
+		set.add(sample(i))
+	}
+	const runs = 5000
+	samples := make([]*metrics.Sample, 0, runs+1)
+	for i := range runs + 1 {
+		samples = append(samples, sample(1_000_000+i))
+	}
+	if n := testing.AllocsPerRun(runs, func() {
+		set.add(samples[0])
+		samples = samples[1:]
+	}); n > 0.5 {
+		t.Errorf("%v allocations for each", n)
+	}
+	if want := foldLimits[foldNothing].series + 1; len(set.entries) != want {
+		t.Errorf("%d series, want %d", len(set.entries), want)
+	}
+}
+
+func TestTagsHaveNoUserInformation(t *testing.T) {
+	r := newOutputRun(t, fsext.NewMemMapFs())
+	m := r.metric("smtp_replies", metrics.Counter)
+	r.begin()
+	r.add(r.sample(m, 0, 1, "server:smtp://ann:secret@mx.test"))
+	if got := r.end(nil).Client.Series[0].Tags["server"]; got != "smtp://***@mx.test" {
+		t.Errorf("the record has the tag %q", got)
+	}
+}
+
 func BenchmarkBookAdd(b *testing.B) {
 	registry := metrics.NewRegistry()
 	m := registry.MustNewMetric("smtp_msg_duration", metrics.Trend, metrics.Time)

@@ -23,6 +23,8 @@ func TestPublicCommandLine(t *testing.T) {
 		{[]string{"-o", "smtpstorm=run.json", "--out", "./a=b", "-o", "results/x=1"}, []string{"-o", "smtpstorm=run.json", "--out", "./a=b", "-o", "results/x=1"}},
 		{[]string{"--secret-source=mock=k=v", "--secret-source", "file=x"}, []string{"--secret-source=mock=***", "--secret-source", "file=***"}},
 		{[]string{"smtpsink", "--auth-user", "ann:secret", "--auth-user=bob:x"}, []string{"smtpsink", "--auth-user", "ann:***", "--auth-user=bob:***"}},
+		{[]string{"--tag", "mx=smtp://u:p@h", "--tag=to=tls", "--user-agent", "me http://u:p@h/", "--block-hostnames=*.test"},
+			[]string{"--tag", "mx=smtp://***@h", "--tag=to=tls", "--user-agent", "me http://***@h/", "--block-hostnames=*.test"}},
 		{[]string{"-u", "5", "-d5s", "-", "", "--tag", "a=b"}, []string{"-u", "5", "-d5s", "-", "", "--tag", "a=b"}},
 	} {
 		if got := PublicCommandLine(test.line); !slices.Equal(got, test.want) {

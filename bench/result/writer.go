@@ -10,6 +10,7 @@ import (
 // Writer writes a record as it comes: windows while the run lasts, everything else at its end. It belongs to one goroutine.
 type Writer struct {
 	out     *bufio.Writer
+	text    bytes.Buffer // of a value
 	windows int
 }
 
@@ -25,16 +26,44 @@ func NewWriter(dst io.Writer) (*Writer, error) {
 
 // Window appends a window.
 func (w *Writer) Window(window *Window) error {
-	text, err := encode(window)
-	if err != nil {
-		return err
-	}
 	if w.windows > 0 {
 		_, _ = w.out.WriteString(",\n")
 	}
 	w.windows++
-	_, _ = w.out.Write(text)
+	bare := *window
+	bare.Series = nil
+	if err := w.value(bare); err != nil {
+		return err
+	}
+	for i := range window.Series { // one by one: there may be ten thousand
+		separator := ","
+		if i == 0 {
+			separator = `,"series":[`
+		}
+		_, _ = w.out.WriteString(separator)
+		if err := w.value(&window.Series[i]); err != nil {
+			return err
+		}
+	}
+	if len(window.Series) > 0 {
+		_ = w.out.WriteByte(']')
+	}
+	_ = w.out.WriteByte('}')
 	return w.out.Flush()
+}
+
+// value appends a value; of a window that has no series yet not its end.
+func (w *Writer) value(v any) error {
+	w.text.Reset()
+	if err := encodeTo(&w.text, v); err != nil {
+		return err
+	}
+	text := bytes.TrimSuffix(w.text.Bytes(), []byte("\n"))
+	if _, open := v.(Window); open {
+		text = text[:len(text)-1]
+	}
+	_, _ = w.out.Write(text)
+	return nil
 }
 
 // Finish writes the rest of the record, which must have a client part; the windows of that are not looked at.
@@ -72,8 +101,12 @@ func (w *Writer) Finish(r *Record) error {
 // encode returns a value as JSON without the end of a line.
 func encode(v any) ([]byte, error) {
 	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
+	err := encodeTo(&text, v)
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
+}
+
+func encodeTo(dst io.Writer, v any) error {
+	enc := json.NewEncoder(dst)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }

@@ -256,6 +256,7 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.T
 	if thrown.Others > 0 && e.Sent {
 		record.Warn("the script ended %s %s by throw or fail()", text.Count(thrown.Others), text.Plural(thrown.Others, "iteration"))
 	}
+	load.Stopped = result.CutUserInfo(load.Stopped)
 	if lost != nil {
 		record.Warn("no figures of the client: %v", lost)
 	}

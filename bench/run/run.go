@@ -178,7 +178,7 @@ func (r *runner) unfinished(why error) {
 // writeUnfinished writes the record of a leg that has come to no end.
 func writeUnfinished(path, leg, why string) error {
 	record := result.New(leg)
-	record.Load.Interrupted, record.Load.Stopped = true, why
+	record.Load.Interrupted, record.Load.Stopped = true, result.CutUserInfo(why)
 	return record.Write(path)
 }
 
