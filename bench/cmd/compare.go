@@ -27,6 +27,12 @@ type compareFlags struct {
 	asJSON, asCSV, asMarkdown bool
 }
 
+// The default margins, in percent and in points.
+const (
+	defaultMargin      = 5
+	defaultMarginShare = 1
+)
+
 func newCompareCommand(stdout *os.File) *cobra.Command {
 	var f compareFlags
 	cmd := &cobra.Command{
@@ -57,8 +63,8 @@ One run a side names no winner: it gets each run's percentiles with intervals th
 	flags.SortFlags = false
 	flags.StringArrayVar(&f.failOn, "fail-on", nil, "`criterion` such as 'p99(msg_duration)>+10%', 'p50(msg_waiting,deferred)>+5ms' or 'share(failed)>+1point'; repeatable")
 	flags.StringVar(&f.undecided, "undecided", "", "what an undecided criterion is: `pass` or fail (default: exit status 3)")
-	flags.Float64Var(&f.margin, "margin", 5, "`percent` by which latencies may differ and still be equal")
-	flags.Float64Var(&f.marginShare, "margin-share", 1, "`points` by which shares may differ and still be equal")
+	flags.Float64Var(&f.margin, "margin", defaultMargin, "`percent` by which latencies may differ and still be equal")
+	flags.Float64Var(&f.marginShare, "margin-share", defaultMarginShare, "`points` by which shares may differ and still be equal")
 	flags.DurationVar(&f.warmUp, "warm-up", 0, "how much of the begin of each run is left out, such as 10s (whole windows of a second)")
 	flags.BoolVar(&f.options.Saturated, "saturated", false, "name a side although a generator or a sink was saturated")
 	flags.Uint64Var(&f.options.Seed, "seed", bootstrapSeed, "seed of random relabellings, a whole `number` from 0")

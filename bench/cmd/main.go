@@ -141,7 +141,7 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
 		}
 		return nil
 	}
-	root.AddCommand(newRunCommand(host, stdout), newScriptsCommand(stdout), newJoinCommand(stdout), newJudgeCommand(stdout), newMTACommand(stdout), newRelayCommand(stdout), newStormCommand(host, stdout), newCapacityCommand(host, stdout), newCompareCommand(stdout), newMergeCommand(stdout), newHistoryCommand(stdout), newExportCommand(stdout), newReportCommand(stdout),
+	root.AddCommand(newRunCommand(host, stdout), newScriptsCommand(stdout), newJoinCommand(stdout), newJudgeCommand(stdout), newMTACommand(stdout), newRelayCommand(stdout), newStormCommand(host, stdout), newCapacityCommand(host, stdout), newCompareCommand(stdout), newMergeCommand(stdout), newHistoryCommand(stdout), newExportCommand(stdout), newReportCommand(stdout), newPlotCommand(stdout),
 		cli.NewCompletionCommand("smtpbench", stdout, usageErrorf), newVersionCommand(stdout))
 	cli.SetHelp(root)
 	return cli.SetExits(root, cli.Exit{Status: 0, Meaning: "done"}, cli.Exit{Status: exitFailed, Meaning: "something can't be explained, or went wrong on the way"},

@@ -104,7 +104,7 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		{"storm --mta-address 127.0.0.1:9 --sink-listen 127.0.0.1:10 --storm S1 --log x", []string{"--log-format"}},
 		{"storm report nowhere", []string{"nowhere", "no such file"}},
 		{"storm weather", []string{"weather"}},
-		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "compare completion export history join judge merge mta relay report run scripts storm version"}},
+		{"ruin", []string{`unknown command "ruin"`, "did you mean run?", "capacity compare completion export history join judge merge mta plot relay report run scripts storm version"}},
 		{"run --ratte 5", []string{"unknown flag: --ratte", "--rate "}},
 		{"run --rate fast", []string{`"fast"`, "--rate"}},
 		{"run --rate 0", []string{"--rate 0", "more than 0"}},
@@ -159,6 +159,21 @@ func TestBadInputIsOneLineAndStatus2(t *testing.T) {
 		{"compare record.json old.json", []string{"old.json", "smtpstorm/run/0", "smtpstorm/run/1"}},
 		{"compare record.json record.json --html thesis/none/x.html", []string{"thesis/none/x.html", "no such file"}},
 		{"report", []string{"got 0 arguments", "one to four"}},
+		{"report record.json --", []string{"no record on one side of --"}},
+		{"report thesis", []string{"directory thesis holds no run records"}},
+		{"plot", []string{"got 0 arguments", "two groups of them"}},
+		{"plot missing.json", []string{"missing.json", "no such file"}},
+		{"plot record.json record.json record.json record.json record.json", []string{"5 records: want one to four"}},
+		{"plot --svg x.svg record.json", []string{"--svg and --png go with --figure"}},
+		{"plot record.json", []string{"there is nothing to draw in record.json"}},
+		{"capacity calm", []string{"got 1 argument, want no argument", "workload"}},
+		{"capacity --from 0", []string{"--from 0: want 1 to 100000"}},
+		{"capacity --from 10 --to 5", []string{"--to 5: want 10 (--from) to 100000"}},
+		{"capacity --precision 0", []string{"--precision 0: want 1 to 100 percent"}},
+		{"capacity --duration 0s", []string{"--duration 0s"}},
+		{"capacity --mta exim", []string{`--mta "exim"`, "none postfix"}},
+		{"capacity --vus 0", []string{"--vus 0"}},
+		{"capacity --env RATE=7", []string{"--env RATE=7: the search sets RATE itself"}},
 		{"report a b c d e", []string{"got 5 arguments", "one to four"}},
 		{"version 1", []string{"got 1 argument,"}},
 	} {
@@ -314,6 +329,11 @@ func TestCompareGroups(t *testing.T) {
 		{"compare --fail-on p50(msg_duration)>+95% --undecided pass a -- b", 0, []string{"undecided"}},
 		{"compare --fail-on p50(msg_duration)>+95% --undecided fail a -- b", 1, []string{"undecided"}},
 		{"compare --html diff.html a -- b", 0, nil},
+		{"report a -- b", 0, []string{"verdict  p50 of the whole message is greater with B"}},
+		{"report --html report.html --json a -- b", 0, []string{`"schema": "smtpstorm/comparison/1"`}},
+		{"plot a -- b", 0, []string{"curve-smtp_msg_duration-accepted", "shift-smtp_msg_duration-accepted"}},
+		{"plot --figure shift-smtp_msg_duration-accepted a -- b", 0, []string{"<svg", "</svg>"}},
+		{"plot --figure curve-smtp_msg_duration --svg curve.svg --png curve.png a/0.json a/1.json", 0, nil},
 	} {
 		stdout, stderr, status := smtpbench(t, dir, strings.Fields(tt.args)...)
 		if status != tt.status || stderr != "" {
@@ -336,6 +356,11 @@ func TestCompareGroups(t *testing.T) {
 	if err != nil || !bytes.Contains(page, []byte("is greater with B")) || bytes.Count(page, []byte("<svg")) < 2 {
 		t.Errorf("page: %v, %d octets, want the verdict and charts in it", err, len(page))
 	}
+	for file, begin := range map[string]string{"report.html": "<!DOCTYPE html>", "curve.svg": "<?xml", "curve.png": "\x89PNG"} {
+		if text, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !bytes.HasPrefix(text, []byte(begin)) {
+			t.Errorf("%s: %v, begins with %.20q", file, err, text)
+		}
+	}
 	for args, want := range map[string]string{
 		"compare a -- a":                     "a/0.json is on both sides",
 		"compare a/0.json a/0.json -- b":     "a/0.json is given twice",
@@ -345,6 +370,11 @@ func TestCompareGroups(t *testing.T) {
 		"compare --warm-up 1s a -- b":        "a/0.json: it has no time windows, so that a warm-up of 1s can't be left out",
 		"compare --fail-on p50(x)>1% a -- b": "no record has x (they have msg_duration)",
 		"compare --html a/0.json a -- b":     "it is the same file as a/0.json, which is an input",
+		"report --html a/0.json a -- b":      "it is the same file as a/0.json, which is an input",
+		"plot --figure moon a/0.json":        `--figure "moon": these records have no such figure (there are: curve-smtp_msg_duration`,
+		"plot --figure curve-smtp_msg_duration --png a/0.json a/0.json":            "--png: a/0.json: it is the same file as a/0.json, which is an input",
+		"plot --figure curve-smtp_msg_duration --svg b/summary.json a/0.json":      "--svg: b/summary.json",
+		"plot --figure curve-smtp_msg_duration --svg none/x.svg a/0.json a/1.json": "--svg: none/x.svg",
 	} {
 		stdout, stderr, status := smtpbench(t, dir, strings.Fields(args)...)
 		if status != 2 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,15 +29,24 @@ func newReportCommand(stdout *os.File) *cobra.Command {
 	var html string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "report RECORD.json...",
-		Short: "render one to four run records",
-		Long: `report prints tables of one to four runs; the others are compared with the first. Groups of runs are compared, and their
-comparison rendered, by smtpbench compare.`,
+		Use:   "report RECORD.json... [-- B...]",
+		Short: "render one to four run records, or a comparison of two groups",
+		Long: `report prints tables of one to four runs; the others are compared with the first. Two groups of runs with -- between, or the directory of smtpbench run --runs, are compared
+with the defaults of smtpbench compare, which has more to say about that.`,
 		Example: `  smtpbench report results/latest/mta.json
   smtpbench report results/latest/calm.json results/latest/storm.json \
-    --html report.html`,
-		Args: arguments(1, 4, "one to four record files"),
-		RunE: func(_ *cobra.Command, files []string) error {
+    --html report.html
+  smtpbench report --html ab.html results/ab
+  smtpbench report --html diff.html old/ -- new/`,
+		Args: arguments(1, math.MaxInt, "one to four record files, or two groups with -- between"),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if areGroups(files, cmd.ArgsLenAtDash()) {
+				f := compareFlags{margin: defaultMargin, marginShare: defaultMarginShare, html: html, asJSON: asJSON, options: compare.Options{Seed: bootstrapSeed}}
+				return f.run(stdout, cmd, files)
+			}
+			if len(files) > mostReported {
+				return usageErrorf("report: got %d arguments, want one to four record files, or two groups with -- between", len(files))
+			}
 			if err := checkOutputs("", html, files); err != nil {
 				return err
 			}
@@ -51,6 +61,18 @@ comparison rendered, by smtpbench compare.`,
 	cmd.Flags().StringVar(&html, "html", "", "also write a self-contained report to this `file`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON instead of tables")
 	return cmd
+}
+
+// mostReported is how many runs a report has at most.
+const mostReported = 4
+
+// areGroups tells groups of runs from single ones: -- parts them, or one directory holds them all.
+func areGroups(args []string, dash int) bool {
+	if dash >= 0 || len(args) != 1 {
+		return dash >= 0
+	}
+	info, err := os.Stat(args[0])
+	return err == nil && info.IsDir()
 }
 
 // readReport reads records; those without a label, or with the label of an earlier one, are named after their files.
@@ -122,13 +144,13 @@ func sides(args []string, dash int) (groups [2][]string, err error) {
 	case dash < 0 && len(args) == 1:
 		return experiment(args[0])
 	case dash < 0:
-		return groups, usageErrorf("compare: %d arguments and no -- that parts A from B: smtpbench compare A... -- B...", len(args))
+		return groups, usageErrorf("%d arguments and no -- that parts A from B: smtpbench compare A... -- B...", len(args))
 	case dash == 0 || dash == len(args):
-		return groups, usageErrorf("compare: no record on one side of --")
+		return groups, usageErrorf("no record on one side of --")
 	}
 	for _, arg := range args[dash:] {
 		if strings.HasPrefix(arg, "-") {
-			return groups, usageErrorf("compare: %s stands behind the -- that parts the sides: flags go before it", arg)
+			return groups, usageErrorf("%s stands behind the -- that parts the sides: flags go before it", arg)
 		}
 	}
 	for i, part := range [][]string{args[:dash], args[dash:]} {
@@ -184,7 +206,7 @@ func isRecord(path string) bool {
 // experiment lists the records of a directory of smtpbench run --runs, whose sides they name themselves.
 func experiment(dir string) (groups [2][]string, err error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return groups, usageErrorf("compare: one argument, and %s is no directory of smtpbench run --runs: smtpbench compare A... -- B...", dir)
+		return groups, usageErrorf("one argument, and %s is no directory of smtpbench run --runs: smtpbench compare A... -- B...", dir)
 	}
 	groups[0], err = recordsIn(dir)
 	return groups, err
@@ -196,7 +218,7 @@ func part(runs []*compare.Run) (a, b *compare.Side, err error) {
 	for _, r := range runs {
 		switch d := r.Design; {
 		case d == nil:
-			return nil, nil, usageErrorf("compare: %s does not say which side it is of: it is no record of smtpbench run --runs; part the sides by --", r.Path)
+			return nil, nil, usageErrorf("%s does not say which side it is of: it is no record of smtpbench run --runs; part the sides by --", r.Path)
 		case d.Side == result.SideA:
 			a.Runs = append(a.Runs, r)
 		default:
@@ -204,7 +226,7 @@ func part(runs []*compare.Run) (a, b *compare.Side, err error) {
 		}
 	}
 	if len(a.Runs) == 0 || len(b.Runs) == 0 {
-		return nil, nil, usageErrorf("compare: all of the %d records of %s are of one side", len(runs), filepath.Dir(runs[0].Path))
+		return nil, nil, usageErrorf("all of the %d records of %s are of one side", len(runs), filepath.Dir(runs[0].Path))
 	}
 	return a, b, nil
 }

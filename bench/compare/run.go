@@ -291,17 +291,26 @@ func classesOf(c *result.Client) (classes map[Class]uint64, answers map[string]u
 			classes[class] += uint64(n)
 		}
 	}
-	for _, s := range c.Find(result.MetricReplies, nil) {
-		if code, err := strconv.Atoi(s.Tags["code"]); err == nil && code < 1000 {
-			add(Class{s.Tags["phase"], code}, s.Summary().Sum)
-		}
-	}
-	for _, s := range c.Find(result.MetricErrors, nil) {
-		if code, err := strconv.Atoi(s.Tags["error_code"]); err == nil && code >= 1000 && (code < 1400 || code >= 1600) {
-			add(Class{s.Tags["phase"], code}, s.Summary().Sum)
+	for i := range c.Series {
+		s := &c.Series[i]
+		if class, ok := classOf(s); ok {
+			add(class, s.Summary().Sum)
 		}
 	}
 	return classes, answers
+}
+
+// classOf reads a class off a series of replies, or of errors that are no replies.
+func classOf(s *result.Series) (Class, bool) {
+	switch s.Metric {
+	case result.MetricReplies:
+		code, err := strconv.Atoi(s.Tags["code"])
+		return Class{s.Tags["phase"], code}, err == nil && code < 1000
+	case result.MetricErrors:
+		code, err := strconv.Atoi(s.Tags["error_code"])
+		return Class{s.Tags["phase"], code}, err == nil && code >= 1000 && (code < 1400 || code >= 1600)
+	}
+	return Class{}, false
 }
 
 // same reports whether two records are of one run.

@@ -12,6 +12,7 @@ type Slice struct {
 	Length    float64
 	ByOutcome map[Outcome]uint64 // of messages
 	Lost      uint64             // no reply: errors of the client
+	Errors    map[Class]float64  // what else came than was wanted, and broken connections
 	// Cells counts accepted messages by duration: cell k holds those from CellFloor(k) to CellFloor(k+1) ms.
 	Cells map[int]uint64
 }
@@ -34,7 +35,7 @@ func slicesOf(r *result.Record) []Slice {
 	begin := r.Client.Windows[0].Start
 	var out []Slice
 	for _, w := range r.Client.Windows {
-		s := Slice{Seconds: w.Start.Sub(begin).Seconds() + w.LengthSeconds/2, Length: w.LengthSeconds, ByOutcome: map[Outcome]uint64{}, Cells: map[int]uint64{}}
+		s := Slice{Seconds: w.Start.Sub(begin).Seconds() + w.LengthSeconds/2, Length: w.LengthSeconds, ByOutcome: map[Outcome]uint64{}, Cells: map[int]uint64{}, Errors: map[Class]float64{}}
 		for _, ws := range w.Series {
 			series := &r.Client.Series[ws.Index]
 			switch {
@@ -48,6 +49,10 @@ func slicesOf(r *result.Record) []Slice {
 				}
 			case series.Metric == MetricUnanswered && ws.Histogram != nil:
 				s.Lost += ws.Histogram.Count()
+			case series.Metric == result.MetricReplies || series.Metric == result.MetricErrors:
+				if class, ok := classOf(series); ok && class.Code >= 400 && ws.Stats != nil {
+					s.Errors[class] += ws.Stats.Sum
+				}
 			}
 		}
 		out = append(out, s)

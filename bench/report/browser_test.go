@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,16 +20,28 @@ import (
 // laptop's or as a half of it.
 func TestPageInABrowser(t *testing.T) {
 	chromium := sinktest.RequireTool(t, "chromium", "chromium")
-	for _, width := range []int{1280, 600} {
-		t.Run(fmt.Sprint(width), func(t *testing.T) { testPageInABrowser(t, chromium, width) })
+	pages := []struct {
+		name     string
+		write    func(w io.Writer) error
+		sections []string
+		widths   []int
+	}{
+		{"run", func(w io.Writer) error { return HTML(w, example()) }, []string{"Verdict", "Latency per phase", "Reply codes per stage", "Provenance", "Glossary"}, []int{1280, 600}},
+		{"comparison", func(w io.Writer) error { return ComparisonHTML(w, comparison(t)) },
+			[]string{"Verdict", "Latency curves", "Where they differ", "Errors by stage and code", "Over time", "Planned, injected, observed", "Provenance"}, []int{1400, 500}},
+	}
+	for _, page := range pages {
+		for _, width := range page.widths {
+			t.Run(fmt.Sprint(page.name, " ", width), func(t *testing.T) { testPageInABrowser(t, chromium, width, page.write, page.sections) })
+		}
 	}
 }
 
-func testPageInABrowser(t *testing.T, chromium string, width int) {
+func testPageInABrowser(t *testing.T, chromium string, width int, write func(io.Writer) error, sections []string) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "report.html")
 	var b bytes.Buffer
-	if err := HTML(&b, example()); err != nil {
+	if err := write(&b); err != nil {
 		t.Fatal(err)
 	}
 	// The probe stands in this copy only: the report itself needs no script.
@@ -63,7 +76,7 @@ func testPageInABrowser(t *testing.T, chromium string, width int) {
 			t.Errorf("the browser complains: %s", line)
 		}
 	}
-	for _, section := range []string{"Verdict", "Latency per phase", "Reply codes per stage", "Provenance", "Glossary"} {
+	for _, section := range sections {
 		if !strings.Contains(dom.String(), section+"</h2>") {
 			t.Errorf("no section %q on the page", section)
 		}

@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/plot"
@@ -46,7 +47,7 @@ func comparedCurves(c Comparison) []*plot.Chart {
 func chartName(kind string, key compare.Key) string {
 	name := kind + "-" + key.Metric
 	if key.Outcome != compare.Any {
-		name += "-" + string(key.Outcome)
+		name += "-" + strings.ReplaceAll(string(key.Outcome), " ", "-")
 	}
 	return name
 }
@@ -72,6 +73,9 @@ func comparedTimes(c Comparison) []*plot.Chart {
 	for _, s := range c.sides() {
 		out = append(out, outcomesOf(s))
 	}
+	for _, s := range c.sides() {
+		out = append(out, codesOf(s, mostFrequent(c.Errors)))
+	}
 	return out
 }
 
@@ -92,7 +96,7 @@ func slots(s *compare.SideInfo) (sums []compare.Slice, length float64) {
 	length *= math.Ceil(end / length / mostSlots)
 	sums = make([]compare.Slice, int(math.Ceil(end/length-1e-9)))
 	for i := range sums {
-		sums[i] = compare.Slice{Seconds: (float64(i) + 0.5) * length, Length: length, ByOutcome: map[compare.Outcome]uint64{}, Cells: map[int]uint64{}}
+		sums[i] = compare.Slice{Seconds: (float64(i) + 0.5) * length, Length: length, ByOutcome: map[compare.Outcome]uint64{}, Cells: map[int]uint64{}, Errors: map[compare.Class]float64{}}
 	}
 	for _, run := range s.All {
 		for _, w := range run.Slices {
@@ -102,6 +106,9 @@ func slots(s *compare.SideInfo) (sums []compare.Slice, length float64) {
 			}
 			for k, n := range w.Cells {
 				sum.Cells[k] += n
+			}
+			for class, n := range w.Errors {
+				sum.Errors[class] += n
 			}
 			sum.Lost += w.Lost
 		}
@@ -156,6 +163,47 @@ func outcomesOf(s *compare.SideInfo) *plot.Chart {
 		return !slices.ContainsFunc(l.Values, func(v float64) bool { return v > 0 })
 	})
 	return plot.OverTime("outcomes-"+s.Name, "Outcomes over time: "+s.Label, "% of messages", false, lines, spansOf(s)...)
+}
+
+// mostLines is how many classes of errors a chart shows: those by which the sides differ most, which have the same line on both.
+const mostLines = 4
+
+func mostFrequent(e *compare.Errors) (out []compare.Class) {
+	if e == nil {
+		return nil
+	}
+	for _, class := range e.Classes[:min(len(e.Classes), mostLines)] {
+		out = append(out, class.Class)
+	}
+	return out
+}
+
+// codesOf draws how often stages gave codes over time.
+func codesOf(s *compare.SideInfo, classes []compare.Class) *plot.Chart {
+	sums, _ := slots(s)
+	if sums == nil || len(classes) == 0 {
+		return nil
+	}
+	var lines []plot.Line
+	for i, class := range classes {
+		line := plot.Line{Name: class.String(), Style: i}
+		any := false
+		for _, sum := range sums {
+			all := float64(sum.Lost)
+			for _, messages := range sum.ByOutcome {
+				all += float64(messages)
+			}
+			n := sum.Errors[class]
+			any = any || n > 0
+			if all > 0 {
+				line.Seconds, line.Values = append(line.Seconds, sum.Seconds), append(line.Values, 100*n/all)
+			}
+		}
+		if any {
+			lines = append(lines, line)
+		}
+	}
+	return plot.OverTime("codes-over-time-"+s.Name, "Codes over time: "+s.Label, "per 100 messages", false, lines, spansOf(s)...)
 }
 
 // spansOf are the phases of the side's storm, as its first run had them.

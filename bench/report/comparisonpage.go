@@ -41,8 +41,8 @@ type comparisonPage struct {
 	Notes           []string
 	Acceptance      []comparedRow
 	AcceptanceWords string
-	Curves          []figure
-	Shifts          []figure
+	Curves          folded
+	Shifts          folded
 	Errors          []errorRow
 	ErrorsVerdict   string
 	Times           []figure
@@ -52,6 +52,17 @@ type comparisonPage struct {
 	Runs            []runRow
 	Command         string
 }
+
+// folded are figures of which the first few are open: the whole message stands before its phases.
+type folded struct{ Open, More []figure }
+
+func fold(figures []figure, open int) folded {
+	open = min(open, len(figures))
+	return folded{figures[:open], figures[open:]}
+}
+
+// openCurves and openShifts are how many figures a reader sees at once.
+const openCurves, openShifts = 4, 2
 
 type sideCard struct{ Name, Text, Colour string }
 
@@ -116,13 +127,15 @@ func newComparisonPage(c Comparison) (*comparisonPage, error) {
 	for _, d := range c.Differ {
 		p.Differ = append(p.Differ, differRow{d.What, strings.Join(d.A, "\n"), strings.Join(d.B, "\n")})
 	}
-	var err error
-	if p.Curves, err = inline(comparedCurves(c)); err != nil {
+	curves, err := inline(comparedCurves(c))
+	if err != nil {
 		return nil, err
 	}
-	if p.Shifts, err = inline(shiftCharts(c)); err != nil {
+	shifts, err := inline(shiftCharts(c))
+	if err != nil {
 		return nil, err
 	}
+	p.Curves, p.Shifts = fold(curves, openCurves), fold(shifts, openShifts)
 	p.Times, err = inline(comparedTimes(c))
 	return p, err
 }
