@@ -210,7 +210,7 @@ func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*me
 			r.Storm.Phases = append(r.Storm.Phases, result.PhaseBegin{Time: row.Phase.Time, Phase: row.Phase.Phase})
 		case event.KindConnection:
 			if k := &row.Connection; k.Listener != dsnListener {
-				run.Connections = append(run.Connections, measure.Connection{At: k.Time, End: k.End, Attempts: k.Attempts, Delivered: k.Delivered, OctetsIn: k.OctetsIn})
+				run.Connections = append(run.Connections, measure.Connection{At: k.Time, End: k.End, Attempts: max(k.Attempts, k.Messages), Delivered: k.Delivered, OctetsIn: k.OctetsIn})
 			}
 		}
 		return nil

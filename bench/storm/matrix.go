@@ -87,12 +87,20 @@ type matrixPage struct {
 	Headline string
 	OK       bool
 	Worst    []worst
-	MTAs     []string
-	Rows     []matrixRow
+	Bands    []matrixBand
 	Tables   []matrixTable
 }
 
 type worst struct{ Label, Sentence, Link, Class string }
+
+// matrixBand is a part of the matrix: some storms, all MTAs.
+type matrixBand struct {
+	Storms []string
+	Rows   []matrixRow
+}
+
+// bandStorms is how many storms fit beside one another on paper.
+const bandStorms = 7
 
 type matrixRow struct {
 	MTA   string
@@ -110,12 +118,12 @@ type matrixTable struct {
 }
 
 type stormRow struct {
-	MTA, Link, Verdict                                                string
-	Peak, Attempts, Connections, Wasted, Lag, Drain, Delay, Kept, CPU string
+	MTA, Link, Verdict                                                      string
+	Peak, Attempts, Connections, Wasted, Lag, Drain, Delay, Kept, CPU, Load string
 }
 
-// WriteMatrix writes a page over many records: MTAs in rows, storms in columns, the worst finding first. Links lead to their pages, relative to the
-// directory in which the page will lie.
+// WriteMatrix writes a page over many records: MTAs in rows, storms in columns, the worst finding first. Links lead to their pages, where they are, relative
+// to the directory in which the page will lie.
 func WriteMatrix(w io.Writer, dir string, found []Found) error {
 	t, err := template.New("matrix").Parse(matrixTemplate)
 	if err != nil {
@@ -127,7 +135,11 @@ func WriteMatrix(w io.Writer, dir string, found []Found) error {
 func newMatrix(dir string, found []Found) *matrixPage {
 	p := &matrixPage{Style: report.Style(), Mark: template.HTML(report.PageMark), Title: "MTAs under bounce storms", OK: true} // #nosec G203 -- a constant of this program
 	link := func(f *Found) string {
-		path, err := filepath.Rel(dir, filepath.Join(f.Dir, PageFile))
+		page := filepath.Join(f.Dir, PageFile)
+		if _, err := os.Stat(page); err != nil {
+			return "" // somebody keeps the records alone
+		}
+		path, err := filepath.Rel(dir, page)
 		if err != nil {
 			return ""
 		}
@@ -148,7 +160,6 @@ func newMatrix(dir string, found []Found) *matrixPage {
 		}
 	}
 	slices.Sort(mtas)
-	p.MTAs = storms
 	p.OK = bad == 0
 	p.Headline = fmt.Sprintf("%d %s of %d %s under %d %s: ", len(found), text.Plural(len(found), "run"), len(mtas), text.Plural(len(mtas), "MTA"), len(storms), text.Plural(len(storms), "storm"))
 	if bad == 0 {
@@ -164,22 +175,26 @@ func newMatrix(dir string, found []Found) *matrixPage {
 			p.Worst = append(p.Worst, worst{r.Label(), strings.Join(append([]string{r.Books.Verdict.Sentence}, r.Findings...), "; "), link(&order[i]), class(r)})
 		}
 	}
-	for _, mta := range mtas {
-		row := matrixRow{MTA: mta}
-		for _, storm := range storms {
-			cell := matrixCell{Verdict: "–"}
-			for i := range found {
-				r := found[i].Record
-				if stormOf(r) != storm || r.Provenance.MTA.Name != mta {
-					continue
+	for part := range slices.Chunk(storms, bandStorms) {
+		band := matrixBand{Storms: part}
+		for _, mta := range mtas {
+			row := matrixRow{MTA: mta}
+			for _, storm := range band.Storms {
+				cell := matrixCell{Verdict: "–"}
+				for i := range found {
+					r := found[i].Record
+					if stormOf(r) != storm || r.Provenance.MTA.Name != mta {
+						continue
+					}
+					if cell.Class == "" || rank(r) < slices.Index([]string{"faults", "undetermined", "thresholds", "sound"}, cell.Verdict) {
+						cell = matrixCell{Link: link(&found[i]), Class: class(r), Verdict: r.Books.Verdict.Verdict, Facts: brief(r)}
+					}
 				}
-				if cell.Link == "" || rank(r) < slices.Index([]string{"faults", "undetermined", "thresholds", "sound"}, cell.Verdict) {
-					cell = matrixCell{Link: link(&found[i]), Class: class(r), Verdict: r.Books.Verdict.Verdict, Facts: brief(r)}
-				}
+				row.Cells = append(row.Cells, cell)
 			}
-			row.Cells = append(row.Cells, cell)
+			band.Rows = append(band.Rows, row)
 		}
-		p.Rows = append(p.Rows, row)
+		p.Bands = append(p.Bands, band)
 	}
 	for _, storm := range storms {
 		table := matrixTable{Storm: storm}
@@ -225,7 +240,7 @@ func brief(r *Record) (out []string) {
 
 func rowOf(r *Record, link string) stormRow {
 	f := r.Figures
-	row := stormRow{MTA: r.Provenance.MTA.Version, Link: link, Verdict: r.Books.Verdict.Verdict, Peak: "–", Kept: "–", CPU: "–", Lag: "–", Drain: "–", Delay: "–"}
+	row := stormRow{MTA: r.Provenance.MTA.Version, Link: link, Verdict: r.Books.Verdict.Verdict, Peak: "–", Kept: "–", CPU: "–", Load: "–", Lag: "–", Drain: "–", Delay: "–"}
 	if f.Depth != nil {
 		row.Peak = text.Count(f.Depth.Peak)
 	}
@@ -240,6 +255,9 @@ func rowOf(r *Record, link string) stormRow {
 	}
 	if f.Adherence != nil {
 		row.Kept = fmt.Sprintf("%.0f%%", 100*f.Adherence.Share())
+	}
+	if m := r.Machine; m != nil {
+		row.Load = fmt.Sprintf("%.0f, %.0f", m.LoadBegin, m.LoadEnd)
 	}
 	if f.Resources != nil {
 		row.CPU = fmt.Sprintf("%.1f s", f.Resources.CPU)

@@ -45,7 +45,7 @@ type Unit struct {
 // Connection is one of the sink's.
 type Connection struct {
 	At, End   time.Time // accepted, and closed; a zero End: open at the end
-	Attempts  uint64
+	Attempts  uint64    // RCPT commands, or MAIL commands if there were more: 0 without an envelope
 	Delivered uint64
 	OctetsIn  uint64
 }
