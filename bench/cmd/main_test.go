@@ -372,7 +372,7 @@ func TestCompareGroups(t *testing.T) {
 		"compare --html a/0.json a -- b":     "it is the same file as a/0.json, which is an input",
 		"report --html a/0.json a -- b":      "it is the same file as a/0.json, which is an input",
 		"plot --figure moon a/0.json":        `--figure "moon": these records have no such figure (there are: curve-smtp_msg_duration`,
-		"plot --figure curve-smtp_msg_duration --png a/0.json a/0.json":            "--png: a/0.json: it is the same file as a/0.json, which is an input",
+		"plot --figure curve-smtp_msg_duration --png a/0.json a/0.json":            "--png: a/0.json can't be written: it is the same file as a/0.json, which is an input",
 		"plot --figure curve-smtp_msg_duration --svg b/summary.json a/0.json":      "--svg: b/summary.json",
 		"plot --figure curve-smtp_msg_duration --svg none/x.svg a/0.json a/1.json": "--svg: none/x.svg",
 	} {
