@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/control/api"
 )
 
@@ -197,6 +198,20 @@ func TestNext(t *testing.T) {
 		}
 	}
 	g.refused("POST", "/v1/next", `{"stage": "noop", "outcome": {"reply": 421}}`, api.TooMany, nil)
+	g.refused("PUT", "/v1/next/another", put, api.TooMany, nil)
+}
+
+// A plan that a program has given as a value has no text to show, nor to compare with.
+func TestPlanWithoutText(t *testing.T) {
+	g := start(t, "rules: [{stage: noop, reply: 450}]", func(s *sink.Config, _ *Config) { s.PlanText = nil })
+	g.refused("GET", "/v1/plan", "", api.NotFound, nil)
+	g.refused("GET", "/v1/plan/check", "", api.NotFound, nil)
+	match := func(tag string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("If-Match", tag) }
+	}
+	g.refused("PUT", "/v1/plan", `{"version": 1}`, api.PlanChanged, match(etag(noPlan)))
+	g.check(g.request("PUT", "/v1/plan", `{"version": 1}`, match("*")), "PUT", 200, nil)
+	g.call("GET", "/v1/plan", "", 200, nil)
 }
 
 // A reset begins an epoch; the counts before it go on where they were for monitoring.
@@ -229,7 +244,13 @@ func TestHealth(t *testing.T) {
 	g.api.Stop()
 	g.call("GET", "/healthz", "", 200, nil)
 	g.refused("GET", "/readyz", "", api.Stopping, nil)
-	g.refused("POST", "/v1/reset", `{"what": ["counts"]}`, api.Stopping, nil)
+	for path, methods := range g.api.routes {
+		for method, r := range methods {
+			if r.access == Write {
+				g.refused(method, strings.NewReplacer("{", "", "}", "").Replace(path), "", api.Stopping, nil)
+			}
+		}
+	}
 	g.call("GET", "/v1/stats", "", 200, nil)
 
 	refused := start(t, "version: 1\nlistener_faults: {mx: refused}\n", nil)

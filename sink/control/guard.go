@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,7 +93,10 @@ func ownHost(r *http.Request, names []string) bool {
 
 // hostName returns a host in lower case, without its port and final dot.
 func hostName(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "" {
+			return "" // nobody's
+		}
 		host = name
 	}
 	return strings.TrimSuffix(strings.ToLower(host), ".")
@@ -132,7 +136,7 @@ func (s *Server) find(r *http.Request) map[string]*route {
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	methods := s.find(r)
 	if methods == nil {
-		fail(w, r, problem(api.NotFound, "there is nothing at this path"))
+		fail(w, r, problem(api.NotFound, "there is nothing at this path (GET /v1/openapi.json says what there is)"))
 		return
 	}
 	route := methods[methodOf(r)]

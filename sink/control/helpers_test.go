@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,21 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	status := m.Run()
+	whole := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" &&
+		flag.Lookup("test.fuzz").Value.String() == ""
+	err := goleak.Find()
+	if status == 0 && err == nil && whole {
+		err = everythingSeen()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
 
 // patience bounds every wait.
 const patience = 60 * time.Second
@@ -34,6 +50,7 @@ type rig struct {
 	base   string // http://127.0.0.1:PORT
 	client *http.Client
 	token  string // that call sends, if there is one
+	other  bool   // what answers is not the API: the document says nothing of it
 }
 
 // start starts a sink with a plan ("" for none) and its API.
@@ -69,7 +86,7 @@ func start(t testing.TB, text string, change func(*sink.Config, *Config)) *rig {
 	}
 	g.serve(l)
 	g.base = "http://" + l.Addr().String()
-	transport := &http.Transport{}
+	transport := &http.Transport{ExpectContinueTimeout: patience}
 	g.client = &http.Client{Transport: transport, Timeout: patience}
 	t.Cleanup(transport.CloseIdleConnections)
 	return g
@@ -137,7 +154,12 @@ func (g *rig) request(method, path, body string, change func(*http.Request)) ans
 	if err != nil {
 		g.t.Fatalf("%s %s: reading the answer: %v", method, path, err)
 	}
-	return answer{out.StatusCode, out.Header, got}
+	a := answer{out.StatusCode, out.Header, got}
+	if g.other {
+		return a
+	}
+	theContract().check(g.t, method, r.URL.EscapedPath(), r.Header.Get("Content-Type"), []byte(body), a)
+	return a
 }
 
 // call makes a request that must be answered with a status, and decodes what came into out unless that is nil.

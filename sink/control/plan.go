@@ -94,11 +94,7 @@ func (s *Server) putPlan(w http.ResponseWriter, r *http.Request) error {
 	change := sink.PlanChange{Plan: file.Plan, Hash: file.SHA256, Text: text, KeepListeners: s.cfg.KeepPorts, DryRun: dry}
 	if match != "*" {
 		inForce := s.cfg.Sink.PlanInForce()
-		now, err := textOf(&inForce)
-		if err != nil {
-			return err
-		}
-		if !matches(match, etag(now)) {
+		if now, err := textOf(&inForce); err != nil || !matches(match, etag(now)) {
 			return planChanged()
 		}
 		change.Generation = inForce.Generation

@@ -25,10 +25,11 @@ type route struct {
 	handle       func(w http.ResponseWriter, r *http.Request) error
 }
 
-// ownRoutes is the API.
+// ownRoutes is the API: openapi.json has the same, and a test compares.
 func (s *Server) ownRoutes() []*route {
 	return []*route{
 		{"GET", "/v1", Read, s.getInfo},
+		{"GET", "/v1/openapi.json", Read, getOpenAPI},
 		{"GET", "/v1/plan", Read, s.getPlan},
 		{"PUT", "/v1/plan", Write, s.putPlan},
 		{"GET", "/v1/plan/check", Read, s.checkPlan},

@@ -56,7 +56,7 @@ type Storm struct {
 	Round      int      `json:"round,omitempty"`           // this is the phase's n-th occurrence, from 1
 	Elapsed    *float64 `json:"phase_elapsed_s,omitempty"` // since the phase began
 	Remaining  *float64 `json:"phase_remaining_s,omitempty"`
-	Phases     []Phase  `json:"phases"` // all occurrences, in order
+	Phases     []Phase  `json:"phases,omitzero"` // all occurrences, in order
 	Generation uint64   `json:"generation"`
 }
 
