@@ -2,13 +2,15 @@ package result
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 )
 
 // Merge makes one record of those that several generators wrote while they drove the same server at the same time: k6 on several
-// machines, say. Counts add up, histograms merge without loss, windows that overlap become one. What can't be added is the first
+// machines, say. Counts add up, histograms merge without loss, windows that overlap become one. Tags that tell the generators apart, as those of
+// k6-operator do (instance_id, testrun_name), are left out. What can't be added is the first
 // record's (machine, versions, executor), and a warning says where the others differ. The thresholds are judged again, on the merged figures; one that can't be
 // holds when it held in every process, and a warning says so. Gauges keep the range, and the last value of whoever ended last. Where every record has a sink's part, these
 // add up, too; where some have, theirs stay out with a warning.
@@ -184,12 +186,13 @@ func (m *merger) addSeries(r *Record) ([]int, error) {
 	at := make([]int, len(r.Client.Series))
 	for i := range r.Client.Series {
 		s := &r.Client.Series[i]
-		key := s.Metric + "{" + s.Tags.Key()
+		tags := withoutGenerator(s.Tags)
+		key := s.Metric + "{" + tags.Key()
 		j, ok := m.index[key]
 		if !ok {
 			j = len(m.out.Series)
 			m.index[key] = j
-			m.out.Series = append(m.out.Series, Series{Metric: s.Metric, Type: s.Type, Unit: s.Unit, Tags: s.Tags})
+			m.out.Series = append(m.out.Series, Series{Metric: s.Metric, Type: s.Type, Unit: s.Unit, Tags: tags})
 			m.ended = append(m.ended, time.Time{})
 		}
 		at[i] = j
@@ -205,6 +208,20 @@ func (m *merger) addSeries(r *Record) ([]int, error) {
 		}
 	}
 	return at, nil
+}
+
+// generatorTags tell apart the k6 of one run, not what they saw: k6-operator gives each such tags.
+var generatorTags = []string{"instance_id", "testrun_name"}
+
+func withoutGenerator(tags Tags) Tags {
+	if !slices.ContainsFunc(generatorTags, func(name string) bool { return tags[name] != "" }) {
+		return tags
+	}
+	tags = maps.Clone(tags)
+	for _, name := range generatorTags {
+		delete(tags, name)
+	}
+	return tags
 }
 
 func kindOf(s *Series) string { return strings.TrimSpace(string(s.Type) + " " + s.Unit) }

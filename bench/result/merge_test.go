@@ -2,8 +2,10 @@ package result
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,14 @@ func TestMergeLosesNothing(t *testing.T) {
 	var records []*Record
 	var before [][]byte
 	for i := range parts {
+		for j := range parts[i].Series { // as k6-operator does
+			s := &parts[i].Series[j]
+			s.Tags = maps.Clone(s.Tags)
+			if s.Tags == nil {
+				s.Tags = Tags{}
+			}
+			s.Tags["instance_id"], s.Tags["testrun_name"] = strconv.Itoa(i+1), "storm"
+		}
 		records = append(records, generatorAt(start.Add(time.Duration(i)*time.Second), parts[i]))
 		before = append(before, encodedRecord(t, records[i]))
 	}
