@@ -33,7 +33,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: storms storm-smoke help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz xk6 xk6-lint clean go-version
+.PHONY: storms storm-smoke help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,13 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	done
 	@echo "== a million histories, judged twice"; SMTPSTORM_HISTORIES=1000000 $(GO) test -run '^TestModelAgrees$$' -timeout 30m ./sink/reconcile
 
+release: go-version ## archives for five systems, Debian packages, bills of materials, SHA256SUMS, of the checkout, into dist/
+	$(GO) build -C scripts/tools/packaging -o ../../../bin/release ./release
+	bin/release
+
+package-check: go-version ## what users install: reproducible builds, the Debian package, systemd units, container recipes, go install, manifests (RELEASE_FULL=1: every system and k6, a quarter of an hour more)
+	cd scripts/tools/packaging && $(GO) vet ./... && $(GO) test -count=1 $(TESTFLAGS) -timeout 60m ./...
+
 xk6: go-version ## build bin/k6-xk6 the user's way, with xk6
 	$(TOOL) xk6 build --k6-version v2.2.0 --with github.com/smtpstorm/xk6-smtp=. --output bin/k6-xk6
 
@@ -131,4 +138,4 @@ xk6-lint: go-version ## xk6 lint, community preset, over a tagged clone of HEAD;
 	XK6_LINT=1 $(GO) test -count=1 -v -run '^TestXK6Lint$$' -timeout 15m ./docs
 
 clean: ## remove what was built and the latest results
-	rm -rf bin results/latest
+	rm -rf bin dist results/latest
