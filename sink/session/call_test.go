@@ -139,6 +139,20 @@ func TestSwitchesThatMeanNothingAreWork(t *testing.T) {
 	}
 }
 
+// The rows of a transaction's recipients are written in one go when it ends: there can't be a million of them.
+func TestRowsOfATransactionAreBounded(t *testing.T) {
+	const most = 1 << 16
+	s := newSession(t, session.Env{Recorder: &verdicts{}}, "--max-recipients", "4000000")
+	turns(t, s, "EHLO a\r\nMAIL FROM:<>\r\n")
+	batch := strings.Repeat("RCPT TO:<a>\r\n", 256)
+	for range most/256 + 1 {
+		turns(t, s, batch)
+	}
+	if n := s.Recipients(); n != most {
+		t.Errorf("%d recipients, want %d", n, most)
+	}
+}
+
 // An envelope takes 64 MiB at the most, all that belongs to it counted, however short its addresses are.
 func TestEnvelopeIsBounded(t *testing.T) {
 	if testing.Short() {

@@ -102,7 +102,7 @@ func (s *Session) rcpt(args []byte) {
 	case err != nil:
 		s.refuse(smtp.StageRcpt, syntaxReply(err))
 		return
-	case len(tx.recipients) >= s.cfg.maxRecipients() || tx.full():
+	case len(tx.recipients) >= s.maxRecipients() || tx.full():
 		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
 		return
 	}
@@ -112,6 +112,18 @@ func (s *Session) rcpt(args []byte) {
 		e.rcptN = s.env.Attempts.Recipient(tx.sender(), e.recipient)
 	}
 	s.answer(smtp.StageRcpt)
+}
+
+// maxRecorded is how many recipients a transaction may have whose rows a ledger gets: they are written in one go when it ends, and until then
+// no other connection of the loop has its turn.
+const maxRecorded = 1 << 16
+
+// maxRecipients returns how many recipients a transaction may have.
+func (s *Session) maxRecipients() int {
+	if s.env.Recorder != nil {
+		return min(s.cfg.maxRecipients(), maxRecorded)
+	}
+	return s.cfg.maxRecipients()
 }
 
 func (s *Session) needsRecipients() bool {
