@@ -114,7 +114,26 @@ func TestCaptureFlags(t *testing.T) {
 // TestCommandsOfCaptureDoc runs the commands of docs/capture.md.
 func TestCommandsOfCaptureDoc(t *testing.T) {
 	sinktest.RequireTool(t, "swaks", "swaks")
-	text, err := os.ReadFile("../../docs/capture.md")
+	out := runDocument(t, "capture.md", t.TempDir(), "2525")
+	if !strings.Contains(out, "mail/000000001.eml") || !strings.Contains(out, `"sender":"a@example.org"`) {
+		t.Errorf("it says %s", out)
+	}
+}
+
+// TestCommandsOfMonitoringDoc runs those of docs/monitoring.md.
+func TestCommandsOfMonitoringDoc(t *testing.T) {
+	sinktest.RequireTool(t, "curl", "curl")
+	sinktest.RequireTool(t, "promtool", "prometheus")
+	out := runDocument(t, "monitoring.md", filepath.Join("..", ".."), "2525", "8025")
+	if !strings.Contains(out, "smtpsink_connections_total 0\n") || !strings.Contains(out, "<title>smtpsink</title>") {
+		t.Errorf("it says %s", out)
+	}
+}
+
+// runDocument runs the first commands of a document in a directory, with free ports in the place of its own, and returns what they say.
+func runDocument(t *testing.T, name, dir string, ports ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,16 +142,19 @@ func TestCommandsOfCaptureDoc(t *testing.T) {
 	if !found {
 		t.Fatal("no commands")
 	}
-	address := freePort(t)
-	_, port, _ := strings.Cut(address, ":")
+	for _, port := range ports {
+		_, free, _ := strings.Cut(freePort(t), ":")
+		block = strings.ReplaceAll(block, ":"+port, ":"+free)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-euc", strings.ReplaceAll(block, "2525", port))
-	cmd.Dir = t.TempDir()
+	cmd := exec.CommandContext(ctx, "bash", "-euc", block)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
 	cmd.WaitDelay = patience
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "mail/000000001.eml") || !strings.Contains(string(out), `"sender":"a@example.org"`) {
-		t.Errorf("%v: %s", err, out)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
+	return string(out)
 }

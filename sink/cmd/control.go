@@ -12,6 +12,8 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/control"
+	"github.com/smtpstorm/xk6-smtp/sink/control/page"
+	"github.com/smtpstorm/xk6-smtp/sink/prometheus"
 )
 
 // tokensVariable is the environment's name for what --control-token-file has.
@@ -215,6 +217,10 @@ func (c *controls) serve(o *options, server *sink.Server) error {
 	var err error
 	if c.api, err = control.New(c.cfg); err != nil {
 		return err
+	}
+	c.api.Handle("GET /metrics", prometheus.Handler(server, sink.ThisBuild().Release), control.Scraped)
+	for _, path := range page.Paths() {
+		c.api.Handle("GET "+path, page.Handler(), control.Public)
 	}
 	for _, l := range c.sockets {
 		serve, what := c.api.Serve, "the control API"

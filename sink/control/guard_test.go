@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -281,7 +282,7 @@ func TestSessions(t *testing.T) {
 		var s api.Session
 		a := g.call("POST", "/v1/session", `{"token": "`+token+`"}`, 200, &s)
 		cookie := a.header.Get("Set-Cookie")
-		for _, want := range []string{cookieName + "=", "; HttpOnly", "; Secure", "; SameSite=Strict", "; Path=/"} {
+		for _, want := range []string{plainName + "=", "; HttpOnly", "; Secure", "; SameSite=Strict", "; Path=/"} {
 			if !strings.Contains(cookie, want) {
 				t.Errorf("the cookie %q lacks %q", cookie, want)
 			}
@@ -316,6 +317,16 @@ func TestSessions(t *testing.T) {
 		signIn(writeToken, "write")
 	}
 	g.refused("GET", "/v1/stats", "", api.TokenNeeded, first)
+}
+
+// TestCookieNames: over TLS the name has the prefix that keeps other hosts and plain connections out; without TLS no browser would take it.
+func TestCookieNames(t *testing.T) {
+	if name := cookieName(&http.Request{TLS: &tls.ConnectionState{}}); name != secureName || !strings.HasPrefix(name, "__Host-") {
+		t.Errorf("over TLS: %s", name)
+	}
+	if name := cookieName(&http.Request{}); name != plainName || strings.HasPrefix(name, "__") {
+		t.Errorf("without: %s", name)
+	}
 }
 
 // Who can open a unix socket has been let in by its file's permissions: no token, and no host name.

@@ -12,7 +12,8 @@ import (
 
 // A page signs in with a token and gets a cookie: an EventSource of a browser can't send a header of its own.
 const (
-	cookieName  = "__Host-smtpsink" // the prefix has browsers insist on Secure, the path / and this host alone
+	secureName  = "__Host-smtpsink" // the prefix has browsers insist on TLS, Secure, the path / and this host alone
+	plainName   = "smtpsink"        // without TLS, on this machine: Chromium takes no cookie of that prefix there
 	sessionTime = 12 * time.Hour
 	maxSessions = 64
 )
@@ -68,6 +69,14 @@ func (s *sessions) end(cookie string) {
 	delete(s.open, sha256.Sum256([]byte(cookie)))
 }
 
+// cookieName returns the name of the cookie for connections like that of the request.
+func cookieName(r *http.Request) string {
+	if r.TLS == nil {
+		return plainName
+	}
+	return secureName
+}
+
 func (s *Server) postSession(w http.ResponseWriter, r *http.Request) error {
 	var in api.SignIn
 	if err := s.readJSON(w, r, map[string]any{"token": &in.Token}, "token"); err != nil {
@@ -81,17 +90,17 @@ func (s *Server) postSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	cookie, expires := s.sessions.begin(role, s.cfg.Now())
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: cookie, Path: "/", MaxAge: int(sessionTime / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: cookieName(r), Value: cookie, Path: "/", MaxAge: int(sessionTime / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 	write(w, http.StatusOK, api.TypeJSON, api.Session{Role: role.String(), Expires: expires})
 	return nil
 }
 
 func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) error {
-	if cookie, err := r.Cookie(cookieName); err == nil {
+	if cookie, err := r.Cookie(cookieName(r)); err == nil {
 		s.sessions.end(cookie.Value)
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName(r), Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

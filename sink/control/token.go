@@ -146,7 +146,7 @@ func (s *Server) roleOf(r *http.Request) (role Role, given bool) {
 		}
 		return s.roleOfToken(strings.TrimSpace(token)), true
 	}
-	if cookie, err := r.Cookie(cookieName); err == nil {
+	if cookie, err := r.Cookie(cookieName(r)); err == nil {
 		return s.sessions.role(cookie.Value, s.cfg.Now()), true
 	}
 	return RoleNone, false
