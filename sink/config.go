@@ -408,14 +408,20 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 	case c.DSN.Dir != "":
 		cfg.Capture = session.CaptureNull
 	}
+	cfg.TLS = c.tlsMode(l, plan)
+	return cfg
+}
+
+// tlsMode returns when a listener does TLS under a plan.
+func (c *Config) tlsMode(l *Listener, plan *fault.Plan) session.TLSMode {
 	switch {
 	case l.ImplicitTLS:
-		cfg.TLS = session.TLSImplicit
+		return session.TLSImplicit
 	case c.TLS.Offer == TLSOfferAlways, c.TLS.Require,
 		c.TLS.Offer == TLSOfferAuto && (c.TLS.Certificate != nil || speaksOfTLS(plan)):
-		cfg.TLS = session.TLSStart
+		return session.TLSStart
 	}
-	return cfg
+	return session.TLSNever
 }
 
 // Authority returns the certificate, in PEM, that a client has to trust to find nothing wrong with the sink's own, or nil when the sink

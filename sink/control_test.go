@@ -110,6 +110,42 @@ func TestNextOutcomesWithFaults(t *testing.T) {
 	})
 }
 
+// A fault of TLS waits for a handshake: a STARTTLS that is refused, for want of TLS or for a rule of the protocol, does not use it up.
+func TestNextOutcomeOfTLSWaitsForAHandshake(t *testing.T) {
+	const clientHello = "\x16\x03\x01\x00\x01\x01" // the beginning of one
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		server := faulty(t, kind, "rules: []", func(cfg *sink.Config) {
+			cfg.TLS.Offer = sink.TLSOfferAlways
+			cfg.Listeners = []sink.Listener{{Name: "implicit", Address: "127.0.0.1:0", ImplicitTLS: true}, {Name: "start", Address: "127.0.0.1:0"}}
+		})
+		o := fault.OutcomeSpec{Faults: fault.Faults{TLS: fault.TLSReset}}
+		for _, n := range []fault.NextSpec{
+			{ID: "starttls", Stage: smtp.StageStartTLS, Outcome: o}, {ID: "connect", Stage: smtp.StageConnect, Outcome: o},
+		} {
+			if _, err := server.AddNext(sink.NextOutcome{NextSpec: n}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := dial(t, server.Server, "start")
+		c.expect("220 ")
+		c.command("STARTTLS now", "501 ")
+		c.command("STARTTLS", "220 ")
+		c.send(clientHello)
+		c.expectReset()
+		for _, left := range server.NextOutcomes() {
+			if want := map[string]int{"starttls": 1}[left.ID]; left.Hits != want {
+				t.Errorf("%s was met %d times, want %d", left.ID, left.Hits, want)
+			}
+		}
+		c = dial(t, server.Server, "implicit")
+		c.send(clientHello)
+		c.expectReset()
+		if left := server.NextOutcomes(); len(left) != 2 || left[1].Hits != 1 {
+			t.Errorf("%+v, want the connect to have met its fault", left)
+		}
+	})
+}
+
 func TestNextOutcomesExpire(t *testing.T) {
 	var clock movedClock
 	server := faulty(t, sink.DriverAuto, "rules: []", func(cfg *sink.Config) { cfg.Now, cfg.IdleTimeout = clock.now, -1 })
@@ -145,6 +181,12 @@ func TestNextOutcomesThatCantBe(t *testing.T) {
 		`match.listener: there is no listen`: spec(func(n *sink.NextOutcome) { n.Match.Listeners = []string{"mx9"} }),
 		`match.recipient: not known yet`: spec(func(n *sink.NextOutcome) {
 			n.Stage, n.Match.Recipients = smtp.StageMail, []string{"x@a.test"}
+		}),
+		`outcome.tls: no such listener offers`: spec(func(n *sink.NextOutcome) {
+			n.Stage, n.Outcome = smtp.StageStartTLS, fault.OutcomeSpec{Faults: fault.Faults{TLS: fault.TLSReset}}
+		}),
+		`outcome.tls: no such listener has im`: spec(func(n *sink.NextOutcome) {
+			n.Stage, n.Outcome = smtp.StageConnect, fault.OutcomeSpec{Faults: fault.Faults{TLS: fault.TLSReset}}
 		}),
 		`outcome.reply: `: spec(func(n *sink.NextOutcome) { n.Outcome = fault.OutcomeSpec{Code: 999} }),
 	} {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/session"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
@@ -45,22 +47,35 @@ func (s *Server) AddNext(n NextOutcome) (NextStatus, error) {
 	return status, nil
 }
 
-// checkNextListeners refuses listeners that aren't there.
+// checkNextListeners refuses listeners that aren't there, and a fault of TLS where no listener does the handshake that it is about.
 func (s *Server) checkNextListeners(n *NextOutcome) error {
-	if len(n.Match.Listeners) == 0 {
-		return nil
+	fail := func(field, text string) error {
+		return &fault.SpecError{Path: "next", Name: n.ID, Field: field, Err: errors.New(text)}
 	}
 	var names []string
-	for _, l := range s.cfg.listenersFor(s.active.Load().plan) {
+	handshakes := n.Outcome.TLS == fault.TLSNone
+	plan, mode := s.active.Load().plan, session.TLSStart
+	if n.Stage == smtp.StageConnect {
+		mode = session.TLSImplicit
+	}
+	for _, l := range s.cfg.listenersFor(plan) {
 		names = append(names, l.name())
+		if len(n.Match.Listeners) == 0 || slices.Contains(n.Match.Listeners, l.name()) {
+			handshakes = handshakes || s.cfg.tlsMode(&l, plan) == mode
+		}
 	}
 	for _, name := range n.Match.Listeners {
 		if !slices.Contains(names, name) {
-			err := errors.New("there is no listener " + name + " (valid: " + strings.Join(names, " ") + ")")
-			return &fault.SpecError{Path: "next", Name: n.ID, Field: "match.listener", Err: err}
+			return fail("match.listener", "there is no listener "+name+" (valid: "+strings.Join(names, " ")+")")
 		}
 	}
-	return nil
+	switch {
+	case handshakes:
+		return nil
+	case mode == session.TLSImplicit:
+		return fail("outcome.tls", "no such listener has implicit TLS, whose handshake follows the connect")
+	}
+	return fail("outcome.tls", "no such listener offers STARTTLS")
 }
 
 // NextOutcomes returns what has become of the outcomes that were asked for and have not expired, in the order in which they were asked

@@ -74,8 +74,8 @@ func (r *recorder) Struck(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced, 
 
 // Attempt implements session.Recorder.
 func (r *recorder) Attempt(a *session.Attempt) {
-	if r.ledger != nil && a.Commit != session.CommitDone {
-		r.appended(r.ledger.attempt(a, r.room()))
+	if a.Commit != session.CommitDone {
+		r.append(func(l *LedgerShard) int { return l.attempt(a, r.room()) })
 	}
 	if a.Commit == session.CommitPending {
 		return // another row follows when the client has been told
@@ -97,57 +97,48 @@ func (r *recorder) Attempt(a *session.Attempt) {
 		r.pump.mailed = nil
 		r.mail.Add(&m.Message, m.octets)
 	}
-	if r.observer != nil {
-		r.row.Attempt = attemptRow(a)
-		r.row.Attempt.Cause = r.causes.of(a.Code, a.Origin)
-		r.observe(event.KindAttempt)
+	r.observe(event.KindAttempt, func(row *event.Row) {
+		row.Attempt = attemptRow(a)
+		row.Attempt.Cause = r.causes.of(a.Code, a.Origin)
+	})
+}
+
+// append gives the ledger a row, if there is a ledger. write returns how many octets it took.
+func (r *recorder) append(write func(*LedgerShard) (octets int)) {
+	if r.ledger != nil {
+		r.pump.rowOctets += uint64(write(r.ledger)) // #nosec G115 -- a length
+		r.unsaved = true
 	}
 }
 
-// appended notes that the ledger was given a row of so many octets.
-func (r *recorder) appended(octets int) {
-	r.pump.rowOctets += uint64(octets) // #nosec G115 -- a length
-	r.unsaved = true
-}
-
-// observe tells the observer the row, whose member of that kind was filled in.
-func (r *recorder) observe(kind event.Kind) {
-	r.row.Kind = kind
-	r.observer.Row(r.row)
+// observe tells the observer a row, if there is an observer. fill fills in the member of that kind.
+func (r *recorder) observe(kind event.Kind, fill func(*event.Row)) {
+	if r.observer != nil {
+		fill(r.row)
+		r.row.Kind = kind
+		r.observer.Row(r.row)
+	}
 }
 
 // Message implements session.Recorder.
 func (r *recorder) Message(m *event.Message) {
-	if r.ledger != nil {
-		r.appended(r.ledger.shard.Message(m))
-	}
-	if r.observer != nil {
-		r.row.Message = *m
-		r.observe(event.KindMessage)
-	}
+	r.append(func(l *LedgerShard) int { return l.shard.Message(m) })
+	r.observe(event.KindMessage, func(row *event.Row) { row.Message = *m })
 }
 
 // Told implements session.Recorder.
 func (r *recorder) Told(e *event.Exception) {
-	if r.ledger != nil {
-		r.appended(r.ledger.shard.Told(e))
-	}
-	if r.observer != nil {
-		r.row.Told = *e
-		r.observe(event.KindTold)
-	}
+	r.append(func(l *LedgerShard) int { return l.shard.Told(e) })
+	r.observe(event.KindTold, func(row *event.Row) { row.Told = *e })
 }
 
 // Transaction implements session.Recorder.
 func (r *recorder) Transaction(t *session.Transaction) {
-	if r.ledger != nil {
-		r.appended(r.ledger.transaction(t, r.room()))
-	}
-	if r.observer != nil {
-		r.row.Transaction = transactionRow(t)
-		r.row.Transaction.Cause = r.causes.of(t.Code, t.Origin)
-		r.observe(event.KindTransaction)
-	}
+	r.append(func(l *LedgerShard) int { return l.transaction(t, r.room()) })
+	r.observe(event.KindTransaction, func(row *event.Row) {
+		row.Transaction = transactionRow(t)
+		row.Transaction.Cause = r.causes.of(t.Code, t.Origin)
+	})
 }
 
 // Connection implements session.Recorder.
@@ -162,10 +153,7 @@ func (r *recorder) Connection(c *session.Connection) {
 		r.ledger.connection(c)
 		r.unsaved = true
 	}
-	if r.observer != nil {
-		r.row.Connection = connectionRow(c)
-		r.observe(event.KindConnection)
-	}
+	r.observe(event.KindConnection, func(row *event.Row) { row.Connection = connectionRow(c) })
 }
 
 // The bounds of what a connection may make the ledger write before its rows become tight: a free part, and then in proportion to what it

@@ -66,8 +66,12 @@ func validNextID(id string) bool {
 	}) < 0
 }
 
-// Matches reports whether the occurrence counts. The stage is not looked at.
-func (n *Next) Matches(o *Occurrence) bool { return n.rule.Matches(o) }
+// Matches reports whether the occurrence counts. The stage is not looked at. A fault of TLS waits for a handshake: where none follows, it
+// could not be met.
+func (n *Next) Matches(o *Occurrence) bool { return (o.Handshake || !n.Handshake()) && n.rule.Matches(o) }
+
+// Handshake reports whether the outcome is about a TLS handshake.
+func (n *Next) Handshake() bool { return n.rule.Outcomes[0].TLS != TLSNone }
 
 // Decide returns the decision for the hit-th occurrence that counts.
 func (n *Next) Decide(hit uint64) Decision {

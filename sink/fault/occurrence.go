@@ -16,6 +16,8 @@ type Occurrence struct {
 	ConnN    uint64     // this client's n-th connection, from 1 (Needs.Connections)
 	Helo     []byte     // argument of HELO, EHLO or LHLO, from that stage on
 	TLS      bool       // the connection is encrypted; known before connect when TLS is implicit
+	// Handshake: a TLS handshake follows a positive reply. Told for outcomes that were asked for only.
+	Handshake bool
 
 	Sender   []byte // reverse-path without <>, from mail on; empty for the null sender
 	MailN    uint64 // the sender's n-th MAIL, from 1 (Needs.Mails)

@@ -27,6 +27,7 @@ func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurren
 // Next implements decide.Connection.
 func (c *connection) Next(o *fault.Occurrence) (fault.Decision, bool) {
 	s := (*Session)(c)
+	o.Handshake = o.Stage == smtp.StageStartTLS && s.offersTLS() || o.Stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit
 	return s.env.Next.Take(s.at(s.exchange.now), o)
 }
 
