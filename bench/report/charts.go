@@ -3,7 +3,6 @@ package report
 import (
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -195,8 +194,8 @@ func stagesOf(leg *Leg) []stageView {
 	rows, reconciled := rowsOf(leg)
 	var out []stageView
 	for _, row := range rows {
-		if n := len(out); n == 0 || out[n-1].Stage != row.Stage {
-			out = append(out, stageView{Stage: row.Stage})
+		if n := len(out); n == 0 || out[n-1].Stage != row.Stage.String() {
+			out = append(out, stageView{Stage: row.Stage.String()})
 		}
 		v := &out[len(out)-1]
 		v.Rows = append(v.Rows, row)
@@ -218,11 +217,7 @@ func stagesOf(leg *Leg) []stageView {
 			if refuses && !refusal(r) {
 				continue
 			}
-			label := strconv.Itoa(r.Code)
-			if r.Enhanced != "" {
-				label += " " + r.Enhanced
-			}
-			bar := plot.CodeBar{Label: label, Planned: r.Planned, Injected: float64(r.Injected), Observed: float64(r.Observed)}
+			bar := plot.CodeBar{Label: r.Words(), Planned: r.Planned, Injected: float64(r.Injected), Observed: float64(r.Observed)}
 			if !reconciled {
 				bar.Observed = math.NaN()
 			}

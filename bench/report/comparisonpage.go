@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/compare"
@@ -159,25 +157,14 @@ func comparedRows(rows []compare.Row) []comparedRow {
 
 // repliesLines sums the runs' replies up.
 func repliesLines(s *compare.SideInfo) []stageLine {
-	sums := map[result.Reply]*result.Row{}
+	var runs [][]result.Row
 	for _, run := range s.All {
-		for _, row := range run.Replies {
-			have := sums[row.Reply]
-			if have == nil {
-				have = &result.Row{Reply: row.Reply}
-				sums[row.Reply] = have
-			}
-			have.Planned += row.Planned
-			have.Injected += row.Injected
-			have.Observed += row.Observed
-			have.InFlight += row.InFlight
-			have.Difference += row.Difference
-		}
+		runs = append(runs, run.Replies)
 	}
 	var out []stageLine
-	for _, reply := range slices.SortedFunc(maps.Keys(sums), result.CompareReplies) {
-		line := newStageLine(*sums[reply], 0)
-		line.Reply = reply.String()
+	for _, row := range result.SumRows(runs...) {
+		line := newStageLine(row, 0)
+		line.Reply = row.String()
 		out = append(out, line)
 	}
 	return out

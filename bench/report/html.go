@@ -192,7 +192,7 @@ func newPage(s *Summary) (*page, error) {
 			return nil, err
 		}
 		p.Legs = append(p.Legs, v)
-		p.AnyDrawn = p.AnyDrawn || len(leg.fits) > 0
+		p.AnyDrawn = p.AnyDrawn || len(leg.Fits) > 0
 		if leg.record.Delivery != nil {
 			d, err := newDeliveryView(leg)
 			if err != nil {
@@ -296,13 +296,13 @@ func newLegView(leg *Leg) (legView, error) {
 	}
 	if leg.record.Provenance.MTA != nil && leg.record.Client != nil {
 		for _, r := range result.Reconcile(leg.record.Client, &result.Sink{}).Rows {
-			v.FromMTA = append(v.FromMTA, stageLine{Reply: r.Reply.String(), Observed: count(r.Observed)})
+			v.FromMTA = append(v.FromMTA, stageLine{Reply: r.String(), Observed: count(r.Observed)})
 		}
 	}
 	for _, st := range stagesOf(leg) {
 		if len(st.Rows) == 1 && !st.Drawn {
 			line := newStageLine(st.Rows[0], st.Total)
-			line.Reply = st.Rows[0].Reply.String()
+			line.Reply = st.Rows[0].String()
 			v.Quiet = append(v.Quiet, line)
 			continue
 		}
@@ -324,7 +324,7 @@ func newLegView(leg *Leg) (legView, error) {
 
 func newStageLine(r result.Row, total uint64) stageLine {
 	line := stageLine{Planned: expected(r.Planned), Injected: count(r.Injected), Observed: count(r.Observed), InFlight: count(r.InFlight), Difference: fmt.Sprint(r.Difference)}
-	line.Reply, _ = strings.CutPrefix(r.Reply.String(), r.Stage+" ")
+	line.Reply = r.Words()
 	if total > 0 {
 		line.Share = share(float64(r.Injected) / float64(total))
 	}
@@ -371,8 +371,8 @@ func legFacts(r *result.Record) []fact {
 func fitRows(s *Summary) []fitRow {
 	var out []fitRow
 	for _, leg := range s.Legs {
-		for i := range leg.fits {
-			out = append(out, newFitRow(leg.Label, &leg.fits[i]))
+		for i := range leg.Fits {
+			out = append(out, newFitRow(leg.Label, &leg.Fits[i]))
 		}
 	}
 	return out

@@ -33,7 +33,7 @@ type Leg struct {
 	// Reconciliation is nil unless client and sink spoke with each other and
 	// both were recorded.
 	Reconciliation *result.Reconciliation `json:"reconciliation,omitempty"`
-	Fits           []Fit                  `json:"fits,omitempty"`
+	Fits           []stat.Fit             `json:"fits,omitempty"`
 	Failed         Failures               `json:"failed"`
 	Errors         []ErrorCount           `json:"errors,omitempty"`
 	Storm          Storm                  `json:"storm"`
@@ -41,7 +41,6 @@ type Leg struct {
 	Notes          []string               `json:"notes,omitempty"`
 
 	record *result.Record
-	fits   []stat.Fit
 	colour string
 	style  int // of its lines
 }
@@ -54,19 +53,6 @@ type Failures struct {
 	Difference *float64 `json:"difference,omitempty"`
 	Lo         *float64 `json:"lo,omitempty"`
 	Hi         *float64 `json:"hi,omitempty"`
-}
-
-// Fit is one rule's goodness of fit; see stat.Fit.
-type Fit struct {
-	Rule      string   `json:"rule"`
-	Stage     string   `json:"stage"`
-	Tested    bool     `json:"tested"`
-	Reason    string   `json:"reason,omitempty"`
-	ChiSquare *float64 `json:"chi_square,omitempty"`
-	DF        int      `json:"df,omitempty"`
-	P         *float64 `json:"p,omitempty"`
-	AdjustedP *float64 `json:"adjusted_p,omitempty"`
-	Rejected  bool     `json:"rejected"`
 }
 
 // Phase is one latency over all runs.
@@ -135,19 +121,11 @@ func newLeg(r *result.Record, i int) Leg {
 		leg.Reconciliation = &rec
 	}
 	if r.Sink != nil {
-		leg.fits = r.Sink.Fits()
-	}
-	for i := range leg.fits {
-		f := &leg.fits[i]
-		out := Fit{Rule: f.Rule, Stage: f.Stage, Tested: f.Tested, Reason: f.Reason, DF: f.DF, Rejected: f.Rejected}
-		if f.Tested {
-			out.ChiSquare, out.P, out.AdjustedP = finite(f.ChiSquare), finite(f.P), finite(f.AdjustedP)
-		}
-		leg.Fits = append(leg.Fits, out)
+		leg.Fits = r.Sink.Fits()
 	}
 	leg.Failed.Failed, leg.Failed.Messages = failures(r.Client)
 	leg.Errors = errorsOf(r.Client)
-	leg.Checks = checks(r, leg.Reconciliation, leg.fits, leg.Warnings)
+	leg.Checks = checks(r, leg.Reconciliation, leg.Fits, leg.Warnings)
 	return leg
 }
 

@@ -59,8 +59,8 @@ func (l *Leg) mismatches() []reconcile.Finding {
 			notes = append(notes, fmt.Sprintf("k6 sent %.0f messages and claimed none: is it one of another version?", n))
 		}
 	}
-	for i := range l.fits {
-		if f := &l.fits[i]; f.Rejected {
+	for i := range l.Fits {
+		if f := &l.Fits[i]; f.Rejected {
 			notes = append(notes, fmt.Sprintf("the draws of rule %s don't fit its weights (p = %s)", f.Rule, pValue(f.AdjustedP)))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Metrics of the k6 extension that reconciliation reads. Their tags use the
@@ -16,44 +17,9 @@ const (
 	MetricErrors  = "smtp_errors"  // counter {phase, error_code}
 )
 
-// Reply identifies one kind of reply.
-type Reply struct {
-	Stage    string `json:"stage"`
-	Code     int    `json:"code"`
-	Enhanced string `json:"enhanced,omitempty"`
-}
-
-func (r Reply) String() string {
-	if r.Enhanced == "" {
-		return fmt.Sprintf("%s %d", r.Stage, r.Code)
-	}
-	return fmt.Sprintf("%s %d %s", r.Stage, r.Code, r.Enhanced)
-}
-
-// CompareReplies orders replies as the dialogue does, then by code.
-func CompareReplies(a, b Reply) int {
-	if c := slices.Compare([]int{stageRank(a.Stage), a.Code}, []int{stageRank(b.Stage), b.Code}); c != 0 {
-		return c
-	}
-	if c := strings.Compare(a.Stage, b.Stage); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Enhanced, b.Enhanced)
-}
-
-// dialogue is the order in which stages occur; others follow by name.
-var dialogue = [...]string{"connect", "helo", "ehlo", "lhlo", "starttls", "auth", "mail", "rcpt", "data", "bdat", "message", "rset", "noop", "vrfy", "expn", "help", "quit"}
-
-func stageRank(stage string) int {
-	if i := slices.Index(dialogue[:], stage); i >= 0 {
-		return i
-	}
-	return len(dialogue)
-}
-
-// Row reconciles one kind of reply.
+// Row reconciles one kind of reply, as it stands on the wire.
 type Row struct {
-	Reply
+	count.Kind
 	// Planned is what the rules that can draw this reply let one expect
 	// (count.Reply.Planned), plus the replies that no rule drew (plain, protocol, limit).
 	Planned float64 `json:"planned"`
@@ -66,6 +32,27 @@ type Row struct {
 	InFlight uint64 `json:"in_flight"`
 	// Difference is Injected-Observed-InFlight; anything but 0 has no explanation.
 	Difference int64 `json:"difference"`
+}
+
+// SumRows sums the rows of several runs up, reply by reply.
+func SumRows(runs ...[]Row) (sum []Row) {
+	for _, rows := range runs {
+		for _, row := range rows {
+			i, known := slices.BinarySearchFunc(sum, row.Kind, func(r Row, k count.Kind) int { return r.Compare(k) })
+			if !known {
+				sum = slices.Insert(sum, i, row)
+				continue
+			}
+			have := &sum[i]
+			have.Planned += row.Planned
+			have.Drawn += row.Drawn
+			have.Injected += row.Injected
+			have.Observed += row.Observed
+			have.InFlight += row.InFlight
+			have.Difference += row.Difference
+		}
+	}
+	return sum
 }
 
 // Reconciliation is the sink's replies against the client's.
@@ -135,26 +122,26 @@ func WaitCutShort(errorCode int) bool {
 
 // ledger holds both sides' counts while they are compared.
 type ledger struct {
-	planned  map[Reply]float64
-	drawn    map[Reply]uint64
-	injected map[Reply]uint64
-	observed map[Reply]uint64
-	unsent   map[Reply]uint64 // of injected
-	unread   map[Reply]uint64 // of injected
+	planned  map[count.Kind]float64
+	drawn    map[count.Kind]uint64
+	injected map[count.Kind]uint64
+	observed map[count.Kind]uint64
+	unsent   map[count.Kind]uint64 // of injected
+	unread   map[count.Kind]uint64 // of injected
 	// cutShort is what is left of the client's unfinished replies per stage.
-	cutShort  map[string]uint64
+	cutShort  map[smtp.Stage]uint64
 	malformed []string
 }
 
 func newLedger(client *Client, sink *Sink) *ledger {
 	l := &ledger{
-		planned: map[Reply]float64{}, drawn: map[Reply]uint64{},
-		injected: map[Reply]uint64{}, observed: map[Reply]uint64{},
-		unsent: map[Reply]uint64{}, unread: map[Reply]uint64{}, cutShort: map[string]uint64{},
+		planned: map[count.Kind]float64{}, drawn: map[count.Kind]uint64{},
+		injected: map[count.Kind]uint64{}, observed: map[count.Kind]uint64{},
+		unsent: map[count.Kind]uint64{}, unread: map[count.Kind]uint64{}, cutShort: map[smtp.Stage]uint64{},
 	}
 	for i := range sink.Replies {
 		r := &sink.Replies[i]
-		reply := Reply{r.Stage.String(), int(r.Code), r.Enhanced.String()}
+		reply := r.OnTheWire()
 		l.injected[reply] += r.Decided
 		l.unsent[reply] += r.Unsent()
 		l.unread[reply] += r.Unread
@@ -166,38 +153,54 @@ func newLedger(client *Client, sink *Sink) *ledger {
 		}
 	}
 	for _, s := range client.Find(MetricReplies, nil) {
-		code, err := strconv.Atoi(s.Tags["code"])
+		reply, err := kindOnTheWire(s.Tags)
 		if err != nil {
-			l.malformed = append(l.malformed, fmt.Sprintf("client: %s has the code tag %q, which is no number", MetricReplies, s.Tags["code"]))
+			l.malformed = append(l.malformed, fmt.Sprintf("client: %s: %v", MetricReplies, err))
 			continue
 		}
-		l.observed[Reply{s.Tags["phase"], code, s.Tags["enhanced"]}] += uint64(s.Summary().Sum)
+		l.observed[reply] += uint64(s.Summary().Sum)
 	}
 	for _, s := range client.Find(MetricErrors, nil) {
 		code, err := strconv.Atoi(s.Tags["error_code"])
-		if err == nil && WaitCutShort(code) {
-			l.cutShort[s.Tags["phase"]] += uint64(s.Summary().Sum)
+		if err != nil || !WaitCutShort(code) {
+			continue
+		}
+		if stage, err := smtp.ParseStage(s.Tags["phase"]); err == nil {
+			l.cutShort[stage] += uint64(s.Summary().Sum)
 		}
 	}
 	return l
 }
 
+// kindOnTheWire reads the tags of MetricReplies.
+func kindOnTheWire(tags Tags) (reply count.Kind, err error) {
+	if reply.Stage, err = smtp.ParseStage(tags["phase"]); err != nil {
+		return reply, err
+	}
+	code, err := strconv.ParseUint(tags["code"], 10, 16)
+	if err != nil {
+		return reply, fmt.Errorf("the code tag %q is no number", tags["code"])
+	}
+	reply.Code = smtp.Code(code)
+	return reply, reply.Enhanced.UnmarshalText([]byte(tags["enhanced"]))
+}
+
 // replies lists every reply that either side mentions.
-func (l *ledger) replies() []Reply {
-	var all []Reply
+func (l *ledger) replies() []count.Kind {
+	var all []count.Kind
 	for r := range l.injected {
 		all = append(all, r)
 	}
 	for r := range l.observed {
 		all = append(all, r)
 	}
-	slices.SortFunc(all, CompareReplies)
+	slices.SortFunc(all, count.Kind.Compare)
 	return slices.Compact(all)
 }
 
-func (l *ledger) compare(reply Reply) (Row, []string) {
+func (l *ledger) compare(reply count.Kind) (Row, []string) {
 	row := Row{
-		Reply:    reply,
+		Kind:     reply,
 		Planned:  l.planned[reply],
 		Drawn:    l.drawn[reply],
 		Injected: l.injected[reply],

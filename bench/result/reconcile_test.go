@@ -26,12 +26,19 @@ func clientError(stage string, code int, n float64) Series {
 // replied counts replies of a sink, all of them sent.
 func replied(t testing.TB, stage string, code int, enhanced, cause string, n uint64) count.Reply {
 	t.Helper()
+	k := kind(t, stage, code, enhanced)
+	k.Cause = cause
+	return count.Reply{Kind: k, Decided: n, Sent: n}
+}
+
+func kind(t testing.TB, stage string, code int, enhanced string) count.Kind {
+	t.Helper()
 	at, err := smtp.ParseStage(stage)
 	var e smtp.Enhanced
 	if err = errors.Join(err, e.UnmarshalText([]byte(enhanced))); err != nil {
 		t.Fatal(err)
 	}
-	return count.Reply{Kind: count.Kind{Stage: at, Code: smtp.Code(code), Enhanced: e, Cause: cause}, Decided: n, Sent: n}
+	return count.Kind{Stage: at, Code: smtp.Code(code), Enhanced: e}
 }
 
 func TestReconcile(t *testing.T) {
@@ -201,10 +208,10 @@ func TestPlannedIsWeightTimesOccurrences(t *testing.T) {
 		t.Fatalf("not balanced: %q", got.Problems)
 	}
 	want := []Row{
-		{Reply: Reply{"mail", 250, "2.1.0"}, Planned: 1050, Injected: 1050, Observed: 1050},
-		{Reply: Reply{"rcpt", 250, "2.1.5"}, Planned: 950, Drawn: 905, Injected: 955, Observed: 955},
-		{Reply: Reply{"rcpt", 450, ""}, Planned: 5.5, Drawn: 5, Injected: 5, Observed: 5},
-		{Reply: Reply{"rcpt", 450, "4.2.0"}, Planned: 94.5, Drawn: 90, Injected: 90, Observed: 90},
+		{Kind: kind(t, "mail", 250, "2.1.0"), Planned: 1050, Injected: 1050, Observed: 1050},
+		{Kind: kind(t, "rcpt", 250, "2.1.5"), Planned: 950, Drawn: 905, Injected: 955, Observed: 955},
+		{Kind: kind(t, "rcpt", 450, ""), Planned: 5.5, Drawn: 5, Injected: 5, Observed: 5},
+		{Kind: kind(t, "rcpt", 450, "4.2.0"), Planned: 94.5, Drawn: 90, Injected: 90, Observed: 90},
 	}
 	if !slices.Equal(got.Rows, want) {
 		t.Errorf("rows:\n got %+v\nwant %+v", got.Rows, want)

@@ -32,16 +32,16 @@ func TestSchema1IsRead(t *testing.T) {
 	r := readSchema1(t, "schema1.json")
 	got := Reconcile(r.Client, r.Sink)
 	want := []Row{
-		{Reply: Reply{"connect", 220, ""}, Planned: 4, Injected: 4, Observed: 4},
-		{Reply: Reply{"ehlo", 250, ""}, Planned: 4, Injected: 4, Observed: 4},
-		{Reply: Reply{"mail", 250, "2.1.0"}, Planned: 60, Injected: 60, Observed: 60},
-		{Reply: Reply{"rcpt", 250, "2.1.5"}, Planned: 48, Drawn: 46, Injected: 46, Observed: 46},
-		{Reply: Reply{"rcpt", 450, "4.2.0"}, Planned: 12, Drawn: 14, Injected: 14, Observed: 14},
-		{Reply: Reply{"data", 354, ""}, Planned: 46, Injected: 46, Observed: 46},
-		{Reply: Reply{"data", 554, "5.5.1"}, Planned: 14, Injected: 14, Observed: 14},
-		{Reply: Reply{"message", 250, "2.0.0"}, Planned: 30, Drawn: 18, Injected: 32, Observed: 32},
-		{Reply: Reply{"message", 451, "4.3.0"}, Planned: 16, Drawn: 14, Injected: 14, Observed: 14},
-		{Reply: Reply{"rset", 250, "2.0.0"}, Planned: 12, Injected: 12, Observed: 12},
+		{Kind: kind(t, "connect", 220, ""), Planned: 4, Injected: 4, Observed: 4},
+		{Kind: kind(t, "ehlo", 250, ""), Planned: 4, Injected: 4, Observed: 4},
+		{Kind: kind(t, "mail", 250, "2.1.0"), Planned: 60, Injected: 60, Observed: 60},
+		{Kind: kind(t, "rcpt", 250, "2.1.5"), Planned: 48, Drawn: 46, Injected: 46, Observed: 46},
+		{Kind: kind(t, "rcpt", 450, "4.2.0"), Planned: 12, Drawn: 14, Injected: 14, Observed: 14},
+		{Kind: kind(t, "data", 354, ""), Planned: 46, Injected: 46, Observed: 46},
+		{Kind: kind(t, "data", 554, "5.5.1"), Planned: 14, Injected: 14, Observed: 14},
+		{Kind: kind(t, "message", 250, "2.0.0"), Planned: 30, Drawn: 18, Injected: 32, Observed: 32},
+		{Kind: kind(t, "message", 451, "4.3.0"), Planned: 16, Drawn: 14, Injected: 14, Observed: 14},
+		{Kind: kind(t, "rset", 250, "2.0.0"), Planned: 12, Injected: 12, Observed: 12},
 	}
 	if !got.Balanced || len(got.Rows) != len(want) {
 		t.Fatalf("balanced is %t, problems %q, rows %+v", got.Balanced, got.Problems, got.Rows)
@@ -49,7 +49,7 @@ func TestSchema1IsRead(t *testing.T) {
 	for i, row := range got.Rows {
 		row.Planned = math.Round(row.Planned*1e6) / 1e6
 		if row != want[i] {
-			t.Errorf("row %v: planned %v, drawn %d, injected %d, observed %d; want %#v", row.Reply, row.Planned, row.Drawn, row.Injected, row.Observed, want[i])
+			t.Errorf("row %v: planned %v, drawn %d, injected %d, observed %d; want %#v", row.Kind, row.Planned, row.Drawn, row.Injected, row.Observed, want[i])
 		}
 	}
 	s := r.Sink

@@ -19,6 +19,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	counts "github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -69,7 +70,7 @@ func fakeK6(how string, args []string) int {
 	started := time.Now()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
-	c := &fakeClient{observed: map[result.Reply]uint64{}, messages: fakeMessages}
+	c := &fakeClient{observed: map[counts.Kind]uint64{}, messages: fakeMessages}
 	if n, err := strconv.ParseUint(env["FAKE_MESSAGES"], 10, 64); err == nil {
 		c.messages = n
 	}
@@ -103,7 +104,7 @@ func fakeK6(how string, args []string) int {
 	case "drop":
 		c.dropped = 1200
 	case "lose":
-		c.observed[result.Reply{Stage: "mail", Code: 250, Enhanced: "2.1.0"}]--
+		c.observed[counts.Kind{Stage: smtp.StageMail, Code: 250, Enhanced: smtp.Enhanced{Class: 2, Subject: 1}}]--
 	case "hang":
 		fmt.Fprintln(os.Stderr, "hanging")
 		select {
@@ -190,7 +191,7 @@ func fakeDashboard() error {
 // fakeClient sends one message after the other over one connection and counts what it reads.
 type fakeClient struct {
 	text        *textproto.Conn
-	observed    map[result.Reply]uint64
+	observed    map[counts.Kind]uint64
 	unconnected uint64   // messages for which there was no connection
 	claims      *os.File // nil: nobody keeps what was sent
 	messages    uint64
@@ -274,7 +275,11 @@ func (c *fakeClient) read(stage string) int {
 		return 0
 	}
 	enhanced, _, _ := smtp.CutEnhanced([]byte(text))
-	c.observed[result.Reply{Stage: stage, Code: code, Enhanced: enhanced.String()}]++
+	at, err := smtp.ParseStage(stage)
+	if err != nil {
+		panic(err)
+	}
+	c.observed[counts.Kind{Stage: at, Code: smtp.Code(code), Enhanced: enhanced}]++
 	return code
 }
 
@@ -291,7 +296,7 @@ func (c *fakeClient) record(status int) *result.Record {
 	}
 	for reply, n := range c.observed {
 		r.Client.Series = append(r.Client.Series,
-			counter(result.MetricReplies, n, result.Tags{"phase": reply.Stage, "code": strconv.Itoa(reply.Code), "enhanced": reply.Enhanced}))
+			counter(result.MetricReplies, n, result.Tags{"phase": reply.Stage.String(), "code": fmt.Sprint(reply.Code), "enhanced": reply.Enhanced.String()}))
 	}
 	r.Load.IterationsComplete, r.Load.IterationsDropped = c.messages, c.dropped
 	r.Load.Thresholds = []result.Threshold{{Metric: "smtp_msg_failed", Expression: "rate<0.01", OK: status != 99}}

@@ -23,7 +23,7 @@ func WriteReplies(w io.Writer, legs []*Leg) error {
 			if row.Drawn > 0 || row.Planned != math.Trunc(row.Planned) {
 				planned = fmt.Sprintf("%.1f", row.Planned)
 			}
-			t.Row(row.Stage, strings.TrimSpace(fmt.Sprint(row.Code, " ", row.Enhanced)), planned, text.Count(row.Injected), text.Count(row.Observed), text.Count(row.InFlight))
+			t.Row(row.Stage.String(), row.Words(), planned, text.Count(row.Injected), text.Count(row.Observed), text.Count(row.InFlight))
 		}
 		if written {
 			fmt.Fprintln(w)

@@ -21,6 +21,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // options returns those of a run with the fake k6 in place of the real one; how says what it gets wrong.
@@ -105,11 +106,11 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 		t.Errorf("load of the storm: %+v", l)
 	}
 	c := result.Reconcile(storm.Client, storm.Sink)
-	i := slices.IndexFunc(c.Rows, func(r result.Row) bool { return r.Stage == "rcpt" && r.Code == 450 })
+	i := slices.IndexFunc(c.Rows, func(r result.Row) bool { return r.Stage == smtp.StageRcpt && r.Code == 450 })
 	if i < 0 {
 		t.Fatalf("the storm refused no recipient: %+v", c.Rows)
 	}
-	if r := c.Rows[i]; r.Planned != fakeMessages/2 || r.Injected == 0 || r.Injected != r.Observed || r.Enhanced != "4.2.0" {
+	if r := c.Rows[i]; r.Planned != fakeMessages/2 || r.Injected == 0 || r.Injected != r.Observed || r.Enhanced.String() != "4.2.0" {
 		t.Errorf("row %+v; want %d planned, and injected = observed", r, fakeMessages/2)
 	}
 	for _, text := range []string{"calm against bad weather", "verdict  SOUND: all 80 units accounted for", "report   "} {

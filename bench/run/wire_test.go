@@ -45,11 +45,11 @@ func TestRepliesWithoutEnhancedCodesBalance(t *testing.T) {
 			storm := out.Legs[len(out.Legs)-1].Reconciliation
 			seen := uint64(0)
 			for _, row := range storm.Rows {
-				if row.Stage == tt.stage && row.Code == tt.code {
+				if row.Stage.String() == tt.stage && int(row.Code) == tt.code {
 					seen += row.Observed
 				}
-				if row.Enhanced == tt.never {
-					t.Errorf("%v was injected %d times and observed %d times", row.Reply, row.Injected, row.Observed)
+				if row.Enhanced.String() == tt.never {
+					t.Errorf("%v was injected %d times and observed %d times", row.Kind, row.Injected, row.Observed)
 				}
 			}
 			if !storm.Balanced || seen == 0 || storm.Injected != storm.Observed+storm.InFlight {

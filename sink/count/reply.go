@@ -2,7 +2,9 @@ package count
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -33,6 +35,12 @@ type Kind struct {
 
 // OnTheWire returns what a client can see of the kind.
 func (k Kind) OnTheWire() Kind { return Kind{Stage: k.Stage, Code: k.Code, Enhanced: k.Enhanced} }
+
+// String returns what a client can see of the kind, such as "rcpt 450 4.2.0".
+func (k Kind) String() string { return k.Stage.String() + " " + k.Words() }
+
+// Words returns the same without the stage.
+func (k Kind) Words() string { return strings.TrimSpace(fmt.Sprint(k.Code, " ", k.Enhanced)) }
 
 // Reply is how often a kind of reply was given.
 type Reply struct {

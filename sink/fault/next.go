@@ -68,7 +68,9 @@ func validNextID(id string) bool {
 
 // Matches reports whether the occurrence counts. The stage is not looked at. A fault of TLS waits for a handshake: where none follows, it
 // could not be met.
-func (n *Next) Matches(o *Occurrence) bool { return (o.Handshake || !n.Handshake()) && n.rule.Matches(o) }
+func (n *Next) Matches(o *Occurrence) bool {
+	return (o.Handshake || !n.Handshake()) && n.rule.Matches(o)
+}
 
 // Handshake reports whether the outcome is about a TLS handshake.
 func (n *Next) Handshake() bool { return n.rule.Outcomes[0].TLS != TLSNone }
