@@ -59,6 +59,7 @@ var flagTable = map[string][]flagRow{
 	"runs":              {seen("--runs 2", no+"--runs 2 needs a second side"), seen("--runs 0 --against-plan greylist", no+"--runs")},
 	"against-plan":      {seen("--against-plan greylist", no+"--runs"), seen("--runs 2 --against-plan missing.yaml", no+"missing.yaml")},
 	"against-target":    {seen("--against-target 127.0.0.1:9", no+"--runs")},
+	"against-mta":       {seen("--against-mta exim", no+"--runs"), {"--runs 2 --against-mta exchange", [3]string{no + "one side goes through an MTA", no + "one side goes through an MTA", no + "a private exchange"}}},
 	"against-k6":        {seen("--against-k6 bin/second-k6", no+"--runs"), seen("--runs 2 --against-k6 nowhere", no+"nowhere")},
 	"sides":             {seen("--sides sides.yaml", no+"sides.yaml")},
 	"fail-on":           {seen("--fail-on loss", no+`--fail-on: unknown name "loss" (valid: faults`), seen("--fail-on lost,thresholds", "k6: run")},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/run"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
@@ -42,9 +43,10 @@ the senders of the load. Only with --queue-command can a message that did not ar
 Every message to every recipient gets one fate, and what is wrong becomes findings (docs/books.md): they decide verdict and exit status, which
 smtpbench judge gives again from the files that the run keeps.
 
-With --runs N and a second side (--against-plan, --against-target, --against-k6, or both sides in a --sides file), the run is an experiment of N blocks: in each both
+With --runs N and a second side (--against-plan, --against-target, --against-mta, --against-k6, or both sides in a --sides file), the run is an experiment of N blocks: in each both
 sides run once, never at the same time, in an order drawn from --seed; both draw with the block's own seed. The sides are compared at
-the end, and again by smtpbench compare DIR. With four figures in the primary family it takes 8 blocks to decide. Ctrl-C leaves the finished blocks.
+the end, and again by smtpbench compare DIR. With four figures in the primary family it takes 8 blocks to decide. Ctrl-C leaves the finished blocks, and so does an end by
+force: the same command goes on after them. A larger N adds blocks to those of an experiment that is complete.
 
 The results take the place of those of an earlier run at the end, as a whole. A directory that holds anything that no run left there is
 refused, and so is one into which another run is writing; a symbolic link stays one.
@@ -59,6 +61,7 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
     --delay 'data=uniform(5ms,50ms)'
   smtpbench run --runs 8 --plan calm --against-plan tempfail-rcpt-30 \
     --messages 2000 --rate 200 --out results/ab
+  smtpbench run --runs 8 --mta postfix --against-mta exim --out results/mtas
   smtpbench run --target 127.0.0.1:25 --sink-listen 127.0.0.1:2526 \
     --rate 50 --messages 1000 --queue-command 'postqueue -j'`,
 		Args: arguments(0, 1, "at most one script"),
@@ -108,8 +111,9 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 	f.IntVar(&o.Runs, "runs", 0, "an experiment of so many blocks: both sides once in each; it needs a second side")
 	f.StringVar(&against.Plan, "against-plan", "", "side B runs with this plan: a `file` (YAML), or the name of a built-in one")
 	f.StringVar(&against.Target, "against-target", "", "side B drives the MTA at this `host:port`, side A that at --target")
+	f.StringVar(&against.MTA, "against-mta", "", "side B goes through this private `MTA`, side A through that of --mta: postfix exim haraka ... (smtpbench mta list)")
 	f.StringVar(&against.K6, "against-k6", "", "side B runs this k6 `binary`")
-	f.StringVar(&sidesFile, "sides", "", "YAML `file` with the sides a and b, each with any of: label, plan, target, k6, env (a list of NAME=VALUE)")
+	f.StringVar(&sidesFile, "sides", "", "YAML `file` with the sides a and b, each with any of: label, plan, target, mta, k6, env (a list of NAME=VALUE)")
 	f.StringVar(&fails, "fail-on", "faults,undetermined,thresholds", runfiles.FailOnUsage)
 	f.BoolVar(&o.Dashboard, "dashboard", false, "watch each leg in k6's web dashboard, with tabs for SMTP; a page of each is kept with the results")
 	f.StringVar(&o.DashboardListen, "dashboard-listen", "", "`host:port` of the dashboard (default "+k6.DefaultDashboard+"; port 0 takes any free one)")
@@ -122,6 +126,14 @@ The first Ctrl-C ends the run early and writes what was measured so far; the sec
 		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "no fault, but not enough is known of some messages, or not all of the load was carried out: also after the first Ctrl-C"},
 		cli.Exit{Status: reconcile.ExitThresholds, Meaning: "sound, and thresholds of the script were crossed"},
 		cli.Exit{Status: exitInterrupted, Meaning: "ended at once by a signal; no results, but what was sent and seen until then is kept"})
+}
+
+// mtaNames lists the MTAs of which there may be private instances.
+func mtaNames() (names []string) {
+	for _, c := range mta.Find() {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // completeRun tells shells what flags and scripts may be given.
@@ -139,6 +151,7 @@ func completeRun(cmd *cobra.Command) {
 	cli.ValuesOrFiles(cmd, "plan", plans...)
 	cli.ValuesOrFiles(cmd, "against-plan", plans...)
 	cli.Prefixes(cmd, "against-target", "127.0.0.1:")
+	cli.Values(cmd, "against-mta", mtaNames()...)
 	cli.Values(cmd, "mode", "accept", "bounce", "offline", "unavailable", "random")
 	cli.Values(cmd, "mta", run.MTAAuto, run.MTAPostfix, run.MTANone)
 	var stages, assignments []string
@@ -160,7 +173,7 @@ func completeRun(cmd *cobra.Command) {
 // checkGiven refuses what only the command line tells apart from a default, so that no flag is given in vain.
 func checkGiven(cmd *cobra.Command, o *run.Options) error {
 	given := cmd.Flags().Changed
-	throughMTA := o.Target != "" || given("against-target") || given("sides") || o.MTA == run.MTAPostfix || o.MTA == run.MTAAuto && o.Script == ""
+	throughMTA := o.Target != "" || given("against-target") || given("against-mta") || given("sides") || o.MTA == run.MTAPostfix || o.MTA == run.MTAAuto && o.Script == ""
 	switch {
 	case given("runs") && o.Runs == 0:
 		return usageErrorf("--runs 0: want 1 or more blocks")

@@ -19,7 +19,7 @@ func giveSides(o *run.Options, against run.Side, file string) error {
 	given := !reflect.ValueOf(against).IsZero()
 	switch {
 	case given && file != "":
-		return usageErrorf("--sides and --against-plan, --against-target or --against-k6 exclude each other: the file says it all")
+		return usageErrorf("--sides and --against-plan, --against-target, --against-mta or --against-k6 exclude each other: the file says it all")
 	case given:
 		o.Sides = &[2]run.Side{{}, against}
 	case file != "":
@@ -59,7 +59,7 @@ func readSidesFile(path string) (*[2]run.Side, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("it is empty")
 		}
-		return nil, fmt.Errorf("want a: and b: with label, plan, target, k6 or env: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("want a: and b: with label, plan, target, mta, k6 or env: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 	if sides.A == nil || sides.B == nil {
 		return nil, errors.New("want two sides, a and b")

@@ -16,6 +16,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -26,6 +27,7 @@ type Side struct {
 	Label  string   `yaml:"label"`  // names it in tables; empty: the plan's name, or the target
 	Plan   string   `yaml:"plan"`   // instead of Options.Plan and the flags
 	Target string   `yaml:"target"` // instead of Options.Target
+	MTA    string   `yaml:"mta"`    // a private one of each run: a name that bench/mta knows
 	K6     string   `yaml:"k6"`     // instead of Options.K6
 	Env    []string `yaml:"env"`    // beside Options.Env
 }
@@ -45,18 +47,21 @@ func (o *Options) validateExperiment() error {
 	case o.Runs < 1 || o.Runs > maxBlocks:
 		return input.Errorf("--runs %d: want 1 to %d blocks", o.Runs, maxBlocks)
 	case o.Sides == nil:
-		return input.Errorf("--runs %d needs a second side: --against-plan, --against-target, --against-k6, or --sides FILE", o.Runs)
-	case o.MTA == MTAPostfix:
-		return input.Errorf("--runs and --mta postfix exclude each other: drive an MTA as --target")
+		return input.Errorf("--runs %d needs a second side: --against-plan, --against-target, --against-mta, --against-k6, or --sides FILE", o.Runs)
 	case o.Dashboard:
 		return input.Errorf("--runs and --dashboard exclude each other: the dashboard's work would be part of what is compared")
 	}
 	a, b := o.Sides[0], o.Sides[1]
-	if (cmp.Or(a.Target, o.Target) == "") != (cmp.Or(b.Target, o.Target) == "") {
-		return input.Errorf("one side goes through an MTA and the other does not: both need a target, or none")
+	for _, s := range o.Sides {
+		if q := o.of(s); q.Target != "" && q.throughPrivate() {
+			return input.Errorf("a side goes through the MTA at %s and a private %s: want one of them", q.Target, q.MTA)
+		}
 	}
-	if a.Plan == b.Plan && a.Target == b.Target && a.K6 == b.K6 && slices.Equal(a.Env, b.Env) {
-		return input.Errorf("the sides do not differ: in plan, target, k6 or env, one at least must be another")
+	if o.of(a).throughAny() != o.of(b).throughAny() {
+		return input.Errorf("one side goes through an MTA and the other does not: both need one (target or mta), or none")
+	}
+	if a.Plan == b.Plan && a.Target == b.Target && a.MTA == b.MTA && a.K6 == b.K6 && slices.Equal(a.Env, b.Env) {
+		return input.Errorf("the sides do not differ: in plan, target, mta, k6 or env, one at least must be another")
 	}
 	return nil
 }
@@ -67,10 +72,16 @@ func (o Options) of(s Side) Options {
 		o.Plan = s.Plan
 		o.Flags.Mode, o.Flags.At, o.Flags.Weights, o.Flags.Replies, o.Flags.Delays, o.Flags.RandomAccept = "", nil, nil, nil, nil, 0
 	}
-	o.Target, o.K6 = cmp.Or(s.Target, o.Target), cmp.Or(s.K6, o.K6)
+	o.Target, o.K6, o.MTA = cmp.Or(s.Target, o.Target), cmp.Or(s.K6, o.K6), cmp.Or(s.MTA, o.MTA)
 	o.Env = append(slices.Clone(o.Env), s.Env...)
 	return o
 }
+
+// throughPrivate reports whether a run goes through a private MTA of its own. In an experiment, auto is none.
+func (o Options) throughPrivate() bool { return o.MTA != "" && o.MTA != MTANone && o.MTA != MTAAuto }
+
+// throughAny reports whether an MTA stands between client and sink.
+func (o Options) throughAny() bool { return o.Target != "" || o.throughPrivate() }
 
 // side returns a runner for the runs of a side. It shares everything with the runner but the options and k6.
 func (r *runner) side(s Side) (*runner, error) {
@@ -96,13 +107,36 @@ func (r *runner) prepareExperiment(ctx context.Context) error {
 		if _, err := q.o.storm(&r.bundle, q.stormPlan()); err != nil {
 			return err
 		}
+		if q.o.throughPrivate() {
+			if err := installed(q.o.MTA); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
+// installed sees that a private MTA can be started.
+func installed(name string) error {
+	var names []string
+	for _, c := range mta.Find() {
+		switch {
+		case c.Name != name:
+			names = append(names, c.Name)
+			continue
+		case c.Path == "":
+			return input.Errorf("MTA %s is not installed: %s", name, c.Fetch)
+		case name == MTAPostfix && os.Geteuid() != 0:
+			return input.Errorf("a private Postfix instance needs root: run as root, or choose another MTA")
+		}
+		return nil
+	}
+	return input.Errorf("MTA %q is unknown (valid: %s)", name, strings.Join(names, " "))
+}
+
 // stormPlan is the plan where the user names none.
 func (r *runner) stormPlan() string {
-	if r.o.Target != "" {
+	if r.o.throughAny() {
 		return k6.MTAPlan
 	}
 	return k6.StormPlan
@@ -140,23 +174,47 @@ func (r *runner) experiment(ctx context.Context) (*Outcome, error) {
 		return nil, fmt.Errorf("write the built-in scripts for k6: %w", err)
 	}
 	var l load
-	if r.o.Target == "" && cmp.Or(r.o.Sides[0].Target, r.o.Sides[1].Target) == "" {
+	direct := !r.o.of(r.o.Sides[0]).throughAny()
+	if direct {
 		l = r.o.directLoad(r.script())
-		if r.o.Script == "" {
-			var err error
+	}
+	whole, before, l, err := r.resume(l)
+	if err != nil {
+		return nil, err
+	}
+	if before == nil {
+		whole.ID = time.Now().UTC().Format(time.RFC3339Nano)
+		if direct && r.o.Script == "" {
 			l.script = r.bundle.Path(k6.CalmScript) // for the probe
 			if l, err = r.chooseLoad(ctx, l); err != nil {
 				return nil, err
 			}
-			l.script = r.bundle.Path(k6.StormScript)
 		}
+		whole.Messages, whole.Rate, whole.Probed, whole.Note = l.messages, l.rate, l.probed, l.note
+	}
+	if direct && r.o.Script == "" {
+		l.script = r.bundle.Path(k6.StormScript)
+	}
+	if err := r.out.JSON(experimentFile, whole); err != nil {
+		return nil, err
 	}
 	outcome := &Outcome{Dir: r.out.Final}
-	plan := trials(time.Now().UTC().Format(time.RFC3339Nano), r.o.Runs, r.o.Seed)
+	plan := trials(whole.ID, r.o.Runs, r.o.Seed)
 	r.progress.Say("blocks   %d, both sides once in each, order and seeds drawn from seed %d", r.o.Runs, r.o.Seed)
 	for i := 0; i < len(plan) && !outcome.Interrupted; i += 2 {
 		var block []*Leg
+		taken := false
 		for _, t := range plan[i : i+2] {
+			if before != nil && before.done[t.name()] != nil {
+				leg, err := r.take(before, t.name())
+				if err != nil {
+					return nil, err
+				}
+				outcome.Legs = append(outcome.Legs, leg)
+				r.legs++
+				taken = true
+				continue
+			}
 			if outcome.Interrupted = stopped(r.o.Stop); outcome.Interrupted {
 				break
 			}
@@ -182,7 +240,7 @@ func (r *runner) experiment(ctx context.Context) (*Outcome, error) {
 			r.progress.Say("block    %d was not finished, and is left out", plan[i].design.Block)
 			break
 		}
-		if len(block) < 2 {
+		if len(block) < 2 || taken {
 			continue
 		}
 		for _, leg := range block {
@@ -215,9 +273,12 @@ func (r *runner) trial(ctx context.Context, t trial, l load) (*Leg, error) {
 	q.o.Seed, q.o.SeedSet, q.o.Flags.Seed = t.seed, true, t.seed
 	q.name = t.name()
 	var leg *Leg
-	if q.o.Target != "" {
+	switch {
+	case q.o.Target != "":
 		leg, err = q.target(ctx)
-	} else {
+	case q.o.throughPrivate():
+		leg, err = q.private(ctx, q.o.MTA)
+	default:
 		faults, ferr := q.o.storm(&r.bundle, q.stormPlan())
 		if ferr != nil {
 			return nil, ferr

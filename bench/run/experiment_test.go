@@ -166,12 +166,15 @@ func TestARunThatFailsCostsItsBlock(t *testing.T) {
 
 func TestExperimentsThatMakeNoSense(t *testing.T) {
 	for want, change := range map[string]func(*Options){
-		"needs a second side":              func(o *Options) { o.Runs = 2 },
-		"goes with --runs N":               func(o *Options) { o.Sides = &[2]Side{{}, {Plan: "calm"}} },
-		"--runs 101: want 1 to 100 blocks": func(o *Options) { o.Runs, o.Sides = 101, &[2]Side{{}, {Plan: "calm"}} },
-		"the sides do not differ":          func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{Plan: "calm"}, {Plan: "calm"}} },
-		"both need a target, or none":      func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{}, {Target: "127.0.0.1:25"}} },
-		"--mta postfix exclude each other": func(o *Options) { o.Runs, o.Sides, o.MTA = 2, &[2]Side{{}, {Plan: "calm"}}, MTAPostfix },
+		"needs a second side":                func(o *Options) { o.Runs = 2 },
+		"goes with --runs N":                 func(o *Options) { o.Sides = &[2]Side{{}, {Plan: "calm"}} },
+		"--runs 101: want 1 to 100 blocks":   func(o *Options) { o.Runs, o.Sides = 101, &[2]Side{{}, {Plan: "calm"}} },
+		"the sides do not differ":            func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{Plan: "calm"}, {Plan: "calm"}} },
+		"both need one (target or mta), or":  func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{}, {Target: "127.0.0.1:25"}} },
+		`MTA "exchange" is unknown (valid: `: func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{MTA: "exchange"}, {MTA: "exchange", Plan: "calm"}} },
+		"through the MTA at 127.0.0.1:25 and a private postfix": func(o *Options) {
+			o.Runs, o.Sides = 2, &[2]Side{{Target: "127.0.0.1:25", MTA: MTAPostfix}, {Plan: "calm"}}
+		},
 		"no-such-plan":                     func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{}, {Plan: "no-such-plan"}} },
 		"k6 binary /nowhere/k6":            func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{}, {K6: "/nowhere/k6"}} },
 		"127.0.0.1:25 needs --sink-listen": func(o *Options) { o.Runs, o.Sides = 2, &[2]Side{{Target: "127.0.0.1:25"}, {Target: "127.0.0.1:26"}} },

@@ -149,7 +149,7 @@ func (o *Options) validate() error {
 	case o.Plan != "" && o.hasPlanFlags():
 		return input.Errorf("--plan and --mode, --at, --weight, --reply or --delay exclude each other: a plan file says it all")
 	}
-	if !slices.Contains([]string{MTAAuto, MTAPostfix, MTANone}, o.MTA) {
+	if o.Runs == 0 && !slices.Contains([]string{MTAAuto, MTAPostfix, MTANone}, o.MTA) { // of an experiment, see installed
 		return input.Errorf("--mta %q: unknown mail transfer agent (valid: auto postfix none)", o.MTA)
 	}
 	for _, e := range o.Env {

@@ -54,7 +54,10 @@ var mtaScript []byte
 const scratchPrefix = "smtpstorm-"
 
 // postfix runs the leg through a private Postfix.
-func (r *runner) postfix(ctx context.Context) (*Leg, error) {
+func (r *runner) postfix(ctx context.Context) (*Leg, error) { return r.private(ctx, MTAPostfix) }
+
+// private runs a leg through a private MTA.
+func (r *runner) private(ctx context.Context, name string) (*Leg, error) {
 	p, err := r.newPassage(k6.MTAPlan, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -66,22 +69,26 @@ func (r *runner) postfix(ctx context.Context) (*Leg, error) {
 	}
 	defer r.guard.Dispose(scratch)
 	host, port := p.sink.HostPort()
-	r.progress.Update("mta      starting a private Postfix")
+	r.progress.Update("mta      starting a private %s", name)
 	starting, cancel := until(ctx, r.o.Stop)
 	defer cancel()
-	postfix, err := mta.Start(starting, MTAPostfix, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	agent, err := mta.Start(starting, name, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
 	if err != nil && stopped(r.o.Stop) {
 		return nil, errors.Join(p.sink.Server.Close(), r.drop(p.evidence))
 	}
 	if err != nil {
 		return nil, err
 	}
-	leg, err := r.through(ctx, p, pipeline.OfAgent(postfix), postfix.Version()+", "+p.faults.Source.Name)
-	err = errors.Join(err, postfix.Close(), copyFile(postfix.LogPath(), r.out.Path("postfix-mail.log")))
+	logName := "postfix-mail.log"
+	if r.name != "" {
+		logName = r.name + "-mail.log"
+	}
+	leg, err := r.through(ctx, p, pipeline.OfAgent(agent), agent.Version()+", "+p.faults.Source.Name)
+	err = errors.Join(err, agent.Close(), copyFile(agent.LogPath(), r.out.Path(logName)))
 	if err != nil || leg == nil {
 		return nil, err
 	}
-	leg.Record.Note("retry policy: %v", postfix.Policy())
+	leg.Record.Note("retry policy: %v", agent.Policy())
 	return leg, nil
 }
 
