@@ -22,7 +22,7 @@ func sendmailAdapter() adapter {
 	return adapter{
 		name: "sendmail", product: "sendmail", root: true, log: "log/mail.log", syslog: "dev/log", jailed: true,
 		// The pause is counted from the whole second of the attempt before.
-		traits: Traits{DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
+		traits: Traits{FinalTimeout: true, DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
 		find: func(private string) string {
 			for _, root := range [...]string{private, ""} {
 				if isFile(root+sendmailProgram) && isFile(sendmailMacros(root+sendmailProgram)+"/m4/cf.m4") && (root != "" || lookTool("m4") != "") {
@@ -96,7 +96,7 @@ func sendmailLayout(ctx context.Context, i *instance) (daemon []string, err erro
 	}
 	var source strings.Builder
 	err = sendmailTemplate.Execute(&source, map[string]any{
-		"Dir": i.o.Dir, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": i.o.Policy, "Extra": i.o.Extra,
+		"Dir": i.o.Dir, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": i.o.Policy, "FinalTimeout": i.o.FinalTimeout, "Extra": i.o.Extra,
 	})
 	if err != nil {
 		return nil, err
@@ -156,7 +156,8 @@ var sendmailTemplate = template.Must(template.New("").Funcs(template.FuncMap{"se
 	{"confMAX_RUNNERS_PER_QUEUE", "4"},
 	{"SMART_HOST", "relay:[{{.NextHost}}]"},
 	{"RELAY_MAILER_ARGS", "TCP $h {{.NextPort}}"},
-}) + "FEATURE(`no_default_msa')dnl\nFEATURE(`nocanonify')dnl\nFEATURE(`accept_unresolvable_domains')dnl\nFEATURE(`accept_unqualified_senders')dnl\n" +
+}) + "{{with .FinalTimeout}}define(`confTO_DATAFINAL', `{{seconds .}}')dnl\n{{end}}" +
+	"FEATURE(`no_default_msa')dnl\nFEATURE(`nocanonify')dnl\nFEATURE(`accept_unresolvable_domains')dnl\nFEATURE(`accept_unqualified_senders')dnl\n" +
 	"FEATURE(`promiscuous_relay')dnl\nDAEMON_OPTIONS(`Name=MTA, Family=inet, Addr={{.Host}}, Port={{.Port}}')dnl\n{{.Extra}}\nMAILER(`smtp')dnl\n"))
 
 func sendmailDefines(values [][2]string) string {
