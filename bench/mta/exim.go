@@ -113,7 +113,9 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 	if p.ByAge {
 		retry = fmt.Sprintf("F,%s,%s; ", seconds(p.MinimalBackoff), seconds(p.MinimalBackoff)) + retry
 	}
-	routes := ""
+	// A transport for each route: Exim keeps by transport and address, without the port, which messages wait for a host, and passes them on over
+	// a connection that it has to any port there.
+	routes, transports := "", []string{"sink_smtp"}
 	for _, r := range i.o.Routes {
 		var hops []string
 		for _, hop := range r.Hops {
@@ -123,11 +125,13 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 			}
 			hops = append(hops, host+"::"+port)
 		}
-		routes += r.Domain + ` "` + strings.Join(hops, " : ") + `" ; `
+		name := fmt.Sprintf("sink_smtp_%d", len(transports))
+		transports = append(transports, name)
+		routes += r.Domain + ` "` + strings.Join(hops, " : ") + `" ` + name + ` ; `
 	}
 	var conf strings.Builder
 	err = eximTemplate.Execute(&conf, map[string]any{
-		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Routes": routes, "FinalTimeout": i.o.FinalTimeout, "Extra": i.o.Extra,
+		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Routes": routes, "Transports": transports, "FinalTimeout": i.o.FinalTimeout, "Extra": i.o.Extra,
 	})
 	if err != nil {
 		return nil, err
@@ -234,18 +238,18 @@ sink:
   self = send
   transport = sink_smtp
 begin transports
-sink_smtp:
+{{range .Transports}}{{.}}:
   driver = smtp
-  port = {{.NextPort}}
+  port = {{$.NextPort}}
   allow_localhost
-  max_parallel = {{.Policy.Concurrency}}
+  max_parallel = {{$.Policy.Concurrency}}
   hosts_avoid_tls = *
   hosts_try_dane =
   hosts_try_fastopen =
   hosts_try_chunking =
   connect_timeout = 5s
-{{with .FinalTimeout}}  final_timeout = {{seconds .}}
-{{end}}begin retry
+{{with $.FinalTimeout}}  final_timeout = {{seconds .}}
+{{end}}{{end}}begin retry
 * * {{.Retry}}
 `))
 

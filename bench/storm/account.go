@@ -202,10 +202,14 @@ func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*me
 		return nil, err
 	}
 	defer in.Close()
-	ended := newEnded(c.storm.beyond.patience)
+	ended, strays := newEnded(c.storm.beyond.patience), 0
 	_, err = ledger.Each(ledger.Input{Name: runfiles.LedgerFile, R: in}, func(row *event.Row) error {
 		ended.add(row)
 		switch row.Kind {
+		case event.KindAttempt:
+			if a := &row.Attempt; c.strays(a.Listener, string(a.Sender), string(a.Recipient)) {
+				strays++
+			}
 		case event.KindPhase:
 			r.Storm.Phases = append(r.Storm.Phases, result.PhaseBegin{Time: row.Phase.Time, Phase: row.Phase.Phase})
 		case event.KindConnection:
@@ -215,6 +219,9 @@ func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*me
 		}
 		return nil
 	})
+	if strays > 0 {
+		r.Findings = append(r.Findings, fmt.Sprintf("%d attempts came to the next hop of other mail: the storm has met them, or missed them, by mistake", strays))
+	}
 	for i := range run.Units {
 		u := &run.Units[i]
 		for _, at := range u.Attempts {
@@ -223,6 +230,17 @@ func (c *cell) seen(r *Record, units []judged, events []reconcile.LogEvent) (*me
 		u.Unseen = unseen(u, untouched[strings.ToLower(u.Recipient)])
 	}
 	return run, err
+}
+
+// strays reports whether an attempt came by a listener that isn't its recipient's next hop. Notifications may come anywhere.
+func (c *cell) strays(listener, sender, recipient string) bool {
+	if !c.traits.Routes || sender == "" {
+		return false
+	}
+	if c.storm.beyond.layout == hopPerHost {
+		return !strings.HasSuffix(strings.ToLower(recipient), "@"+listener+"."+recipientDomain)
+	}
+	return listener == dsnListener
 }
 
 // failures reads when senders were notified of failures, by the recipient.

@@ -21,10 +21,13 @@ import (
 // returnDomain is the domain of all senders: notifications go there.
 const returnDomain = "src.bench.test"
 
+// recipientDomain has the domains of all recipients.
+const recipientDomain = "bench.test"
+
 // domains is how many recipient domains there are.
 const domains = 5
 
-func domainOf(n int) string { return fmt.Sprintf("d%d.bench.test", n%domains) }
+func domainOf(n int) string { return fmt.Sprintf("d%d.%s", n%domains, recipientDomain) }
 
 // The shares of messages that are submitted before the storm and after it; the rest comes in it.
 const (

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
@@ -64,5 +65,26 @@ func TestUnseen(t *testing.T) {
 	u := &measure.Unit{Attempts: []time.Time{at(0), at(30)}, Ends: []time.Time{at(10), {}}}
 	if got := unseen(u, failures["a@x"]); len(got) != 2 || !got[0].Equal(at(20)) || !got[1].Equal(at(31)) {
 		t.Errorf("unseen at %v, want 20 s, when no attempt was near, and 31 s, which is certain", got)
+	}
+}
+
+// TestStrays: an MTA that takes two ports of an address for one host sends mail to the wrong one.
+func TestStrays(t *testing.T) {
+	for _, test := range []struct {
+		layout                      layout
+		listener, sender, recipient string
+		want                        bool
+	}{
+		{hopPerHost, "d0", "s@src.bench.test", "r5@D0.bench.test", false},
+		{hopPerHost, "d1", "s@src.bench.test", "r5@d0.bench.test", true},
+		{hopPerHost, "d1", "", "s@src.bench.test", false},
+		{oneHop, mainListener, "s@src.bench.test", "r5@d0.bench.test", false},
+		{oneHop, dsnListener, "s@src.bench.test", "r5@d0.bench.test", true},
+		{twoHops, "mx2", "s@src.bench.test", "r5@d0.bench.test", false},
+	} {
+		c := &cell{traits: mta.Traits{Routes: true}, storm: &Storm{beyond: beyond{layout: test.layout}}}
+		if got := c.strays(test.listener, test.sender, test.recipient); got != test.want {
+			t.Errorf("%+v: got %v", test, got)
+		}
 	}
 }
