@@ -52,6 +52,24 @@ func filled(n uint64) *Counts {
 	return c
 }
 
+// TestFilledLeavesNothingOut: a count that filled doesn't know would be tried by no test of merging, of decoding and of the schema.
+func TestFilledLeavesNothingOut(t *testing.T) {
+	var look func(v reflect.Value, path string)
+	look = func(v reflect.Value, path string) {
+		switch {
+		case v.Kind() == reflect.Pointer && !v.IsNil():
+			look(v.Elem(), path)
+		case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+			for i := range v.NumField() {
+				look(v.Field(i), path+"."+v.Type().Field(i).Name)
+			}
+		case v.IsZero() && !strings.HasPrefix(path, ".SelfCheck."):
+			t.Errorf("filled leaves %s out", path)
+		}
+	}
+	look(reflect.ValueOf(filled(1)), "")
+}
+
 func toJSON(t *testing.T, c *Counts) string {
 	t.Helper()
 	text, err := json.Marshal(c)
