@@ -213,7 +213,8 @@ func (c *controls) serve(o *options, server *sink.Server) error {
 		return nil
 	}
 	c.cfg.Sink = server
-	c.cfg.OnWarning = func(line string) { o.complain("%s", line) }
+	c.cfg.Say = func(line string) { o.say("%s", line) }
+	c.cfg.Warn = func(line string) { o.complain("%s", line) }
 	var err error
 	if c.api, err = control.New(c.cfg); err != nil {
 		return err

@@ -104,6 +104,10 @@ It runs until SIGINT (Ctrl-C) or SIGTERM; then it lets transactions in flight en
     --auth-required --listen 127.0.0.1:2587 \
     --listen tls=127.0.0.1:2465 --tls-implicit tls
 
+  # one that can be steered while it runs: the next mail to one recipient fails
+  smtpsink --control 127.0.0.1:2580
+  smtpsink ctl next add --reply 450 --recipient user@example.org
+
   # the codes, stages and modes there are
   smtpsink catalogue`,
 		Args:              func(cmd *cobra.Command, args []string) error { return o.arguments(cmd, args) },
@@ -131,7 +135,7 @@ It runs until SIGINT (Ctrl-C) or SIGTERM; then it lets transactions in flight en
 	}
 	o.addFlags(root.Flags())
 	completeValues(root)
-	root.AddCommand(newPlansCommand(stdout), newCheckCommand(stdout), newCatalogueCommand(stdout), newLedgerCommand(stdout),
+	root.AddCommand(newPlansCommand(stdout), newCheckCommand(stdout), newCatalogueCommand(stdout), newLedgerCommand(stdout), newCtlCommand(stdout, stderr),
 		cli.NewCompletionCommand("smtpsink", stdout, usageErrorf), newVersionCommand(stdout))
 	cli.SetHelp(root)
 	return cli.SetExits(root, cli.Exit{Status: 0, Meaning: "ended by a signal, in good order"},

@@ -396,7 +396,7 @@ func TestListenersByPlan(t *testing.T) {
 	}
 	var warned []string
 	may := start(t, "", func(_ *sink.Config, c *Config) {
-		c.KeepPorts, c.OnWarning = false, func(line string) { warned = append(warned, line) }
+		c.KeepPorts, c.Warn = false, func(line string) { warned = append(warned, line) }
 	})
 	var done api.PlanChange
 	may.check(may.request("PUT", "/v1/plan", open[2], match), "a listener that may be", 200, &done)

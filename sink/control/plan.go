@@ -116,10 +116,10 @@ func (s *Server) putPlan(w http.ResponseWriter, r *http.Request) error {
 		Opened: namesOf(done.Opened), Closed: namesOf(done.Closed), StormRestarts: done.StormRestarts,
 	}
 	if !dry {
-		s.cfg.OnWarning(fmt.Sprintf("plan %q is in force, by the control API (generation %d)", file.Plan.Name(), done.Generation))
+		s.cfg.Say(fmt.Sprintf("plan %q is in force, by the control API (generation %d)", file.Plan.Name(), done.Generation))
 		for _, l := range done.Opened {
 			if open := OpenToTheWorld(&l); open != "" {
-				s.cfg.OnWarning(open)
+				s.cfg.Warn(open)
 			}
 		}
 	}

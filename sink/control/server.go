@@ -36,17 +36,18 @@ type Config struct {
 	Sink *sink.Server
 	Tail *sink.Tail // an observer of that sink
 
-	Tokens     []Token  // none: whoever connects has the right to everything
-	Hosts      []string // names by which clients may call this server, beside its addresses and localhost
-	Ledger     string   // path of the sink's ledger; empty: there is none
-	KeepPorts  bool     // a plan that would open or close a listener is refused
-	Streams    int      // 0 means DefaultStreams
-	OnWarning  func(line string)
-	Now        func() time.Time // nil means time.Now
-	writeWait  time.Duration    // 0 means writeTimeout; shorter in tests
-	backlog    int              // 0 means maxBacklog; less in tests
-	beatEvery  time.Duration    // 0 means beat
-	maxClients int              // 0 means DefaultConnections
+	Tokens     []Token           // none: whoever connects has the right to everything
+	Hosts      []string          // names by which clients may call this server, beside its addresses and localhost
+	Ledger     string            // path of the sink's ledger; empty: there is none
+	KeepPorts  bool              // a plan that would open or close a listener is refused
+	Streams    int               // 0 means DefaultStreams
+	Say        func(line string) // is told what somebody has changed; nil: nobody
+	Warn       func(line string) // is told what looks dangerous; nil: nobody
+	Now        func() time.Time  // nil means time.Now
+	writeWait  time.Duration     // 0 means writeTimeout; shorter in tests
+	backlog    int               // 0 means maxBacklog; less in tests
+	beatEvery  time.Duration     // 0 means beat
+	maxClients int               // 0 means DefaultConnections
 }
 
 // Server answers requests about one sink. Its methods are safe for concurrent use.
@@ -75,8 +76,11 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.OnWarning == nil {
-		cfg.OnWarning = func(string) {}
+	if cfg.Say == nil {
+		cfg.Say = func(string) {}
+	}
+	if cfg.Warn == nil {
+		cfg.Warn = func(string) {}
 	}
 	cfg.Streams = orElse(cfg.Streams, DefaultStreams)
 	cfg.writeWait = orElse(cfg.writeWait, writeTimeout)
