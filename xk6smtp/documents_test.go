@@ -1,6 +1,7 @@
 package xk6smtp
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"go.k6.io/k6/v2/metrics"
+	"go.yaml.in/yaml/v4"
 )
 
 // document reads one of the documents.
@@ -152,5 +154,25 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	}
 	if seen < 20 {
 		t.Errorf("only %d metrics are registered", seen)
+	}
+}
+
+// The entry for k6's registry names what the extension registers.
+func TestRegistryEntry(t *testing.T) {
+	_, block, _ := strings.Cut(document(t, "registry.md"), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	var entries []struct {
+		Module, Description, Tier               string
+		Imports, Outputs, Subcommands, Versions []string
+	}
+	if err := yaml.Unmarshal([]byte(block), &entries); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprint("github.com/smtpstorm/xk6-smtp", []string{ImportPath, SinkImportPath}, []string{OutputName}, []string{CommandName})
+	if len(entries) != 1 {
+		t.Fatalf("%d entries", len(entries))
+	}
+	if e := entries[0]; fmt.Sprint(e.Module, e.Imports, e.Outputs, e.Subcommands) != want {
+		t.Errorf("the entry has %v %v %v %v, want %s", e.Module, e.Imports, e.Outputs, e.Subcommands, want)
 	}
 }

@@ -81,6 +81,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 		command(t, filepath.Join(dir, "dist"), nil, "sha256sum", "--check", "--quiet", "SHA256SUMS")
 		if i == 0 {
 			checkArchive(t, filepath.Join(dir, "dist"))
+			runInstallPage(t, filepath.Join(dir, "dist"))
 		}
 	}
 	if sums[0] != sums[1] {
@@ -164,6 +165,28 @@ func checkArchive(t *testing.T, dist string) {
 			t.Errorf("%s has the path of the checkout in it", name)
 		}
 	}
+}
+
+// runInstallPage runs the commands of docs/install.md where a release is.
+func runInstallPage(t *testing.T, dist string) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root, "docs/install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sinktest.RequireTool(t, "systemd-socket-activate", "systemd")
+	sinktest.RequireTool(t, "curl", "curl")
+	sinktest.RequireTool(t, "man", "man-db")
+	script := "set -eu\n"
+	for _, block := range strings.Split("\n"+string(page), "\n```sh\n")[1:] {
+		commands, _, _ := strings.Cut(block, "\n```")
+		script += commands + "\n"
+	}
+	script = strings.ReplaceAll(script, "linux_amd64", "linux_"+runtime.GOARCH)
+	if strings.Count(script, "\n") < 8 {
+		t.Fatalf("the page has few commands: %s", script)
+	}
+	t.Logf("docs/install.md: %s", command(t, dist, nil, "bash", "-c", script))
 }
 
 // debian builds a package with stand-ins for the programs but smtpsink: what dpkg does with it depends on neither.
