@@ -31,6 +31,10 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 			return DidReach
 		}
 	}
+	// sendmail says so of a wait within a session, too.
+	if strings.Contains(text, "connection timed out with") {
+		return MaybeReached
+	}
 	for _, before := range [...]string{
 		"refused to talk to me", "connect to ", "connection refused", "connection timed out", "initial server greeting", "initial connection", // Postfix, Exim
 		"performing the ehlo", "performing the helo", "reply to ehlo", "reply to helo", "retry timeout exceeded",

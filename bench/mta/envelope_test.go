@@ -32,7 +32,8 @@ func TestReachedEnvelope(t *testing.T) {
 		{deferred, 421, "Upstream error: 421 4.3.2 Service not available, closing transmission channel", MaybeReached},
 		{deferred, 450, "450 4.2.1 Mailbox disabled, not accepting messages", DidReach},
 		{deferred, 0, "Tried all MXs", MaybeReached},
-		{deferred, 0, "Connection closed unexpectedly", MaybeReached}, // OpenSMTPD
+		{deferred, 0, "Connection closed unexpectedly", MaybeReached},                  // OpenSMTPD
+		{deferred, 0, "Deferred: Connection timed out with [127.0.0.1]", MaybeReached}, // sendmail
 		{deferred, 421, "421 4.3.2 Service not available, closing transmission channel", MaybeReached},
 		{deferred, 421, "host 127.0.0.1[127.0.0.1] said: 421 4.3.2 Service shutting down (in reply to RCPT TO command)", DidReach},
 		{deferred, 0, "message: EOF", DidReach},
