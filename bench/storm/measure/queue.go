@@ -126,7 +126,7 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 			}
 			want := r.Policy.gap(k-1, u.arrived(), u.end(k-1))
 			c.wants = append(c.wants, want.Seconds())
-			adherence.add(r.Policy, k, want, gap-want)
+			adherence.add(r.Policy, k, want, gap-want, r.Policy.behind(u.end(k-1)))
 		}
 	}
 	var out []Gap
@@ -145,19 +145,19 @@ func backoff(r *Run) ([]Gap, *Adherence) {
 	return out, adherence
 }
 
-// add judges the k-th pause, from 1 on, which is so much longer than the one that the policy wants.
-func (a *Adherence) add(p *Policy, k int, want, over time.Duration) {
+// add judges the k-th pause, from 1 on, which is so much longer than the one that the policy wants, and may be shorter by slack beyond its rule.
+func (a *Adherence) add(p *Policy, k int, want, over, slack time.Duration) {
 	a.Gaps++
-	late := p.Late
+	late, early := p.Late, p.Early+slack
 	if k > 1 {
 		if late = p.Later; p.LateInterval {
 			late += want
 		}
 	}
 	switch {
-	case over < -p.Early:
+	case over < -early:
 		a.Early++
-		a.WorstEarly = max(a.WorstEarly, (-p.Early - over).Seconds())
+		a.WorstEarly = max(a.WorstEarly, (-early - over).Seconds())
 	case over > late:
 		a.Late++
 		a.WorstLate = max(a.WorstLate, (over - late).Seconds())

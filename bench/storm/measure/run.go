@@ -78,6 +78,17 @@ func (p *Policy) gap(k int, arrived, at time.Time) time.Duration {
 	return p.pause(k, at.Sub(arrived))
 }
 
+// clockTick is by how much time(2) may be behind the clock of the sink: it moves with the kernel's ticks, of 1 to 10 ms.
+const clockTick = 10 * time.Millisecond
+
+// behind is by how much a sender that reckons in whole seconds may be early because it took a time for that of the second before.
+func (p *Policy) behind(at time.Time) time.Duration {
+	if p.WholeSeconds && at.Sub(at.Truncate(time.Second)) < clockTick {
+		return time.Second
+	}
+	return 0
+}
+
 func (p *Policy) pause(k int, age time.Duration) time.Duration {
 	last := p.Gaps[len(p.Gaps)-1]
 	if p.ByAge {
