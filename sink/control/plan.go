@@ -91,6 +91,9 @@ func (s *Server) putPlan(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return flawed(api.InvalidPlan, err)
 	}
+	if _, err := plan.JSON(text); err != nil { // it could not be shown again
+		return flawed(api.InvalidPlan, err)
+	}
 	change := sink.PlanChange{Plan: file.Plan, Hash: file.SHA256, Text: text, KeepListeners: s.cfg.KeepPorts, DryRun: dry}
 	if match != "*" {
 		inForce := s.cfg.Sink.PlanInForce()
