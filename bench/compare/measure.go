@@ -76,6 +76,16 @@ func (v Value) Usable() bool { return !v.Few && !math.IsNaN(v.V) && !math.IsInf(
 
 // Value returns the run's value of a measure.
 func (r *Run) Value(m Measure) Value {
+	v := r.withoutRoom(m)
+	if n := v.N + v.Unseen; m.Statistic.Q > 0 && n > 0 {
+		l, u := stat.OrderStatistics(n, m.Statistic.Q, 0.95)
+		v.RoomLo, v.RoomHi = float64(max(l, 1))/float64(n), float64(min(u, n))/float64(n)
+	}
+	return v
+}
+
+// withoutRoom is Value without the room of the rank, which takes most of its time.
+func (r *Run) withoutRoom(m Measure) Value {
 	if m.IsShare() {
 		return r.share(m.Share)
 	}
@@ -92,10 +102,7 @@ func (r *Run) Value(m Measure) Value {
 		return v
 	}
 	v.V = h.QuantileWith(m.Statistic.Q, v.Unseen)
-	n := v.N + v.Unseen
-	v.Few = n < stat.MinSamples(m.Statistic.Q)
-	l, u := stat.OrderStatistics(n, m.Statistic.Q, 0.95)
-	v.RoomLo, v.RoomHi = float64(max(l, 1))/float64(n), float64(min(u, n))/float64(n)
+	v.Few = v.N+v.Unseen < stat.MinSamples(m.Statistic.Q)
 	return v
 }
 

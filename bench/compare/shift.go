@@ -30,7 +30,7 @@ func (p pairing) shift(key Key, o Options) (ShiftFunction, bool) {
 		for _, r := range s.Runs {
 			row := make([]float64, 9)
 			for k := range row {
-				v := r.Value(Measure{Key: key, Statistic: Statistic{Q: float64(k+1) / 10}})
+				v := r.withoutRoom(Measure{Key: key, Statistic: Statistic{Q: float64(k+1) / 10}})
 				if !v.Usable() {
 					return nil, false
 				}
