@@ -15,7 +15,7 @@ import (
 
 // NextOutcome asks that the next occurrences of a stage that match meet an outcome, whatever plan is in force and comes into force. It
 // comes after protocol errors, limits and what an address or a header asks for, and before the rules; a refusal by any of those doesn't
-// use it up. Rows and counts name it next:ID, and no goodness of fit counts it.
+// use it up, nor does a fault of TLS where no handshake follows. Rows and counts name it next:ID, and no goodness of fit counts it.
 type NextOutcome struct {
 	fault.NextSpec               // without an ID, the server picks one; without Times, it is once
 	TTL            time.Duration // after which it is forgotten, used up or not; 0 means state.DefaultNextTTL
