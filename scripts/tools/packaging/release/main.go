@@ -5,6 +5,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"debug/buildinfo"
 	"flag"
 	"fmt"
 	"os"
@@ -19,8 +20,9 @@ import (
 // release is what is built, and of what.
 type release struct {
 	root, out, work string
-	cache           string    // the go command's for the programs; empty: its own
-	version         string    // v1.2.3, or a pseudo-version as Go makes them
+	cache           string // the go command's for the programs; empty: its own
+	version         string // v1.2.3, or a pseudo-version as Go makes them
+	commit          string
 	time            time.Time // of the commit
 	programs        []program
 }
@@ -110,6 +112,7 @@ func (r *release) identify() error {
 	if err != nil {
 		return err
 	}
+	r.commit = commit
 	r.time = time.Unix(unix, 0).UTC()
 	r.version = "v0.0.0-" + r.time.Format("20060102150405") + "-" + commit[:12]
 	if tags, err := git("tag", "--points-at", "HEAD", "--list", "v*", "--sort=-version:refname"); err != nil {
@@ -153,6 +156,9 @@ func (r *release) platform(system, machine string) error {
 		if err := r.command(env, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", binary, "./"+p.folder); err != nil {
 			return err
 		}
+		if err := r.knowsCommit(binary); err != nil {
+			return err
+		}
 		bill := filepath.Join(stage, "sbom", p.name+".cdx.json")
 		if err := os.MkdirAll(filepath.Dir(bill), 0o755); err != nil {
 			return err
@@ -183,6 +189,20 @@ func (r *release) platform(system, machine string) error {
 		return r.debian(stage, machine)
 	}
 	return nil
+}
+
+// knowsCommit sees that a program names the commit that it was built from: go build leaves it out where it finds no repository, as in a worktree.
+func (r *release) knowsCommit(binary string) error {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && s.Value == r.commit {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s does not know its commit %s: build in a clone, not in a worktree", filepath.Base(binary), r.commit)
 }
 
 // debian makes a package of what was staged for an archive.
