@@ -72,7 +72,8 @@ func NewCommand(stdout, stderr io.Writer) *cobra.Command {
 Without a mode, a reply or a plan it accepts everything. What it is told to inject is drawn by a hash of the seed and of who asks
 (sender, recipient, attempt), so that the same load meets the same faults again, whatever its concurrency.
 
-It runs until SIGINT (Ctrl-C) or SIGTERM; then it lets transactions in flight end and prints what it did. SIGHUP reads the plan again.`,
+It runs until SIGINT (Ctrl-C) or SIGTERM; then it lets transactions in flight end and prints what it did. SIGHUP reads the plan again.
+Sockets that systemd hands over (LISTEN_FDS) are listeners by their names, and take the place of the default of --listen.`,
 		Example: `  # accept everything
   smtpsink --listen 127.0.0.1:2525
 
