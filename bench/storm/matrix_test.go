@@ -1,6 +1,7 @@
 package storm
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	textof "github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // TestMatrix: the worst comes first, storms are in the order of their numbers, what wasn't run is a dash, and there is no link to a page that isn't
@@ -57,6 +59,42 @@ func TestMatrix(t *testing.T) {
 	for _, not := range []string{`href=""`, "S10/exim"} {
 		if strings.Contains(text, not) {
 			t.Errorf("the page has %s, which leads nowhere", not)
+		}
+	}
+}
+
+// TestRecordedMatrix: results/storms/README.md says of the recorded cells what their records say.
+func TestRecordedMatrix(t *testing.T) {
+	dir := filepath.Join("..", "..", "results", "storms")
+	found, err := Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var units, attempts uint64
+	for _, f := range found {
+		r := f.Record
+		units += r.Books.Units
+		if n := r.Books.Fates[reconcile.Lost] + r.Books.Fates[reconcile.Duplicated] + r.Books.Fates[reconcile.Undetermined]; n > 0 {
+			t.Errorf("%s: %d units lost, duplicated without a cause or undetermined", r.Label(), n)
+		}
+		if r.Log == nil || r.Log.Units > 0 || len(r.Findings) > 0 {
+			t.Errorf("%s: log %+v, findings %q; want the attempts of the log", r.Label(), r.Log, r.Findings)
+			continue
+		}
+		attempts += uint64(r.Log.Ledger) // #nosec G115 -- a count
+		if strings.HasPrefix(r.Storm.Number, "S8") && r.Books.Fates[reconcile.DuplicatedAmbiguous] != 5 {
+			t.Errorf("%s: %d messages twice, want the five whose reply was dropped", r.Label(), r.Books.Fates[reconcile.DuplicatedAmbiguous])
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("%s messages in %d cells", textof.Count(units), len(found)), fmt.Sprintf("%s attempts, of which", textof.Count(attempts)),
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the findings don't say %q", want)
 		}
 	}
 }
