@@ -11,6 +11,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/compare"
 	"github.com/smtpstorm/xk6-smtp/bench/report"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -149,25 +150,30 @@ func (f *compareFlags) check() error {
 // pair compares two single runs as a report does, with what the comparison has to warn of.
 func (f *compareFlags) pair(stdout *os.File, groups [2][]string) error {
 	files := append(append([]string(nil), groups[0]...), groups[1]...)
-	r, err := readReport(files)
-	if err != nil {
-		return err
-	}
+	var records []*result.Record
 	var pair [2]*compare.Side
-	for i, record := range r.Legs {
-		run, err := compare.Reduce(files[i], record, f.warmUp, true)
+	for _, file := range files {
+		record, err := readRecord(file)
+		if err != nil {
+			return err
+		}
+		records = append(records, record)
+	}
+	for i, record := range records {
+		run, err := compare.Reduce(files[i], record, f.warmUp, true) // with the record's own label, by which a run is known
 		if err != nil {
 			return &usageError{err}
 		}
 		pair[i] = &compare.Side{Runs: []*compare.Run{run}}
 		if f.warmUp > 0 {
-			r.Legs[i] = run.Record
+			records[i] = run.Record
 		}
 	}
 	checked, err := compare.Compare(pair[0], pair[1], f.options)
 	if err != nil {
 		return inputOr(err)
 	}
+	r := reportOf(files, records)
 	for _, w := range checked.Warnings {
 		if w.Kind != compare.WarnRun && w.Kind != compare.WarnDropped {
 			r.Warnings = append(r.Warnings, w.Text)

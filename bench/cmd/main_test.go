@@ -362,6 +362,7 @@ func TestCompareGroups(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
+		"compare a/0.json -- a/0.json":       "a/0.json is on both sides",
 		"compare a -- a":                     "a/0.json is on both sides",
 		"compare a/0.json a/0.json -- b":     "a/0.json is given twice",
 		"compare a":                          "a/0.json does not say which side it is of",

@@ -77,23 +77,31 @@ func areGroups(args []string, dash int) bool {
 
 // readReport reads records; those without a label, or with the label of an earlier one, are named after their files.
 func readReport(paths []string) (report.Report, error) {
-	r := report.Report{Title: "smtpstorm", Generated: time.Now(), Intervals: compare.IntervalOptions{Seed: bootstrapSeed}}
-	labels := map[string]bool{}
+	var records []*result.Record
 	for _, path := range paths {
 		record, err := readRecord(path)
 		if err != nil {
-			return r, err
+			return report.Report{}, err
 		}
+		records = append(records, record)
+	}
+	return reportOf(paths, records), nil
+}
+
+// reportOf makes a report of records, whose labels it changes as readReport says.
+func reportOf(paths []string, records []*result.Record) report.Report {
+	r := report.Report{Title: "smtpstorm", Generated: time.Now(), Intervals: compare.IntervalOptions{Seed: bootstrapSeed}, Legs: records}
+	labels := map[string]bool{}
+	for i, record := range records {
 		switch {
 		case record.Label == "":
-			record.Label = path
+			record.Label = paths[i]
 		case labels[record.Label]:
-			record.Label += " (" + path + ")"
+			record.Label += " (" + paths[i] + ")"
 		}
 		labels[record.Label] = true
-		r.Legs = append(r.Legs, record)
 	}
-	return r, nil
+	return r
 }
 
 // readRecord reads a record that the user names.
