@@ -42,7 +42,7 @@ func (s *Server) AddNext(n NextOutcome) (NextStatus, error) {
 	}
 	status, err := s.next.Add(s.now(), next, n.TTL, n.Replace)
 	if err != nil {
-		return NextStatus{}, fmt.Errorf("sink: next %q: %w", n.ID, err)
+		return NextStatus{}, fmt.Errorf("sink: next outcome %q: %w", n.ID, err)
 	}
 	return status, nil
 }

@@ -46,7 +46,7 @@ func judge(stdout io.Writer, dir string, r *runfiles.Request) error {
 	if err := r.Check(); err != nil {
 		return &usageError{err}
 	}
-	books, err := run.FindBooks(dir)
+	books, err := run.FindBooks(dir, r.Files.Ledgers...)
 	if err != nil {
 		return badBooks(err)
 	}

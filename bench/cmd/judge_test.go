@@ -30,6 +30,7 @@ func booksOf(t *testing.T, names ...string) string {
 func TestJudge(t *testing.T) {
 	all := booksOf(t, "sent.jsonl", "ledger.jsonl", "queue.jsonl", "dsn.jsonl", "incidents.jsonl", "mta.jsonl")
 	blind := booksOf(t, "sent.jsonl", "ledger.jsonl>ledger-1.jsonl", "dsn.jsonl")
+	elsewhere := booksOf(t, "sent.jsonl", "dsn.jsonl")
 	units := filepath.Join(t.TempDir(), "units.jsonl")
 	const twoLost = "FAULTS in 8 units: 2 lost, 1 duplicated\n"
 	for _, test := range []struct {
@@ -41,6 +42,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{"all files", []string{all, "--units", units}, 1, "FAULTS in 8 units: 1 lost, 1 duplicated; 1 still queued\n", ""},
 		{"the queue is unseen", []string{blind}, 1, "FAULTS in 8 units: 1 duplicated; 2 more undetermined\n", ""},
+		{"the ledger lies elsewhere", []string{elsewhere, "--ledger", filepath.Join(all, "ledger.jsonl")}, 1, "FAULTS in 8 units: 1 duplicated; 2 more undetermined\n", ""},
 		{"what fails is chosen", []string{blind, "--fail-on", "lost,undetermined"}, 3, "2 more undetermined", ""},
 		{"an empty queue is given", []string{blind, "--queue", os.DevNull}, 1, twoLost, ""},
 		{"as JSON", []string{all, "--json", "--fail-on", "none"}, 0, `"lost": 1`, ""},

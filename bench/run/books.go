@@ -58,8 +58,8 @@ type LegBooks struct {
 func (l *LegBooks) Dir() string { return filepath.Dir(l.Files.Claims) }
 
 // FindBooks finds the books of all legs of a run in its directory, or those of one leg in its own. The error is a *jsonl.InputError, which
-// names what is missing or bad.
-func FindBooks(dir string) (*Books, error) {
+// names what is missing or bad. ledgers, if any, take the place of the directory's own.
+func FindBooks(dir string, ledgers ...string) (*Books, error) {
 	b := &Books{}
 	names := []string{legCalm, legStorm, legMTA}
 	trials, _ := filepath.Glob(filepath.Join(dir, "[0-9][0-9][0-9]-[AB]")) // of an experiment
@@ -71,7 +71,7 @@ func FindBooks(dir string) (*Books, error) {
 		if _, err := os.Stat(filepath.Join(at, runfiles.ClaimsFile)); err != nil {
 			continue
 		}
-		if err := b.add(name, at, at+".json"); err != nil {
+		if err := b.add(name, at, at+".json", ledgers); err != nil {
 			return nil, err
 		}
 	}
@@ -82,11 +82,11 @@ func FindBooks(dir string) (*Books, error) {
 	if _, err := os.Stat(record); err != nil {
 		record = filepath.Clean(dir) + ".json"
 	}
-	return b, b.add("", dir, record)
+	return b, b.add("", dir, record, ledgers)
 }
 
-func (b *Books) add(name, dir, record string) error {
-	files, err := runfiles.Find(dir)
+func (b *Books) add(name, dir, record string, ledgers []string) error {
+	files, err := runfiles.Find(dir, ledgers...)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,9 @@ func (l load) settle(record *result.Record) string {
 	return fmt.Sprintf("%s of %s messages were sent, %s", text.Count(sent), text.Count(l.messages), why)
 }
 
+// leastDuration is the shortest for which k6's arrival-rate executors offer anything.
+const leastDuration = time.Second
+
 // env tells a script what to do.
 func (l load) env(host, port string, more []string) []string {
 	env := []string{"SMTP_HOST=" + host, "SMTP_PORT=" + port}
@@ -70,7 +73,7 @@ func (l load) env(host, port string, more []string) []string {
 		env = append(env, fmt.Sprintf("MESSAGES=%d", l.messages))
 	}
 	if l.rate > 0 && l.messages > 0 {
-		env = append(env, "DURATION="+l.duration().String())
+		env = append(env, "DURATION="+max(leastDuration, l.duration()).String())
 	}
 	return append(env, more...)
 }

@@ -47,6 +47,9 @@ func TestARiseAndASteadyPartAddUp(t *testing.T) {
 			t.Errorf("%+v: rise %v and steady %v offer %.1f, want the messages and the slack", tt, rise, steady, offered)
 		}
 	}
+	if env := (load{messages: 20, rate: 445}).env("h", "25", nil); !slices.Contains(env, "DURATION=1s") {
+		t.Errorf("20 messages at 445/s: %q, and k6 wants 1s or more", env)
+	}
 	if d := lasting(20_000, 999); math.Abs(d.Seconds()-20.271) > 0.001 {
 		t.Errorf("20,000 messages at 999/s last %v", d)
 	}

@@ -48,9 +48,9 @@ var (
 	errDir   = errors.New("it is a directory")
 )
 
-// Find returns the files of a run's directory. Claims and at least one ledger (ledger.jsonl, ledger-*.jsonl) must be there; the
-// *jsonl.InputError names what is missing.
-func Find(dir string) (Files, error) {
+// Find returns the files of a run's directory. Claims and at least one ledger (ledger.jsonl, ledger-*.jsonl) must be there, unless
+// ledgers are named, which take the place of the directory's; the *jsonl.InputError names what is missing.
+func Find(dir string, ledgers ...string) (Files, error) {
 	var f Files
 	there := func(name string) string {
 		path := filepath.Join(dir, name)
@@ -69,6 +69,9 @@ func Find(dir string) (Files, error) {
 	f.Ledgers, _ = filepath.Glob(filepath.Join(globbed(dir), "ledger-*.jsonl")) // the pattern is well formed
 	if path := there(LedgerFile); path != "" {                                  // of a rotated one the last part
 		f.Ledgers = append(f.Ledgers, path)
+	}
+	if len(ledgers) > 0 {
+		f.Ledgers = ledgers
 	}
 	if len(f.Ledgers) == 0 {
 		return f, inputError(filepath.Join(dir, LedgerFile), fs.ErrNotExist)
