@@ -86,7 +86,7 @@ func postfixLayout(ctx context.Context, i *instance) (daemon []string, err error
 		if err := postfixTemplates.ExecuteTemplate(&text, name, s); err != nil {
 			return nil, err
 		}
-		files = append(files, [2]string{"etc/" + name, text.String()})
+		files = append(files, [2]string{"etc/" + name, onlyLast(text.String(), s.Extra)})
 	}
 	if err := i.configure(files...); err != nil {
 		return nil, err
@@ -106,6 +106,28 @@ func postfixLayout(ctx context.Context, i *instance) (daemon []string, err error
 	// master daemon in the background: as a child of ours it can't outlive this program.
 	_, err = i.output(ctx, i.program, "-c", i.path("etc"), "check")
 	return []string{filepath.Join(daemons, "master"), "-c", i.path("etc"), "-s"}, err
+}
+
+// onlyLast leaves out of a configuration the lines whose parameter its last part sets again. Each program of Postfix warns of each such line
+// when it starts, postlogd(8) too, which reads the socket that it then writes to: with more than a few of them it waits for itself for ever.
+func onlyLast(text, extra string) string {
+	again := map[string]bool{}
+	for line := range strings.Lines(extra) {
+		if name, _, found := strings.Cut(line, "="); found && !strings.ContainsAny(line[:1], " \t#") {
+			again[strings.TrimSpace(name)] = true
+		}
+	}
+	own, isLast := strings.CutSuffix(text, extra+"\n")
+	if !isLast || len(again) == 0 {
+		return text
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(own) {
+		if name, _, _ := strings.Cut(line, "="); !again[strings.TrimSpace(name)] {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String() + extra + "\n"
 }
 
 // postfixSchedule reads main.cf by Postfix's own program. A message waits until floor(now) + clip(age, minimal, maximal), and a scan of

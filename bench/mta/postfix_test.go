@@ -46,3 +46,14 @@ func TestPostfixQueuesOfAMovingMessage(t *testing.T) {
 		t.Errorf("listed %q, want each message once", got)
 	}
 }
+
+// What is set again stands once: postlogd waits for ever for itself when there is much to warn of.
+func TestOnlyLast(t *testing.T) {
+	const own, extra = "a = 1\nb = 2\nab = 3\n", "b = 4\n  c = 5\n# a = 6\n"
+	if got, want := onlyLast(own+extra+"\n", extra), "a = 1\nab = 3\n"+extra+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := onlyLast(own, ""); got != own {
+		t.Errorf("without anything else: %q", got)
+	}
+}
