@@ -33,7 +33,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: storms storm-smoke help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check xk6 xk6-lint clean go-version
+.PHONY: storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ storm-smoke: build ## two MTAs through two storms of some seconds, under three m
 	  sed 's/duration: 60s/duration: 3s/' scripts/plans/storms/*-$$storm.yaml > $$dir/$$storm.yaml; \
 	  for mta in postfix haraka; do bin/smtpbench storm --mta $$mta --storm $$dir/$$storm.yaml --messages 60 --backoff 5s --out $$dir/$$mta-$$storm; done; done; \
 	bin/smtpbench storm report $$dir
+
+scheduler: go-version ## Postfix's own published experiment on concurrency feedback, three runs each, against theory (3 minutes, root); writes results/scheduler/
+	scripts/record-scheduler.sh
 
 test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
 	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
