@@ -1,14 +1,9 @@
 package result
 
 import (
-	"bytes"
-	"compress/zlib"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -372,10 +367,7 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 	n := Histogram{sum: j.Summary, zero: j.Zero, below: j.Below, above: j.Above, invalid: j.Invalid}
 	var inBuckets uint64
 	if j.HDR != "" {
-		if err := checkGeometry(j.HDR); err != nil {
-			return fmt.Errorf("histogram: %w", err)
-		}
-		b, err := hdrhistogram.DecodePacked([]byte(j.HDR))
+		b, err := decodeBuckets(j.HDR)
 		if err != nil {
 			return fmt.Errorf("histogram: %w", err)
 		}
@@ -408,32 +400,4 @@ func (j *histogramJSON) validate() error {
 		return fmt.Errorf("encoded buckets are %d bytes, more than %d", len(j.HDR), maxEncodedHistogram)
 	}
 	return j.Summary.validate()
-}
-
-// checkGeometry reads the header of an encoded histogram only, before anything
-// is sized by it.
-func checkGeometry(encoded string) error {
-	raw, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return err
-	}
-	const outer = 8 // cookie and length of the compressed part
-	if len(raw) < outer {
-		return fmt.Errorf("encoded buckets are %d bytes long, too short", len(raw))
-	}
-	z, err := zlib.NewReader(bytes.NewReader(raw[outer:]))
-	if err != nil {
-		return err
-	}
-	var head [hdrhistogram.ENCODING_HEADER_SIZE]byte
-	if _, err := io.ReadFull(z, head[:]); err != nil {
-		return fmt.Errorf("header: %w", err)
-	}
-	digits := int32(binary.BigEndian.Uint32(head[12:])) // #nosec G115 -- the encoding has them signed
-	low := int64(binary.BigEndian.Uint64(head[16:]))    // #nosec G115 -- the encoding has it signed
-	high := int64(binary.BigEndian.Uint64(head[24:]))   // #nosec G115 -- the encoding has it signed
-	if digits != Digits || low != MinMicros || high != MaxMicros {
-		return fmt.Errorf("geometry is %d..%d with %d digits, want %d..%d with %d digits", low, high, digits, MinMicros, MaxMicros, Digits)
-	}
-	return nil
 }
