@@ -41,7 +41,11 @@ func (s *Server) AddNext(n NextOutcome) (NextStatus, error) {
 		return NextStatus{}, fmt.Errorf("sink: %w", err)
 	}
 	status, err := s.next.Add(s.now(), next, n.TTL, n.Replace)
-	if err != nil {
+	var spec *fault.SpecError
+	switch {
+	case errors.As(err, &spec): // it names the outcome itself
+		return NextStatus{}, fmt.Errorf("sink: %w", err)
+	case err != nil:
 		return NextStatus{}, fmt.Errorf("sink: next outcome %q: %w", n.ID, err)
 	}
 	return status, nil

@@ -83,7 +83,11 @@ func runCommand(args []string) (status int) {
 		for _, c := range subcommands() {
 			names = append(names, c.name)
 		}
-		fmt.Fprintf(os.Stderr, "%s x %s: unknown command %q (valid: %s)\n", filepath.Base(os.Args[0]), CommandName, args[0], strings.Join(names, " "))
+		hint := ""
+		if slices.ContainsFunc(sink.NewCommand(os.Stdout, os.Stderr).Commands(), func(c *cobra.Command) bool { return c.Name() == args[0] }) {
+			hint = "; did you mean " + sinkCommand + " " + args[0] + "?"
+		}
+		fmt.Fprintf(os.Stderr, "%s x %s: unknown command %q%s (valid: %s)\n", filepath.Base(os.Args[0]), CommandName, args[0], hint, strings.Join(names, " "))
 		return exitUsage
 	}
 	return bench.Run(host, args, os.Stdout, os.Stderr)

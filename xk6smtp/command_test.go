@@ -94,6 +94,7 @@ func testSubcommand(t *testing.T, binary string) {
 		{"", 0, "k6 x smtp sink --plan bounce-storm"},
 		{"--help", 0, "put a real MTA's retry queue through a bounce storm"},
 		{"nope", 2, `unknown command "nope" (valid: sink `},
+		{"ctl info", 2, `unknown command "ctl"; did you mean sink ctl? (valid: sink `},
 		{"sink --help", 0, "smtpsink [flags] [host:port]"},
 		{"sink --listen bad", 2, "smtpsink: --listen: invalid listener"},
 		{"sink ledger summarize " + ledger, 0, "runs "},

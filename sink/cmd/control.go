@@ -149,8 +149,8 @@ func (c *controls) listen() (err error) {
 	}
 	for _, address := range c.scraped {
 		l, err := controlAddress(address)
-		if err == nil && l.Network == "unix" {
-			err = errors.New("want host:port")
+		if err != nil || l.Network == "unix" {
+			err = fmt.Errorf("invalid address %q (want host:port, such as 127.0.0.1:9090)", address)
 		}
 		if err == nil {
 			err = c.open(&l, nil)
@@ -167,7 +167,7 @@ func controlAddress(address string) (sink.Listener, error) {
 	l, err := sink.ParseListener(address)
 	switch {
 	case err != nil:
-		return l, errors.New(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "[name=]", ""), "invalid listener "))
+		return l, errors.New(strings.NewReplacer("[name=]", "", "invalid listener ", "invalid address ", "such as 127.0.0.1:2525", "such as "+defaultControl).Replace(err.Error()))
 	case l.Name != "":
 		return l, errors.New("it has no name (want host:port or unix:/path)")
 	}

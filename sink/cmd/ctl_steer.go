@@ -118,10 +118,12 @@ func (c *ctl) stormCommand() *cobra.Command {
 		},
 	}
 	index := -1
-	start := &cobra.Command{Use: "start", Short: "begin the first phase now", Args: noArguments, RunE: move(func([]string) (api.StormMove, error) { return api.StormMove{Action: "start"}, nil })}
-	stop := &cobra.Command{Use: "stop", Short: "end the storm now", Args: noArguments, RunE: move(func([]string) (api.StormMove, error) { return api.StormMove{Action: "stop"}, nil })}
+	start := &cobra.Command{Use: "start", Short: "begin the first phase now", Example: "  smtpsink ctl storm start", Args: noArguments, RunE: move(func([]string) (api.StormMove, error) { return api.StormMove{Action: "start"}, nil })}
+	stop := &cobra.Command{Use: "stop", Short: "end the storm now", Example: "  smtpsink ctl storm stop", Args: noArguments, RunE: move(func([]string) (api.StormMove, error) { return api.StormMove{Action: "stop"}, nil })}
 	jump := &cobra.Command{
 		Use: "jump PHASE | --index N", Short: "begin a phase now: its next occurrence, or the N-th of all, from 0",
+		Example: `  smtpsink ctl storm jump outage
+  smtpsink ctl storm jump --index 0`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if given := cmd.Flags().Changed("index"); len(args) > 1 || given == (len(args) == 1) {
 				return usageErrorf("jump: want a phase or --index")
@@ -137,7 +139,7 @@ func (c *ctl) stormCommand() *cobra.Command {
 	}
 	jump.Flags().IntVar(&index, "index", -1, "`number` of the occurrence among all of the storm, from 0")
 	extend := &cobra.Command{
-		Use: "extend DURATION", Short: "have the phase in force take longer", Args: oneArgument("a duration such as 30s or 10m"),
+		Use: "extend DURATION", Short: "have the phase in force take longer", Example: "  smtpsink ctl storm extend 10m", Args: oneArgument("a duration such as 30s or 10m"),
 		RunE: move(func(args []string) (api.StormMove, error) { return api.StormMove{Action: "extend", By: args[0]}, nil }),
 	}
 	for _, sub := range []*cobra.Command{start, stop, jump, extend} {
@@ -236,6 +238,9 @@ it next:ID.`,
 					whom[name] = *values
 				}
 			}
+			if in.Times < 1 {
+				return usageErrorf("--times: invalid number %d (want 1 to 1000000)", in.Times)
+			}
 			what := map[string]any{}
 			for name, value := range map[string]string{"reply": reply, "delay": delay, "close": closing} {
 				if value != "" {
@@ -278,7 +283,7 @@ it next:ID.`,
 	flags.StringArrayVar(match["client"], "client", nil, "`address` or network of the client; repeatable")
 	flags.StringArrayVar(match["listener"], "listener", nil, "`name` of the listener; repeatable")
 	flags.StringArrayVar(match["helo"], "helo", nil, "`name` that the client gave itself; repeatable")
-	flags.IntVar(&in.Times, "times", 1, "how many occurrences meet it")
+	flags.IntVar(&in.Times, "times", 1, "`number` of occurrences that meet it")
 	flags.StringVar(&in.TTL, "ttl", "10m", "`duration` after which it is forgotten, 24h at most")
 	flags.StringVar(&in.ID, "id", "", "`name` in rows and counts (default: one that nobody has)")
 	cli.Values(cmd, "stage", stageNames("")...)
@@ -323,7 +328,11 @@ func (c *ctl) infoCommand() *cobra.Command {
 				t.Row("plan", fmt.Sprintf("generation %d", i.Generation))
 				t.Row("epoch", i.Epoch)
 				for _, l := range i.Listeners {
-					t.Row("listener", strings.TrimSpace(l.Name+" "+l.Address+" "+l.Fault))
+					name := l.Name
+					if name == l.Address { // a listener without a name goes by its address
+						name = ""
+					}
+					t.Row("listener", strings.Join(strings.Fields(name+" "+l.Address+" "+l.Fault), " "))
 				}
 				fmt.Fprint(w, t.String())
 			})

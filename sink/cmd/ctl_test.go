@@ -267,6 +267,8 @@ func TestBadInputOfControl(t *testing.T) {
 		want []string
 	}{
 		{[]string{"--control", "2580"}, []string{"--control", "127.0.0.1:2580"}},
+		{[]string{"--control", "foo"}, []string{`--control foo: invalid address "foo" (want host:port or unix:/path, such as 127.0.0.1:2580)`}},
+		{[]string{"--metrics-listen", "foo"}, []string{`--metrics-listen foo: invalid address "foo" (want host:port, such as 127.0.0.1:9090)`}},
 		{[]string{"--control", "unix:"}, []string{"--control", "empty"}},
 		{[]string{"--control", "unix:" + file}, []string{"--control", "something else than a socket"}},
 		{[]string{"--control", "unix:" + filepath.Join(dir, "missing", "s")}, []string{"--control", "no such file"}},
@@ -293,8 +295,8 @@ func TestBadInputOfControl(t *testing.T) {
 		want string
 	}{
 		{[]string{}, "valid: events info"}, {[]string{"sats"}, `did you mean stats?`}, {[]string{"next", "add"}, "--reply"}, {[]string{"next", "add", "--reply", "450", "--outcome", "{}"}, "not together"},
-		{[]string{"next", "add", "--outcome", "{"}, "no JSON"}, {[]string{"next", "remove"}, "--all"}, {[]string{"storm", "jump"}, "--index"}, {[]string{"reset"}, "counts state next capture"},
-		{[]string{"stats", "--control", "nowhere"}, "want host:port"}, {[]string{"stats", "--control", "ftp://x:1"}, "want host:port"}, {[]string{"stats", "--control", "a:1", "--control", "a:1"}, "given twice"},
+		{[]string{"next", "add", "--outcome", "{"}, "no JSON"}, {[]string{"next", "remove"}, "--all"}, {[]string{"next", "add", "--reply", "450", "--times", "0"}, "--times: invalid number 0 (want 1 to 1000000)"}, {[]string{"storm", "jump"}, "--index"}, {[]string{"reset"}, "counts state next capture"},
+		{[]string{"stats", "--control", "nowhere"}, `invalid address "nowhere" (want host:port`}, {[]string{"stats", "--control", "ftp://x:1"}, "want host:port"}, {[]string{"stats", "--control", "a:1", "--control", "a:1"}, "given twice"},
 		{[]string{"stats", "--token-file", filepath.Join(dir, "missing")}, "--token-file"}, {[]string{"stats", "--ca", file}, "no certificate"}, {[]string{"stats", "--timeout", "0"}, "--timeout"},
 		{[]string{"plan", "put", "nowhere"}, "no built-in plan"}, {[]string{"token"}, "read write"}, {[]string{"token", "admin"}, "read write"}, {[]string{"judge"}, "claims"},
 		{[]string{"judge", filepath.Join(dir, "missing")}, "no such file"}, {[]string{"events", "--count", "-1"}, "--count"},
@@ -333,7 +335,7 @@ func TestCommandsOfControlDoc(t *testing.T) {
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
 	cmd.WaitDelay = patience
 	out, err := cmd.CombinedOutput()
-	for _, want := range []string{"swaks ends with", `"cause":"next:n1"`, "would come into force", "phase bad", "epoch 2", `"state":"over"`, "retry: 2000", "it may only read"} {
+	for _, want := range []string{"swaks ends with", `"cause":"next:n1"`, "would come into force", "phase bad", "Subject: hello", "epoch 2", `"state":"over"`, "retry: 2000", "it may only read"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("nothing says %q", want)
 		}

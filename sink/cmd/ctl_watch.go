@@ -184,7 +184,7 @@ func (c *ctl) messagesCommand() *cobra.Command {
 	}
 	query := queryFlags(cmd, map[string]string{ // #nosec G101 -- the words of a help
 		"recipient": "`address`, as plans match it", "sender": "`address`, as plans match it", "token": "`ENVID`, or the sender", "storm_id": "`X-Storm-Id`", "message_id": "`Message-ID`",
-		"after": "`id` of a message: only those after it", "limit": "at most so `many` (default 100)",
+		"after": "`id` of a message: only those after it", "limit": "`number` of messages, at most (default 100)",
 	})
 	cmd.RunE = func(*cobra.Command, []string) error {
 		return ask(c, func(ctx context.Context, s steered) (api.Messages, error) { return s.Messages(ctx, query()) }, showMessages)

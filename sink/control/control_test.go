@@ -188,6 +188,15 @@ func TestNext(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", body, p.Errors, at)
 		}
 	}
+	for body, want := range map[string]string{ // in the words of the document: not how the sink calls it, and no id that nobody gave
+		`{"stage": "rcpt", "outcome": {"reply": 450}, "ttl": "25h"}`:                     "ttl: 25h0m0s is out of range (want above 0s, at most 24h0m0s)",
+		`{"stage": "rcpt", "outcome": {"reply": "550/4.1.1"}}`:                           "outcome.reply: enhanced status code 4.1.1 contradicts reply code 550: its class must be 5",
+		`{"stage": "rcpt", "match": {"listener": "nowhere"}, "outcome": {"reply": 450}}`: "match.listener: there is no listener nowhere (valid: mx)",
+	} {
+		if p := g.refused("POST", "/v1/next", body, api.InvalidOutcome, nil); p.Detail != want {
+			t.Errorf("%s: %q, want %q", body, p.Detail, want)
+		}
+	}
 	g.refused("PUT", "/v1/next/other", `{"id": "mine", "stage": "noop", "outcome": {}}`, api.InvalidRequest, nil)
 	g.refused("PUT", "/v1/next/a%20b", put, api.InvalidOutcome, nil)
 	g.refused("PUT", "/v1/next/a%2Fb", put, api.InvalidOutcome, nil)
@@ -229,6 +238,9 @@ func TestReset(t *testing.T) {
 		t.Errorf("epoch %+v, stats %+v, counts %+v", epoch, s, s.Counts)
 	}
 	g.refused("POST", "/v1/reset", `{"what": ["capture"]}`, api.WrongState, nil)
+	if p := g.refused("POST", "/v1/reset", `{}`, api.InvalidRequest, nil); p.Detail != "nothing is named (valid: counts state next capture)" || p.Errors[0].Pointer != "/what" {
+		t.Errorf("%+v", p)
+	}
 	for _, body := range []string{`{"what": []}`, `{"what": ["everything"]}`, `{}`, `{"what": "counts"}`} {
 		g.refused("POST", "/v1/reset", body, api.InvalidRequest, nil)
 	}

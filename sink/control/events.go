@@ -28,7 +28,7 @@ func (s *Server) place(id string) (seq uint64, ours bool, err error) {
 		seq, err = strconv.ParseUint(id[at+1:], 10, 64)
 	}
 	if at <= 0 || err != nil || seq == math.MaxUint64 {
-		return 0, false, badQuery("after", "after: invalid id %.64q (want INSTANCE-SEQ, as an event has it)", id)
+		return 0, false, badQuery("after: invalid id %.64q (want INSTANCE-SEQ, as an event has it)", id)
 	}
 	return seq, id[:at] == s.cfg.Sink.Run(), nil
 }
@@ -59,7 +59,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 			return problem(api.EventsGone, "that event is of another run of the sink, which is over")
 		}
 		if last := s.cfg.Tail.Last(); after > last {
-			return badQuery("after", "after: there is no event %d yet (the last is %d)", after, last)
+			return badQuery("after: there is no event %d yet (the last is %d)", after, last)
 		}
 		if rows, missed := s.cfg.Tail.After(after, 1); missed > 0 && len(rows) > 0 {
 			return errGone(missed)

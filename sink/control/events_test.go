@@ -165,6 +165,14 @@ func TestEventsThatAreGone(t *testing.T) {
 		t.Errorf("gap %+v, then %s", gap, next.id)
 	}
 	g.refused("GET", "/v1/events?after="+first, "", api.EventsGone, nil)
+	for query, want := range map[string]string{
+		"kind=foo": `kind: unknown kind "foo" (valid: start `, "code=99": `code: invalid reply code "99" (want 200 to 599)`, "limit=x": `limit: invalid number "x" (want `,
+		"client=zzz": `client: invalid address or network "zzz" (want for example 192.0.2.1`, "recipient=a%20b": `recipient: invalid pattern "a b" (want `, "sort=x": `unknown parameter "sort" (valid: `,
+	} {
+		if p := g.refused("GET", "/v1/events?"+query, "", api.BadRequest, nil); !strings.HasPrefix(p.Detail, want) || len(p.Errors) != 1 || p.Errors[0].Message != p.Detail {
+			t.Errorf("%s: %+v, want %q, once", query, p, want)
+		}
+	}
 	g.refused("GET", "/v1/events?after=OTHER-1", "", api.EventsGone, nil)
 	g.refused("GET", "/v1/events?after="+g.sink.Run()+"-9999", "", api.BadRequest, nil)
 	if events := g.events("limit=3"); len(events) != 3 || events[0].ID != next.id {

@@ -38,7 +38,7 @@ func readFilter(r *http.Request) (*filter, error) {
 		for name := range strings.SplitSeq(q.Get("kind"), ",") {
 			kind, err := event.ParseKind([]byte(name))
 			if err != nil {
-				return nil, badQuery("kind", "kind: %v", err)
+				return nil, badQuery("kind: %v", err)
 			}
 			f.kinds[kind] = true
 		}
@@ -49,7 +49,7 @@ func readFilter(r *http.Request) (*filter, error) {
 		}
 		c, err := parseCodes(text)
 		if err != nil {
-			return nil, badQuery("code", "code: %v", err)
+			return nil, badQuery("code: %v", err)
 		}
 		f.codes = append(f.codes, c)
 	}
@@ -59,7 +59,7 @@ func readFilter(r *http.Request) (*filter, error) {
 		if err != nil {
 			address, failed := netip.ParseAddr(text)
 			if failed != nil {
-				return nil, badQuery("client", "client: invalid address or network %.64q", text)
+				return nil, badQuery("client: invalid address or network %.64q (want for example 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32)", text)
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}
@@ -81,7 +81,7 @@ func readFilter(r *http.Request) (*filter, error) {
 			return nil, err
 		}
 		name := strings.TrimPrefix(spec.Field, "match.")
-		return nil, badQuery(name, "%s: %v", name, spec.Err)
+		return nil, badQuery("%s: %v", name, spec.Err)
 	}
 	f.who = who
 	return f, nil

@@ -58,7 +58,7 @@ func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) postReset(w http.ResponseWriter, r *http.Request) error {
 	var in api.Reset
-	if err := s.readJSON(w, r, map[string]any{"what": &in.What}, "what"); err != nil {
+	if err := s.readJSON(w, r, map[string]any{"what": &in.What}); err != nil {
 		return err
 	}
 	if len(in.What) == 0 {

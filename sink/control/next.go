@@ -49,7 +49,7 @@ func (s *Server) getNext(w http.ResponseWriter, r *http.Request) error {
 }
 
 func noNext(id string) error {
-	return problem(api.NotFound, "nobody waits under the id %.64q: it was never asked for, taken back, or has expired", id)
+	return problem(api.NotFound, "there is no outcome with the id %.64q: it was never asked for, was taken back, or has expired", id)
 }
 
 func (s *Server) postNext(w http.ResponseWriter, r *http.Request) error {

@@ -47,8 +47,9 @@ func flawed(slug string, err error) *api.Problem {
 		flaw = api.Flaw{Pointer: pointer(e.Key), Line: e.Line, Column: e.Column, Message: printable(e.Err.Error())}
 	case errors.As(err, &spec):
 		path := spec.Path
-		if path == "next" { // the document itself
+		if path == "next" { // the document itself, which has only one part and maybe no id yet
 			path = ""
+			p.Detail = printable(spec.Field + ": " + spec.Err.Error())
 		}
 		flaw = api.Flaw{Pointer: pointer(path) + pointer(spec.Field), Message: printable(spec.Err.Error())}
 	}

@@ -19,19 +19,20 @@ func query(r *http.Request, valid ...string) error {
 	for name, given := range values {
 		switch {
 		case !slices.Contains(valid, name) && len(valid) == 0:
-			return badQuery(name, "unknown parameter %.64q (there are none)", name)
+			return badQuery("unknown parameter %.64q (there are none)", name)
 		case !slices.Contains(valid, name):
-			return badQuery(name, "unknown parameter %.64q (valid: %s)", name, strings.Join(valid, " "))
+			return badQuery("unknown parameter %.64q (valid: %s)", name, strings.Join(valid, " "))
 		case len(given) > 1:
-			return badQuery(name, "parameter %s is given twice", name)
+			return badQuery("parameter %s is given twice", name)
 		}
 	}
 	return nil
 }
 
-func badQuery(name, format string, args ...any) *api.Problem {
+// badQuery returns a problem with a parameter. The text names it.
+func badQuery(format string, args ...any) *api.Problem {
 	p := problem(api.BadRequest, format, args...)
-	p.Errors = []api.Flaw{{Message: name + ": " + p.Detail}}
+	p.Errors = []api.Flaw{{Message: p.Detail}}
 	if _, valid, ok := strings.Cut(p.Detail, "(valid: "); ok {
 		p.Errors[0].Valid = strings.TrimSuffix(valid, ")")
 	}
@@ -56,7 +57,7 @@ func boolQuery(r *http.Request, name string) (bool, error) {
 	case v == "false", !r.URL.Query().Has(name):
 		return false, nil
 	default:
-		return false, badQuery(name, "%s: invalid value %.64q (valid: true false)", name, v)
+		return false, badQuery("%s: invalid value %.64q (valid: true false)", name, v)
 	}
 }
 
@@ -68,7 +69,7 @@ func number(r *http.Request, name string, preset, most uint64) (uint64, error) {
 	v := r.URL.Query().Get(name)
 	n, err := strconv.ParseUint(v, 10, 64)
 	if err != nil || n > most {
-		return 0, badQuery(name, "%s: invalid number %.64q (want 0 to %d)", name, v, most)
+		return 0, badQuery("%s: invalid number %.64q (want 0 to %d)", name, v, most)
 	}
 	return n, nil
 }

@@ -58,7 +58,7 @@ func (s *Server) getStats(w http.ResponseWriter, r *http.Request) error {
 	}
 	windows := r.URL.Query().Get("windows")
 	if windows != "" && windows != "true" && windows != "false" {
-		return badQuery("windows", "windows: invalid value %.64q (valid: true false)", windows)
+		return badQuery("windows: invalid value %.64q (valid: true false)", windows)
 	}
 	var before statsAt
 	since, err := number(r, "since", 0, math.MaxUint64)

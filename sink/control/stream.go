@@ -14,7 +14,7 @@ import (
 // again with the id of the last event that it has (Last-Event-ID) misses none, unless the sink has thrown some away: then it is told which.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, f *filter) error {
 	if r.URL.Query().Has("limit") {
-		return badQuery("limit", "limit: a stream has none")
+		return badQuery("limit: a stream has none")
 	}
 	from := r.Header.Get("Last-Event-ID")
 	if from == "" {

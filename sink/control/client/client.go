@@ -68,10 +68,11 @@ func New(address string, o Options) (*Client, error) {
 		c.base = "http://localhost"
 		return c, nil
 	}
+	full := address
 	if !strings.Contains(address, "://") {
-		address = "http://" + address
+		full = "http://" + address
 	}
-	u, err := url.Parse(address)
+	u, err := url.Parse(full)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("invalid address %q (want host:port, https://host:port or unix:/path)", address)
 	}

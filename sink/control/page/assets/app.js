@@ -33,7 +33,7 @@ async function look() {
     if (!before || stats.generation !== generation) {
       const info = await ask('GET', '/v1');
       const plan = stats.counts.plan ? `plan ${stats.counts.plan}` : 'no plan';
-      byId('which').textContent = `${info.listeners.map((l) => `${l.name} ${l.address}`).join(', ')}; ${plan}; version ${info.version}`;
+      byId('which').textContent = `${info.listeners.map((l) => l.name === l.address ? l.address : `${l.name} ${l.address}`).join(', ')}; ${plan}; version ${info.version}`;
       await storm.load();
       generation = stats.generation;
     }

@@ -37,7 +37,7 @@ function draw() {
     far.max = 1;
     far.value = 0;
     far.ariaLabel = `How far ${p.name} is`;
-    button.title = `Jump to ${p.name}`;
+    button.title = `Jump to ${p.name} (${when.textContent})`; // a narrow one is cut short
     button.append(name, when);
     button.addEventListener('click', () => move({ action: 'jump', index: i }, `Jumped to ${p.name}.`));
     item.append(button, far);
