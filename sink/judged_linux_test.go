@@ -13,9 +13,16 @@ import (
 // fate judges the ledger: one acknowledged message from a@sender.test to b@recipient.test, an empty queue and no notifications.
 func (b *booked) fate() (fate reconcile.Fate, verdict reconcile.Verdict) {
 	b.t.Helper()
+	fate, _, verdict = b.judge(reconcile.AckYes)
+	return fate, verdict
+}
+
+// judge is fate for a sender that says something else of its message; it counts the copies, too.
+func (b *booked) judge(ack reconcile.Ack) (fate reconcile.Fate, copies int, verdict reconcile.Verdict) {
+	b.t.Helper()
 	b.rows()
 	j := reconcile.New(reconcile.Options{})
-	if err := j.Claim(&reconcile.Claim{Token: "a@sender.test", Recipient: "b@recipient.test"}); err != nil {
+	if err := j.Claim(&reconcile.Claim{Token: "a@sender.test", Recipient: "b@recipient.test", Ack: ack}); err != nil {
 		b.t.Fatal(err)
 	}
 	l := j.Ledger()
@@ -26,11 +33,11 @@ func (b *booked) fate() (fate reconcile.Fate, verdict reconcile.Verdict) {
 	})
 	j.Listing(time.Now(), true)
 	j.KnowNotifications()
-	result, err := j.Finish(func(u *reconcile.Unit) error { fate = u.Fate; return nil })
+	result, err := j.Finish(func(u *reconcile.Unit) error { fate, copies = u.Fate, len(u.Deliveries); return nil })
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return fate, result.Verdict
+	return fate, copies, result.Verdict
 }
 
 // TestJudged: what the sink tells of its replies decides what the judge calls a second copy, or a message that never came.
