@@ -86,8 +86,8 @@ type StormMove struct {
 	Generation uint64        // of the plan that is meant; when that is another, the error is ErrPlanChanged. 0: whichever
 }
 
-// ErrStormState says that a storm is not where it would have to be.
-var ErrStormState = errors.New("the storm is not where it would have to be")
+// ErrStormState says that a storm is not in a state in which the move can be done.
+var ErrStormState = errors.New("not in this state of the storm")
 
 // MoveStorm moves the clock of the storm, and returns where it is then. Transactions that are under way keep their phase. The ledger
 // has a row of the move before that of the phase which begins by it. The error wraps ErrPlanChanged or ErrStormState, or names what is

@@ -232,7 +232,7 @@ func TestCtlTokensAndSockets(t *testing.T) {
 	}
 	at := func(args ...string) []string { return append(args, "--control", control) }
 	_, stderr := steer(t, 1, at("stats")...)
-	if !strings.Contains(stderr, "a token is needed") {
+	if !strings.Contains(stderr, "a token is needed") || !strings.Contains(stderr, "--token-file") {
 		t.Errorf("%s", stderr)
 	}
 	steer(t, 0, at("ready")...)

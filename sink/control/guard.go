@@ -161,7 +161,7 @@ func (s *Server) refuse(r *http.Request, access Access) *api.Problem {
 	case role == RoleNone && given:
 		return problem(api.TokenNeeded, "the token is not one of this sink's")
 	case role == RoleNone:
-		return problem(api.TokenNeeded, "a token is needed: Authorization: Bearer TOKEN")
+		return problem(api.TokenNeeded, "a token is needed (Authorization: Bearer TOKEN; smtpsink ctl: --token-file FILE or $SMTPSINK_CONTROL_TOKEN)")
 	case access == Write && role != RoleWrite:
 		return problem(api.Role, "this token may only read")
 	case access == Write && s.stopping.Load():

@@ -17,7 +17,7 @@ import (
 // openLedger opens the ledger to be read, up to its last whole row.
 func (s *Server) openLedger() (*os.File, int64, error) {
 	if s.cfg.Ledger == "" {
-		return nil, 0, problem(api.WrongState, "this sink keeps no ledger")
+		return nil, 0, problem(api.WrongState, "this sink keeps no ledger (smtpsink --ledger FILE does)")
 	}
 	file, err := os.Open(s.cfg.Ledger)
 	if err != nil {
