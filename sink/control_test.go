@@ -173,12 +173,12 @@ func TestNextOutcomesThatCantBe(t *testing.T) {
 	}
 	nextFor(t, server.Server, "taken", "x@a.test", "550", 1)
 	for want, n := range map[string]sink.NextOutcome{
-		`next "taken": the id is taken`:      spec(func(n *sink.NextOutcome) { n.ID = "taken" }),
-		`next "a b": id: invalid id`:         spec(func(n *sink.NextOutcome) { n.ID = "a b" }),
-		`times: -1 is out of range`:          spec(func(n *sink.NextOutcome) { n.Times = -1 }),
-		`ttl: 25h0m0s is out of range`:       spec(func(n *sink.NextOutcome) { n.TTL = 25 * time.Hour }),
-		`match.attempt: attempts are`:        spec(func(n *sink.NextOutcome) { n.Match.Attempts = fault.Range{From: 1, To: 1} }),
-		`match.listener: there is no listen`: spec(func(n *sink.NextOutcome) { n.Match.Listeners = []string{"mx9"} }),
+		`next outcome "taken": the id is taken`: spec(func(n *sink.NextOutcome) { n.ID = "taken" }),
+		`next "a b": id: invalid id`:            spec(func(n *sink.NextOutcome) { n.ID = "a b" }),
+		`times: -1 is out of range`:             spec(func(n *sink.NextOutcome) { n.Times = -1 }),
+		`ttl: 25h0m0s is out of range`:          spec(func(n *sink.NextOutcome) { n.TTL = 25 * time.Hour }),
+		`match.attempt: attempts are`:           spec(func(n *sink.NextOutcome) { n.Match.Attempts = fault.Range{From: 1, To: 1} }),
+		`match.listener: there is no listen`:    spec(func(n *sink.NextOutcome) { n.Match.Listeners = []string{"mx9"} }),
 		`match.recipient: not known yet`: spec(func(n *sink.NextOutcome) {
 			n.Stage, n.Match.Recipients = smtp.StageMail, []string{"x@a.test"}
 		}),
