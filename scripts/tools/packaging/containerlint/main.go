@@ -29,7 +29,7 @@ func main() {
 
 // lint returns what there is to say about a recipe.
 func lint(file string) (said []string, err error) {
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) // #nosec G304 G703 -- the user names the files
 	if err != nil {
 		return nil, err
 	}

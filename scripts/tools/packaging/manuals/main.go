@@ -33,7 +33,7 @@ func main() {
 func write(dir, name string, root *cobra.Command) error {
 	completions, man := filepath.Join(dir, "completions"), filepath.Join(dir, "man")
 	for _, d := range []string{completions, man} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := os.MkdirAll(d, 0o755); err != nil { // #nosec G301 G703 -- what is released is for everybody to read; the directory is the user's choice
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func write(dir, name string, root *cobra.Command) error {
 		if err := generate(&b); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(completions, file), b.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(completions, file), b.Bytes(), 0o644); err != nil { // #nosec G306 G703 -- what is released is for everybody to read; the directory is the user's choice
 			return err
 		}
 	}
