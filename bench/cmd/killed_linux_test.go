@@ -338,7 +338,7 @@ func openTerminal(t *testing.T) (terminal, program *os.File) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("no pseudo terminals here: ", err)
+		sinktest.Missing(t, "no pseudo terminals here: %v", err)
 	}
 	fd := int(terminal.Fd())
 	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
@@ -350,7 +350,7 @@ func openTerminal(t *testing.T) (terminal, program *os.File) {
 	}
 	if err != nil {
 		_ = terminal.Close()
-		t.Skip("no pseudo terminals here: ", err)
+		sinktest.Missing(t, "no pseudo terminals here: %v", err)
 	}
 	return terminal, program
 }

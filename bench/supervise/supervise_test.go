@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
 // TestMain lets the test binary be a watchdog, a program that is to be killed, and what such a program starts.
@@ -82,7 +83,7 @@ type started struct {
 func start(t *testing.T, dir string, env ...string) *started {
 	t.Helper()
 	if _, err := os.Stat("/proc/self/environ"); err != nil {
-		t.Skip("needs /proc: ", err)
+		sinktest.Missing(t, "needs /proc: %v", err)
 	}
 	s := &started{cmd: exec.Command(os.Args[0], "program", dir)}
 	s.cmd.Env = append(os.Environ(), env...)

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/control/api"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait.
-const patience = 60 * time.Second
+const patience = testkit.Patience
 
 // rig is a sink with its control API on loopback.
 type rig struct {
@@ -278,11 +279,5 @@ func (g *rig) events(parameters string) (events []api.Event) {
 // eventually polls the API until something holds that the sink brings about by itself.
 func (g *rig) eventually(what string, holds func() bool) {
 	g.t.Helper()
-	deadline := time.Now().Add(patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			g.t.Fatalf("%s: not after %v; stats %s", what, patience, g.call("GET", "/v1/stats", "", 200, nil).body)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	testkit.Await(g.t, what, holds, func() string { return "stats " + string(g.call("GET", "/v1/stats", "", 200, nil).body) })
 }
