@@ -20,9 +20,9 @@ type decoder struct {
 	scan  jsonl.Scanner
 	names map[string]string
 
-	glimpses   *[event.NumKinds]*glimpse // see glance; nil: rows are read whole
-	clientText []byte                    // of the last client
-	client     netip.AddrPort
+	projections *[event.NumKinds]*projection // see project; nil: rows are read whole
+	clientText  []byte                       // of the last client
+	client      netip.AddrPort
 }
 
 // field says how a key of a row is read.

@@ -131,7 +131,7 @@ func recoverRows(f io.Reader, name string, replay func(*event.Row) error, needs 
 		found.Rows++
 		if row.Kind == event.KindStart {
 			found.Runs++
-			r.dec.glimpses = glimpsesFor(needs, row.Start.Durability)
+			r.dec.projections = projectionsFor(needs, row.Start.Durability)
 		}
 		if replay != nil {
 			if err := finals.take(&row); err != nil {

@@ -60,7 +60,7 @@ func (r *Reader) read(row *event.Row) error {
 	case err != nil:
 		return &jsonl.InputError{File: r.name, Err: err}
 	}
-	if r.dec.glimpses != nil && r.dec.glance(line, row) {
+	if r.dec.projections != nil && r.dec.project(line, row) {
 		return nil
 	}
 	err = r.dec.decode(line, row)

@@ -19,58 +19,58 @@ const (
 	NeedSightings              // what any Restorer looks at
 )
 
-// glimpse is what is read of the rows of a kind.
-type glimpse struct {
+// projection is what is read of the rows of a kind.
+type projection struct {
 	fields   uint64 // bits of rowFields
 	last     int    // the last of these
 	numbered bool   // an attempt without a number, as after a command that broke the protocol, has to be read whole
 }
 
-// glimpsesFor returns what has to be read of the rows of a run, by kind; nil: all of it.
-func glimpsesFor(needs Needs, durability event.Durability) *[event.NumKinds]*glimpse {
+// projectionsFor returns what has to be read of the rows of a run, by kind; nil: all of it.
+func projectionsFor(needs Needs, durability event.Durability) *[event.NumKinds]*projection {
 	if needs == NeedRows {
 		return nil
 	}
-	out := &[event.NumKinds]*glimpse{}
+	out := &[event.NumKinds]*projection{}
 	for _, k := range [...]event.Kind{event.KindMessage, event.KindTold, event.KindPhase, event.KindStorm, event.KindGap, event.KindSwap, event.KindStop} {
-		out[k] = &glimpse{last: -1}
+		out[k] = &projection{last: -1}
 	}
-	out[event.KindConnection] = glimpseOf(event.KindConnection, "conn", "client")
-	out[event.KindTransaction] = glimpseOf(event.KindTransaction, "conn", "client", "message", "sender")
+	out[event.KindConnection] = projectionOf(event.KindConnection, "conn", "client")
+	out[event.KindTransaction] = projectionOf(event.KindTransaction, "conn", "client", "message", "sender")
 	switch {
 	case durability == event.Ack: // rows may be amended
 	case needs == NeedCounts:
-		out[event.KindAttempt] = glimpseOf(event.KindAttempt, "conn", "client", "message", "sender", "recipient", "n")
+		out[event.KindAttempt] = projectionOf(event.KindAttempt, "conn", "client", "message", "sender", "recipient", "n")
 		out[event.KindAttempt].numbered = true
 	default:
-		out[event.KindAttempt] = glimpseOf(event.KindAttempt, "conn", "listener", "client", "time", "message", "phase", "sender", "recipient", "n", "stage", "cause")
+		out[event.KindAttempt] = projectionOf(event.KindAttempt, "conn", "listener", "client", "time", "message", "phase", "sender", "recipient", "n", "stage", "cause")
 	}
 	return out
 }
 
-func glimpseOf(kind event.Kind, keys ...string) *glimpse {
-	g := &glimpse{}
+func projectionOf(kind event.Kind, keys ...string) *projection {
+	p := &projection{}
 	for _, key := range keys {
-		g.last = fieldIndex(rowFields[kind], []byte(key))
-		g.fields |= 1 << g.last
+		p.last = fieldIndex(rowFields[kind], []byte(key))
+		p.fields |= 1 << p.last
 	}
-	return g
+	return p
 }
 
-// glance reads of a row what is needed, and reports whether it could: not of one that is in any way unusual, which decode has to read.
-func (d *decoder) glance(line []byte, row *event.Row) bool {
+// project reads of a row what is needed, and reports whether it could: not of one that is in any way unusual, which decode has to read.
+func (d *decoder) project(line []byte, row *event.Row) bool {
 	rest, ok := bytes.CutPrefix(line, []byte(`{"kind":"`))
 	if !ok || line[len(line)-1] != '}' {
 		return false
 	}
 	name, rest, _ := bytes.Cut(rest, []byte{'"'})
 	kind, err := event.ParseKind(name)
-	if err != nil || d.glimpses[kind] == nil {
+	if err != nil || d.projections[kind] == nil {
 		return false
 	}
-	g, fields := d.glimpses[kind], rowFields[kind]
+	p, fields := d.projections[kind], rowFields[kind]
 	reset(row, kind)
-	for next := 0; next <= g.last; next++ {
+	for next := 0; next <= p.last; next++ {
 		key, after, ok := cutKey(rest)
 		if !ok {
 			return string(rest) == "}" && !slices.ContainsFunc(fields[next:], func(f field) bool { return f.required })
@@ -85,12 +85,12 @@ func (d *decoder) glance(line []byte, row *event.Row) bool {
 			}
 			next++
 		}
-		if next == len(fields) || g.fields&(1<<next) != 0 && fields[next].set(d, row, val) != nil {
+		if next == len(fields) || p.fields&(1<<next) != 0 && fields[next].set(d, row, val) != nil {
 			return false
 		}
 		rest = after
 	}
-	return !g.numbered || row.Attempt.N != 0
+	return !p.numbered || row.Attempt.N != 0
 }
 
 // cutKey takes a key: ,"key":

@@ -67,7 +67,7 @@ func TestWhatIsNotNeededChangesNothing(t *testing.T) {
 }
 
 // A row that is torn in the middle, or no row at all, is found wherever it stands.
-func TestCorruptRowsAreFoundAtAGlance(t *testing.T) {
+func TestCorruptRowsAreFoundInAProjection(t *testing.T) {
 	lines := slices.Collect(bytes.Lines(manyRows(3)))
 	for i := 1; i < len(lines); i++ {
 		for cut := 1; cut < len(lines[i])-2; cut++ {
