@@ -56,9 +56,12 @@ func (o *Options) validateCapacity() error {
 	if err := c.Check(); err != nil {
 		return input.Errorf("%v", err)
 	}
-	for flag, d := range map[string]time.Duration{"--duration": c.Trial, "--confirm": c.Confirm} {
-		if d < time.Second || d > maxTrial {
-			return input.Errorf("%s %v: want 1s to %v", flag, d, maxTrial)
+	for _, f := range []struct {
+		flag string
+		d    time.Duration
+	}{{"--duration", c.Trial}, {"--confirm", c.Confirm}} {
+		if f.d < time.Second || f.d > maxTrial {
+			return input.Errorf("%s %v: want 1s to %v", f.flag, f.d, maxTrial)
 		}
 	}
 	for _, e := range o.Env {

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -22,6 +23,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/outdir"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -125,6 +127,33 @@ func fetch(t *testing.T, url string) string {
 	return string(text)
 }
 
+// awaitSnapshots waits for n more snapshots of a dashboard: of a run with fewer than two k6 writes no page.
+func awaitSnapshots(t *testing.T, url string, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var seen []string
+	for lines := bufio.NewScanner(response.Body); n > 0; {
+		if !lines.Scan() {
+			t.Fatalf("the dashboard's events end, %d snapshots too early: %v after %q", n, lines.Err(), seen)
+		}
+		if name, is := strings.CutPrefix(lines.Text(), "event:"); is {
+			if seen = append(seen, name); strings.TrimSpace(name) == "snapshot" {
+				n--
+			}
+		}
+	}
+}
+
 func TestDashboardRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -195,6 +224,9 @@ func TestDashboardInABrowser(t *testing.T) {
 		done <- err
 	}()
 	seen, err := inBrowser(t, program, chromium, "testdata/dashboard.js", "URL="+r.board.URL, "SHOT="+filepath.Join(dir, "dashboard.png"))
+	if err == nil {
+		awaitSnapshots(t, r.board.URL, 2)
+	}
 	close(stop)
 	if err := <-done; err != nil {
 		t.Fatalf("%v\n%s", err, said)
