@@ -87,6 +87,9 @@ type Traits struct {
 	FinalTimeout bool
 	// RetryEarly is by how much an attempt may come before the policy's time, as the MTA rounds.
 	RetryEarly time.Duration
+	// RefusedAgain: it may try once more what was refused. The queue run has then locked the notification's file before the
+	// process that has just made it, which gives up ("cannot create queue file: Resource temporarily unavailable").
+	RefusedAgain bool
 	// FixedSchedule: its retry schedule can't be changed. The n-th attempt comes ShortestBackoff times the square of n after the
 	// arrival; a Policy says when it gives up, and no more.
 	FixedSchedule bool

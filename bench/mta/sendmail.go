@@ -22,7 +22,7 @@ func sendmailAdapter() adapter {
 	return adapter{
 		name: "sendmail", product: "sendmail", root: true, log: "log/mail.log", syslog: "dev/log", jailed: true,
 		// The pause is counted from the whole second of the attempt before.
-		traits: Traits{FinalTimeout: true, DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
+		traits: Traits{FinalTimeout: true, DSN: true, EnvelopeID: true, RemoteStatus: true, RefusedAgain: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
 		find: func(private string) string {
 			for _, root := range [...]string{private, ""} {
 				if isFile(root+sendmailProgram) && isFile(sendmailMacros(root+sendmailProgram)+"/m4/cf.m4") && (root != "" || lookTool("m4") != "") {
