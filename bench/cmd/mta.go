@@ -12,7 +12,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
-	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 )
 
 func newMTACommand(stdout *os.File) *cobra.Command {
@@ -91,9 +91,9 @@ Postfix: its own log, or syslog's; sendmail and OpenSMTPD: syslog's. A time with
 		Args: arguments(1, 1, "the log of an MTA"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if format == "" {
-				return usageErrorf("mta log: --format is missing (valid: %s)", strings.Join(mta.LogFormats(), " "))
+				return usageErrorf("mta log: --format is missing (valid: %s)", strings.Join(mtalog.Formats(), " "))
 			}
-			o := mta.LogOptions{Until: time.Now()}
+			o := mtalog.Options{Until: time.Now()}
 			var err error
 			if o.Location, err = time.LoadLocation(zone); err != nil {
 				return usageErrorf("--zone %s: want a name of the time zone database such as Europe/Berlin, UTC or Local", zone)
@@ -103,14 +103,14 @@ Postfix: its own log, or syslog's; sendmail and OpenSMTPD: syslog's. A time with
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&format, "format", "", "`name` of the MTA: "+strings.Join(mta.LogFormats(), ", "))
+	f.StringVar(&format, "format", "", "`name` of the MTA: "+strings.Join(mtalog.Formats(), ", "))
 	f.StringVar(&zone, "zone", "Local", "`zone` of times that have none")
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "written"}, cli.Exit{Status: exitFailed, Meaning: "the output can't be written"},
 		cli.Exit{Status: exitUsage, Meaning: "the file is missing, or no line of it is of the format"})
 }
 
 // writeEvents writes the events of a log.
-func writeEvents(stdout io.Writer, format, name string, o mta.LogOptions) error {
+func writeEvents(stdout io.Writer, format, name string, o mtalog.Options) error {
 	in := os.Stdin
 	if name != "-" {
 		file, err := os.Open(name) // #nosec G304 -- the log that the user names
@@ -125,7 +125,7 @@ func writeEvents(stdout io.Writer, format, name string, o mta.LogOptions) error 
 	}
 	var line []byte
 	var unwritten error
-	err := mta.ReadLog(format, in, name, o, func(e *reconcile.LogEvent) error {
+	err := mtalog.Read(format, in, name, o, func(e *mtalog.Event) error {
 		line = e.Append(line[:0])
 		_, unwritten = stdout.Write(line)
 		return unwritten

@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 )
 
 func TestMTALog(t *testing.T) {
 	logs := filepath.Join("..", "mta", "testdata")
-	for _, format := range mta.LogFormats() {
+	for _, format := range mtalog.Formats() {
 		log, err := filepath.Abs(filepath.Join(logs, format+".log"))
 		if err != nil {
 			t.Fatal(err)
@@ -44,12 +45,12 @@ func TestMTALog(t *testing.T) {
 		args []string
 		err  string
 	}{
-		{"no format", []string{other}, "--format is missing (valid: " + strings.Join(mta.LogFormats(), " ") + ")"},
+		{"no format", []string{other}, "--format is missing (valid: " + strings.Join(mtalog.Formats(), " ") + ")"},
 		{"an unknown format", []string{"--format", "exchange", other}, `unknown format "exchange" (valid: `},
-		{"another program's log", []string{"--format", mta.LogFormats()[0], other}, "access.log:1: no line up to here is one of this format"},
-		{"no file", []string{"--format", mta.LogFormats()[0], other + "x"}, "no such file"},
-		{"no argument", []string{"--format", mta.LogFormats()[0]}, "got 0 arguments"},
-		{"an unknown zone", []string{"--format", mta.LogFormats()[0], "--zone", "Mars/Olympus", other}, "--zone Mars/Olympus"},
+		{"another program's log", []string{"--format", mtalog.Formats()[0], other}, "access.log:1: no line up to here is one of this format"},
+		{"no file", []string{"--format", mtalog.Formats()[0], other + "x"}, "no such file"},
+		{"no argument", []string{"--format", mtalog.Formats()[0]}, "got 0 arguments"},
+		{"an unknown zone", []string{"--format", mtalog.Formats()[0], "--zone", "Mars/Olympus", other}, "--zone Mars/Olympus"},
 	} {
 		out, errs, status := smtpbench(t, t.TempDir(), append([]string{"mta", "log"}, test.args...)...)
 		if status != 2 || out != "" || !strings.Contains(errs, test.err) || strings.Count(errs, "\n") != 1 {

@@ -18,6 +18,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/storm"
 	"github.com/smtpstorm/xk6-smtp/scripts"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -51,11 +52,11 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 			case outside.Address != "" && outside.Listen == "":
 				return usageErrorf("--sink-listen is missing: the next hop of the MTA at %s", outside.Address)
 			case (outside.Log == "") != (outside.LogFormat == ""):
-				return usageErrorf("--log and --log-format go together (formats: %s)", strings.Join(mta.LogFormats(), " "))
-			case outside.LogFormat != "" && !slices.Contains(mta.LogFormats(), outside.LogFormat):
-				return usageErrorf("--log-format %s: unknown (valid: %s)", outside.LogFormat, strings.Join(mta.LogFormats(), " "))
+				return usageErrorf("--log and --log-format go together (formats: %s)", strings.Join(mtalog.Formats(), " "))
+			case outside.LogFormat != "" && !slices.Contains(mtalog.Formats(), outside.LogFormat):
+				return usageErrorf("--log-format %s: unknown (valid: %s)", outside.LogFormat, strings.Join(mtalog.Formats(), " "))
 			case o.MTA == "" && outside.Address == "":
-				return usageErrorf("storm: --mta is missing (valid: %s)", strings.Join(mta.LogFormats(), " "))
+				return usageErrorf("storm: --mta is missing (valid: %s)", strings.Join(mta.Names(), " "))
 			case o.Storm == "":
 				return usageErrorf("storm: --storm is missing: a plan file, or one of %s", scripts.Names(scripts.Storms()))
 			case given("messages") && o.Messages == 0:
@@ -89,7 +90,7 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 	cmd.AddCommand(newStormListCommand(stdout), newStormReportCommand(stdout))
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.MTA, "mta", "", "`name` of the MTA: "+strings.Join(mta.LogFormats(), ", ")+"; smtpbench mta list says which are ready")
+	f.StringVar(&o.MTA, "mta", "", "`name` of the MTA: "+strings.Join(mta.Names(), ", ")+"; smtpbench mta list says which are ready")
 	f.StringVar(&o.Storm, "storm", "", "the `storm`: S1, outage-421, or a plan file with phases")
 	f.IntVar(&o.Messages, "messages", 200, "messages, a tenth of them before the storm and a tenth after it")
 	f.Float64Var(&o.Rate, "rate", 50, "messages per second, a `number`")
@@ -110,7 +111,7 @@ A storm is one of those that are built in (smtpbench storm list), by its number 
 		storms = append(storms, s.Name+"\t"+s.Summary)
 	}
 	cli.ValuesOrFiles(cmd, "storm", storms...)
-	cli.Values(cmd, "mta", mta.LogFormats()...)
+	cli.Values(cmd, "mta", mta.Names()...)
 	for _, flag := range []string{"messages", "rate", "cutoff", "backoff", "seed", "fail-on", "mta-address", "sink-listen", "queue-command", "log", "log-format"} {
 		cli.Values(cmd, flag)
 	}

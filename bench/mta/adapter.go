@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
@@ -17,7 +18,7 @@ func registry() []adapter {
 
 // adapter is what makes one MTA differ from another. Functions that take an instance may use its program, options and path.
 type adapter struct {
-	name    string // of the registry, as flags and formats write it
+	name    string // of the registry, as flags write it; its log's format in sink/mtalog has the same
 	product string // as its makers write it
 	root    bool   // it runs as root only
 	other   bool   // it must not run as root: root runs it as nobody
@@ -47,8 +48,6 @@ type adapter struct {
 	syslog string
 	// jailed: the daemon's command is one of jail.
 	jailed bool
-	// parser returns what takes the log's lines, one by one.
-	parser func(o LogOptions) lineParser
 }
 
 // Candidate is an MTA that this package can run.
@@ -118,15 +117,26 @@ func Start(ctx context.Context, name string, o Options) (Agent, error) {
 	return a, nil
 }
 
-// names lists the registry for errors.
-func names() (list string) {
-	for i, a := range registry() {
-		if i > 0 {
-			list += " "
-		}
-		list += a.name
+// Names are the names of the MTAs that this package can run.
+func Names() []string {
+	var list []string
+	for _, a := range registry() {
+		list = append(list, a.name)
 	}
 	return list
+}
+
+// names lists the registry for errors.
+func names() string { return strings.Join(Names(), " ") }
+
+// between returns what stands between the first occurrence of one text and the next of another.
+func between(s, from, to string) (string, bool) {
+	_, rest, found := strings.Cut(s, from)
+	if !found {
+		return "", false
+	}
+	inner, _, found := strings.Cut(rest, to)
+	return inner, found
 }
 
 // unpack is the shell command that unpacks Debian's packages into a private directory, with what they depend on and this machine lacks

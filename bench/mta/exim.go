@@ -50,7 +50,6 @@ func eximAdapter() adapter {
 		},
 		schedule: eximSchedule,
 		depth:    func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "", "-H") },
-		parser:   newEximParser,
 	}
 }
 
@@ -252,86 +251,3 @@ begin transports
 {{end}}{{end}}begin retry
 * * {{.Retry}}
 `))
-
-var (
-	// eximLine is a line of the main log: a time, perhaps with a fraction and a zone; perhaps a process; what of.
-	eximLine = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)( [+-]\d{4})? (?:\[\d+\] )?(.*)$`)
-	// eximEvent is a message and what became of it (Exim's specification, chapter 52.3).
-	eximEvent = regexp.MustCompile(`^([0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}) (<=|=>|->|>>|==|\*\*|Completed)(?: (.*))?$`)
-	// eximAddress is a recipient, in angle brackets after what it became if that is another, and what follows.
-	eximAddress = regexp.MustCompile(`^(?:(?:"[^"]*"\S*|\S+) <((?:"[^"]*"|[^ >"]*)@[^>]*)>|(.+?))((?: [A-Z]+=|: | (?:routing|[a-z]+) defer).*)?$`)
-	eximHost    = regexp.MustCompile(` H=(\S+ \[[^\]]*\](?::\d+)?)`)
-	eximDefer   = regexp.MustCompile(` defer \((-?\d+)\)(.*)$`)
-	eximTook    = regexp.MustCompile(` (?:DT|QT)=[0-9.smhd]+`)
-)
-
-// newEximParser reads the main log.
-func newEximParser(o LogOptions) lineParser {
-	senders := map[string]string{}
-	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head := eximLine.FindStringSubmatch(line)
-		if head == nil {
-			return false
-		}
-		layout := "2006-01-02 15:04:05"
-		if head[2] != "" {
-			layout += " -0700"
-		}
-		at, err := time.ParseInLocation(layout, head[1]+head[2], o.Location)
-		if err != nil {
-			return false
-		}
-		event := eximEvent.FindStringSubmatch(head[3])
-		if event == nil {
-			return true
-		}
-		e := reconcile.LogEvent{Time: at, QueueID: event[1], Sender: senders[event[1]]}
-		rest := eximTook.ReplaceAllString(event[3], "")
-		switch event[2] {
-		case "Completed":
-			delete(senders, e.QueueID)
-			return true
-		case "<=":
-			e.Event = accepted
-			if e.Sender, _, _ = strings.Cut(rest, " "); e.Sender == "<>" {
-				e.Sender = ""
-			}
-			if len(senders) >= maxOpen {
-				clear(senders)
-			}
-			senders[e.QueueID] = e.Sender
-			emit(e)
-			return true
-		}
-		address := eximAddress.FindStringSubmatch(rest)
-		if address == nil {
-			return true
-		}
-		e.Recipient = address[1] + address[2]
-		rest = address[3]
-		if host := eximHost.FindStringSubmatch(rest); host != nil {
-			e.Connection = host[1]
-		}
-		_, e.Text, _ = strings.Cut(rest, ": ")
-		switch event[2] {
-		case "==":
-			e.Event = deferred
-			// -51 to -53: a retry time is not reached (ERRNO_LRETRY, _RRETRY, _HRETRY); no process may begin another delivery now.
-			if d := eximDefer.FindStringSubmatch(rest); d != nil && (d[1] == "-51" || d[1] == "-52" || d[1] == "-53") || strings.Contains(e.Text, "concurrency limit reached") ||
-				strings.HasPrefix(e.Text, "retry time not reached") {
-				e.Event = suspended
-			}
-		case "**":
-			e.Event = bounced
-			if strings.Contains(e.Text, "retry timeout exceeded") {
-				e.Event = expired
-			}
-		default:
-			e.Event = sent
-			e.Text, _ = between(rest, ` C="`, `"`)
-		}
-		e.Code = reply(e.Text)
-		emit(e)
-		return true
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -458,5 +459,5 @@ func (i *instance) Log(f func(*reconcile.LogEvent) error) error {
 		return err
 	}
 	defer log.Close()
-	return readLog(i.parser(LogOptions{Until: time.Now(), Location: time.UTC}), log, i.LogPath(), f)
+	return mtalog.Read(i.name, log, i.LogPath(), mtalog.Options{Until: time.Now(), Location: time.UTC}, func(e *mtalog.Event) error { return f(&e.LogEvent) })
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +57,6 @@ func opensmtpdAdapter() adapter {
 			})
 			return len(messages), err
 		},
-		parser: newOpensmtpdParser,
 	}
 }
 
@@ -161,47 +159,4 @@ func opensmtpdEnvelope(path string) (reconcile.QueueEntry, error) {
 	entry.NullSender = entry.Sender == ""
 	entry.Unnamed = entry.Recipient == "" // it is being written
 	return entry, lines.Err()
-}
-
-var (
-	opensmtpdLine  = regexp.MustCompile(syslogHead + `smtpd\[\d+\]: (.*)$`)
-	opensmtpdField = regexp.MustCompile(`(\w+)=(<[^>]*>|"(?:[^"\\]|\\.)*"|\S+)`)
-)
-
-// newOpensmtpdParser reads what it says to syslog at its usual level. Its queue id is that of an envelope: one recipient of a message.
-func newOpensmtpdParser(o LogOptions) lineParser {
-	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head, at, ok := syslogFields(opensmtpdLine, line, o)
-		if !ok {
-			return false
-		}
-		fields := map[string]string{}
-		for _, field := range opensmtpdField.FindAllStringSubmatch(head[2], -1) {
-			fields[field[1]] = strings.Trim(field[2], `<>"`)
-		}
-		e := reconcile.LogEvent{Time: at, QueueID: fields["evpid"], Sender: fields["from"], Recipient: fields["to"], Text: fields["stat"], Connection: fields["relay"]}
-		if gone, found := between(head[2], ": Expire for ", ": "); found {
-			e.QueueID, e.Event = gone, expired
-			_, e.Text, _ = strings.Cut(head[2], ", stat=")
-		}
-		switch {
-		case e.QueueID == "":
-			return true
-		case strings.Contains(head[2], " smtp envelope "):
-			e.Event, e.Recipient = accepted, ""
-		case fields["result"] == "Ok":
-			e.Event = sent
-		case fields["result"] == "PermFail":
-			e.Event = bounced
-		case fields["result"] == "TempFail" && fields["source"] == "-": // no connection to the next hop, which failed a moment ago
-			e.Event = suspended
-		case fields["result"] == "TempFail":
-			e.Event = deferred
-		case e.Event == "":
-			return true
-		}
-		e.Code = reply(e.Text)
-		emit(e)
-		return true
-	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"text/template"
@@ -41,7 +40,6 @@ func postfixAdapter() adapter {
 		},
 		depth:    postfixDepth,
 		schedule: postfixSchedule,
-		parser:   newPostfixParser,
 	}
 }
 
@@ -200,74 +198,6 @@ func (q postfixQueue) list(dir string, ids map[string]struct{}) error {
 		}
 		return nil
 	})
-}
-
-var (
-	// postfixLine is a line of Postfix's own log or of syslog: the daemon stands behind the syslog_name.
-	postfixLine = regexp.MustCompile(syslogHead + `\S+/([a-z-]+)\[\d+\]: (.*)$`)
-	// postfixTo is what a delivery agent says of a recipient.
-	postfixTo = regexp.MustCompile(`^to=<(.*?)>, (?:orig_to=<.*?>, )?relay=(.*?), .*?\bstatus=(\w+)(?: \((.*)\))?$`)
-)
-
-// newPostfixParser reads what qmgr(8) and the delivery agents log.
-func newPostfixParser(o LogOptions) lineParser {
-	messages := openMessages{}
-	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head, at, ok := syslogFields(postfixLine, line, o)
-		if !ok {
-			return false
-		}
-		id, rest, found := strings.Cut(head[3], ": ")
-		if !found || id == "" || strings.ContainsAny(id, " =") {
-			return true
-		}
-		e := reconcile.LogEvent{Time: at, QueueID: id}
-		if head[2] == "qmgr" {
-			sender, named := between(rest, "from=<", ">, ")
-			switch {
-			case rest == "removed":
-				delete(messages, id)
-			case named && strings.HasSuffix(rest, "(queue active)"):
-				if _, again := messages[id]; again {
-					messages.of(id).sender = sender
-					return true
-				}
-				messages.of(id).sender = sender
-				e.Event, e.Sender = accepted, sender
-				if arrived, ok := postfixArrival(id); ok {
-					e.Time = arrived
-				}
-				emit(e)
-			case named && strings.Contains(rest, "status=expired"):
-				m := messages.of(id)
-				e.Sender = sender
-				m.expire(e, "returned to sender", emit)
-			}
-			return true
-		}
-		to := postfixTo.FindStringSubmatch(rest)
-		if to == nil {
-			return true
-		}
-		m := messages.of(id)
-		e.Sender, e.Recipient, e.Text, e.Code = m.sender, to[1], to[4], reply(to[4])
-		if to[2] != "none" {
-			e.Connection = to[2]
-		}
-		switch e.Event = to[3]; e.Event {
-		case deferred:
-			m.open[e.Recipient] = struct{}{}
-			if strings.HasPrefix(e.Text, "delivery temporarily suspended") {
-				e.Event = suspended
-			}
-		case sent, bounced:
-			delete(m.open, e.Recipient)
-		default: // of verify(8), or one that says nothing of a delivery
-			return true
-		}
-		emit(e)
-		return true
-	}
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Second)) }

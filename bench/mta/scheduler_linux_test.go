@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -99,8 +100,8 @@ func schedulerRun(t *testing.T, feedback string) (deferrals int, version string)
 		if err := b.agent.Log(func(e *reconcile.LogEvent) error { count[e.Event]++; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		deferrals = count[deferred] + count[suspended]
-		if count[sent]+deferrals >= schedulerRecipients {
+		deferrals = count[mtalog.Deferred] + count[mtalog.Suspended]
+		if count[mtalog.Sent]+deferrals >= schedulerRecipients {
 			break
 		}
 		select {
@@ -110,7 +111,7 @@ func schedulerRun(t *testing.T, feedback string) (deferrals int, version string)
 		}
 	}
 	b.end()
-	if n := len(b.received.Deliveries()); n != count[sent] || count[sent]+deferrals != schedulerRecipients || count[suspended] > 0 {
+	if n := len(b.received.Deliveries()); n != count[mtalog.Sent] || count[mtalog.Sent]+deferrals != schedulerRecipients || count[mtalog.Suspended] > 0 {
 		t.Errorf("Postfix's log has %v, and the ledger %d deliveries; want all %d recipients, none of them suspended", count, n, schedulerRecipients)
 	}
 	return deferrals, b.agent.Version()

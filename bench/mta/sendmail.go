@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -36,9 +35,8 @@ func sendmailAdapter() adapter {
 		environment: func(i *instance) []string {
 			return []string{"LD_LIBRARY_PATH=" + i.path("bin")}
 		},
-		queue:  sendmailQueue,
-		depth:  func(i *instance) (int, error) { return countFiles(i.path("mqueue"), "qf", "") },
-		parser: newSendmailParser,
+		queue: sendmailQueue,
+		depth: func(i *instance) (int, error) { return countFiles(i.path("mqueue"), "qf", "") },
 
 		schedule: sendmailSchedule,
 	}
@@ -219,74 +217,4 @@ func sendmailEnvelope(path string) ([]reconcile.QueueEntry, error) {
 		entries = []reconcile.QueueEntry{{Unnamed: true}}
 	}
 	return entries, lines.Err()
-}
-
-var (
-	sendmailLine = regexp.MustCompile(syslogHead + `(?:sendmail|sm-[a-z]+)\S*\[\d+\]: (?:([0-9A-Za-z]{14,}): )?(.*)$`)
-	sendmailFrom = regexp.MustCompile(`^from=(.*?), size=\d+, class=-?\d+, nrcpts=(\d+)`)
-	sendmailTo   = regexp.MustCompile(`^to=(.*?), (?:ctladdr=.*?, )?delay=\S+, (?:.*?, )?stat=(.*)$`)
-	// sendmailRelay is the host that was meant and, when it was reached, the address that was.
-	sendmailRelay = regexp.MustCompile(`, relay=(\S+ \[\S+?\]), `)
-	sendmailDSN   = regexp.MustCompile(`, dsn=(\d)\.`)
-	sendmailReply = regexp.MustCompile(`, reply=(\d{3})[ -]`) // of several lines the first is logged
-)
-
-// newSendmailParser reads what the daemon says to syslog at its usual level, 9.
-func newSendmailParser(o LogOptions) lineParser {
-	messages := openMessages{}
-	return func(line string, emit func(reconcile.LogEvent)) bool {
-		head, at, ok := syslogFields(sendmailLine, line, o)
-		if !ok {
-			return false
-		}
-		e := reconcile.LogEvent{Time: at, QueueID: head[2]}
-		if e.QueueID == "" {
-			return true
-		}
-		if from := sendmailFrom.FindStringSubmatch(head[3]); from != nil && from[2] != "0" {
-			e.Event, e.Sender = accepted, strings.Trim(from[1], "<>")
-			messages.of(e.QueueID).sender = e.Sender
-			emit(e)
-			return true
-		}
-		m := messages.of(e.QueueID)
-		e.Sender = m.sender
-		if _, text, found := strings.Cut(head[3], ": DSN: Cannot send "); found {
-			m.expire(e, "Cannot send "+text, emit)
-			return true
-		}
-		to := sendmailTo.FindStringSubmatch(head[3])
-		if to == nil {
-			return true
-		}
-		e.Text = to[2]
-		if relay := sendmailRelay.FindStringSubmatch(head[3]); relay != nil {
-			e.Connection = relay[1]
-		}
-		class := sendmailDSN.FindStringSubmatch(head[3])
-		switch {
-		case strings.HasPrefix(e.Text, "Sent"):
-			e.Event = sent
-		case e.Text == "queued":
-			return true
-		case class != nil && class[1] == "5":
-			e.Event = bounced
-		case e.Connection == "": // the failure of a connection a moment ago still counts
-			e.Event = suspended
-		default:
-			e.Event = deferred
-		}
-		if reply := sendmailReply.FindStringSubmatch(head[3]); reply != nil {
-			e.Code = int(reply[1][0]-'0')*100 + int(reply[1][1]-'0')*10 + int(reply[1][2]-'0')
-		}
-		for address := range strings.SplitSeq(to[1], ">,<") {
-			e.Recipient = strings.Trim(address, "<>")
-			delete(m.open, e.Recipient)
-			if e.Event == deferred || e.Event == suspended {
-				m.open[e.Recipient] = struct{}{}
-			}
-			emit(e)
-		}
-		return true
-	}
 }

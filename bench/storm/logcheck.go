@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/smtpstorm/xk6-smtp/bench/mta"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -41,11 +41,11 @@ func checkLog(units []judged, events []reconcile.LogEvent, killed bool) *LogChec
 		switch e.Event {
 		case "sent", "bounced", "deferred":
 			name := strings.ToLower(e.Recipient)
-			switch mta.ReachedEnvelope(e) {
-			case mta.DidReach:
+			switch mtalog.ReachedEnvelope(e) {
+			case mtalog.DidReach:
 				c.Reached++
 				reached[name]++
-			case mta.MaybeReached:
+			case mtalog.MaybeReached:
 				c.Unclear++
 				unclear[name]++
 			default:

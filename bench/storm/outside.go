@@ -12,6 +12,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -21,7 +22,7 @@ type Outside struct {
 	Listen       string // where the sink listens
 	QueueCommand string // lists its queue, see pipeline.QueueCommand; empty: the queue can't be seen
 	Log          string // its log; empty: it can't be read
-	LogFormat    string // of mta.LogFormats
+	LogFormat    string // of mtalog.Formats
 }
 
 // check refuses what leads beyond loopback, and what can't be read.
@@ -129,7 +130,7 @@ func (a *outside) Log(f func(*reconcile.LogEvent) error) error {
 	if _, err := file.Seek(a.from, 0); err != nil {
 		return err
 	}
-	return mta.ReadLog(a.o.LogFormat, file, a.o.Log, mta.LogOptions{Until: time.Now(), Location: time.Local}, f)
+	return mtalog.Read(a.o.LogFormat, file, a.o.Log, mtalog.Options{Until: time.Now(), Location: time.Local}, func(e *mtalog.Event) error { return f(&e.LogEvent) })
 }
 
 // Schedule implements Agent.

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/storm/measure"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -32,9 +32,9 @@ func failuresOf(events []reconcile.LogEvent) map[string][]failure {
 	out := map[string][]failure{}
 	for i := range events {
 		e := &events[i]
-		if reached := mta.Postponed(e); e.Recipient != "" && reached != mta.DidReach {
+		if reached := mtalog.Postponed(e); e.Recipient != "" && reached != mtalog.DidReach {
 			name := strings.ToLower(e.Recipient)
-			out[name] = append(out[name], failure{e.Time, reached == mta.NotReached})
+			out[name] = append(out[name], failure{e.Time, reached == mtalog.NotReached})
 		}
 	}
 	return out

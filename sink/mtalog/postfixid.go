@@ -1,4 +1,4 @@
-package mta
+package mtalog
 
 import (
 	"strings"

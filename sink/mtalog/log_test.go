@@ -1,4 +1,4 @@
-package mta
+package mtalog
 
 import (
 	"bytes"
@@ -17,13 +17,13 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // newYear is shortly after the golden logs were written, which have no year in some formats.
-var newYear = LogOptions{Until: time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC), Location: time.UTC}
+var newYear = Options{Until: time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC), Location: time.UTC}
 
 // events reads a log and returns its events as lines of mta.jsonl.
 func events(t testing.TB, format, log string) string {
 	t.Helper()
 	var out []byte
-	err := ReadLog(format, strings.NewReader(log), "log", newYear, func(e *reconcile.LogEvent) error {
+	err := Read(format, strings.NewReader(log), "log", newYear, func(e *Event) error {
 		out = e.Append(out)
 		return nil
 	})
@@ -35,7 +35,7 @@ func events(t testing.TB, format, log string) string {
 
 // Each format's golden log was written by the MTA itself, which relayed to a sink that defers and refuses, until a message expired.
 func TestGoldenLogs(t *testing.T) {
-	for _, format := range LogFormats() {
+	for _, format := range Formats() {
 		t.Run(format, func(t *testing.T) {
 			log, err := os.ReadFile(filepath.Join("testdata", format+".log"))
 			if err != nil {
@@ -52,7 +52,7 @@ func TestGoldenLogs(t *testing.T) {
 			if err != nil || got != string(want) {
 				t.Errorf("%v; the events are now\n%s", err, got)
 			}
-			for _, event := range []string{accepted, deferred, sent, bounced, expired} {
+			for _, event := range []string{Accepted, Deferred, Sent, Bounced, Expired} {
 				if !strings.Contains(got, `"event":"`+event+`"`) {
 					t.Errorf("nothing was %s", event)
 				}
@@ -71,17 +71,17 @@ func TestGoldenLogs(t *testing.T) {
 }
 
 func TestALogOfAnotherFormatIsRefused(t *testing.T) {
-	for _, format := range LogFormats() {
-		err := ReadLog(format, strings.NewReader("GET / HTTP/1.1\nHost: x\n"), "access.log", newYear, nil)
+	for _, format := range Formats() {
+		err := Read(format, strings.NewReader("GET / HTTP/1.1\nHost: x\n"), "access.log", newYear, nil)
 		var input *jsonl.InputError
 		if !errors.As(err, &input) || !strings.HasPrefix(err.Error(), "access.log:2: ") {
 			t.Errorf("%s: %v", format, err)
 		}
-		if err := ReadLog(format, strings.NewReader(""), "empty.log", newYear, nil); err != nil {
+		if err := Read(format, strings.NewReader(""), "empty.log", newYear, nil); err != nil {
 			t.Errorf("%s: an empty log: %v", format, err)
 		}
 	}
-	if err := ReadLog("exchange", strings.NewReader(""), "x", newYear, nil); err == nil || !strings.Contains(err.Error(), "valid: "+names()) {
+	if err := Read("exchange", strings.NewReader(""), "x", newYear, nil); err == nil || !strings.Contains(err.Error(), "valid: "+strings.Join(Formats(), " ")) {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
@@ -159,23 +159,23 @@ func TestHarakaLines(t *testing.T) {
 	}
 }
 
-// FuzzLog holds that no parser panics, and that what it tells can be read as mta.jsonl.
-func FuzzLog(f *testing.F) {
-	for i, format := range LogFormats() {
-		log, err := os.ReadFile(filepath.Join("testdata", format+".log"))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(i, log)
-		for _, line := range bytes.SplitAfter(log, []byte("\n")) {
-			f.Add(i, line)
-		}
+// fuzz holds that a parser doesn't panic, and that what it tells can be read as mta.jsonl.
+func fuzz(f *testing.F, format string) {
+	f.Helper()
+	log, err := os.ReadFile(filepath.Join("testdata", format+".log"))
+	if err != nil {
+		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, i int, log []byte) {
-		formats := LogFormats()
-		format := formats[uint(i)%uint(len(formats))]
+	f.Add(log)
+	for _, line := range bytes.SplitAfter(log, []byte("\n")) {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, log []byte) {
 		var out []byte
-		_ = ReadLog(format, bytes.NewReader(log), "log", newYear, func(e *reconcile.LogEvent) error { // any error will do
+		_ = Read(format, bytes.NewReader(log), "log", newYear, func(e *Event) error { // any error will do
+			if e.Took < -1 || e.Connecting < -1 || e.NullSender && e.Sender != "" {
+				t.Errorf("%+v", e)
+			}
 			out = e.Append(out)
 			return nil
 		})
@@ -183,6 +183,25 @@ func FuzzLog(f *testing.F) {
 			t.Errorf("%v, of\n%s", err, out)
 		}
 	})
+}
+
+func FuzzPostfix(f *testing.F)   { fuzz(f, "postfix") }
+func FuzzExim(f *testing.F)      { fuzz(f, "exim") }
+func FuzzHaraka(f *testing.F)    { fuzz(f, "haraka") }
+func FuzzSendmail(f *testing.F)  { fuzz(f, "sendmail") }
+func FuzzOpensmtpd(f *testing.F) { fuzz(f, "opensmtpd") }
+
+// TestEveryFormatIsFuzzed: each has a target of its own, which make fuzz finds.
+func TestEveryFormatIsFuzzed(t *testing.T) {
+	source, err := os.ReadFile("log_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range Formats() {
+		if !bytes.Contains(source, []byte(`fuzz(f, "`+format+`")`)) {
+			t.Errorf("no fuzz target for %s", format)
+		}
+	}
 }
 
 // TestSendmailReplyOfSeveralLines: of a reply of several lines sendmail logs the first.

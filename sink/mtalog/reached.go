@@ -1,4 +1,4 @@
-package mta
+package mtalog
 
 import (
 	"strings"
@@ -19,9 +19,9 @@ const (
 // ReachedEnvelope says of an event of a log whether the attempt that it tells of came so far that the next hop saw the message's envelope.
 func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	switch e.Event {
-	case sent:
+	case Sent:
 		return DidReach
-	case deferred, bounced:
+	case Deferred, Bounced:
 	default:
 		return NotReached
 	}
@@ -75,9 +75,9 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 // DidReach that it is none. Exim's remark that the time to retry hasn't come yet is none.
 func Postponed(e *reconcile.LogEvent) Reached {
 	switch {
-	case e.Event == suspended && !strings.Contains(strings.ToLower(e.Text), "retry time not reached"):
+	case e.Event == Suspended && !strings.Contains(strings.ToLower(e.Text), "retry time not reached"):
 		return NotReached
-	case e.Event == deferred:
+	case e.Event == Deferred:
 		return ReachedEnvelope(e)
 	}
 	return DidReach
