@@ -12,7 +12,7 @@ import (
 )
 
 func TestMTALog(t *testing.T) {
-	logs := filepath.Join("..", "mta", "testdata")
+	logs := filepath.Join("..", "..", "sink", "mtalog", "testdata")
 	for _, format := range mtalog.Formats() {
 		log, err := filepath.Abs(filepath.Join(logs, format+".log"))
 		if err != nil {
