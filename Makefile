@@ -33,7 +33,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check xk6 xk6-lint clean go-version
+.PHONY: storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -134,6 +134,12 @@ release: go-version ## archives for five systems, Debian packages, bills of mate
 
 package-check: go-version ## what users install: reproducible builds, the Debian package, systemd units, container recipes, go install, manifests (RELEASE_FULL=1: every system and k6, a quarter of an hour more)
 	cd scripts/tools/packaging && $(GO) vet ./... && $(GO) test -count=1 $(TESTFLAGS) -timeout 60m ./...
+
+ETCD ?= etcd
+kubernetes-check: go-version ## the manifests on a real kube-apiserver, built here in some ten minutes (ETCD=path of etcd 3.4 or newer)
+	@command -v $(ETCD) >/dev/null || { echo "make: no etcd: apt-get install etcd-server, or unpack that package and give ETCD=path" >&2; exit 2; }
+	$(GO) build -C scripts/tools/apiserver -o ../../../bin/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+	cd scripts/tools/packaging && KUBE_APISERVER=$(CURDIR)/bin/kube-apiserver ETCD=$$(command -v $(ETCD)) $(GO) test -count=1 -v -run 'Manifests|SchemaRefuses' ./
 
 xk6: go-version ## build bin/k6-xk6 the user's way, with xk6
 	$(TOOL) xk6 build --k6-version v2.2.0 --with github.com/smtpstorm/xk6-smtp=. --output bin/k6-xk6

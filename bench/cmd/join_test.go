@@ -76,6 +76,20 @@ func startSink(t *testing.T, bin, counters string, args ...string) *sinkProcess 
 	return s
 }
 
+// controlURL reads on until smtpsink says where its control API is.
+func (s *sinkProcess) controlURL(t *testing.T) string {
+	t.Helper()
+	for {
+		line, err := s.said.ReadString('\n')
+		if err != nil {
+			t.Fatalf("smtpsink doesn't say where its control API is: %q, %v", line, err)
+		}
+		if _, at, ok := strings.Cut(strings.TrimSpace(line), "the control API is at "); ok {
+			return at
+		}
+	}
+}
+
 // stop ends smtpsink in good order.
 func (s *sinkProcess) stop(t *testing.T) {
 	t.Helper()

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -29,7 +31,11 @@ func TestSegments(t *testing.T) {
 	if err := os.Mkdir(out, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	sink := startSink(t, bin, filepath.Join(dir, "sink.json"), "--ledger", filepath.Join(out, "ledger.jsonl"), "--reply", "rcpt=250:8,450:1,550:1")
+	control := controlSecret(t, dir)
+	ledger := filepath.Join(dir, "ledger.jsonl")
+	sink := startSink(t, bin, filepath.Join(dir, "sink.json"), "--ledger", ledger, "--reply", "rcpt=250:8,450:1,550:1", "--control=127.0.0.1:0",
+		"--control-token-file", filepath.Join(control, "tokens"), "--control-cert", filepath.Join(control, "tls.crt"), "--control-key", filepath.Join(control, "tls.key"))
+	api := sink.controlURL(t)
 	script := filepath.Join(dir, "load.js")
 	text := `import exec from 'k6/execution';
 		import { Client, Message } from 'k6/x/smtp';
@@ -54,8 +60,6 @@ func TestSegments(t *testing.T) {
 	if said, status := segments("3", out, script, "-e", "SMTP_PORT="+sink.port); status != 0 {
 		t.Fatalf("segments.sh ended with status %d:\n%s", status, said)
 	}
-	sink.stop(t)
-
 	merged, err := result.Read(filepath.Join(out, "run.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -115,19 +119,35 @@ func TestSegments(t *testing.T) {
 		t.Errorf("%v messages, want %d", n, messages)
 	}
 
+	// The sink goes on while its ledger is fetched.
+	if said, status := kubernetesJudge(t, bin, out, control, api); status != 0 || !strings.Contains(said, "all "+strconv.Itoa(messages)+" units accounted for") {
+		t.Errorf("the judge of the Kubernetes manifests: status %d:\n%s", status, said)
+	}
+	if said, status := kubernetesJudge(t, bin, out, control, strings.Replace(api, "https", "http", 1)); status == 0 {
+		t.Errorf("the judge of the Kubernetes manifests ends with 0 although the ledger could not be fetched:\n%s", said)
+	}
+	sink.stop(t)
+	whole, err := os.ReadFile(ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetched, err := os.ReadFile(filepath.Join(out, "ledger-1.jsonl"))
+	if err != nil || !bytes.HasPrefix(whole, fetched) || len(fetched) == 0 {
+		t.Errorf("what was fetched, %d octets, isn't the beginning of the ledger: %v", len(fetched), err)
+	}
+	if err := os.WriteFile(filepath.Join(out, "ledger-1.jsonl"), whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	said, stderr, status := smtpbench(t, dir, "judge", out, "--json")
 	if status != 0 || !strings.Contains(said, `"units": `+strconv.Itoa(messages)) {
 		t.Errorf("judge of all claims: status %d, want %d units: %s%s", status, messages, said, stderr)
 	}
 
-	if said, status := kubernetesJudge(t, bin, out); status != 0 || !strings.Contains(said, "all "+strconv.Itoa(messages)+" units accounted for") {
-		t.Errorf("the judge of the Kubernetes manifests: status %d:\n%s", status, said)
-	}
-
 	if err := os.Remove(filepath.Join(out, "run-2.json")); err != nil {
 		t.Fatal(err)
 	}
-	if said, status := kubernetesJudge(t, bin, out); status != 3 || !strings.Contains(said, "UNDETERMINED: 2 of 3 runners") {
+	if said, status := kubernetesJudge(t, bin, out, control, api); status != 3 || !strings.Contains(said, "UNDETERMINED: 2 of 3 runners") {
 		t.Errorf("the judge of the Kubernetes manifests without a record: status %d:\n%s", status, said)
 	}
 	if said, status := segments("--merge", "3", out); status != 3 || !strings.Contains(said, "no record of part 2 of 3") {
@@ -140,8 +160,42 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+// controlSecret makes the files that the pods have from the Secret that scripts/kubernetes/control-secret.sh prints.
+func controlSecret(t *testing.T, dir string) string {
+	t.Helper()
+	said, err := exec.CommandContext(t.Context(), "../../scripts/kubernetes/control-secret.sh", "127.0.0.1").Output()
+	if err != nil {
+		t.Fatalf("control-secret.sh: %v", err)
+	}
+	var secret struct {
+		StringData map[string]string `yaml:"stringData"`
+		Data       map[string]string
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(said))
+	if err := decoder.Decode(&secret); err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(dir, "control")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, encoded := range secret.Data {
+		text, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret.StringData[name] = string(text)
+	}
+	for name, text := range secret.StringData {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // kubernetesJudge runs what the Job in scripts/kubernetes/judge runs, over a directory that three runners left.
-func kubernetesJudge(t *testing.T, bin, dir string) (said string, status int) {
+func kubernetesJudge(t *testing.T, bin, dir, control, sinks string) (said string, status int) {
 	t.Helper()
 	text, err := os.ReadFile("../../scripts/kubernetes/judge/job.yaml")
 	if err != nil {
@@ -162,7 +216,7 @@ func kubernetesJudge(t *testing.T, bin, dir string) (said string, status int) {
 	judge := job.Spec.Template.Spec.Containers[0]
 	line := append(judge.Command, judge.Args...)
 	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "RESULTS="+dir, "PARALLELISM=3")
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "RESULTS="+dir, "PARALLELISM=3", "SINKS="+sinks, "CONTROL="+control)
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
