@@ -13,12 +13,12 @@ import (
 // fate judges the ledger: one acknowledged message from a@sender.test to b@recipient.test, an empty queue and no notifications.
 func (b *booked) fate() (fate reconcile.Fate, verdict reconcile.Verdict) {
 	b.t.Helper()
-	fate, _, verdict = b.judge(reconcile.AckYes)
-	return fate, verdict
+	fate, _, result := b.judge(reconcile.AckYes)
+	return fate, result.Verdict
 }
 
 // judge is fate for a sender that says something else of its message; it counts the copies, too.
-func (b *booked) judge(ack reconcile.Ack) (fate reconcile.Fate, copies int, verdict reconcile.Verdict) {
+func (b *booked) judge(ack reconcile.Ack) (fate reconcile.Fate, copies int, result *reconcile.Result) {
 	b.t.Helper()
 	b.rows()
 	j := reconcile.New(reconcile.Options{})
@@ -37,7 +37,7 @@ func (b *booked) judge(ack reconcile.Ack) (fate reconcile.Fate, copies int, verd
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return fate, copies, result.Verdict
+	return fate, copies, result
 }
 
 // TestJudged: what the sink tells of its replies decides what the judge calls a second copy, or a message that never came.

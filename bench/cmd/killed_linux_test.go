@@ -74,6 +74,14 @@ func prepareRun(t *testing.T, dir string, args ...string) *underWay {
 	return u
 }
 
+// prepareStorm prepares a storm in a directory that user postfix can reach; results/storm are its results.
+func prepareStorm(t *testing.T, dir, mta, storm string) *underWay {
+	t.Helper()
+	u := prepareRun(t, dir)
+	u.cmd.Args = []string{binary, "storm", "--mta", mta, "--storm", storm, "--messages", "4000", "--rate", "40", "--out", "results/storm"}
+	return u
+}
+
 func (u *underWay) start() *underWay {
 	u.t.Helper()
 	if err := u.cmd.Start(); err != nil {
@@ -215,6 +223,37 @@ func TestNothingOutlivesAKilledRun(t *testing.T) {
 		}
 		if err != nil || record.Load.Stopped != "smtpbench was ended from outside" {
 			t.Errorf("the leg is not marked: %v, %s", err, text)
+		}
+		next := prepareRun(t, u.dir, "--k6", k6, "--messages", "40", "--mta", "none").start()
+		if status := next.exited(); status != 0 || !strings.Contains(next.said.String(), filepath.Base(kept[0])+" has what a run that was killed had recorded") {
+			t.Errorf("the next run: status %d\n%s", status, next.said.String())
+		}
+		next.nothingLeft()
+	})
+	t.Run("kill -9 while an MTA is in a storm", func(t *testing.T) {
+		t.Parallel()
+		needsPostfix(t)
+		u := prepareStorm(t, shortDir(t), "postfix", "S0").start()
+		recorded := func(name string) bool {
+			files, _ := filepath.Glob(filepath.Join(u.dir, "results", ".storm-*", name))
+			if len(files) != 1 {
+				return false
+			}
+			info, err := os.Stat(files[0])
+			return err == nil && info.Size() > 2000
+		}
+		u.await("messages are claimed and delivered", func() bool { return recorded("sent.jsonl") && recorded("ledger.jsonl") })
+		_ = u.cmd.Process.Kill()
+		_ = u.cmd.Wait()
+		u.nothingLeft()
+		kept, _ := filepath.Glob(filepath.Join(u.dir, "results", "storm-*"))
+		if len(kept) != 1 {
+			t.Fatalf("kept: %q, want one directory\n%s", kept, u.said.String())
+		}
+		judge := exec.Command(binary, "judge", kept[0])
+		out, _ := judge.CombinedOutput() // the status says it
+		if status := judge.ProcessState.ExitCode(); status != reconcile.ExitUndetermined || !strings.Contains(string(out), "delivered") || !strings.Contains(string(out), "ended from outside") {
+			t.Errorf("judged: status %d, want %d\n%s", status, reconcile.ExitUndetermined, out)
 		}
 	})
 	t.Run("kill -9 while k6 runs behind a wrapper", func(t *testing.T) {

@@ -5,12 +5,14 @@
 package outdir
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/bench/input"
@@ -164,6 +166,35 @@ func (o *Dir) Keep() (dir string, err error) {
 // KeepIf has what was written outlive a program that is killed, as Keep does, if a file that matches one of the patterns holds something then.
 func (o *Dir) KeepIf(patterns ...string) error {
 	return o.Temp.Keep(filepath.Base(o.Final), patterns...)
+}
+
+// KeptLine tells people of a directory that Kept returns: of it, twice.
+const KeptLine = "kept     %s has what a run that was killed had recorded; smtpbench judge %s judges it"
+
+// Kept returns the directories that KeepIf has left beside this place, of runs into it that were killed, the oldest first.
+func (o *Dir) Kept() []string {
+	const id = "[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
+	beside, _ := filepath.Glob(globbed(o.Final) + "-" + id) // the pattern is a good one
+	type dir struct {
+		path string
+		time int64
+	}
+	var kept []dir
+	for _, path := range beside {
+		info, err := os.Lstat(path)
+		if err != nil || !info.IsDir() {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(path, manifestFile)); errors.Is(err, fs.ErrNotExist) { // else they are complete: Publish
+			kept = append(kept, dir{input.Shortest(path), info.ModTime().UnixNano()})
+		}
+	}
+	slices.SortFunc(kept, func(a, b dir) int { return cmp.Compare(a.time, b.time) })
+	var paths []string
+	for _, k := range kept {
+		paths = append(paths, k.path)
+	}
+	return paths
 }
 
 // Discard removes what was written, unless it is in its place.

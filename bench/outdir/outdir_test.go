@@ -297,3 +297,20 @@ func TestKilledAtTheVeryEnd(t *testing.T) {
 		t.Errorf("left: %s", got)
 	}
 }
+
+// TestWhatKilledRunsHaveKept: only what a killed run has left is told of, not what was put aside complete, or is somebody else's.
+func TestWhatKilledRunsHaveKept(t *testing.T) {
+	t.Chdir(t.TempDir())
+	published(t, "out-0123abcd", map[string]string{"a": "a"})
+	lay(t, ".", map[string]string{"out-89abcdef/sent.jsonl": "{}", "out-thesis0/a": "mine", "out-01234567": "a file", "other-01234567/sent.jsonl": "{}"})
+	o, err := New("out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(o.Kept()); got != "[out-89abcdef]" {
+		t.Errorf("kept: %s", got)
+	}
+	if err := o.Discard(); err != nil {
+		t.Error(err)
+	}
+}

@@ -26,23 +26,17 @@ const (
 // evidence returns where that of a leg goes: into the directory of the results, or, where a run has several legs, one for each.
 func (r *runner) evidence(leg string) (pipeline.Evidence, error) {
 	if r.onlyLeg() {
-		return pipeline.Evidence{Dir: r.out.Temp.Dir}, writeUnfinished(r.out.Path(legMTA+".json"), leg, killed)
+		return pipeline.Evidence{Dir: r.out.Temp.Dir}, result.WriteUnfinished(r.out.Path(legMTA+".json"), leg, result.Killed)
 	}
 	e := pipeline.Evidence{Dir: r.out.Path(leg)}
 	if err := os.Mkdir(e.Dir, 0o755); err != nil { // #nosec G301 -- results are for others to read
 		return e, err
 	}
-	return e, writeUnfinished(e.Path(unfinishedFile), leg, killed)
+	return e, result.WriteUnfinished(e.Path(result.UnfinishedFile), leg, result.Killed)
 }
 
 // onlyLeg reports whether the run has one leg, whose evidence lies among the results.
 func (r *runner) onlyLeg() bool { return r.o.Target != "" && r.o.Runs == 0 && r.o.Capacity == nil }
-
-// unfinishedFile lies beside the evidence of a leg that has not ended, and is its record, should it never end.
-const unfinishedFile = "unfinished.json"
-
-// killed is why, unless the leg comes to an end.
-const killed = "smtpbench was ended from outside"
 
 // Books are what a run's directory holds to be judged.
 type Books struct{ Legs []LegBooks }
@@ -93,7 +87,7 @@ func (b *Books) add(name, dir, record string, ledgers []string) error {
 	leg := LegBooks{Name: name, Files: files}
 	leg.Record, err = result.Read(record)
 	if errors.Is(err, fs.ErrNotExist) {
-		record = filepath.Join(dir, unfinishedFile)
+		record = filepath.Join(dir, result.UnfinishedFile)
 		leg.Record, err = result.Read(record)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

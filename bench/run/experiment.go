@@ -227,7 +227,7 @@ func (r *runner) experiment(ctx context.Context) (*Outcome, error) {
 			}
 			r.legs++
 			if leg.Record.Client == nil { // there is nothing to compare
-				if err := leg.Record.Write(r.out.Path(filepath.Join(leg.Name, unfinishedFile))); err != nil {
+				if err := leg.Record.Write(r.out.Path(filepath.Join(leg.Name, result.UnfinishedFile))); err != nil {
 					return nil, err
 				}
 				r.progress.Say("run      %s failed: %s: its block is left out", leg.Name, leg.Record.Load.Stopped)

@@ -95,6 +95,9 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err := r.protect(); err != nil {
 		return nil, errors.Join(err, r.out.Discard())
 	}
+	for _, dir := range r.out.Kept() {
+		r.progress.Say(outdir.KeptLine, dir, dir)
+	}
 	defer r.unprotect()
 	if r.board != nil {
 		r.progress.Say("dashboard %s: each leg has its own, reload the page for the next one", r.board.URL)
@@ -169,17 +172,10 @@ func (r *runner) unfinished(why error) {
 		if _, err := os.Stat(path); err == nil && !(only && r.legs == 0) || begun != nil && !only {
 			continue
 		}
-		if err := writeUnfinished(path, leg, strings.ReplaceAll(why.Error(), "\n", "; ")); err != nil { // it may be what the run failed by; the evidence is more than this
+		if err := result.WriteUnfinished(path, leg, strings.ReplaceAll(why.Error(), "\n", "; ")); err != nil { // it may be what the run failed by; the evidence is more than this
 			r.progress.Say("no record of leg %s: %v", leg, err)
 		}
 	}
-}
-
-// writeUnfinished writes the record of a leg that has come to no end.
-func writeUnfinished(path, leg, why string) error {
-	record := result.New(leg)
-	record.Load.Interrupted, record.Load.Stopped = true, result.CutUserInfo(why)
-	return record.Write(path)
 }
 
 // finished writes the record of a leg that has ended: should the program be killed in a later one, this one's is whole.
@@ -190,7 +186,7 @@ func (r *runner) finished(leg *Leg) error {
 	if r.onlyLeg() {
 		return nil
 	}
-	return os.Remove(r.out.Path(filepath.Join(leg.Name, unfinishedFile)))
+	return os.Remove(r.out.Path(filepath.Join(leg.Name, result.UnfinishedFile)))
 }
 
 // drop removes what a leg has begun that tells nothing. A directory that is the run's goes with it.

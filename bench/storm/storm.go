@@ -10,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/outdir"
+	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
@@ -76,7 +77,10 @@ func Run(ctx context.Context, o Options) (r *Record, err error) {
 		return nil, errors.Join(err, c.out.Discard())
 	}
 	defer guard.Close()
-	if err := guard.Watch(c.out.Temp); err != nil {
+	for _, dir := range c.out.Kept() {
+		c.progress.Say(outdir.KeptLine, dir, dir)
+	}
+	if err := errors.Join(c.out.KeepIf(runfiles.ClaimsFile), guard.Watch(c.out.Temp)); err != nil {
 		return nil, errors.Join(err, c.out.Discard())
 	}
 	r, err = c.run(ctx, guard)
@@ -152,6 +156,9 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 		return nil, err
 	}
 	c.watched = time.Now()
+	if err := os.Remove(c.path(result.UnfinishedFile)); err != nil {
+		return nil, err
+	}
 	return c.account(ctx, stopped)
 }
 
@@ -261,6 +268,9 @@ func (c *cell) endure(ctx context.Context) error {
 	}
 	claims, err := os.OpenFile(c.path(runfiles.ClaimsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // #nosec G302 G304 -- results are for others to read
 	if err != nil {
+		return err
+	}
+	if err := result.WriteUnfinished(c.path(result.UnfinishedFile), c.storm.Name, result.Killed); err != nil {
 		return err
 	}
 	c.source = &source{address: c.agent.Addr(), run: runID(c.o.Seed), size: c.o.Size, claims: &claimsFile{file: claims}}

@@ -49,6 +49,7 @@ const (
 	KindAlthoughRefused  Kind = "delivered-although-refused"
 	KindRetriedRefusal   Kind = "retried-after-refusal"
 	KindRetriedTooSoon   Kind = "retried-too-soon"
+	KindWithoutPause     Kind = "retried-without-pause"
 	KindDSNMissing       Kind = "dsn-missing"
 	KindDSNForged        Kind = "dsn-forged"
 	KindDSNRepeated      Kind = "dsn-repeated"
@@ -86,6 +87,7 @@ var kinds = [...]struct {
 	{KindAlthoughRefused, Fault, "delivered although the sender of the message was told a refusal"},
 	{KindRetriedRefusal, Fault, "tried again after a permanent refusal was told"},
 	{KindRetriedTooSoon, Fault, "tried again sooner than the retry policy allows"},
+	{KindWithoutPause, Fault, "tried again and again without a pause"},
 	{KindDSNMissing, Fault, "not delivered, and the sender was not notified"},
 	{KindDSNForged, Fault, "notified as failed although the delivery was acknowledged"},
 	{KindDSNRepeated, Fault, "notified as failed more than once"},
@@ -172,6 +174,7 @@ const (
 	wasSplit
 	retriedRefusal
 	retriedSoon
+	withoutPause
 )
 
 // flagKinds are the findings that flags alone decide.
@@ -182,7 +185,7 @@ var flagKinds = [...]struct {
 	{altered, KindAltered}, {swapped, KindSwapped}, {stormIDLost | messageIDLost, KindHeaderLost}, {messageIDRewritten, KindRewritten},
 	{bodyNotCompared, KindNotCompared}, {reEncoded, KindReEncoded}, {recipientRewritten, KindRcptRewritten}, {caseChanged, KindCaseChanged},
 	{overlappedCopies, KindOverlapped}, {incidentExcused, KindIncident}, {notifiedEarly, KindDSNEarly}, {retriedRefusal, KindRetriedRefusal},
-	{retriedSoon, KindRetriedTooSoon}, {wasSplit, KindSplit},
+	{retriedSoon, KindRetriedTooSoon}, {withoutPause, KindWithoutPause}, {wasSplit, KindSplit},
 }
 
 // find counts a unit, or a stranger, under a kind.

@@ -206,6 +206,7 @@ func (j *Judge) fate(i int32, u *unit, absent bool) (Fate, flags) {
 
 // retries looks for attempts that should not have been made (docs/books.md, Findings). MAIL does not say for which of a message's
 // recipients it is: that one was refused, or came again, is evidence about messages of one recipient only, of which no copy went astray.
+// A sender must wait before it tries a destination again (RFC 5321 4.5.4.1), but may try the other addresses of a destination at once.
 func (j *Judge) retries(u *unit, m *message) (f flags) {
 	if int(u.yes)+int(u.no)+int(u.unknown) > 1 { // submitted again: its attempts are not all of one queue entry
 		return 0
@@ -214,10 +215,8 @@ func (j *Judge) retries(u *unit, m *message) (f flags) {
 	if alone && m.mailRefused != 0 && (refused == 0 || m.mailRefused < refused) {
 		refused = m.mailRefused
 	}
-	if refused == 0 && j.options.MinimalBackoff == 0 {
-		return f
-	}
-	var end int64
+	var end, failed int64 // when the attempt before was deferred; when it ended without a reply that settles it
+	hasty := 0
 	for k := u.firstTry; k >= 0; {
 		t := j.tries.at(k)
 		k = t.next
@@ -230,13 +229,30 @@ func (j *Judge) retries(u *unit, m *message) (f flags) {
 		if least := int64(j.options.MinimalBackoff); least > 0 && end != 0 && t.at > end && t.at-end < least {
 			f |= retriedSoon
 		}
-		end = 0
+		if failed != 0 && t.at > failed && t.at-failed < int64(pause) {
+			if hasty++; hasty > otherAddresses {
+				f |= withoutPause
+			}
+		} else {
+			hasty = 0
+		}
+		end, failed = 0, 0
 		if t.deferred() {
 			end = t.ended()
+		}
+		if t.deferred() || t.reply&replySent == 0 {
+			failed = t.ended()
 		}
 	}
 	return f
 }
+
+const (
+	// pause is the shortest time between two attempts that is one: half of the shortest that any queue we know can be told to make.
+	pause = 500 * time.Millisecond
+	// otherAddresses is how often a sender may try again at once: Postfix tries at most five addresses of a destination (smtp_mx_address_limit).
+	otherAddresses = 5
+)
 
 // splits notes the messages whose recipients were delivered in different transactions.
 func (j *Judge) splits() {

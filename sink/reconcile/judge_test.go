@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,22 @@ func TestFates(t *testing.T) {
 		return func(b *books) { b.queue, b.listed = []QueueEntry{queued}, at(seconds) }
 	}
 	unseen := func(b *books) { b.watched = false }
+	// series is so many attempts from a time on, each so long after the end of the one before.
+	series := func(b *books, from float64, n int, pause float64, edits ...func(*event.Attempt)) *books {
+		for i := range n {
+			begin := from + float64(i)*(pause+0.2)
+			conn, told := uint64(from)+uint64(i), no
+			if len(edits) == 0 {
+				told = yes
+			}
+			b.attempt(conn, 1, tok, rcpt, 451, append(slices.Clip(edits), during(begin, begin+0.2))...).close(conn, told)
+		}
+		return b
+	}
+	again := func(n int, pause float64, edits ...func(*event.Attempt)) *books {
+		return series(one(), 1, n, pause, edits...)
+	}
+	queueOf := func(q QueueEntry) func(*books) { return func(b *books) { b.queue = []QueueEntry{q} } }
 	tests := []struct {
 		name string
 		b    *books
@@ -168,6 +185,11 @@ func TestFates(t *testing.T) {
 		// policy
 		{"sooner than the policy allows", with(one().attempt(1, 1, tok, rcpt, 451, atRcpt).attempt(1, 2, tok, rcpt, 250).close(1, yes), func(b *books) { b.options.MinimalBackoff = 5 * time.Second }), "1 delivered, fault retried-too-soon 1, exit 1"},
 		{"as the policy allows", with(one().attempt(1, 1, tok, rcpt, 451, atRcpt).attempt(1, 2, tok, rcpt, 250).close(1, yes), func(b *books) { b.options.MinimalBackoff = time.Second }), "1 delivered, exit 0"},
+		{"seven copies without a pause, whose replies nobody got", again(7, 0.3, kept, unsent), "1 duplicated-ambiguous, fault retried-without-pause 1, exit 1"},
+		{"seven deferrals without a pause", with(again(7, 0.3), queueOf(queued)), "1 queued, fault retried-without-pause 1, exit 1"},
+		{"six copies without a pause: the addresses of a destination", again(6, 0.3, kept, unsent), "1 duplicated-ambiguous, exit 0"},
+		{"thirty copies with a pause", again(30, 0.6, kept, unsent), "1 duplicated-ambiguous, exit 0"},
+		{"twelve deferrals without a pause, but not in a row", with(series(again(6, 0.3), 20, 6, 0.3), queueOf(queued)), "1 queued, exit 0"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ type FailOn map[string]bool
 var failAliases = map[string][]Kind{
 	"altered": {KindAltered, KindSwapped, KindHeaderLost},
 	"dsn":     {KindDSNMissing, KindDSNForged, KindDSNRepeated},
-	"retried": {KindRetriedRefusal, KindRetriedTooSoon},
+	"retried": {KindRetriedRefusal, KindRetriedTooSoon, KindWithoutPause},
 }
 
 const failOthers = "queued undetermined thresholds"
