@@ -13,6 +13,7 @@ import (
 // provoke leads a connection from its greeting to the point where the reply of the stage comes next.
 var provoke = map[smtp.Stage]func(c *rawClient){
 	smtp.StageConnect:  func(*rawClient) {},
+	smtp.StagePregreet: func(c *rawClient) { c.send("NOOP\r\n") }, // the greeting is late
 	smtp.StageHelo:     func(c *rawClient) { c.expect("220 "); c.send("HELO client.test\r\n") },
 	smtp.StageEhlo:     func(c *rawClient) { c.expect("220 "); c.send("EHLO client.test\r\n") },
 	smtp.StageStartTLS: afterEhlo("STARTTLS"),
@@ -95,7 +96,11 @@ func TestEveryPairCanBeForced(t *testing.T) {
 func forcePair(t *testing.T, server *sink.Server, stage smtp.Stage, code smtp.Code) {
 	t.Helper()
 	flag := fmt.Sprintf("%v=%d", stage, code)
-	swap(t, server, sinktest.Plan(t, fault.Flags{Replies: []string{flag}}))
+	flags := fault.Flags{Replies: []string{flag}}
+	if stage == smtp.StagePregreet {
+		flags.Delays = []string{"connect=30m"}
+	}
+	swap(t, server, sinktest.Plan(t, flags))
 	c := dial(t, server, "")
 	provoke[stage](c)
 	if got, want := c.reply(), wantedReply(t, stage, code); got != want {
@@ -109,7 +114,7 @@ func forcePair(t *testing.T, server *sink.Server, stage smtp.Stage, code smtp.Co
 func wantedReply(t *testing.T, stage smtp.Stage, code smtp.Code) string {
 	t.Helper()
 	switch {
-	case stage == smtp.StageConnect && code == 220:
+	case (stage == smtp.StageConnect || stage == smtp.StagePregreet) && code == 220:
 		return "220 sink.test ESMTP smtpstorm\r\n"
 	case stage == smtp.StageHelo && code == 250:
 		return "250 sink.test\r\n"

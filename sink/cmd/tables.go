@@ -137,6 +137,7 @@ func sayClients(say func(format string, args ...any), c *count.Clients) {
 	}{
 		{c.NotSMTP, "connection closed: the client spoke another protocol than SMTP", "connections closed: the clients spoke another protocol than SMTP"},
 		{c.Injections, "STARTTLS command with plaintext behind it, which was thrown away", "STARTTLS commands with plaintext behind them, which was thrown away"},
+		{c.Pregreets, "client talked before its greeting, which was held back", "clients talked before their greetings, which were held back"},
 		{c.Authenticated, "connection authenticated by AUTH", "connections authenticated by AUTH"},
 		{c.LongHeaders, "message with a header of more than 64 KiB, whose end was not looked at", "messages with a header of more than 64 KiB, whose end was not looked at"},
 		{c.BadSwitches, "address trigger or header switch that could not be read and was ignored", "address triggers or header switches that could not be read and were ignored"},

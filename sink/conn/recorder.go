@@ -143,9 +143,9 @@ func (r *recorder) Transaction(t *session.Transaction) {
 
 // Connection implements session.Recorder.
 func (r *recorder) Connection(c *session.Connection) {
-	if c.Reason == session.ClosedByForeign || c.Injections > 0 || c.User != "" || c.BadSwitches > 0 || c.LongHeaders > 0 {
+	if c.Reason == session.ClosedByForeign || c.Injections > 0 || c.Pregreet || c.User != "" || c.BadSwitches > 0 || c.LongHeaders > 0 {
 		r.shard.Client(&count.Clients{
-			NotSMTP: flag(c.Reason == session.ClosedByForeign), Injections: c.Injections, Authenticated: flag(c.User != ""),
+			NotSMTP: flag(c.Reason == session.ClosedByForeign), Injections: c.Injections, Pregreets: flag(c.Pregreet), Authenticated: flag(c.User != ""),
 			BadSwitches: c.BadSwitches, LongHeaders: c.LongHeaders,
 		}, c.BadSwitch)
 	}

@@ -42,7 +42,7 @@ func connectionRow(c *session.Connection) event.Connection {
 		Conn: c.Conn, Listener: c.Listener, Client: c.Client, Time: c.Time, End: c.End, Phase: c.Phase, Helo: c.Helo, Extended: c.Extended,
 		TLS: c.TLSInfo.Version, Messages: c.Messages, Attempts: c.Attempts, Delivered: c.Delivered,
 		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit,
-		User: c.User, Injections: c.Injections, BadSwitches: c.BadSwitches, BadSwitch: c.BadSwitch, LongHeaders: c.LongHeaders,
+		Pregreet: c.Pregreet, User: c.User, Injections: c.Injections, BadSwitches: c.BadSwitches, BadSwitch: c.BadSwitch, LongHeaders: c.LongHeaders,
 		Stage: c.Stage, Code: c.Code, Enhanced: c.Enhanced, Fault: c.Fault, Reason: c.Reason.String(),
 		Told: c.Told,
 	}

@@ -115,6 +115,7 @@ type Folded struct {
 type Clients struct {
 	NotSMTP       uint64 `json:"not_smtp,omitempty"`      // connections that were closed since the client spoke another protocol
 	Injections    uint64 `json:"injections,omitempty"`    // STARTTLS commands with plaintext behind them, which was thrown away (RFC 3207 section 6)
+	Pregreets     uint64 `json:"pregreets,omitempty"`     // connections whose client talked before its greeting, which a plan held back and watched (stage pregreet)
 	Authenticated uint64 `json:"authenticated,omitempty"` // connections whose client logged in by AUTH
 	BadSwitches   uint64 `json:"bad_switches,omitempty"`  // address triggers and header switches that could not be read
 	LongHeaders   uint64 `json:"long_headers,omitempty"`  // messages whose header was longer than what is looked at, when headers are looked at

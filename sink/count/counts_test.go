@@ -41,7 +41,7 @@ func filled(n uint64) *Counts {
 	c.Delays = &Distribution{MaxMicros: 80, Buckets: []Bucket{{20, 2 * n}, {80, n}}}
 	c.Delays.Summarise()
 	c.Folded = Folded{n, 2 * n}
-	c.Clients = &Clients{n, n, n, n, n, []string{"RCPT 999+b@x.test"}}
+	c.Clients = &Clients{n, n, n, n, n, n, []string{"RCPT 999+b@x.test"}}
 	c.Ordinals, c.Limits = Ordinals{1, 2, 3, n}, Limits{1, 2, 3, n}
 	c.Ledger = &Ledger{n, 2 * n, n, n, n, n, n, 1, true, "disk full"}
 	c.DSN = &Notifications{n, n, n, n, n, "disk full"}

@@ -139,6 +139,7 @@ func (n *Net) combine(o *Net, k uint64) {
 func (c *Clients) combine(o *Clients, k uint64) {
 	c.NotSMTP += k * o.NotSMTP
 	c.Injections += k * o.Injections
+	c.Pregreets += k * o.Pregreets
 	c.Authenticated += k * o.Authenticated
 	c.BadSwitches += k * o.BadSwitches
 	c.LongHeaders += k * o.LongHeaders

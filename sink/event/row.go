@@ -113,6 +113,7 @@ type Connection struct {
 	OctetsIn       uint64
 	OctetsOut      uint64
 	Undeclared8Bit uint64        // bodies with 8-bit octets that MAIL did not announce
+	Pregreet       bool          // the client talked before its greeting, which was held back by a plan that wanted to know
 	User           string        // whom AUTH authenticated; empty when it did not
 	Injections     uint64        // STARTTLS commands with plaintext behind them, which was thrown away
 	BadSwitches    uint64        // address triggers and header switches that could not be read

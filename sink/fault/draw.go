@@ -112,7 +112,8 @@ func ParseKeyKind(name string) (KeyKind, error) {
 //	attempt (default)  rcpt, and message in LMTP   sender, recipient, RcptN
 //	                   mail                        sender, MailN
 //	                   data bdat message           sender, RecipientsHash, MaxRcptN
-//	                   connect helo ehlo starttls auth   client, ConnN
+//	                   connect pregreet helo ehlo
+//	                   starttls auth               client, ConnN
 //	                   any other stage             client, ConnN, Nth
 //	recipient          as attempt, without the last field; only where recipients are known
 //	message            sender, MailN; only from mail to message
@@ -156,7 +157,7 @@ const (
 
 func scopeOf(s smtp.Stage) scope {
 	switch s {
-	case smtp.StageConnect, smtp.StageHelo, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth:
+	case smtp.StageConnect, smtp.StagePregreet, smtp.StageHelo, smtp.StageEhlo, smtp.StageStartTLS, smtp.StageAuth:
 		return scopeConnection
 	case smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageBdat, smtp.StageMessage:
 		return scopeTransaction

@@ -94,8 +94,8 @@ func TestKeys(t *testing.T) {
 		{"rcpt message data bdat", KeyRecipient, "sender recipient"},
 		{"mail", KeyAttempt, "sender mailn"},
 		{"mail rcpt data bdat message", KeyMessage, "sender mailn"},
-		{"connect helo ehlo starttls auth", KeyAttempt, "client connection"},
-		{"connect helo mail rcpt message noop quit", KeyConnection, "client connection"},
+		{"connect pregreet helo ehlo starttls auth", KeyAttempt, "client connection"},
+		{"connect pregreet helo mail rcpt message noop quit", KeyConnection, "client connection"},
 		{"rset noop quit vrfy expn help turn etrn unknown send soml saml", KeyAttempt, "client connection nth"},
 	} {
 		for _, name := range strings.Fields(c.stages) {

@@ -59,7 +59,7 @@ func TestCompileFlagsErrors(t *testing.T) {
 		want  string
 	}{
 		{Flags{Mode: "angry"}, `--mode: unknown mode "angry" (valid: accept bounce offline unavailable random)`},
-		{Flags{Mode: "bounce", At: []string{"lunch"}}, `--at: unknown stage "lunch" (valid: connect helo`},
+		{Flags{Mode: "bounce", At: []string{"lunch"}}, `--at: unknown stage "lunch" (valid: connect pregreet helo`},
 		{Flags{Mode: "offline", At: []string{"data"}}, "--mode offline --at data: mode offline has no code that stage data allows (valid there: accept bounce unavailable random;"},
 		{Flags{Mode: "bounce", At: []string{"rcpt", "rcpt"}}, "--mode bounce: stage rcpt already has --mode bounce"},
 		{Flags{Mode: "bounce", Weights: []string{"450"}}, `--weight: no weight in "450" (want CODE:WEIGHT`},

@@ -109,7 +109,7 @@ func parseOrdinal(text string) (uint64, error) {
 	return n, nil
 }
 
-func knowsHelo(s smtp.Stage) bool   { return s != smtp.StageConnect }
+func knowsHelo(s smtp.Stage) bool   { return s != smtp.StageConnect && s != smtp.StagePregreet }
 func knowsSender(s smtp.Stage) bool { return scopeOf(s) == scopeTransaction }
 func knowsHeader(s smtp.Stage) bool { return s == smtp.StageMessage }
 
@@ -121,7 +121,7 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 		known   func(smtp.Stage) bool
 		from    string
 	}{
-		{"match.helo", len(m.Helos) > 0, knowsHelo, "every stage but connect"},
+		{"match.helo", len(m.Helos) > 0, knowsHelo, "every stage but connect pregreet"},
 		{"match.sender", len(m.Senders) > 0, knowsSender, "mail rcpt data bdat message"},
 		{"match.recipient", len(m.Recipients) > 0, knowsRecipients, "rcpt data bdat message"},
 		{"match.attempt", !m.Attempts.IsZero(), knowsRecipients, "rcpt data bdat message"},
@@ -133,8 +133,8 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 			return c.field, fmt.Errorf("not known yet at stage %v (known at: %s)", s, c.from)
 		}
 	}
-	if m.OutOfOrder && (s == smtp.StageConnect || s == smtp.StageMessage || s == smtp.StageQuit) {
-		return "match.sequence", fmt.Errorf("nothing is out of order at stage %v (valid at every stage but connect message quit)", s)
+	if m.OutOfOrder && (!knowsHelo(s) || s == smtp.StageMessage || s == smtp.StageQuit) {
+		return "match.sequence", fmt.Errorf("nothing is out of order at stage %v (valid at every stage but connect pregreet message quit)", s)
 	}
 	for _, name := range m.Listeners {
 		if name == "" {

@@ -92,7 +92,7 @@ func TestMatchErrors(t *testing.T) {
 		match Match
 		want  string
 	}{
-		{"connect", Match{Helos: []string{"a.example"}}, "rule 1: match.helo: not known yet at stage connect (known at: every stage but connect)"},
+		{"connect", Match{Helos: []string{"a.example"}}, "rule 1: match.helo: not known yet at stage connect (known at: every stage but connect pregreet)"},
 		{"helo", Match{Senders: []string{"<>"}}, "rule 1: match.sender: not known yet at stage helo (known at: mail rcpt data bdat message)"},
 		{"noop", Match{Senders: []string{"<>"}}, "rule 1: match.sender: not known yet at stage noop"},
 		{"mail", Match{Recipients: []string{"*@a.example"}}, "rule 1: match.recipient: not known yet at stage mail (known at: rcpt data bdat message)"},

@@ -8,6 +8,7 @@ import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 // (RFC 5321 appendix F.1), and an unknown command 500 (RFC 5321 section 4.2.4).
 var plainCodes = [smtp.NumStages]smtp.Code{
 	smtp.StageConnect:  220,
+	smtp.StagePregreet: 220,
 	smtp.StageHelo:     250,
 	smtp.StageEhlo:     250,
 	smtp.StageStartTLS: 220,

@@ -32,7 +32,7 @@ var (
 // is the caller's.
 func Source() []StageCode { return slices.Clone(sourceTable) }
 
-// RFC returns the stage table "rfc": for each of the 22 stages the codes that the RFCs allow there, a superset of Source. The
+// RFC returns the stage table "rfc": for each of the 23 stages the codes that the RFCs allow there, a superset of Source. The
 // slice is the caller's.
 func RFC() []StageCode { return slices.Clone(rfcTable) }
 

@@ -63,7 +63,7 @@ func TestRFCTable(t *testing.T) {
 
 func TestPlainReplies(t *testing.T) {
 	want := map[smtp.Stage]smtp.Code{
-		smtp.StageConnect: 220, smtp.StageStartTLS: 220, smtp.StageAuth: 235, smtp.StageData: 354, smtp.StageQuit: 221,
+		smtp.StageConnect: 220, smtp.StagePregreet: 220, smtp.StageStartTLS: 220, smtp.StageAuth: 235, smtp.StageData: 354, smtp.StageQuit: 221,
 		smtp.StageHelp: 214, smtp.StageVrfy: 252, smtp.StageExpn: 252, smtp.StageTurn: 502, smtp.StageUnknown: 500,
 	}
 	for i := range smtp.NumStages {

@@ -93,6 +93,7 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 	if c.Undeclared8Bit > 0 {
 		dst = appendUint(dst, `,"undeclared_8bit":`, c.Undeclared8Bit)
 	}
+	dst = appendFlag(dst, `,"pregreet":true`, c.Pregreet)
 	dst = appendOptional(dst, `,"user":`, c.User)
 	if c.Injections > 0 {
 		dst = appendUint(dst, `,"injections":`, c.Injections)

@@ -98,6 +98,7 @@ var rowFields = [event.NumKinds][]field{
 		{"octets_in", required, number(func(r *event.Row) *uint64 { return &r.Connection.OctetsIn })},
 		{"octets_out", required, number(func(r *event.Row) *uint64 { return &r.Connection.OctetsOut })},
 		{"undeclared_8bit", optional, number(func(r *event.Row) *uint64 { return &r.Connection.Undeclared8Bit })},
+		{"pregreet", optional, flag(func(r *event.Row) *bool { return &r.Connection.Pregreet })},
 		{"user", optional, name(func(r *event.Row) *string { return &r.Connection.User })},
 		{"injections", optional, number(func(r *event.Row) *uint64 { return &r.Connection.Injections })},
 		{"bad_switches", optional, number(func(r *event.Row) *uint64 { return &r.Connection.BadSwitches })},

@@ -11,7 +11,7 @@ import (
 
 // clients are one shard's part of count.Clients.
 type clients struct {
-	notSMTP, injections, authenticated, badSwitches, longHeaders atomic.Uint64
+	notSMTP, injections, pregreets, authenticated, badSwitches, longHeaders atomic.Uint64
 
 	mu       sync.Mutex
 	examples map[string]struct{}
@@ -22,6 +22,7 @@ func (s *Shard) Client(c *count.Clients, example string) {
 	o := &s.clients
 	o.notSMTP.Add(c.NotSMTP)
 	o.injections.Add(c.Injections)
+	o.pregreets.Add(c.Pregreets)
 	o.authenticated.Add(c.Authenticated)
 	o.badSwitches.Add(c.BadSwitches)
 	o.longHeaders.Add(c.LongHeaders)
@@ -44,6 +45,7 @@ func (m *Set) clients() (c count.Clients) {
 		o := &s.clients
 		c.NotSMTP += o.notSMTP.Load()
 		c.Injections += o.injections.Load()
+		c.Pregreets += o.pregreets.Load()
 		c.Authenticated += o.authenticated.Load()
 		c.BadSwitches += o.badSwitches.Load()
 		c.LongHeaders += o.longHeaders.Load()

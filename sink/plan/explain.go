@@ -158,11 +158,19 @@ func (e *explainer) stage(s smtp.Stage, rules []*fault.Rule) {
 			continue
 		}
 		if !titled {
-			e.printf("  %v\n", s)
+			e.printf("  %s\n", stageWords(s))
 			titled = true
 		}
 		e.rule(r)
 	}
+}
+
+// stageWords says when a stage occurs, where its name alone doesn't.
+func stageWords(s smtp.Stage) string {
+	if s == smtp.StagePregreet {
+		return "pregreet: a client that talks while its greeting is held back"
+	}
+	return s.String()
 }
 
 func (e *explainer) rule(r *fault.Rule) {
@@ -177,7 +185,7 @@ func (e *explainer) rule(r *fault.Rule) {
 	}
 	var outcomes []string
 	for i := range r.Outcomes {
-		words := outcomeWords(&r.Outcomes[i], shared)
+		words := outcomeWords(r.Stage, &r.Outcomes[i], shared)
 		if len(r.Outcomes) > 1 {
 			words = percent(r.Outcomes[i].Probability) + " " + words
 		}

@@ -99,6 +99,8 @@ func TestExplainFindings(t *testing.T) {
 		{"MAIL", rules("{stage: mail, outcomes: [{}, {reply: 450}]}"), "it draws by the sender's n-th MAIL"},
 		{"phase", "version: 1\nphases: [{name: p, duration: 1s, rules: [{stage: noop, reply: 421}]}]", `phase "p" comes and goes by the clock`},
 		{"nobody can start it", "version: 1\nlistener_faults: {'*': refused}\nphases: [{name: p, duration: 1s}]", "waits for a first connection, but every listener is refused"},
+		{"nobody talks too early", rules("{stage: connect}", "{stage: pregreet, reply: 521}"), `rule "rule 2" never speaks: no greeting is held back`},
+		{"who talks early", rules("{stage: connect, delay: 1s}", "{stage: pregreet, match: {client: 192.0.2.1}}", "{stage: pregreet, reply: 521}"), "pregreet: a client that talks while its greeting is held back\n    \"rule 2\" for client 192.0.2.1/32: the greeting when it is due\n"},
 		{"replays", rules("{stage: rcpt, match: {sender: '<>'}, outcomes: [{}, {reply: 450}]}"), "replay\n  the same mail meets the same outcomes again"},
 	} {
 		if got := explained(t, "x.yaml", c.text); !strings.Contains(got, c.want) {

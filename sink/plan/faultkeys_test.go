@@ -42,13 +42,13 @@ func TestEveryFaultHasItsWords(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		o := &file.Plan.Rules()[0].Outcomes[0]
+		o, stage := &file.Plan.Rules()[0].Outcomes[0], file.Plan.Rules()[0].Stage
 		plain := *o
 		plain.Faults = fault.Faults{}
 		if o.IsZero() || o.Names() == "" {
 			t.Errorf("%s: Faults.IsZero is %v, Faults.Names %q", example, o.IsZero(), o.Names())
 		}
-		if words := outcomeWords(o, false); words == outcomeWords(&plain, false) {
+		if words := outcomeWords(stage, o, false); words == outcomeWords(stage, &plain, false) {
 			t.Errorf("%s: check says no more than %q", example, words)
 		}
 	}

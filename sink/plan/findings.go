@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,11 +82,25 @@ func (e *explainer) warnings() (lines []string) {
 			lines = append(lines, fmt.Sprintf("limit %q: the RFCs don't allow %d at %v", l.Name, l.Reply.Code, l.Stage))
 		}
 	}
+	lines = append(lines, e.unmetPregreets()...)
 	if f := e.firstFault(); f != fault.ListenerUp {
 		lines = append(lines, fmt.Sprintf("the storm waits for a first connection, but every listener is %v until then", f))
 	}
 	for s := range smtp.NumStages {
 		lines = append(lines, e.refusesDSNs(smtp.Stage(s))...)
+	}
+	return lines
+}
+
+// unmetPregreets warns of rules for clients that talk before the greeting, where no greeting is ever held back.
+func (e *explainer) unmetPregreets() (lines []string) {
+	held := slices.ContainsFunc(e.plan.Rules(), func(r *fault.Rule) bool {
+		return r.Stage == smtp.StageConnect && slices.ContainsFunc(r.Outcomes, func(o fault.Outcome) bool { return !o.Delay.IsZero() })
+	})
+	for _, r := range e.plan.Rules() {
+		if r.Stage == smtp.StagePregreet && !held {
+			lines = append(lines, fmt.Sprintf("rule %q never speaks: no greeting is held back (want a rule at connect with a delay)", r.Name))
+		}
 	}
 	return lines
 }

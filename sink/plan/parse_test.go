@@ -130,7 +130,7 @@ func TestParseErrors(t *testing.T) {
 		{"version: 1\nrules: {stage: rcpt}", "test.yaml:2:8: rules: a mapping (want a list)"},
 		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match reply mode outcomes delay key strict silence `},
 		{rules("{reply: 450}"), "test.yaml:3:5: rules[0].stage: missing"},
-		{rules("{stage: lunch}"), `test.yaml:3:13: rules[0].stage: unknown stage "lunch" (valid: connect helo`},
+		{rules("{stage: lunch}"), `test.yaml:3:13: rules[0].stage: unknown stage "lunch" (valid: connect pregreet helo`},
 		{rules("{stage: rcpt, reply: 450, mode: bounce}"), "test.yaml:3:5: rules[0]: more than one of reply, mode and outcomes"},
 		{rules("{stage: rcpt, outcomes: []}"), "test.yaml:3:5: rules[0].outcomes: no outcomes"},
 		{rules("{stage: rcpt, reply: 600}"), `test.yaml:3:26: rules[0].reply: invalid reply "600"`},

@@ -237,7 +237,7 @@ func (t *traffic) mail() string {
 // odds returns the probability of each reply code at a stage, and of "no reply"; nil when neither a rule nor a limit speaks.
 func (t *traffic) odds(s smtp.Stage) map[string]float64 {
 	shares := t.spread(s, 0, 0)
-	if len(shares) == 1 && shares[0].Cause == fault.CausePlain {
+	if len(shares) == 1 && shares[0].Cause == fault.CausePlain || s == smtp.StagePregreet { // whoever sends mail waits for the greeting
 		return nil
 	}
 	odds := map[string]float64{}

@@ -56,8 +56,8 @@ func texts[T any](values []T, text func(T) string) []string {
 }
 
 // outcomeWords says what an outcome does, without its probability and without a delay that all of the rule's outcomes share.
-func outcomeWords(o *fault.Outcome, shared bool) string {
-	words := []string{replyWords(o)}
+func outcomeWords(s smtp.Stage, o *fault.Outcome, shared bool) string {
+	words := []string{replyWords(s, o)}
 	if !o.Delay.IsZero() && !shared {
 		words = append(words, "late by "+o.Delay.String())
 	}
@@ -95,7 +95,7 @@ func outcomeWords(o *fault.Outcome, shared bool) string {
 	return strings.Join(words, ", ")
 }
 
-func replyWords(o *fault.Outcome) string {
+func replyWords(s smtp.Stage, o *fault.Outcome) string {
 	switch {
 	case o.Silence:
 		return "silence"
@@ -103,6 +103,8 @@ func replyWords(o *fault.Outcome) string {
 		return "no reply"
 	case o.Reply == nil && o.Code == fault.OutOfOrderCode:
 		return fmt.Sprintf("the usual %d", o.Code)
+	case o.Reply == nil && s == smtp.StagePregreet && !o.Faulty && !o.Written && o.Delay.IsZero():
+		return "the greeting when it is due"
 	case o.Reply == nil:
 		return fmt.Sprintf("plain %d", o.Code)
 	}

@@ -40,6 +40,9 @@ func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fa
 		l.hung, l.stalled = false, true // in LMTP the other recipients aren't tried
 		l.waiting--                     // the reply that was decided gives way to 451
 	}
+	if s == smtp.StagePregreet {
+		l.waiting-- // it takes the greeting's place
+	}
 	if l.waiting > 0 {
 		l.t.Fatalf("%v was decided while another reply was owed", s)
 	}

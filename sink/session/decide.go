@@ -118,7 +118,7 @@ func originOf(d *fault.Decision) (v Origin) {
 func (s *Session) after(stage smtp.Stage, r *smtp.Reply) {
 	positive := r.Code.Class() == 2
 	switch stage {
-	case smtp.StageConnect:
+	case smtp.StageConnect, smtp.StagePregreet:
 		s.refused = !positive
 	case smtp.StageHelo, smtp.StageEhlo:
 		if !positive {

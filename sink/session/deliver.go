@@ -29,6 +29,8 @@ func (s *Session) deliver(stage smtp.Stage) {
 	case stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit:
 		s.pause.begin(waitGreeting)
 		s.beginHandshake()
+	case stage == smtp.StageConnect && e.decision.Delay > 0:
+		s.holdGreeting()
 	case e.decision.Delay > 0:
 		s.waitFor(waitDelay, e.decision.Delay)
 	case stage == smtp.StageQuit && s.cfg.Farewell > 0 && !s.secure && s.out.receipts.open():

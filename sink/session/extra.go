@@ -19,6 +19,7 @@ type extra struct {
 	response    []byte         // scratch space for it
 	tls         TLSInfo
 	user        string
+	pregreet    bool // the client has talked while its greeting was held back, and the plan wanted to know
 	injections  uint32
 	badSwitches uint64
 	badSwitch   string // the first of them

@@ -12,26 +12,27 @@ import (
 
 // reach is how a client gets to each stage: what it says before, and the command that the stage answers.
 var reach = map[smtp.Stage]struct{ before, command string }{
-	smtp.StageConnect: {},
-	smtp.StageHelo:    {"", "HELO c.example\r\n"},
-	smtp.StageEhlo:    {"", "EHLO c.example\r\n"},
-	smtp.StageMail:    {"EHLO c.example\r\n", "MAIL FROM:<a@c.example>\r\n"},
-	smtp.StageRcpt:    {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\n", "RCPT TO:<b@s.example>\r\n"},
-	smtp.StageData:    {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\n", "DATA\r\n"},
-	smtp.StageMessage: {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nDATA\r\n", "text\r\n.\r\n"},
-	smtp.StageBdat:    {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\n", "BDAT 3\r\nabc"},
-	smtp.StageRset:    {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\n", "RSET\r\n"},
-	smtp.StageSend:    {"EHLO c.example\r\n", "SEND FROM:<a@c.example>\r\n"},
-	smtp.StageSoml:    {"EHLO c.example\r\n", "SOML FROM:<a@c.example>\r\n"},
-	smtp.StageSaml:    {"EHLO c.example\r\n", "SAML FROM:<a@c.example>\r\n"},
-	smtp.StageVrfy:    {"EHLO c.example\r\n", "VRFY b\r\n"},
-	smtp.StageExpn:    {"EHLO c.example\r\n", "EXPN b\r\n"},
-	smtp.StageHelp:    {"EHLO c.example\r\n", "HELP\r\n"},
-	smtp.StageNoop:    {"EHLO c.example\r\n", "NOOP\r\n"},
-	smtp.StageQuit:    {"EHLO c.example\r\n", "QUIT\r\n"},
-	smtp.StageTurn:    {"EHLO c.example\r\n", "TURN\r\n"},
-	smtp.StageEtrn:    {"EHLO c.example\r\n", "ETRN c.example\r\n"},
-	smtp.StageUnknown: {"EHLO c.example\r\n", "XYZZY\r\n"},
+	smtp.StageConnect:  {},
+	smtp.StagePregreet: {"", "HE"}, // the greeting is late
+	smtp.StageHelo:     {"", "HELO c.example\r\n"},
+	smtp.StageEhlo:     {"", "EHLO c.example\r\n"},
+	smtp.StageMail:     {"EHLO c.example\r\n", "MAIL FROM:<a@c.example>\r\n"},
+	smtp.StageRcpt:     {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\n", "RCPT TO:<b@s.example>\r\n"},
+	smtp.StageData:     {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\n", "DATA\r\n"},
+	smtp.StageMessage:  {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nDATA\r\n", "text\r\n.\r\n"},
+	smtp.StageBdat:     {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\n", "BDAT 3\r\nabc"},
+	smtp.StageRset:     {"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\n", "RSET\r\n"},
+	smtp.StageSend:     {"EHLO c.example\r\n", "SEND FROM:<a@c.example>\r\n"},
+	smtp.StageSoml:     {"EHLO c.example\r\n", "SOML FROM:<a@c.example>\r\n"},
+	smtp.StageSaml:     {"EHLO c.example\r\n", "SAML FROM:<a@c.example>\r\n"},
+	smtp.StageVrfy:     {"EHLO c.example\r\n", "VRFY b\r\n"},
+	smtp.StageExpn:     {"EHLO c.example\r\n", "EXPN b\r\n"},
+	smtp.StageHelp:     {"EHLO c.example\r\n", "HELP\r\n"},
+	smtp.StageNoop:     {"EHLO c.example\r\n", "NOOP\r\n"},
+	smtp.StageQuit:     {"EHLO c.example\r\n", "QUIT\r\n"},
+	smtp.StageTurn:     {"EHLO c.example\r\n", "TURN\r\n"},
+	smtp.StageEtrn:     {"EHLO c.example\r\n", "ETRN c.example\r\n"},
+	smtp.StageUnknown:  {"EHLO c.example\r\n", "XYZZY\r\n"},
 
 	smtp.StageStartTLS: {"EHLO c.example\r\n", "STARTTLS\r\n"},
 	smtp.StageAuth:     {"EHLO c.example\r\n", "AUTH PLAIN AGEAYg==\r\n"},
@@ -49,7 +50,11 @@ func TestEveryPairCanBeForced(t *testing.T) {
 }
 
 func forcePair(t *testing.T, stage smtp.Stage, code smtp.Code) {
-	p, r := newPeer(t, "--reply", fmt.Sprintf("%v=%d", stage, code))
+	flags := []string{"--reply", fmt.Sprintf("%v=%d", stage, code)}
+	if stage == smtp.StagePregreet {
+		flags = append(flags, "--delay", "connect=1m")
+	}
+	p, r := newPeer(t, flags...)
 	way, ok := reach[stage]
 	if !ok {
 		t.Fatalf("no way to stage %v", stage)
@@ -79,7 +84,7 @@ func wantForced(t *testing.T, stage smtp.Stage, code smtp.Code) string {
 	t.Helper()
 	if code == fault.PlainCode(stage) {
 		switch stage {
-		case smtp.StageConnect:
+		case smtp.StageConnect, smtp.StagePregreet:
 			return "220 sink.example ESMTP smtpstorm\r\n"
 		case smtp.StageHelo:
 			return "250 sink.example\r\n"
@@ -96,8 +101,9 @@ func wantForced(t *testing.T, stage smtp.Stage, code smtp.Code) string {
 		t.Fatalf("the catalogue has no text for %d", code)
 	}
 	enhanced := smtp.DefaultEnhanced(stage, code)
-	if stage == smtp.StageConnect || stage == smtp.StageHelo || stage == smtp.StageEhlo || enhanced.IsZero() {
-		if code.Class() != 3 && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo {
+	bare := stage == smtp.StageConnect || stage == smtp.StagePregreet || stage == smtp.StageHelo || stage == smtp.StageEhlo
+	if bare || enhanced.IsZero() {
+		if code.Class() != 3 && !bare {
 			t.Fatalf("no enhanced status code for %d at %v", code, stage)
 		}
 		return fmt.Sprintf("%d %s\r\n", code, text)
@@ -120,6 +126,8 @@ func checkStateAfter(t *testing.T, p *sinktest.SessionPeer, stage smtp.Stage, co
 	switch stage {
 	case smtp.StageConnect:
 		command, yes, no = "HELO c.example", "250", "503"
+	case smtp.StagePregreet:
+		command, yes, no = "LO c.example", "250", "503"
 	case smtp.StageHelo, smtp.StageEhlo:
 		command, yes, no = mail, "250", "503"
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:

@@ -12,6 +12,7 @@ const (
 	waitCommit        // a positive reply waits for its rows
 	waitCapture       // a reply waits for its message to be captured
 	waitGreeting      // the greeting waits for a TLS handshake; input is taken, and thrown away
+	waitPregreet      // the greeting waits for its time; input shows a client that doesn't wait for it
 	waitDrain         // too much output: the client shall take some
 	waitReading       // a fault has stopped reading in mid-body
 )
@@ -20,6 +21,7 @@ const (
 //
 //	wait                              the driver is told to              it ends (end) when
 //	waitNone, waitGreeting            read
+//	waitPregreet                      read                               its time has come, or the client talks
 //	waitDelay, waitFarewell           pause                              its time has come; waitFarewell, when the client's FIN has
 //	waitPiece                         pause                              its time has come
 //	waitTaken, waitDrain              pause, and wait for the output     the driver calls Drained
@@ -48,7 +50,9 @@ func (p *pause) begin(w wait) { p.wait, p.asked = w, false }
 func (p *pause) end() { p.wait = waitNone }
 
 // paused reports whether no input is taken.
-func (p *pause) paused() bool { return p.wait != waitNone && p.wait != waitGreeting }
+func (p *pause) paused() bool {
+	return p.wait != waitNone && p.wait != waitGreeting && p.wait != waitPregreet
+}
 
 // quiet reports whether there is nothing to tell the driver, as nearly always.
 func (p *pause) quiet() bool { return p.wait == waitNone && p.reading == readingOn }

@@ -10,7 +10,8 @@ import (
 )
 
 // Recorder is told what happens in a session, on the goroutine that drives the session. What it is given is valid during the call
-// only. An occurrence that was Decided but not yet Replied is in flight: its reply is delayed, or its connection died first.
+// only. An occurrence that was Decided but not yet Replied is in flight: its reply is delayed, its connection died first, or
+// what was decided at stage pregreet took a greeting's place.
 type Recorder interface {
 	// Decided tells that an occurrence of the stage got its outcome, in view v, which is nil without a plan. d.Reply is never nil: it
 	// is the reply that will be sent, or, when the outcome has a fault that keeps it (fault.Faults.Unsent), the one that will not.
@@ -159,6 +160,7 @@ type Connection struct {
 	Phase          string // of the storm, as the session knew it last; empty without one
 	TLS            bool   // the handshake was done
 	TLSInfo        TLSInfo
+	Pregreet       bool       // the client has talked before its greeting, which was held back by a plan that wants to know
 	User           string     // whom AUTH authenticated; empty when it did not
 	Injections     uint64     // STARTTLS commands with plaintext behind them, which was thrown away
 	BadSwitches    uint64     // address triggers and header switches that could not be read

@@ -78,7 +78,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 	out := s.out.open(s.env.Scratch)
 	before := len(out.B)
 	switch {
-	case plain && stage == smtp.StageConnect:
+	case plain && (stage == smtp.StageConnect || stage == smtp.StagePregreet):
 		out.B = append(append(append(out.B, "220 "...), s.cfg.hostname()...), s.serviceName()...)
 	case plain && stage == smtp.StageHelo:
 		out.B = append(append(append(out.B, "250 "...), s.cfg.hostname()...), crlf...)
@@ -100,7 +100,7 @@ func (s *Session) write(stage smtp.Stage, r *smtp.Reply, plain bool) {
 // givesEnhanced reports whether replies at the stage have enhanced status codes: not before EHLO has announced them, and never in the
 // greeting and in replies to HELO and EHLO (RFC 2034 section 4).
 func (s *Session) givesEnhanced(stage smtp.Stage) bool {
-	return s.announced.enhanced && stage != smtp.StageConnect && stage != smtp.StageHelo && stage != smtp.StageEhlo
+	return s.announced.enhanced && stage != smtp.StageConnect && stage != smtp.StagePregreet && stage != smtp.StageHelo && stage != smtp.StageEhlo
 }
 
 // enhancedOf returns the enhanced status code of a reply as it stands on the wire.

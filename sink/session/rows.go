@@ -235,7 +235,7 @@ func (s *Session) recordConnection() {
 		Stage: s.out.stage, Code: s.out.code, Enhanced: s.out.enhanced,
 	}
 	if x := s.extra; x != nil {
-		c.TLSInfo, c.User, c.Injections = x.tls, x.user, uint64(x.injections)
+		c.TLSInfo, c.User, c.Injections, c.Pregreet = x.tls, x.user, uint64(x.injections), x.pregreet
 		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
 		c.Undeclared8Bit, c.Err = x.eightBit, x.err
 		c.Cause, c.By, c.Fault = x.by.Cause, x.by.By, x.by.Fault

@@ -96,6 +96,9 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 	if s.exchange.bodyOpened = false; len(p) > 0 {
 		s.exchange.blind = s.out.receipts.followed()
 	}
+	if s.pause.wait == waitPregreet && len(p) > 0 {
+		s.pregreet()
+	}
 	n := 0
 	for n < len(p) && !s.paused() {
 		if s.state == stateClosed { // what comes now is not the session's business
@@ -141,7 +144,7 @@ func (s *Session) proceed() {
 		}
 		s.answerMessage()
 	}
-	if s.paused() || s.state == stateClosed {
+	if s.paused() || s.pause.wait == waitPregreet || s.state == stateClosed { // a FIN, or the shutdown, cancels no reply
 		return
 	}
 	switch {
@@ -170,7 +173,7 @@ func (s *Session) Advance(now time.Time) {
 	}
 	s.beginCall(now)
 	switch s.pause.wait {
-	case waitDelay, waitFarewell:
+	case waitDelay, waitFarewell, waitPregreet:
 		s.resume()
 		s.reply()
 	case waitPiece:

@@ -84,7 +84,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 	s.resume()
 	if greet {
 		if s.exchange.decision.Delay > 0 {
-			s.waitFor(waitDelay, s.exchange.decision.Delay)
+			s.holdGreeting()
 		} else {
 			s.reply()
 		}

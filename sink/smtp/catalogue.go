@@ -87,7 +87,7 @@ func EnhancedCodes() []EnhancedInfo { return slices.Clone(catalogue().enhanced) 
 // It is absent for 3xx, which RFC 2034 section 4 excludes, and at connect, helo and ehlo.
 func DefaultEnhanced(s Stage, c Code) Enhanced {
 	class := c.Class()
-	if class != 2 && class != 4 && class != 5 || s == StageConnect || s == StageHelo || s == StageEhlo {
+	if class != 2 && class != 4 && class != 5 || s == StageConnect || s == StagePregreet || s == StageHelo || s == StageEhlo {
 		return Enhanced{}
 	}
 	defaults := catalogue().defaults

@@ -274,7 +274,7 @@ func TestDefaultEnhancedIsOfTheCatalogue(t *testing.T) {
 		}
 		for s := range Stage(NumStages) {
 			e := DefaultEnhanced(s, info.Code)
-			if s == StageConnect || s == StageHelo || s == StageEhlo {
+			if s == StageConnect || s == StagePregreet || s == StageHelo || s == StageEhlo {
 				continue
 			}
 			if e.Class != info.Code.Class() {

@@ -9,9 +9,10 @@ import (
 // same words for its phases: the reply that a sink injects at stage rcpt is the reply that a client observes in phase rcpt.
 type Stage uint8
 
-// The stages. Each but three is named after the command that it answers.
+// The stages. Each but four is named after the command that it answers.
 const (
 	StageConnect  Stage = iota // the greeting (RFC 5321 section 3.1)
+	StagePregreet              // octets of a client that doesn't wait for the greeting (RFC 5321 section 4.3.1)
 	StageHelo                  // HELO
 	StageEhlo                  // EHLO, and LHLO in LMTP
 	StageStartTLS              // STARTTLS (RFC 3207)
@@ -39,7 +40,7 @@ const (
 )
 
 var stageNames = [NumStages]string{
-	"connect", "helo", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "bdat", "rset",
+	"connect", "pregreet", "helo", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "bdat", "rset",
 	"send", "soml", "saml", "vrfy", "expn", "help", "noop", "quit", "turn", "etrn", "unknown",
 }
 

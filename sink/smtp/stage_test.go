@@ -6,7 +6,7 @@ import (
 )
 
 func TestStages(t *testing.T) {
-	names := "connect helo ehlo starttls auth mail rcpt data message bdat rset send soml saml vrfy expn help noop quit turn etrn unknown"
+	names := "connect pregreet helo ehlo starttls auth mail rcpt data message bdat rset send soml saml vrfy expn help noop quit turn etrn unknown"
 	var got []string
 	for s := range Stage(NumStages) {
 		got = append(got, s.String())
