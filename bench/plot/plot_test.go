@@ -173,3 +173,18 @@ func TestTicks(t *testing.T) {
 		t.Errorf("logRange(0.3, 70) = %v, %v, want 0.2, 100", lo, hi)
 	}
 }
+
+// Two charts side by side have the axes of the wider one; an empty one has no say.
+func TestAlike(t *testing.T) {
+	fast := Heat("a", "A", []Cell{{From: 0, To: 10, Lo: 0.1, Hi: 1, Share: 1}})
+	slow := Heat("b", "B", []Cell{{From: 0, To: 60, Lo: 100, Hi: 1000, Share: 1}})
+	none := Heat("c", "C", nil)
+	before := none.plot.Y.Max
+	Alike(fast, nil, none, slow)
+	if fast.plot.Y.Min != slow.plot.Y.Min || fast.plot.Y.Max != slow.plot.Y.Max || fast.plot.X.Max != slow.plot.X.Max {
+		t.Errorf("latencies reach from %v to %v and from %v to %v, seconds to %v and %v", fast.plot.Y.Min, fast.plot.Y.Max, slow.plot.Y.Min, slow.plot.Y.Max, fast.plot.X.Max, slow.plot.X.Max)
+	}
+	if fast.plot.Y.Min > 0.1 || fast.plot.Y.Max < 1000 || fast.plot.X.Max < 60 || none.plot.Y.Max != before {
+		t.Errorf("latencies from %v to %v, seconds to %v; the empty chart to %v, %v before", fast.plot.Y.Min, fast.plot.Y.Max, fast.plot.X.Max, none.plot.Y.Max, before)
+	}
+}

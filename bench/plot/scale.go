@@ -2,6 +2,7 @@ package plot
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	gplot "gonum.org/v1/plot"
@@ -113,4 +114,21 @@ func linearAxis(a *gplot.Axis, hi float64) {
 	}
 	a.Scale = gplot.LinearScale{}
 	a.Tick.Marker = gplot.TickerFunc(linearTicks)
+}
+
+// Alike gives charts that stand side by side the same axes, so that equal heights mean equal values: the widest of them. Nil and
+// empty charts are left as they are. The charts must be of one kind.
+func Alike(charts ...*Chart) {
+	charts = slices.DeleteFunc(slices.Clone(charts), func(c *Chart) bool { return c == nil || c.empty })
+	if len(charts) < 2 {
+		return
+	}
+	x, y := charts[0].plot.X, charts[0].plot.Y
+	for _, c := range charts[1:] {
+		x.Min, x.Max = min(x.Min, c.plot.X.Min), max(x.Max, c.plot.X.Max)
+		y.Min, y.Max = min(y.Min, c.plot.Y.Min), max(y.Max, c.plot.Y.Max)
+	}
+	for _, c := range charts {
+		c.plot.X.Min, c.plot.X.Max, c.plot.Y.Min, c.plot.Y.Max = x.Min, x.Max, y.Min, y.Max
+	}
 }

@@ -64,17 +64,17 @@ func shiftCharts(c Comparison) []*plot.Chart {
 	return out
 }
 
-// comparedTimes draws latency and outcomes over time, a side after the other.
+// comparedTimes draws latency and outcomes over time, a side after the other, on the same axes.
 func comparedTimes(c Comparison) []*plot.Chart {
 	var out []*plot.Chart
-	for _, s := range c.sides() {
-		out = append(out, heatOf(s))
-	}
-	for _, s := range c.sides() {
-		out = append(out, outcomesOf(s))
-	}
-	for _, s := range c.sides() {
-		out = append(out, codesOf(s, mostFrequent(c.Errors)))
+	classes := mostFrequent(c.Errors)
+	for _, draw := range []func(s *compare.SideInfo) *plot.Chart{heatOf, outcomesOf, func(s *compare.SideInfo) *plot.Chart { return codesOf(s, classes) }} {
+		var sides []*plot.Chart
+		for _, s := range c.sides() {
+			sides = append(sides, draw(s))
+		}
+		plot.Alike(sides...)
+		out = append(out, sides...)
 	}
 	return out
 }
