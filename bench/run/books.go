@@ -56,9 +56,11 @@ func (l *LegBooks) Dir() string { return filepath.Dir(l.Files.Claims) }
 func FindBooks(dir string, ledgers ...string) (*Books, error) {
 	b := &Books{}
 	names := []string{legCalm, legStorm, legMTA}
-	trials, _ := filepath.Glob(filepath.Join(dir, "[0-9][0-9][0-9]-[AB]")) // of an experiment
-	for _, path := range trials {
-		names = append(names, filepath.Base(path))
+	for _, trials := range []string{"[0-9][0-9][0-9]-[AB]", "[0-9][0-9]-*-per-s"} { // of an experiment, and of a search for the capacity
+		found, _ := filepath.Glob(filepath.Join(dir, trials))
+		for _, path := range found {
+			names = append(names, filepath.Base(path))
+		}
 	}
 	for _, name := range names {
 		at := filepath.Join(dir, name)
