@@ -23,6 +23,8 @@ BENCHTIME ?= 1s
 COUNT ?= 1
 TESTFLAGS ?=
 PEERS ?=
+SOAK_DURATION ?= 60m
+SOAK ?=
 # Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
@@ -33,7 +35,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
+.PHONY: soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +111,10 @@ bench-peers: build ## the sink beside smtp-sink, gnet, aiosmtpd, go-smtp and the
 bench-k6: build ## k6 with the extension beside smtp-source, interleaved: CPU, rate, memory; writes results/k6/
 	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchk6 $(PEERS)
+
+soak: build ## a sink under everything at once for an hour (SOAK_DURATION=60m): flat memory, nothing leaked, all messages accounted for; writes results/soak/
+	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/benchsoak
+	bin/benchsoak --duration $(SOAK_DURATION) --out results/soak $(SOAK)
 
 bench-curves: build ## the sink's cost over connections, message size, recipients and rules; writes results/curves/
 	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...

@@ -3,6 +3,7 @@ package control
 import (
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/smtpstorm/xk6-smtp/sink"
@@ -10,35 +11,57 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 )
 
-// keptReads is how many answers of GET /v1/stats are kept, for the difference of later ones.
-const keptReads = 64
+// The answers of GET /v1/stats that are kept, for the difference of later ones: so many, and fewer when together they take more than
+// keptOctets. Clients and plans make up kinds of replies and domains, so that one may take megabytes; leastKept are kept whatever they take.
+const (
+	keptReads  = 64
+	leastKept  = 4
+	keptOctets = 16 << 20
+)
 
 // statsRead keeps what was read last.
 type statsRead struct {
-	mu   sync.Mutex
-	kept []statsAt // the oldest first
+	mu     sync.Mutex
+	kept   []statsAt // the oldest first
+	octets int       // that they take, about
 }
 
 type statsAt struct {
 	seq    uint64
 	rows   sink.TailCounts
 	counts *count.Counts // since the sink's start, whatever the epoch
+	octets int           // that it takes, about
 }
 
 // keep keeps what was read; of two of one sequence number, the later.
 func (k *statsRead) keep(at statsAt) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i := range k.kept {
-		if k.kept[i].seq == at.seq {
-			k.kept[i] = at
-			return
-		}
+	at.octets = octetsOf(at.counts)
+	k.octets += at.octets
+	if i := slices.IndexFunc(k.kept, func(old statsAt) bool { return old.seq == at.seq }); i >= 0 {
+		k.octets -= k.kept[i].octets
+		k.kept[i] = at
+	} else {
+		k.kept = append(k.kept, at)
 	}
-	if len(k.kept) == keptReads {
-		k.kept = append(k.kept[:0], k.kept[1:]...)
+	gone := 0
+	for len(k.kept)-gone > keptReads || k.octets > keptOctets && len(k.kept)-gone > leastKept {
+		k.octets -= k.kept[gone].octets
+		gone++
 	}
-	k.kept = append(k.kept, at)
+	k.kept = slices.Delete(k.kept, 0, gone)
+}
+
+// octetsOf is how much memory counts take without their windows, about: what grows with what clients and plans make up. Most of the text of
+// names is shared.
+func octetsOf(c *count.Counts) int {
+	const rest, reply, destination, rule, outcome = 4096, 200, 100, 200, 80
+	n := rest + len(c.Replies)*reply + len(c.Destinations)*destination + len(c.Rules)*rule
+	for i := range c.Rules {
+		n += len(c.Rules[i].Outcomes) * outcome
+	}
+	return n
 }
 
 func (k *statsRead) at(seq uint64) (statsAt, bool) {
@@ -69,7 +92,7 @@ func (s *Server) getStats(w http.ResponseWriter, r *http.Request) error {
 	if differs {
 		var ok bool
 		if before, ok = s.at(since); !ok {
-			return problem(api.EventsGone, "nobody has read the stats of sequence number %d, or too long ago: the last %d are kept", since, keptReads)
+			return problem(api.EventsGone, "nobody has read the stats of sequence number %d, or too long ago: the last %d are kept, of large ones fewer", since, keptReads)
 		}
 	}
 	rows := s.cfg.Tail.Counts() // before the counters, which are never behind it then
@@ -77,7 +100,7 @@ func (s *Server) getStats(w http.ResponseWriter, r *http.Request) error {
 	at := s.cfg.Sink.Storm()
 	total, counts := *snap.Total, snap.Since
 	total.Windows = nil
-	s.keep(statsAt{rows.Seq, rows, &total})
+	s.keep(statsAt{seq: rows.Seq, rows: rows, counts: &total})
 	out := api.Stats{
 		Instance: snap.Run, Seq: rows.Seq, Since: before.seq, Time: snap.Time.UTC(), Epoch: snap.Epoch, Generation: snap.Generation, Storm: stormOf(&at, false),
 	}

@@ -19,10 +19,10 @@ type Source interface {
 // maxScrapes is how many scrapes may be under way; further ones are told 503.
 const maxScrapes = 4
 
-// Handler returns what serves the metrics of a sink, and the CPU time, memory and descriptors of this process. version is that of the
-// program.
+// Handler returns what serves the metrics of a sink, the CPU time, memory and descriptors of this process, and what Go's runtime tells of
+// its heap and goroutines. version is that of the program.
 func Handler(source Source, version string) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(&collector{source, version}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(&collector{source, version}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 }
