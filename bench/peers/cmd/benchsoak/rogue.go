@@ -190,7 +190,7 @@ func crowd(_ *soaking, d *dialogue, _ *rand.Rand) {
 	}
 	var b strings.Builder
 	b.WriteString("MAIL FROM:<rogue@junk.test>\r\n")
-	for i := range 1500 {
+	for i := range 300 {
 		fmt.Fprintf(&b, "RCPT TO:<crowd%d@d%d.junk.test>\r\n", i, i)
 	}
 	b.WriteString("RSET\r\nQUIT\r\n")

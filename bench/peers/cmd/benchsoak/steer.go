@@ -103,8 +103,10 @@ func (s *soaking) steer(ctx context.Context, start func(func())) {
 		})
 	})
 	start(func() {
-		s.every(ctx, 15*time.Second, "GET /v1/ledger", func(ctx context.Context) error {
-			_, err := s.sink.api.Ledger(ctx, 0, io.Discard)
+		from := int64(0) // what has come since the last time
+		s.every(ctx, 5*time.Second, "GET /v1/ledger", func(ctx context.Context) error {
+			n, err := s.sink.api.Ledger(ctx, from, io.Discard)
+			from += n
 			return err
 		})
 	})
