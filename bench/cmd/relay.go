@@ -3,10 +3,13 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -58,7 +61,7 @@ its queue can be seen: smtpbench run --queue-command 'cat FILE'.`,
 			}
 			fmt.Fprintf(stdout, "relay    %s -> %s\n", r.Addr(), cfg.NextHop)
 			err = errors.Join(list(r, listing, signals), r.Close())
-			fmt.Fprintf(stdout, "ended    %d messages in the queue; lies told: %v\n", r.Depth(), r.Told())
+			fmt.Fprintf(stdout, "ended    %d messages in the queue; lies told: %s\n", r.Depth(), toldLies(r.Told()))
 			return err
 		},
 	}
@@ -67,6 +70,18 @@ its queue can be seen: smtpbench run --queue-command 'cat FILE'.`,
 	cmd.Flags().StringArrayVar(&lies, "lie", nil, fmt.Sprintf("tell the lie `KIND=COUNT[/OF]` of COUNT of the first OF messages; may be repeated; kinds: %s", relay.Kinds()))
 	cmd.Flags().StringVar(&listing.Path, "queue", "", "keep a listing of the queue in `FILE` (JSON Lines), at most half a second old")
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "ended by a signal"}, cli.Exit{Status: exitFailed, Meaning: "it could not listen, or not write the listing"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
+}
+
+// toldLies says how often each lie was told.
+func toldLies(told map[relay.Kind]int) string {
+	if len(told) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(told)) {
+		parts = append(parts, fmt.Sprintf("%s %d", kind, told[kind]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // list keeps the listing of a relay's queue, if one is wanted, until a signal.

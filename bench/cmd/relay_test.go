@@ -84,7 +84,7 @@ func TestRelay(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	if got := strings.Join(said, "; "); got != "ended    3 messages in the queue; lies told: map[lose:2]" {
+	if got := strings.Join(said, "; "); got != "ended    3 messages in the queue; lies told: lose 2" {
 		t.Errorf("it said %q", got)
 	}
 }

@@ -28,21 +28,28 @@ const (
 type manifest struct {
 	Format string            `json:"format"`
 	ID     string            `json:"id"`    // random
-	Files  map[string]string `json:"files"` // SHA-256 by path, with slashes, relative to the directory
+	Files  map[string]string `json:"files"` // SHA-256 by path, with slashes, relative to the directory; an empty folder has a slash at its end, and no sum
 }
 
 // writeManifest lists what a directory holds.
 func writeManifest(dir string) error {
 	m := manifest{Format: manifestFormat, ID: supervise.NewID(), Files: map[string]string{}}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || entry.Name() == supervise.OwnerFile {
-			return err
-		}
-		sum, err := sumOf(path)
-		if err != nil {
+		if err != nil || path == dir || entry.Name() == supervise.OwnerFile {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			inside, err := os.ReadDir(path)
+			if len(inside) == 0 {
+				m.Files[filepath.ToSlash(name)+"/"] = ""
+			}
+			return err
+		}
+		sum, err := sumOf(path)
 		m.Files[filepath.ToSlash(name)] = sum
 		return err
 	})

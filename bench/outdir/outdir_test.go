@@ -99,7 +99,7 @@ func published(t *testing.T, out string, files map[string]string) {
 }
 
 func TestOnlyResultsOfARunAreReplaced(t *testing.T) {
-	results := map[string]string{"summary.json": "{}", "plots/a.svg": "<svg/>"}
+	results := map[string]string{"summary.json": "{}", "plots/a.svg": "<svg/>", "dsn/": ""} // no notification came
 	for _, tt := range []struct {
 		name  string
 		files map[string]string // laid out below the working directory

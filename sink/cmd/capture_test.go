@@ -1,11 +1,9 @@
 package cmd
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -109,52 +107,4 @@ func TestCaptureFlags(t *testing.T) {
 			t.Errorf("%v: status %d, %q, want %q", test.args, status, got, test.want)
 		}
 	}
-}
-
-// TestCommandsOfCaptureDoc runs the commands of docs/capture.md.
-func TestCommandsOfCaptureDoc(t *testing.T) {
-	sinktest.RequireTool(t, "swaks", "swaks")
-	out := runDocument(t, "capture.md", t.TempDir(), "2525")
-	if !strings.Contains(out, "mail/000000001.eml") || !strings.Contains(out, `"sender":"a@example.org"`) {
-		t.Errorf("it says %s", out)
-	}
-}
-
-// TestCommandsOfMonitoringDoc runs those of docs/monitoring.md.
-func TestCommandsOfMonitoringDoc(t *testing.T) {
-	sinktest.RequireTool(t, "curl", "curl")
-	sinktest.RequireTool(t, "promtool", "prometheus")
-	out := runDocument(t, "monitoring.md", filepath.Join("..", ".."), "2525", "8025")
-	if !strings.Contains(out, "smtpsink_connections_total 0\n") || !strings.Contains(out, "<title>smtpsink</title>") {
-		t.Errorf("it says %s", out)
-	}
-}
-
-// runDocument runs the first commands of a document in a directory, with free ports in the place of its own, and returns what they say.
-func runDocument(t *testing.T, name, dir string, ports ...string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, _ := strings.Cut(string(text), "```sh\n")
-	block, _, found := strings.Cut(block, "```")
-	if !found {
-		t.Fatal("no commands")
-	}
-	for _, port := range ports {
-		_, free, _ := strings.Cut(freePort(t), ":")
-		block = strings.ReplaceAll(block, ":"+port, ":"+free)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-euc", block)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
-	cmd.WaitDelay = patience
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return string(out)
 }
