@@ -41,7 +41,7 @@ func newMTAListCommand(stdout io.Writer) *cobra.Command {
 	fetch := false
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "list the MTAs that can be run as private instances, and how to get those that are missing",
+		Short: "list the MTAs and applications that can be run as private instances, and how to get those that are missing",
 		Long: `list says of each MTA whether it is ready, and else what to do. Debian's packages of MTAs exclude one another: all but Postfix are fetched into
 a directory of this user, $SMTPSTORM_MTAS or smtpstorm/mta in the user's cache, and installed nowhere.`,
 		Example: `  smtpbench mta list
@@ -61,11 +61,11 @@ a directory of this user, $SMTPSTORM_MTAS or smtpstorm/mta in the user's cache, 
 					if c.Root {
 						as = " as root"
 					}
-					fmt.Fprintf(stdout, "%-8s  missing; this gets it%s:\n  %s\n", c.Name, as, c.Fetch)
+					fmt.Fprintf(stdout, "%-10s  missing; this gets it%s:\n  %s\n", c.Name, as, c.Fetch)
 				case err != nil:
-					fmt.Fprintf(stdout, "%-8s  not ready: %v (%s)\n", c.Name, err, c.Path)
+					fmt.Fprintf(stdout, "%-10s  not ready: %v (%s)\n", c.Name, err, c.Path)
 				default:
-					fmt.Fprintf(stdout, "%-8s  ready: %s\n", c.Name, c.Path)
+					fmt.Fprintf(stdout, "%-10s  ready: %s\n", c.Name, c.Path)
 				}
 			}
 			return nil

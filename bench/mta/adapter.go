@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
@@ -13,17 +14,22 @@ import (
 
 // registry has every MTA that this package can run. Nothing else names one.
 func registry() []adapter {
-	return []adapter{postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter()}
+	return []adapter{
+		postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter(),
+		nodemailerApplication().adapter(), smtplibApplication().adapter(), phpmailerApplication().adapter(), gomailApplication().adapter(),
+	}
 }
 
 // adapter is what makes one MTA differ from another. Functions that take an instance may use its program, options and path.
 type adapter struct {
-	name    string // of the registry, as flags write it; its log's format in sink/mtalog has the same
+	name    string // of the registry, as flags write it; its log's format in sink/mtalog has the same, unless it is one of events
 	product string // as its makers write it
 	root    bool   // it runs as root only
 	other   bool   // it must not run as root: root runs it as nobody
 	traits  Traits
 
+	// at returns the adapter of another version, whose name is NAME@VERSION; nil: there is one version only.
+	at func(version string) adapter
 	// find returns the path of the program, "" if it isn't there. private is the directory in which fetch would have put it.
 	find func(private string) string
 	// fetch is the shell command that gets the program.
@@ -32,6 +38,10 @@ type adapter struct {
 	layout func(ctx context.Context, i *instance) (daemon []string, err error)
 	// ready makes what lies in the directory fit for a start, after a crash, too; nil: it is.
 	ready func(i *instance) error
+	// front takes mail on the instance's address, in this process, for a program that doesn't listen itself, or not to everybody; nil: the program listens.
+	front func(i *instance) (front, error)
+	// announces is what the program prints when it is ready; empty: its greeting says so.
+	announces string
 	// environment of every command, beside what every instance has.
 	environment func(i *instance) []string
 	// queue passes on what the queue holds.
@@ -44,11 +54,16 @@ type adapter struct {
 	schedule func(ctx context.Context, i *instance) (Schedule, error)
 	// log is the log's path below the directory.
 	log string
+	// events: that log is one of events already, as mta.jsonl is.
+	events bool
 	// syslog is the path below the directory of a socket whose messages become that log; empty: the MTA writes it itself.
 	syslog string
 	// jailed: the daemon's command is one of jail.
 	jailed bool
 }
+
+// front is what takes mail for an instance. Close ends it and its connections where they are.
+type front interface{ Close() error }
 
 // Candidate is an MTA that this package can run.
 type Candidate struct {
@@ -76,6 +91,37 @@ func (a *adapter) candidate() Candidate {
 	return Candidate{Name: a.name, Product: a.product, Path: a.find(dir), Fetch: a.fetch(dir), Root: a.root, Traits: a.traits}
 }
 
+// lookup finds an adapter by its name, or by NAME@VERSION where it has several versions.
+func lookup(name string) (adapter, error) {
+	base, version, other := strings.Cut(name, "@")
+	for _, a := range registry() {
+		switch {
+		case a.name != base:
+		case !other:
+			return a, nil
+		case a.at == nil:
+			return a, fmt.Errorf("MTA %q: there is one version only of %s", name, base)
+		case !validVersion.MatchString(version):
+			return a, fmt.Errorf("MTA %q: version %q is not one such as 6.3.0", name, version)
+		default:
+			return a.at(version), nil
+		}
+	}
+	return adapter{}, fmt.Errorf("unknown MTA %q (valid: %s)", name, strings.Join(Names(), " "))
+}
+
+// validVersion is what a version looks like: it becomes part of paths and shell commands.
+var validVersion = regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]*$`)
+
+// Lookup looks up one MTA by its name, or NAME@VERSION for one of those applications of which any version can be fetched. The error names the valid ones.
+func Lookup(name string) (Candidate, error) {
+	a, err := lookup(name)
+	if err != nil {
+		return Candidate{}, err
+	}
+	return a.candidate(), nil
+}
+
 // Find looks up every MTA that this package can run, installed or not.
 func Find() []Candidate {
 	var found []Candidate
@@ -88,17 +134,15 @@ func Find() []Candidate {
 // New makes an instance of an MTA by its name, without writing or starting anything. It fails where Candidate.Ready does, and on bad
 // options.
 func New(name string, o Options) (Agent, error) {
-	for _, a := range registry() {
-		if a.name != name {
-			continue
-		}
-		c := a.candidate()
-		if err := c.Ready(); err != nil {
-			return nil, err
-		}
-		return newInstance(a, c.Path, o)
+	a, err := lookup(name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("unknown MTA %q (valid: %s)", name, names())
+	c := a.candidate()
+	if err := c.Ready(); err != nil {
+		return nil, err
+	}
+	return newInstance(a, c.Path, o)
 }
 
 // Start makes an instance, prepares and starts it. After an error nothing is left running.
@@ -137,6 +181,19 @@ func between(s, from, to string) (string, bool) {
 	}
 	inner, _, found := strings.Cut(rest, to)
 	return inner, found
+}
+
+// libraries is the environment that lets a program find the libraries that were unpacked with it.
+func libraries(private string) []string {
+	var dirs []string
+	for _, pattern := range [...]string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*"} {
+		found, _ := filepath.Glob(filepath.Join(private, pattern)) // the pattern is a good one
+		dirs = append(dirs, found...)
+	}
+	if len(dirs) == 0 {
+		return nil
+	}
+	return []string{"LD_LIBRARY_PATH=" + strings.Join(dirs, ":")}
 }
 
 // unpack is the shell command that unpacks Debian's packages into a private directory, with what they depend on and this machine lacks

@@ -81,6 +81,8 @@ type Traits struct {
 	// RemoteStatus: its notifications have the enhanced status code of the next hop's refusal as Status (RFC 3464 section 2.3.4);
 	// else it is one of the MTA's own.
 	RemoteStatus bool
+	// Silent: it notifies nobody of failures; its log alone tells of them.
+	Silent bool
 	// Routes: it can send the mail of single domains to next hops of their own (Options.Routes).
 	Routes bool
 	// FinalTimeout: it can be told how long to wait for the final reply (Options.FinalTimeout).

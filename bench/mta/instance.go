@@ -40,6 +40,7 @@ type instance struct {
 	daemon    []string              // the command that runs it; nil: not prepared. Guarded by lifecycle
 	main      *exec.Cmd             // the process that Start started; nil: none. Guarded by lifecycle
 	ended     <-chan error          // its end
+	intake    front                 // what takes mail for it; nil: none, or it doesn't run. Guarded by lifecycle
 	said      *syslogSocket         // what it says to syslog(3); nil: it doesn't, or doesn't run. Guarded by lifecycle
 	group     atomic.Pointer[group] // nil: none could be made
 
@@ -72,6 +73,9 @@ func newInstance(a adapter, program string, o Options) (*instance, error) {
 	}
 	return i, nil
 }
+
+// private is where what was fetched for the agent lies.
+func (i *instance) private() string { return filepath.Join(privateDir(), i.name) }
 
 func (i *instance) path(elem ...string) string {
 	return filepath.Join(append([]string{i.o.Dir}, elem...)...)
@@ -176,17 +180,22 @@ func (i *instance) start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", i.name, err)
 		}
 	}
+	if i.front != nil {
+		if i.intake, err = i.front(i); err != nil {
+			return fmt.Errorf("start %s: %w", i.name, err)
+		}
+	}
 	cmd, begin := i.grouped(context.WithoutCancel(ctx))
 	cmd.Stdout, cmd.Stderr = out, out
 	logged, printed := fileSize(i.LogPath()), fileSize(i.console())
 	ended, err := supervise.Start(cmd)
 	if err != nil {
 		begin(0)
-		return fmt.Errorf("start %s: %w", i.name, err)
+		return errors.Join(fmt.Errorf("start %s: %w", i.name, err), i.closeIntake())
 	}
 	begin(cmd.Process.Pid)
 	i.main, i.ended = cmd, ended
-	if err := i.awaitGreeting(ctx); err != nil {
+	if err := i.awaitGreeting(ctx, printed); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w%s", i.name, err, i.complaint(logged, printed)), i.kill())
 	}
 	return nil
@@ -261,12 +270,15 @@ func readFrom(path string, offset int64) string {
 	return string(text)
 }
 
-// awaitGreeting polls until the port greets.
-func (i *instance) awaitGreeting(ctx context.Context) error {
+// awaitGreeting polls until the port greets, and the program has announced itself if it does: on the console, from an offset on.
+func (i *instance) awaitGreeting(ctx context.Context, printed int64) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		last := greets(ctx, i.addr)
+		if last == nil && !strings.Contains(readFrom(i.console(), printed), i.announces) {
+			last = errors.New("the program behind it is not ready")
+		}
 		if last == nil {
 			return nil
 		}
@@ -313,13 +325,24 @@ func (i *instance) Stop() error {
 	return i.stop()
 }
 
+// closeIntake ends what takes mail for the agent.
+func (i *instance) closeIntake() error {
+	if i.intake == nil {
+		return nil
+	}
+	err := i.intake.Close()
+	i.intake = nil
+	return err
+}
+
 func (i *instance) stop() error {
+	closed := i.closeIntake()
 	if i.main != nil {
 		_ = terminate(i.first()) // it may have ended by itself meanwhile
 	}
 	for end := time.Now().Add(stopTimeout); len(i.processes()) > 0 && time.Now().Before(end); time.Sleep(pollInterval) {
 	}
-	return i.kill()
+	return errors.Join(closed, i.kill())
 }
 
 func (i *instance) Kill() error {
@@ -329,6 +352,7 @@ func (i *instance) Kill() error {
 }
 
 func (i *instance) kill() error {
+	closed := i.closeIntake()
 	if i.main != nil && !i.jailed {
 		_ = supervise.Kill(i.main.Process) // it may have ended by itself meanwhile
 	} else if i.main != nil {
@@ -340,7 +364,7 @@ func (i *instance) kill() error {
 		case <-time.After(stopTimeout):
 		}
 	}
-	err := supervise.EndProcesses(i.o.Dir, stopTimeout)
+	err := errors.Join(closed, supervise.EndProcesses(i.o.Dir, stopTimeout))
 	if err == nil && i.main != nil {
 		<-i.ended
 		i.main = nil
@@ -459,5 +483,17 @@ func (i *instance) Log(f func(*reconcile.LogEvent) error) error {
 		return err
 	}
 	defer log.Close()
+	if i.events {
+		return readEvents(log, i.LogPath(), f)
+	}
 	return mtalog.Read(i.name, log, i.LogPath(), mtalog.Options{Until: time.Now(), Location: time.UTC}, func(e *mtalog.Event) error { return f(&e.LogEvent) })
+}
+
+// readEvents reads a log that is one of events already. A last line without its line feed is still being written.
+func readEvents(log io.Reader, name string, f func(*reconcile.LogEvent) error) error {
+	text, err := io.ReadAll(log)
+	if err != nil {
+		return err
+	}
+	return reconcile.ReadLog(bytes.NewReader(text[:bytes.LastIndexByte(text, '\n')+1]), name, f)
 }

@@ -256,3 +256,27 @@ func TestGapsOfAPolicy(t *testing.T) {
 		t.Errorf("default %v, %v", p, err)
 	}
 }
+
+// Versions are part of paths and of shell commands: nothing else than a version is one.
+func TestOtherVersions(t *testing.T) {
+	t.Setenv("SMTPSTORM_MTAS", t.TempDir())
+	c, err := Lookup("nodemailer@6.3.0")
+	if err != nil || c.Path != "" || !strings.Contains(c.Fetch, "nodemailer@6.3.0/") && !strings.Contains(c.Fetch, "nodemailer@6.3.0 ") || !strings.HasSuffix(c.Fetch, " nodemailer@6.3.0") {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := New("nodemailer@6.3.0", Options{}); !errors.Is(err, ErrMissing) {
+		t.Errorf("%v, want that it is missing", err)
+	}
+	for name, want := range map[string]string{
+		"nodemailer@":         `version "" is not one such as 6.3.0`,
+		"nodemailer@1;reboot": `version "1;reboot" is not one such as 6.3.0`,
+		"nodemailer@../x":     "is not one such as",
+		"postfix@3.7":         "there is one version only of postfix",
+		"smtplib@3":           "there is one version only of smtplib",
+		"mailer@1":            `unknown MTA "mailer@1" (valid: postfix `,
+	} {
+		if _, err := Lookup(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}

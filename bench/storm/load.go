@@ -89,6 +89,7 @@ type source struct {
 	address string
 	run     string // part of every token
 	size    int
+	notify  string // NOTIFY of all recipients, as claims have it
 	claims  *claimsFile
 
 	sent, refused atomic.Int64 // messages whose submission is over; those of them that were not accepted
@@ -309,7 +310,7 @@ func (s *source) compose(m submission) (*client.Message, *reconcile.Claim) {
 	token := fmt.Sprintf("%s-%d", s.run, m.n)
 	claim := &reconcile.Claim{
 		Token: token, Recipient: fmt.Sprintf("r%d@%s", m.n, domainOf(m.n)), Sender: fmt.Sprintf("s+%s@%s", token, returnDomain), HasSender: true, Run: s.run,
-		StormID: token, MessageID: "<" + token + "@" + returnDomain + ">", Hashed: true, Ack: reconcile.AckUnknown, Intended: m.due,
+		StormID: token, MessageID: "<" + token + "@" + returnDomain + ">", Hashed: true, Notify: s.notify, Ack: reconcile.AckUnknown, Intended: m.due,
 	}
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "From: <%s>\r\nTo: <%s>\r\nSubject: smtpstorm %s\r\nDate: %s\r\nMessage-ID: %s\r\nX-Storm-Id: %s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n",

@@ -116,8 +116,7 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 	settings := mta.Options{Dir: scratch.Path("mta"), Policy: c.o.Policy, Extra: c.o.Extra, FinalTimeout: c.storm.beyond.patience}
 	if c.traits.Routes {
 		c.hop.route(layout, &settings)
-	} else {
-		settings.Relay = c.hop.addresses[mainListener]
+	} else if settings.Relay = c.hop.addresses[mainListener]; !c.traits.Silent {
 		c.note("notifications take the same way as other mail, and meet the storm before MAIL")
 	}
 	prepare := c.o.Prepare
@@ -181,10 +180,8 @@ func (c *cell) fit() error {
 		c.traits = mta.Traits{Routes: true, FinalTimeout: true}
 		return nil
 	}
-	for _, candidate := range mta.Find() {
-		if candidate.Name == c.o.MTA {
-			c.traits = candidate.Traits
-		}
+	if candidate, err := mta.Lookup(c.o.MTA); err == nil {
+		c.traits = candidate.Traits
 	}
 	switch {
 	case c.traits == mta.Traits{}: // mta.New says it
@@ -274,6 +271,10 @@ func (c *cell) endure(ctx context.Context) error {
 		return err
 	}
 	c.source = &source{address: c.agent.Addr(), run: runID(c.o.Seed), size: c.o.Size, claims: &claimsFile{file: claims}}
+	if c.traits.Silent {
+		c.source.notify = "NEVER"
+		c.note("it notifies nobody: that mail failed is in its log alone")
+	}
 	c.progress.Say("%-8s %s; storm %s: %s", c.agent.Name(), c.agent.Version(), c.storm.Name, c.storm.Description)
 	c.progress.Say("%-8s %s messages at %v a second; the storm begins after %.1f s, lasts %.1f s (%.1f s of it drawn by seed %d), and is watched for at most %.0f s after",
 		"", text.Count(c.o.Messages), c.o.Rate, begin.Seconds(), c.end.Sub(c.begin).Seconds(), c.longer.Seconds(), c.o.Seed, c.cutoff.Sub(c.end).Seconds())

@@ -188,6 +188,11 @@ func (s *suite) retries(t *testing.T) {
 
 // bounces holds that each refusal is tried once, and told to its sender once.
 func (s *suite) bounces(t *testing.T) {
+	traits := s.agent.Traits()
+	if traits.Silent {
+		s.bouncesInTheLog(t)
+		return
+	}
 	want := map[string]bool{}
 	for n := range few {
 		want[sender("bounced.test", n)] = true
@@ -197,7 +202,6 @@ func (s *suite) bounces(t *testing.T) {
 	if len(got) != few {
 		t.Errorf("%d notifications, want one for each of %d refusals", len(got), few)
 	}
-	traits := s.agent.Traits()
 	for _, n := range got {
 		domain := strings.HasSuffix(n.Recipient, "@bounced.test")
 		if !want[n.Sender] || !domain || n.Action != "failed" || !strings.HasPrefix(n.Status, "5.") {
@@ -211,11 +215,37 @@ func (s *suite) bounces(t *testing.T) {
 			t.Errorf("Original-Envelope-Id %q; the traits say EnvelopeID %v", n.Token, traits.EnvelopeID)
 		}
 	}
+	s.triedOnce(t)
+}
+
+// triedOnce holds that what is refused isn't tried again.
+func (s *suite) triedOnce(t *testing.T) {
+	t.Helper()
+	traits := s.agent.Traits()
 	for _, r := range recipients("bounced.test", few) {
 		if n := s.attempts(r); n != 1 && (n != 2 || !traits.RefusedAgain) {
 			t.Errorf("%s was tried %d times although it was refused at first; the traits say RefusedAgain %v", r, n, traits.RefusedAgain)
 		}
 	}
+}
+
+// bouncesInTheLog is bounces for an agent that notifies nobody.
+func (s *suite) bouncesInTheLog(t *testing.T) {
+	t.Helper()
+	s.await(t, fmt.Sprintf("%d refusals in the log", few), func() bool {
+		refused := map[string]bool{}
+		err := s.agent.Log(func(e *reconcile.LogEvent) error {
+			if e.Event == "bounced" {
+				refused[e.Recipient] = true
+			}
+			return nil
+		})
+		return err == nil && len(refused) == few
+	})
+	if got := s.notifications(t); len(got) > 0 {
+		t.Errorf("%d notifications; the traits say Silent", len(got))
+	}
+	s.triedOnce(t)
 }
 
 func (s *suite) lists(t *testing.T) {
