@@ -17,7 +17,7 @@ func attemptRow(a *session.Attempt) event.Attempt {
 		Conn: a.Conn, Listener: a.Listener, Client: a.Client, Time: a.Time, End: a.End, Mail: a.Mail, Handed: a.Handed,
 		Message: a.Message, Phase: a.Phase, Sender: a.Sender, Recipient: a.Recipient, N: a.N,
 		Token: a.Token, ORCPT: a.ORCPT,
-		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Fault: a.Fault,
+		Ending: endings[a.Ending], Stage: a.Stage, Code: a.Code, Enhanced: a.Enhanced, Text: a.Text, Fault: a.Fault,
 		Delivered: a.Delivered, ReplySent: a.ReplySent, Size: a.Size,
 		Ambiguous: a.Cut || a.Unclear && a.Code.Class() == 2 || a.ReplySent && unreliable(a.Fault), // a refusal after the body stands for itself
 		Amends:    a.Commit == session.CommitAmended,
@@ -32,7 +32,7 @@ func transactionRow(t *session.Transaction) event.Transaction {
 	return event.Transaction{
 		Conn: t.Conn, Listener: t.Listener, Client: t.Client, Time: t.Time, End: t.End, Handed: t.Handed,
 		Message: t.Message, Phase: t.Phase, Sender: t.Sender, N: t.N, Token: t.Token,
-		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Fault: t.Fault, ReplySent: t.ReplySent,
+		Ending: endings[t.Ending], Stage: t.Stage, Code: t.Code, Enhanced: t.Enhanced, Text: t.Text, Fault: t.Fault, ReplySent: t.ReplySent,
 		Ambiguous: t.Cut || t.ReplySent && unreliable(t.Fault),
 	}
 }
@@ -43,7 +43,7 @@ func connectionRow(c *session.Connection) event.Connection {
 		TLS: c.TLSInfo.Version, Messages: c.Messages, Attempts: c.Attempts, Delivered: c.Delivered,
 		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit,
 		Pregreet: c.Pregreet, User: c.User, Injections: c.Injections, BadSwitches: c.BadSwitches, BadSwitch: c.BadSwitch, LongHeaders: c.LongHeaders,
-		Stage: c.Stage, Code: c.Code, Enhanced: c.Enhanced, Fault: c.Fault, Reason: c.Reason.String(),
+		Stage: c.Stage, Code: c.Code, Enhanced: c.Enhanced, Text: c.Text, Fault: c.Fault, Reason: c.Reason.String(),
 		Told: c.Told,
 	}
 	if c.Err != nil {

@@ -122,6 +122,7 @@ type Connection struct {
 	Stage          smtp.Stage    // of the last reply; only meaningful when Code is not 0
 	Code           smtp.Code     // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced // of the same reply
+	Text           string        // of the same reply, lines parted by LF, where a template of the plan made it; else empty
 	Fault          string        // what ended the connection besides a reply, or else was done last of what no other row tells; empty: nothing
 	Reason         string        // why it ended: a lower-case word such as "quit"
 	Error          string        // the error that ended it, if one did
@@ -147,6 +148,7 @@ type Transaction struct {
 	Stage     smtp.Stage
 	Code      smtp.Code // of the reply that decided, also of one that was not sent; 0 when none did
 	Enhanced  smtp.Enhanced
+	Text      string    // of the same reply, as in Connection
 	Cause     string    // who decided, such as "plain", "protocol", "rule:NAME", "limit:NAME"; empty when unknown
 	Fault     string    // what was done besides reply and delay; empty: nothing
 	ReplySent bool      // the deciding reply was handed to the driver
@@ -180,6 +182,7 @@ type Attempt struct {
 	Stage     smtp.Stage
 	Code      smtp.Code     // of the reply that decided, as it stood on the wire, also of one that was not sent; 0 when none did
 	Enhanced  smtp.Enhanced // zero when the session had none to give
+	Text      string        // of the same reply, as in Connection
 	Cause     string        // as in Transaction
 	Fault     string        // as in Transaction
 	Delivered bool          // the message counts as delivered to this recipient, whatever the client was told
@@ -224,6 +227,7 @@ type Message struct {
 	Hashed    bool      // Body and Size are known
 	Body      uint64    // xxh64 of the first 64 KiB of the canonical body, see docs/books.md
 	Size      int64     // octets of the canonical body
+	QueueID   uint64    // what replies call the message, where the plan has them do so; 0: nothing
 	SevenBit  bool      // the session had not offered 8BITMIME (RFC 6152)
 }
 

@@ -18,6 +18,7 @@ const (
 	PurposeCode  Purpose = iota // which outcome
 	PurposeDelay                // how long it is held back
 	PurposeRamp                 // whether the rules of a phase with a ramp apply
+	PurposeID                   // what a message is called, see QueueID
 )
 
 // String returns the name that goes into the hash.
@@ -27,6 +28,8 @@ func (p Purpose) String() string {
 		return "delay"
 	case PurposeRamp:
 		return "ramp"
+	case PurposeID:
+		return "id"
 	}
 	return "code"
 }

@@ -93,10 +93,11 @@ type LimitSpec struct {
 	Max    int64
 	Delay  time.Duration
 	Window time.Duration
-	// Code, Enhanced and Text are the reply; Code 0 is the kind's usual one.
-	Code     smtp.Code
-	Enhanced smtp.Enhanced
-	Text     []string
+	// Code, Enhanced, NoEnhanced and Text are the reply; Code 0 is the kind's usual one.
+	Code       smtp.Code
+	Enhanced   smtp.Enhanced
+	NoEnhanced bool // no enhanced status code
+	Text       []string
 
 	HasStage bool // otherwise the kind's first stage
 }
@@ -307,7 +308,7 @@ func (l *Limit) setReply(spec *LimitSpec) (err error) {
 	rules := &limitRules[l.Kind]
 	code, enhanced, text := spec.Code, spec.Enhanced, spec.Text
 	switch {
-	case code == 0 && (!enhanced.IsZero() || len(text) > 0):
+	case code == 0 && (!enhanced.IsZero() || spec.NoEnhanced || len(text) > 0):
 		return fmt.Errorf("enhanced status code or text without a code")
 	case code == 0:
 		code, enhanced, text = rules.code, rules.enhanced, []string{rules.text}
@@ -317,7 +318,8 @@ func (l *Limit) setReply(spec *LimitSpec) (err error) {
 	case !code.Temporary() && !code.Permanent():
 		return fmt.Errorf("%d is no refusal (want 400 to 599)", code)
 	}
-	l.Reply, err = smtp.NewReply(l.Stage, code, enhanced, text...)
+	w := words{code: code, enhanced: enhanced, noEnhanced: spec.NoEnhanced, text: text}
+	l.Reply, err = w.reply(l.Stage)
 	return err
 }
 
@@ -327,6 +329,7 @@ func (l *Limit) Needs() Needs {
 	for i := range l.Except {
 		needs = needs.or(l.Except[i].needs())
 	}
+	needs.QueueIDs = namesQueueID(l.Reply)
 	return needs
 }
 

@@ -50,6 +50,7 @@ type Needs struct {
 	Mails       bool // Occurrence.MailN
 	Recipients  bool // Occurrence.RcptN, MaxRcptN and RecipientsHash
 	Headers     bool // Occurrence.Headers: the message's header is captured
+	QueueIDs    bool // replies name messages by QueueID
 }
 
 func (n Needs) or(m Needs) Needs {
@@ -58,6 +59,7 @@ func (n Needs) or(m Needs) Needs {
 		Mails:       n.Mails || m.Mails,
 		Recipients:  n.Recipients || m.Recipients,
 		Headers:     n.Headers || m.Headers,
+		QueueIDs:    n.QueueIDs || m.QueueIDs,
 	}
 }
 

@@ -21,8 +21,9 @@ type Plan struct {
 	concurrency       []*Limit // those of concurrency among them
 	own               int      // how many of the rules are the plan's
 	needs             Needs
-	stages            ruleIndex // of the plan's own rules
-	phases            []*Phase  // distinct
+	plain             *[smtp.NumStages]*smtp.Reply // own words of plain replies; nil: none
+	stages            ruleIndex                    // of the plan's own rules
+	phases            []*Phase                     // distinct
 	timeline          Timeline
 	base              View // outside of the storm
 }
@@ -33,6 +34,9 @@ func NewPlan(spec PlanSpec) (*Plan, error) {
 	p := &Plan{name: spec.Name, description: spec.Description, seed: spec.Seed, start: spec.Start, restart: spec.Restart}
 	c := planCompiler{plan: p, declared: map[string]int{}, rules: map[string]string{}, limits: map[string]string{}, phases: map[string]string{}}
 	if err := c.listeners(spec.Listeners); err != nil {
+		return nil, err
+	}
+	if err := p.plainWords(spec.Plain); err != nil {
 		return nil, err
 	}
 	faults, err := listenerFaultsOf(spec.ListenerFaults, c.declared)
@@ -65,8 +69,13 @@ func (p *Plan) Name() string { return p.name }
 // Description returns the plan's description; empty when it has none.
 func (p *Plan) Description() string { return p.description }
 
-// Seed returns the seed of the plan's draws.
-func (p *Plan) Seed() uint64 { return p.seed }
+// Seed returns the seed of the plan's draws; 0 of a nil plan.
+func (p *Plan) Seed() uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.seed
+}
 
 // Start returns what starts the storm.
 func (p *Plan) Start() Start { return p.start }

@@ -82,6 +82,9 @@ func (r *Rule) Needs() Needs {
 	if r.draws {
 		needs = needs.or(r.keyNeeds(r.Key))
 	}
+	for i := range r.Outcomes {
+		needs.QueueIDs = needs.QueueIDs || namesQueueID(r.Outcomes[i].Reply)
+	}
 	return needs
 }
 
@@ -226,14 +229,15 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 			return Outcome{}, field, err
 		}
 	}
-	written := !o.Enhanced.IsZero() || len(o.Text) > 0
+	written := !o.Enhanced.IsZero() || o.NoEnhanced || len(o.Text) > 0
 	switch {
 	case o.Code == 0 && written:
 		return Outcome{}, ".reply", fmt.Errorf("enhanced status code or text without a code")
 	case o.Code == 0 || (o.Code == plain && !written):
 		outcome.Code = plain
 	default:
-		if outcome.Reply, err = smtp.NewReply(spec.Stage, o.Code, o.Enhanced, o.Text...); err != nil {
+		w := words{code: o.Code, enhanced: o.Enhanced, noEnhanced: o.NoEnhanced, text: o.Text}
+		if outcome.Reply, err = w.reply(spec.Stage); err != nil {
 			return Outcome{}, ".reply", err
 		}
 	}

@@ -15,6 +15,7 @@ type PlanSpec struct {
 	Start          Start               // of the first phase
 	Restart        bool                // the storm starts anew when the plan replaces another
 	Listeners      []Listener          // none: the server's own
+	Plain          []PlainSpec         // own words of plain replies
 	ListenerFaults []ListenerFaultSpec // outside of phases, and in those that say nothing about the listener
 	Limits         []LimitSpec         // the first that refuses decides
 	Rules          []RuleSpec          // in every phase, before the phase's own; the first that matches decides
@@ -40,13 +41,14 @@ type OutcomeSpec struct {
 	// Code is the reply code, 200 to 599, never filtered by a stage table; 0 is the stage's plain reply.
 	Code     smtp.Code
 	Enhanced smtp.Enhanced // absent: the catalogue's default for code and stage
-	Text     []string      // reply lines; none: the catalogue's text
+	Text     []string      // reply lines, which may name fields (smtp.TextFields); none: the catalogue's text
 	Delay    Delay         // overrides the rule's
 	NoDelay  bool          // no delay even if the rule has one
 	Faults
+	NoEnhanced bool // no enhanced status code, whatever the catalogue has
 }
 
-// ParseReply parses a reply as flags and plans write it: "450", "550/5.7.1", or "plain" for the stage's plain reply. The weight of the
+// ParseReply parses a reply as flags and plans write it: "450", "550/5.7.1", "550/none" for no enhanced status code, or "plain" for the stage's plain reply. The weight of the
 // result is 1.
 func ParseReply(text string) (OutcomeSpec, error) {
 	o := OutcomeSpec{Weight: 1}
@@ -59,6 +61,9 @@ func ParseReply(text string) (OutcomeSpec, error) {
 		return OutcomeSpec{}, fmt.Errorf("invalid reply %q (want a code from 200 to 599 such as 450, with an enhanced status code such as 550/5.7.1, or plain)", text)
 	}
 	if hasEnhanced {
+		if o.NoEnhanced = enhanced == "none"; o.NoEnhanced {
+			return o, nil
+		}
 		if o.Enhanced, err = smtp.ParseEnhanced(enhanced); err != nil {
 			return OutcomeSpec{}, err
 		}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
 
@@ -149,6 +150,9 @@ func parseSwitchReply(stage smtp.Stage, code, enhanced string, hasEnhanced bool,
 	}
 	if text == "" {
 		return smtp.NewReply(stage, c, e)
+	}
+	if len(text) > smtp.MaxReplyText {
+		return nil, fmt.Errorf("reply text of %d octets is too long (want at most %d)", len(text), smtp.MaxReplyText)
 	}
 	return smtp.NewReply(stage, c, e, text)
 }

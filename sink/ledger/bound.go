@@ -42,12 +42,13 @@ const (
 	cutReason
 	cutError
 	cutORCPT
+	cutText
 
-	numCuts = 13
+	numCuts = 14
 )
 
 var cutNames = [numCuts]string{
-	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt",
+	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt", "text",
 }
 
 // cutsOf returns the cuts that a row which was read tells of.
@@ -95,7 +96,7 @@ func appendCutOptional[T string | []byte](dst []byte, key string, s T, c *cuts, 
 }
 
 // appendShared appends a value that all rows of a message have.
-func appendShared(dst []byte, key string, s []byte, room Room, c *cuts, which cuts) []byte {
+func appendShared[T string | []byte](dst []byte, key string, s T, room Room, c *cuts, which cuts) []byte {
 	if room == RoomWide {
 		return appendCut(dst, key, s, c, which)
 	}

@@ -243,6 +243,14 @@ func sizeOf(v jsonl.Value) (int64, error) {
 	return int64(n), err // #nosec G115 -- of 63 bits
 }
 
+func queueIDOf(v jsonl.Value) (uint64, error) {
+	b, err := v.Text()
+	if err != nil {
+		return 0, err
+	}
+	return smtp.ParseQueueID(string(b))
+}
+
 func toldOf(v jsonl.Value) (event.Told, error) {
 	b, err := v.Text()
 	if err != nil {

@@ -107,6 +107,7 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 	}
 	if c.Code != 0 {
 		dst = appendReply(dst, c.Stage, c.Code, c.Enhanced)
+		dst = appendCutOptional(dst, `,"text":`, c.Text, &cut, cutText)
 	}
 	dst = appendCutOptional(dst, `,"fault":`, c.Fault, &cut, cutFault)
 	dst = appendCut(dst, `,"reason":`, c.Reason, &cut, cutReason)
@@ -127,6 +128,9 @@ func appendTransaction(dst []byte, t *event.Transaction, room Room) []byte {
 	dst = appendShared(dst, `,"token":`, t.Token, room, &cut, cutToken)
 	dst = appendEnding(dst, t.Ending)
 	dst = appendReply(dst, t.Stage, t.Code, t.Enhanced)
+	if t.Text != "" {
+		dst = appendShared(dst, `,"text":`, t.Text, room, &cut, cutText)
+	}
 	dst = appendCutOptional(dst, `,"cause":`, t.Cause, &cut, cutCause)
 	dst = appendCutOptional(dst, `,"fault":`, t.Fault, &cut, cutFault)
 	dst = appendBool(dst, `,"reply_sent":`, t.ReplySent)
@@ -152,6 +156,9 @@ func appendAttempt(dst []byte, a *event.Attempt, room Room) []byte {
 	dst = appendInstant(dst, `,"mail":`, a.Mail)
 	dst = appendEnding(dst, a.Ending)
 	dst = appendReply(dst, a.Stage, a.Code, a.Enhanced)
+	if a.Text != "" {
+		dst = appendShared(dst, `,"text":`, a.Text, room, &cut, cutText)
+	}
 	dst = appendCutOptional(dst, `,"cause":`, a.Cause, &cut, cutCause)
 	dst = appendCutOptional(dst, `,"fault":`, a.Fault, &cut, cutFault)
 	dst = appendBool(dst, `,"delivered":`, a.Delivered)
@@ -177,6 +184,10 @@ func AppendMessage(dst []byte, m *event.Message) []byte {
 	if m.Hashed {
 		dst = jsonl.AppendHash(append(dst, `,"body_xxh64":`...), m.Body)
 		dst = appendUint(dst, `,"size":`, uint64(max(m.Size, 0))) // #nosec G115 -- not negative
+	}
+	if m.QueueID != 0 {
+		dst = append(dst, `,"queue_id":"`...)
+		dst = append(smtp.AppendQueueID(dst, m.QueueID), '"')
 	}
 	dst = appendFlag(dst, `,"seven_bit":true`, m.SevenBit)
 	return append(dst, "}\n"...)

@@ -19,6 +19,15 @@ func name(at func(*event.Row) *string) func(*decoder, *event.Row, jsonl.Value) e
 	return func(d *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = d.name(v); return err }
 }
 
+// words are a text that each row has anew.
+func words(at func(*event.Row) *string) func(*decoder, *event.Row, jsonl.Value) error {
+	return func(_ *decoder, r *event.Row, v jsonl.Value) error {
+		text, err := v.Text()
+		*at(r) = string(text)
+		return err
+	}
+}
+
 func octets(at func(*event.Row) *[]byte) func(*decoder, *event.Row, jsonl.Value) error {
 	return func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = v.Text(); return err }
 }
@@ -107,6 +116,7 @@ var rowFields = [event.NumKinds][]field{
 		{"stage", optional, stage(func(r *event.Row) *smtp.Stage { return &r.Connection.Stage })},
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Connection.Code })},
 		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Connection.Enhanced })},
+		{"text", optional, words(func(r *event.Row) *string { return &r.Connection.Text })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Connection.Fault })},
 		{"reason", required, func(d *decoder, r *event.Row, v jsonl.Value) (err error) {
 			r.Connection.Reason, err = d.reason(v)
@@ -131,6 +141,7 @@ var rowFields = [event.NumKinds][]field{
 		{"stage", required, stage(func(r *event.Row) *smtp.Stage { return &r.Transaction.Stage })},
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Transaction.Code })},
 		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Transaction.Enhanced })},
+		{"text", optional, words(func(r *event.Row) *string { return &r.Transaction.Text })},
 		{"cause", optional, name(func(r *event.Row) *string { return &r.Transaction.Cause })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Transaction.Fault })},
 		{"reply_sent", required, flag(func(r *event.Row) *bool { return &r.Transaction.ReplySent })},
@@ -158,6 +169,7 @@ var rowFields = [event.NumKinds][]field{
 		{"stage", required, stage(func(r *event.Row) *smtp.Stage { return &r.Attempt.Stage })},
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Attempt.Code })},
 		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Attempt.Enhanced })},
+		{"text", optional, words(func(r *event.Row) *string { return &r.Attempt.Text })},
 		{"cause", optional, name(func(r *event.Row) *string { return &r.Attempt.Cause })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Attempt.Fault })},
 		{"delivered", required, flag(func(r *event.Row) *bool { return &r.Attempt.Delivered })},
@@ -188,6 +200,10 @@ var rowFields = [event.NumKinds][]field{
 			return err
 		}},
 		{"size", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { r.Message.Size, err = sizeOf(v); return err }},
+		{"queue_id", optional, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Message.QueueID, err = queueIDOf(v)
+			return err
+		}},
 		{"seven_bit", optional, flag(func(r *event.Row) *bool { return &r.Message.SevenBit })},
 	},
 	event.KindTold: {

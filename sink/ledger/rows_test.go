@@ -35,37 +35,37 @@ var goldenRows = []struct {
 	{"connection, full", event.Row{Kind: event.KindConnection, Connection: event.Connection{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("[2001:db8::1]:40000"), Time: at(0), End: at(2), Phase: "outage", Helo: []byte("a.example"),
 		Extended: true, TLS: "TLS 1.3", Messages: 3, Attempts: 4, Delivered: 1, OctetsIn: 500, OctetsOut: 600, Undeclared8Bit: 1, Pregreet: true, User: "ann", Injections: 2, BadSwitches: 3, BadSwitch: "RCPT 999+a@x", LongHeaders: 4, Stage: smtp.StageMail,
-		Code: 421, Enhanced: smtp.Enhanced{Class: 4, Subject: 3, Detail: 2}, Fault: "rst-after", Reason: "error", Error: "connection reset by peer",
+		Code: 421, Enhanced: smtp.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "mx closes\non 192.0.2.1", Fault: "rst-after", Reason: "error", Error: "connection reset by peer",
 	}},
 		`{"kind":"connection","conn":9,"listener":"mx1","client":"[2001:db8::1]:40000","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:32.5Z","phase":"outage",` +
 			`"helo":"a.example","extended":true,"tls":"TLS 1.3","messages":3,"attempts":4,"delivered":1,"octets_in":500,"octets_out":600,"undeclared_8bit":1,` +
 			`"pregreet":true,"user":"ann","injections":2,"bad_switches":3,"bad_switch":"RCPT 999+a@x","long_headers":4,` +
-			`"stage":"mail","code":421,"enhanced":"4.3.2","fault":"rst-after","reason":"error","error":"connection reset by peer"}`},
+			`"stage":"mail","code":421,"enhanced":"4.3.2","text":"mx closes\non 192.0.2.1","fault":"rst-after","reason":"error","error":"connection reset by peer"}`},
 	{"connection over a unix socket", event.Row{Kind: event.KindConnection, Connection: event.Connection{Conn: 1, Listener: "lmtp", Time: at(0), End: at(0), Reason: "eof"}},
 		`{"kind":"connection","conn":1,"listener":"lmtp","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:30.5Z","messages":0,"attempts":0,"delivered":0,"octets_in":0,"octets_out":0,"reason":"eof"}`},
 	{"transaction", event.Row{Kind: event.KindTransaction, Transaction: event.Transaction{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("192.0.2.1:1025"), Time: at(0), End: at(1), Message: 2, Phase: "outage", Sender: []byte("s+1@src.example"), N: 3,
-		Token: []byte("s+1@src.example"), Ending: event.EndReply, Stage: smtp.StageMail, Code: 450, Enhanced: smtp.Enhanced{Class: 4, Subject: 2, Detail: 0}, Cause: "rule:defer", Fault: "split", ReplySent: true,
+		Token: []byte("s+1@src.example"), Ending: event.EndReply, Stage: smtp.StageMail, Code: 450, Enhanced: smtp.Enhanced{Class: 4, Subject: 2, Detail: 0}, Text: "later, 192.0.2.1", Cause: "rule:defer", Fault: "split", ReplySent: true,
 	}},
 		`{"kind":"transaction","conn":9,"listener":"mx1","client":"192.0.2.1:1025","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","message":2,"phase":"outage",` +
-			`"sender":"s+1@src.example","n":3,"token":"s+1@src.example","ending":"reply","stage":"mail","code":450,"enhanced":"4.2.0","cause":"rule:defer","fault":"split","reply_sent":true}`},
+			`"sender":"s+1@src.example","n":3,"token":"s+1@src.example","ending":"reply","stage":"mail","code":450,"enhanced":"4.2.0","text":"later, 192.0.2.1","cause":"rule:defer","fault":"split","reply_sent":true}`},
 	{"attempt, full", event.Row{Kind: event.KindAttempt, Attempt: event.Attempt{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("192.0.2.1:1025"), Time: at(0), End: at(1), Message: 3, Phase: "calm", Sender: []byte("s+1@src.example"),
 		Recipient: []byte("r1@a.example"), N: 2, Token: []byte("ENVID-1"), StormID: []byte("run-1"), MessageID: []byte("<1@src.example>"), Ending: event.EndReply, Stage: smtp.StageMessage,
-		Code: 250, Enhanced: smtp.Enhanced{Class: 2}, Cause: "plain", Fault: "rst-before", Delivered: true, ReplySent: true, Ambiguous: true, Size: 1024, Amends: true,
+		Code: 250, Enhanced: smtp.Enhanced{Class: 2}, Text: "kept as \"X\"", Cause: "plain", Fault: "rst-before", Delivered: true, ReplySent: true, Ambiguous: true, Size: 1024, Amends: true,
 	}},
 		`{"kind":"attempt","conn":9,"listener":"mx1","client":"192.0.2.1:1025","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","message":3,"phase":"calm",` +
 			`"sender":"s+1@src.example","recipient":"r1@a.example","n":2,"token":"ENVID-1","storm_id":"run-1","message_id":"<1@src.example>","ending":"reply","stage":"message",` +
-			`"code":250,"enhanced":"2.0.0","cause":"plain","fault":"rst-before","delivered":true,"reply_sent":true,"ambiguous":true,"size":1024,"amends":true}`},
+			`"code":250,"enhanced":"2.0.0","text":"kept as \"X\"","cause":"plain","fault":"rst-before","delivered":true,"reply_sent":true,"ambiguous":true,"size":1024,"amends":true}`},
 	{"attempt without a reply", event.Row{Kind: event.KindAttempt, Attempt: event.Attempt{
 		Conn: 9, Listener: "mx1", Time: at(0), End: at(1), Sender: []byte("a\"b\\\x01@x"), Recipient: []byte("g\xc3\xbcn@\xff\x80"), Token: []byte{}, Ending: event.EndLost, Stage: smtp.StageData,
 	}},
 		`{"kind":"attempt","conn":9,"listener":"mx1","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:31.5Z","sender":"a\"b\\\u0001@x","recipient":"gün@\udcff\udc80",` +
 			`"token":"","ending":"lost","stage":"data","delivered":false,"reply_sent":false}`},
 	{"message", event.Row{Kind: event.KindMessage, Message: event.Message{
-		Conn: 9, Message: 3, Time: at(1), Headers: true, StormID: []byte("run-1"), Hashed: true, Body: 0xef46db3751d8e999, Size: 12, SevenBit: true,
+		Conn: 9, Message: 3, Time: at(1), Headers: true, StormID: []byte("run-1"), Hashed: true, Body: 0xef46db3751d8e999, Size: 12, QueueID: 0xfabd08242b4d8374, SevenBit: true,
 	}},
-		`{"kind":"message","conn":9,"message":3,"time":"2026-01-31T10:20:31.5Z","storm_id":"run-1","message_id":"","body_xxh64":"ef46db3751d8e999","size":12,"seven_bit":true}`},
+		`{"kind":"message","conn":9,"message":3,"time":"2026-01-31T10:20:31.5Z","storm_id":"run-1","message_id":"","body_xxh64":"ef46db3751d8e999","size":12,"queue_id":"FABD08242B4D8374","seven_bit":true}`},
 	{"message of which nothing is known", event.Row{Kind: event.KindMessage, Message: event.Message{Conn: 9, Message: 3, Time: at(1)}},
 		`{"kind":"message","conn":9,"message":3,"time":"2026-01-31T10:20:31.5Z"}`},
 	{"told", event.Row{Kind: event.KindTold, Told: event.Exception{Conn: 9, Message: 3, Recipient: []byte("r1@a.example"), Told: event.ToldNo}},
@@ -147,17 +147,17 @@ func drawRow(t *rapid.T) event.Row {
 	case event.KindTransaction:
 		r.Transaction = event.Transaction{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
-			N: number("n"), Token: octets("token"), Ending: end(), Stage: stage(), Code: code(), Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), ReplySent: flag("sent"), Handed: instant("handed"), Ambiguous: flag("ambiguous"),
+			N: number("n"), Token: octets("token"), Ending: end(), Stage: stage(), Code: code(), Enhanced: enhanced(), Text: text("text"), Cause: text("cause"), Fault: text("fault"), ReplySent: flag("sent"), Handed: instant("handed"), Ambiguous: flag("ambiguous"),
 		}
 	case event.KindAttempt:
 		r.Attempt = event.Attempt{
 			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Message: number("message"), Phase: text("phase"), Sender: octets("sender"),
 			Recipient: octets("recipient"), N: number("n"), Token: octets("token"), StormID: octets("storm"), MessageID: octets("id"), Ending: end(), Stage: stage(), Code: code(),
-			Enhanced: enhanced(), Cause: text("cause"), Fault: text("fault"), Delivered: flag("delivered"), ReplySent: flag("sent"), Ambiguous: flag("ambiguous"),
+			Enhanced: enhanced(), Text: text("text"), Cause: text("cause"), Fault: text("fault"), Delivered: flag("delivered"), ReplySent: flag("sent"), Ambiguous: flag("ambiguous"),
 			Size: rapid.Int64Range(0, 1<<62).Draw(t, "size"), Amends: flag("amends"), ORCPT: octets("orcpt"), Mail: instant("mail"), Handed: instant("handed"),
 		}
 	case event.KindMessage:
-		r.Message = event.Message{Conn: number("conn"), Message: number("message"), Time: instant("time"), SevenBit: flag("seven bit")}
+		r.Message = event.Message{Conn: number("conn"), Message: number("message"), Time: instant("time"), QueueID: number("queue id"), SevenBit: flag("seven bit")}
 		if flag("headers") {
 			r.Message.Headers, r.Message.StormID, r.Message.MessageID = true, octets("storm"), octets("id")
 		}

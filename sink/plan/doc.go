@@ -14,6 +14,7 @@
 //	  - {name: mx2, address: "[::1]:2465", tls: implicit}
 //	  - {name: store, address: "unix:/run/lmtp.sock", protocol: lmtp}
 //	listener_faults: {store: none}   # none, refused, unaccepted or no-banner; "*" is every other listener
+//	plain: {message: "Ok: queued as {{queue_id}}", rset: {enhanced: none, text: Flushed}}   # own words of plain replies
 //	limits:                          # asked before all rules; the first that refuses decides
 //	  - name: pace
 //	    kind: rate                   # or concurrency, messages, recipients, size, greylist
@@ -23,7 +24,7 @@
 //	    except: {sender: "<>"}       # or a list: whom of these it is not for
 //	    rate: 20/s                   # kind rate: tokens per s, m or h
 //	    burst: 40                    # kind rate; default: one second's tokens
-//	    reply: {code: 451, enhanced: 4.7.1, text: Slow down}
+//	    reply: {code: 451, enhanced: 4.7.1, text: "{{client}}, slow down"}
 //	  - {name: crowd, kind: concurrency, scope: client, max: 10}
 //	  - {name: size, kind: size, stage: message, max: 10MiB}
 //	  - {name: grey, kind: greylist, delay: 25s, window: 4h}

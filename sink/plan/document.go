@@ -45,6 +45,7 @@ func documentForm() form[document] {
 		at("restart", boolean, func(d *document) *bool { return &d.Restart }, "The storm starts anew when this plan replaces another; otherwise its clock goes on."),
 		at("listeners", list(listenerForm()), func(d *document) *[]fault.Listener { return &d.Listeners }, "Named addresses to listen on; none: the server's own."),
 		at("listener_faults", faults, func(d *document) *[]fault.ListenerFaultSpec { return &d.ListenerFaults }, "Faults of listeners outside of phases, and in phases that say nothing about them."),
+		at("plain", plainForm(), func(d *document) *[]fault.PlainSpec { return &d.Plain }, "Own words of plain replies, by stage; what they mean stays."),
 		at("limits", limits, func(d *document) *[]fault.LimitSpec { return &d.Limits }, "Asked before all rules; the first that refuses decides."),
 		at("rules", rules, func(d *document) *[]fault.RuleSpec { return &d.Rules }, "In every phase, before the phase's own; the first that matches decides."),
 		at("phases", phasesForm(faults, limits, rules), func(d *document) *[]fault.PhaseSpec { return &d.Phases }, "The storm: phases in order. Afterwards only the plan's own rules and limits are left."),
@@ -119,7 +120,7 @@ func phasesForm(faults form[[]fault.ListenerFaultSpec], limits form[[]fault.Limi
 }
 
 func limitForm() form[fault.LimitSpec] {
-	refusal := replyForm(400, `^[45][0-9]{2}(/[45]\.[0-9]{1,3}\.[0-9]{1,3})?$`).named("refusal").checked(func(n *yaml.Node, r *reply) error {
+	refusal := replyForm(400, `^[45][0-9]{2}(/([45]\.[0-9]{1,3}\.[0-9]{1,3}|none))?$`).named("refusal").checked(func(n *yaml.Node, r *reply) error {
 		if r.Code == 0 {
 			return errorf(n, "the plain reply is no refusal (want 400 to 599)")
 		}
@@ -147,8 +148,12 @@ func limitForm() form[fault.LimitSpec] {
 		}
 		return stageForm.write(&l.Stage)
 	}
-	answer := as(refusal, func(l *fault.LimitSpec) reply { return reply{l.Code, l.Enhanced, l.Text} },
-		func(l *fault.LimitSpec, r reply) { l.Code, l.Enhanced, l.Text = r.Code, r.Enhanced, r.Text })
+	answer := as(refusal, func(l *fault.LimitSpec) reply {
+		return reply{Code: l.Code, wording: wording{enhanced{l.Enhanced, l.NoEnhanced}, l.Text}}
+	},
+		func(l *fault.LimitSpec, r reply) {
+			l.Code, l.Enhanced, l.NoEnhanced, l.Text = r.Code, r.Enhanced.Enhanced, r.Enhanced.none, r.Text
+		})
 	refuses := always("reply", answer, func(l *fault.LimitSpec) *fault.LimitSpec { return l }, "4xx or 5xx; the kind has a usual one.")
 	refuses.write = func(l *fault.LimitSpec) *yaml.Node {
 		if l.Code == 0 {

@@ -122,8 +122,11 @@ func anyDelay(t *rapid.T) fault.Delay {
 
 func anyReply(t *rapid.T) (r reply) {
 	r.Code = smtp.Code(rapid.IntRange(200, 599).Draw(t, "code"))
-	r.Enhanced = some(t, "enhanced", func(t *rapid.T) smtp.Enhanced {
-		return smtp.Enhanced{Class: rapid.SampledFrom([]uint8{2, 4, 5}).Draw(t, "class"), Subject: rapid.Uint16Range(0, 999).Draw(t, "subject"), Detail: rapid.Uint16Range(0, 999).Draw(t, "detail")}
+	r.Enhanced = some(t, "enhanced", func(t *rapid.T) enhanced {
+		if rapid.Bool().Draw(t, "none") {
+			return enhanced{none: true}
+		}
+		return enhanced{Enhanced: smtp.Enhanced{Class: rapid.SampledFrom([]uint8{2, 4, 5}).Draw(t, "class"), Subject: rapid.Uint16Range(0, 999).Draw(t, "subject"), Detail: rapid.Uint16Range(0, 999).Draw(t, "detail")}}
 	})
 	r.Text = several(t, "lines", anyText)
 	return r
@@ -175,7 +178,7 @@ func anyOutcome(t *rapid.T) fault.OutcomeSpec {
 	o := fault.OutcomeSpec{Weight: rapid.OneOf(rapid.Just(1.0), rapid.Custom(anyNumber)).Draw(t, "weight"), Delay: anyDelay(t), Faults: some(t, "faults", anyFaults)}
 	o.NoDelay = o.Delay.IsZero() && rapid.Bool().Draw(t, "no delay")
 	r := some(t, "reply", anyReply)
-	o.Code, o.Enhanced, o.Text = r.Code, r.Enhanced, r.Text
+	o.Code, o.Enhanced, o.NoEnhanced, o.Text = r.Code, r.Enhanced.Enhanced, r.Enhanced.none, r.Text
 	return o
 }
 
@@ -214,7 +217,7 @@ func anyLimit(t *rapid.T) fault.LimitSpec {
 		t.Fatalf("%v", err)
 	}
 	r := some(t, "reply", anyReply)
-	l.Code, l.Enhanced, l.Text = r.Code, r.Enhanced, r.Text
+	l.Code, l.Enhanced, l.NoEnhanced, l.Text = r.Code, r.Enhanced.Enhanced, r.Enhanced.none, r.Text
 	return l
 }
 
@@ -240,6 +243,10 @@ func anyPlan(t *rapid.T) fault.PlanSpec {
 		Listeners: several(t, "listeners", func(t *rapid.T) fault.Listener {
 			return fault.Listener{Name: anyText(t), Address: anyText(t), LMTP: rapid.Bool().Draw(t, "lmtp"), ImplicitTLS: rapid.Bool().Draw(t, "tls"), Proxied: rapid.Bool().Draw(t, "proxied"), DSN: rapid.Bool().Draw(t, "dsn")}
 		}),
+	}
+	for _, stage := range rapid.SliceOfNDistinct(rapid.IntRange(0, smtp.NumStages-1), 0, 3, rapid.ID).Draw(t, "plain") {
+		w := anyReply(t)
+		p.Plain = append(p.Plain, fault.PlainSpec{Stage: smtp.Stage(stage), Enhanced: w.Enhanced.Enhanced, NoEnhanced: w.Enhanced.none, Text: append(w.Text, anyText(t))})
 	}
 	start, err := fault.ParseStart(rapid.SampledFrom([]string{"first-connection", "clock", "2026-03-01T08:00:00Z", "2026-03-01T08:00:00.123456789+05:30"}).Draw(t, "start"))
 	if err != nil {

@@ -88,6 +88,11 @@ func (e *explainer) head(f *File) {
 		}
 		e.printf("listener %s: %s on %s%s\n", l.Name, protocol, l.Address, tls)
 	}
+	for s := range smtp.NumStages {
+		if r := f.Plan.PlainReply(smtp.Stage(s)); r != fault.Plain(smtp.Stage(s)) {
+			e.printf("plain reply at %v: %v\n", smtp.Stage(s), r)
+		}
+	}
 	if phases := f.Plan.Phases(); len(phases) > 0 {
 		e.printf("storm: starts by %s", map[bool]string{true: "the first connection", false: "the clock"}[f.Plan.Start().Kind == fault.StartFirstConnection])
 		if at := f.Plan.Start().At; !at.IsZero() {

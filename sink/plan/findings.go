@@ -83,6 +83,7 @@ func (e *explainer) warnings() (lines []string) {
 		}
 	}
 	lines = append(lines, e.unmetPregreets()...)
+	lines = append(lines, e.longReplies()...)
 	if f := e.firstFault(); f != fault.ListenerUp {
 		lines = append(lines, fmt.Sprintf("the storm waits for a first connection, but every listener is %v until then", f))
 	}

@@ -117,7 +117,7 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "test.yaml: "},
-		{"[]", "test.yaml:1:1: a list (want a mapping with the keys: version name description seed start restart listeners listener_faults limits rules phases)"},
+		{"[]", "test.yaml:1:1: a list (want a mapping with the keys: version name description seed start restart listeners listener_faults plain limits rules phases)"},
 		{"name: x", "test.yaml:1:1: version: missing: the plan must say which format it has (add the line \"version: 1\")"},
 		{"version: 2", `test.yaml:1:10: version: unknown format version "2" (valid: 1)`},
 		{"version: 1\n---\nversion: 1", "test.yaml"},

@@ -20,7 +20,7 @@ var (
 	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParseDelay, func(d fault.Delay) string { return briefly(d.String()) },
 		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles)\(.+\))$`)).named("delay")
 	codeForm  = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
-	planReply = replyForm(200, `^(plain|[2-5][0-9]{2}(/[245]\.[0-9]{1,3}\.[0-9]{1,3})?)$`).named("reply")
+	planReply = replyForm(200, `^(plain|[2-5][0-9]{2}(/([245]\.[0-9]{1,3}\.[0-9]{1,3}|none))?)$`).named("reply")
 	closeKind = enum("fin, rst or half", fault.ParseCloseKind, fault.CloseNone).named("closeKind")
 )
 
@@ -148,54 +148,6 @@ func outcomeKeys() []key[fault.OutcomeSpec] {
 	}
 	answer := replyKey(planReply, func(o *fault.OutcomeSpec) *fault.OutcomeSpec { return o })
 	return append([]key[fault.OutcomeSpec]{answer, delay}, faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults })...)
-}
-
-// reply is the reply of an outcome or a limit; the zero value is the plain one.
-type reply struct {
-	Code     smtp.Code
-	Enhanced smtp.Enhanced
-	Text     []string
-}
-
-// replyForm is 450, 550/5.7.1, plain, or a mapping; the schema has the lowest code, and what the words match.
-func replyForm(low int, words string) form[reply] {
-	codes := fmt.Sprintf(`{"type":"integer","maximum":599,"minimum":%d}`, low)
-	word := scalar("a code, or a mapping with code, enhanced and text", func(text string) (reply, error) {
-		o, err := fault.ParseReply(text)
-		return reply{Code: o.Code, Enhanced: o.Enhanced}, err
-	}, func(r reply) string {
-		switch {
-		case r.Code == 0:
-			return "plain"
-		case r.Enhanced.IsZero():
-			return fmt.Sprint(uint16(r.Code))
-		}
-		return fmt.Sprintf("%d/%v", uint16(r.Code), r.Enhanced)
-	}, `{"anyOf":[`+codes+`,`+patternSchema(words)+`]}`)
-	return short(word, func(r *reply) bool { return len(r.Text) == 0 }, yaml.MappingNode, mapping(
-		needs("code", codeForm.described(codes), func(r *reply) *smtp.Code { return &r.Code }, ""),
-		at("enhanced", scalar("an enhanced status code", smtp.ParseEnhanced, smtp.Enhanced.String, patternSchema(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}$`)), func(r *reply) *smtp.Enhanced { return &r.Enhanced }, ""),
-		at("text", textsForm, func(r *reply) *[]string { return &r.Text }, ""),
-	).checked(func(n *yaml.Node, r *reply) error {
-		if r.Code == 0 {
-			return within("code", errorf(n, "missing (want 200 to 599)"))
-		}
-		return nil
-	}))
-}
-
-// replyKey is the key of an outcome's reply, which is not written when it is plain.
-func replyKey[T any](f form[reply], of func(*T) *fault.OutcomeSpec) key[T] {
-	k := at("reply", as(f, func(o *fault.OutcomeSpec) reply { return reply{o.Code, o.Enhanced, o.Text} },
-		func(o *fault.OutcomeSpec, r reply) { o.Code, o.Enhanced, o.Text = r.Code, r.Enhanced, r.Text }), of, "")
-	write := k.write
-	k.write = func(v *T) *yaml.Node {
-		if of(v).Code == 0 {
-			return nil
-		}
-		return write(v)
-	}
-	return k
 }
 
 // modeForm is a mode's name, or a mapping.

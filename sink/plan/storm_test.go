@@ -78,7 +78,7 @@ func TestParseStorm(t *testing.T) {
 	}
 	limits := v.Limits(smtp.StageRcpt)
 	if len(limits) != 3 || limits[0].Scope != fault.ScopeRecipientDomain || limits[0].Rate != 20 || limits[0].Burst != 40 ||
-		limits[0].Reply.String() != "451 4.7.1 Slow down" || limits[1].Delay != 25*time.Second || limits[1].Window != 4*time.Hour || limits[2].Phase != "brownout" {
+		limits[0].Reply.String() != "451 4.7.1 {{client}}, slow down" || limits[1].Delay != 25*time.Second || limits[1].Window != 4*time.Hour || limits[2].Phase != "brownout" {
 		t.Errorf("limits at rcpt are %+v", limits)
 	}
 	if size := v.Limits(smtp.StageMessage); len(size) != 1 || size[0].Max != 10<<20 {

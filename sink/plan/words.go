@@ -111,11 +111,20 @@ func replyWords(s smtp.Stage, o *fault.Outcome) string {
 	return codeWords(o.Reply)
 }
 
+// namesWords says what a reply's text names.
+func namesWords(r *smtp.Reply) string {
+	fields, err := smtp.TextFields(r.Lines)
+	if err != nil || !r.Template || len(fields) == 0 {
+		return ""
+	}
+	return " that names " + strings.Join(texts(fields, smtp.Field.String), ", ")
+}
+
 func codeWords(r *smtp.Reply) string {
 	if r.Enhanced.IsZero() {
-		return fmt.Sprint(uint16(r.Code))
+		return fmt.Sprint(uint16(r.Code)) + namesWords(r)
 	}
-	return fmt.Sprintf("%d %v", r.Code, r.Enhanced)
+	return fmt.Sprintf("%d %v", r.Code, r.Enhanced) + namesWords(r)
 }
 
 func capabilityWords(c *fault.Capabilities) string {

@@ -42,7 +42,7 @@ func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst}
 	decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
-		e.decision.Reply = fault.Plain(stage)
+		s.sayPlain(stage)
 	}
 	if e.decision.Cause != fault.CauseRule {
 		return
@@ -62,11 +62,21 @@ func (s *Session) decide(stage smtp.Stage) {
 	}
 	decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
-		e.decision.Reply = fault.Plain(stage)
+		s.sayPlain(stage)
 		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
 			s.rephrasePlain(stage)
 		}
 	}
+}
+
+// sayPlain gives the stage's plain reply, in the plan's own words if it has some.
+func (s *Session) sayPlain(stage smtp.Stage) {
+	e := s.exchange
+	if own := s.view.Plain(stage); own != nil {
+		e.decision.Reply, e.plain = own, false
+		return
+	}
+	e.decision.Reply = fault.Plain(stage)
 }
 
 // rephrasePlain makes the plain reply to STARTTLS and AUTH a refusal where they are not offered. An outcome whose code was written

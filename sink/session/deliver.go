@@ -15,6 +15,9 @@ func (s *Session) deliver(stage smtp.Stage) {
 		e.cost += e.occurrence.Asked / rulesPerCost
 		e.occurrence.Asked = 0
 	}
+	if e.decision.Reply.Template {
+		s.fillIn(stage)
+	}
 	if f := e.decided(stage); f != nil {
 		s.replaceCode(stage)
 		if f.Body == (fault.BodyFault{}) && !s.hasRow(stage) { // one in a body may never strike
@@ -104,6 +107,7 @@ func (s *Session) replied() {
 	e := s.exchange
 	e.given()
 	s.out.replied(e.stage, e.decision.Reply.Code, e.enhanced)
+	s.noteText(e.decision.Reply)
 	if r := s.env.Recorder; r != nil {
 		r.Replied(e.stage, &e.decision, e.enhanced, s.view)
 	}

@@ -19,7 +19,7 @@ func (s *Session) replaceCode(stage smtp.Stage) {
 	if e.faults.Malformed != fault.MalformedWrongCode {
 		return
 	}
-	e.wrong = smtp.Reply{Code: 354, Lines: e.decision.Reply.Lines}
+	e.wrong = smtp.Reply{Code: 354, Lines: e.decision.Reply.Lines, Template: e.decision.Reply.Template}
 	if stage == smtp.StageData {
 		e.wrong.Code = 220
 	}

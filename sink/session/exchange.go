@@ -33,6 +33,7 @@ type exchange struct {
 	plain      bool          // the reply is the stage's plain one
 	faults     *fault.Faults // of the outcome; nil when it has none
 	wrong      smtp.Reply    // a reply made for this occurrence
+	filled     []byte        // scratch space for its lines
 	enhanced   smtp.Enhanced // of the reply, as it stands on the wire
 	decidedAt  time.Duration // since the session started
 	promised   bool          // a ledger has been given the rows of the reply, or is about to write them (Config.Commit)

@@ -19,7 +19,8 @@ type extra struct {
 	response    []byte         // scratch space for it
 	tls         TLSInfo
 	user        string
-	pregreet    bool // the client has talked while its greeting was held back, and the plan wanted to know
+	pregreet    bool   // the client has talked while its greeting was held back, and the plan wanted to know
+	text        string // of the last reply, if it names fields: see textOf
 	injections  uint32
 	badSwitches uint64
 	badSwitch   string // the first of them

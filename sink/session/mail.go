@@ -153,5 +153,5 @@ func (s *Session) afterRcpt(r *smtp.Reply) {
 
 // noteRefusal notes a negative reply that decides the transaction under way. r is not kept.
 func (s *Session) noteRefusal(stage smtp.Stage, r *smtp.Reply) {
-	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, by: s.exchange.origin(), at: s.exchange.now}
+	s.tx.refusal = refusal{code: r.Code, enhanced: s.enhancedOf(stage, r), stage: stage, text: textOf(r), by: s.exchange.origin(), at: s.exchange.now}
 }

@@ -86,6 +86,7 @@ type Attempt struct {
 	Stage     smtp.Stage    // where it ended
 	Code      smtp.Code     // of the reply that decided, also of one that was decided but not sent; 0 when none did
 	Enhanced  smtp.Enhanced // of the same reply; zero when the session had none to give
+	Text      string        // of the same reply, lines parted by LF, if it was made for this occurrence by a template of the plan
 	Origin                  // who decided that reply, or ended the connection by a fault; zero when neither was so
 	Delivered bool          // the message counts as accepted for this recipient: 2xx after the body, unless a fault has it otherwise
 	ReplySent bool          // the deciding reply was handed to the driver
@@ -135,7 +136,8 @@ type Transaction struct {
 	Stage     smtp.Stage
 	Code      smtp.Code
 	Enhanced  smtp.Enhanced
-	Origin    // as in Attempt
+	Text      string // as in Attempt
+	Origin           // as in Attempt
 	ReplySent bool
 	Cut       bool // as in Attempt
 }
@@ -169,6 +171,7 @@ type Connection struct {
 	Stage          smtp.Stage // of the last reply
 	Code           smtp.Code  // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced
+	Text           string // of the last reply, as in Attempt
 	Reason         CloseReason
 	Cause          fault.Cause // who ended the connection, if a reply or a fault did, or else of the last fault that no other row tells; meaningful if By or Fault is not empty
 	By             string      // name of the rule or limit

@@ -40,6 +40,7 @@ func (s *Session) recordRcpt(ending Ending, r *smtp.Reply, sent bool) {
 	a := s.newAttempt()
 	a.Time, a.Recipient, a.N = s.at(e.read), e.recipient, e.rcptN
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = ending, smtp.StageRcpt, r.Code, s.enhancedOf(smtp.StageRcpt, r), sent
+	a.Text = textOf(r)
 	if e.candidate {
 		a.ORCPT = s.tx.bytes(e.orcpt)
 	}
@@ -60,7 +61,7 @@ func (s *Session) recordMessages(from, to int, r *smtp.Reply, c Commit) {
 	s.exchange.cost += (to - from) / rowsPerCost
 	a := s.newAttempt() // the rows differ in their recipients only
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, smtp.StageMessage, r.Code, s.enhancedOf(smtp.StageMessage, r), true
-	a.Delivered, a.Commit = delivered, c
+	a.Delivered, a.Commit, a.Text = delivered, c, textOf(r)
 	a.Origin = s.exchange.origin()
 	if b := &s.tx.fault; a.Fault == "" && b.struck {
 		a.Fault = b.decision.Chosen.Fault
@@ -86,7 +87,7 @@ func (s *Session) recordRefused(i int) {
 	}
 	a, refusal := s.recipientRow(i), &s.tx.refusal
 	a.Ending, a.Stage, a.Code, a.Enhanced, a.ReplySent = EndReply, refusal.stage, refusal.code, refusal.enhanced, true
-	a.Origin = refusal.by
+	a.Origin, a.Text = refusal.by, refusal.text
 	if refusal.at != s.exchange.now {
 		a.Handed = s.at(refusal.at)
 	}
@@ -109,6 +110,7 @@ func (s *Session) recordLost(i int, ending Ending, stage smtp.Stage, unsent *smt
 	a.Ending, a.Stage, a.Origin, a.Delivered = ending, stage, e.by, delivered
 	if unsent != nil {
 		a.Code, a.Enhanced, a.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.exchange.origin()
+		a.Text = textOf(unsent)
 		a.Cut = s.cut()
 	}
 	if promised {
@@ -144,6 +146,9 @@ func (s *Session) recordMessage() {
 	*m = event.Message{Conn: s.id, Message: uint64(s.messages), Time: s.at(s.exchange.now), SevenBit: !s.announced.eightBit}
 	if tx.header.captured() {
 		m.Headers, m.StormID, m.MessageID = true, tx.header.id(idStorm), tx.header.id(idMessage)
+	}
+	if s.view.Needs().QueueIDs {
+		m.QueueID = s.queueID()
 	}
 	if m.Hashed = tx.digest.Begun(); m.Hashed {
 		m.Body, m.Size = tx.digest.Finish()
@@ -209,10 +214,10 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	switch r := &tx.refusal; {
 	case unsent != nil:
 		t.Code, t.Enhanced, t.Origin = unsent.Code, s.enhancedOf(stage, unsent), s.exchange.origin()
-		t.Cut = s.cut()
+		t.Cut, t.Text = s.cut(), textOf(unsent)
 	case r.code != 0:
 		t.Ending, t.Stage, t.ReplySent = EndReply, r.stage, true
-		t.Code, t.Enhanced, t.Origin = r.code, r.enhanced, r.by
+		t.Code, t.Enhanced, t.Origin, t.Text = r.code, r.enhanced, r.by, r.text
 		if r.at != s.exchange.now {
 			t.Handed = s.at(r.at)
 		}
@@ -235,6 +240,7 @@ func (s *Session) recordConnection() {
 		Stage: s.out.stage, Code: s.out.code, Enhanced: s.out.enhanced,
 	}
 	if x := s.extra; x != nil {
+		c.Text = x.text
 		c.TLSInfo, c.User, c.Injections, c.Pregreet = x.tls, x.user, uint64(x.injections), x.pregreet
 		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
 		c.Undeclared8Bit, c.Err = x.eightBit, x.err

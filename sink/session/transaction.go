@@ -73,6 +73,7 @@ type refusal struct {
 	code     smtp.Code // 0: there was none
 	enhanced smtp.Enhanced
 	stage    smtp.Stage
+	text     string // see textOf
 	by       Origin
 	at       time.Duration // since the session's start: when it was handed over
 }

@@ -36,6 +36,7 @@ type Reply struct {
 	Code     Code
 	Enhanced Enhanced // absent for 3xx, the greeting and the HELO and EHLO replies
 	Lines    []string // text without the code, the enhanced code and CRLF; no lines means one empty line
+	Template bool     // Lines name fields, see TextFields: the server fills them in anew for each reply
 }
 
 // Append appends the reply as it goes over the wire to dst: every line with its code, "-" or " ", the enhanced status code if
@@ -70,11 +71,15 @@ func (r *Reply) String() string {
 // MaxReplyLine is the longest reply line in octets, CRLF included (RFC 5321 section 4.5.3.1.5).
 const MaxReplyLine = 512
 
-// maxReplyText leaves room for the longest enhanced status code, whether or not the reply has one.
-const maxReplyText = MaxReplyLine - len("250-5.999.999 \r\n")
+// MaxReplyText is how many octets of text fit into such a line, with room for the longest enhanced status code, whether or not the reply
+// has one.
+const MaxReplyText = MaxReplyLine - len("250-5.999.999 \r\n")
+
+// MaxOwnText is the longest line of text in octets that a reply may have whose words a person has chosen: more than any client must take.
+const MaxOwnText = 64 << 10
 
 // Validate returns an error that names the culprit when the code is not within 200 to 599, a line holds CR, LF or NUL or is
-// longer than MaxReplyLine, or the class of the enhanced status code is not the first digit of the code (RFC 2034 section 4).
+// longer than MaxOwnText, or the class of the enhanced status code is not the first digit of the code (RFC 2034 section 4).
 func (r *Reply) Validate() error {
 	if r.Code < 200 || r.Code > 599 {
 		return fmt.Errorf("invalid reply code %d (want 200 to 599)", r.Code)
@@ -86,8 +91,8 @@ func (r *Reply) Validate() error {
 		if strings.ContainsAny(line, "\r\n\x00") {
 			return fmt.Errorf("reply text %q holds CR, LF or NUL", line)
 		}
-		if len(line) > maxReplyText {
-			return fmt.Errorf("reply text of %d octets is too long (want at most %d)", len(line), maxReplyText)
+		if len(line) > MaxOwnText {
+			return fmt.Errorf("reply text of %d octets is too long (want at most %d)", len(line), MaxOwnText)
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func TestReplyAppendDoesNotAllocate(t *testing.T) {
 }
 
 func TestReplyValidate(t *testing.T) {
-	longest := strings.Repeat("x", 496) // "250-5.999.999 " and CRLF make up the rest of 512
+	longest := strings.Repeat("x", 64<<10)
 	for _, test := range []struct {
 		reply Reply
 		want  string
@@ -80,7 +80,7 @@ func TestReplyValidate(t *testing.T) {
 		{Reply{Code: 250, Enhanced: Enhanced{2, 0, 0}, Lines: []string{"Ok", ""}}, ""},
 		{Reply{Code: 200}, ""},
 		{Reply{Code: 599, Lines: []string{longest}}, ""},
-		{Reply{Code: 599, Lines: []string{longest + "x"}}, "reply text of 497 octets is too long (want at most 496)"},
+		{Reply{Code: 599, Lines: []string{longest + "x"}}, "reply text of 65537 octets is too long (want at most 65536)"},
 		{Reply{Code: 199}, "invalid reply code 199 (want 200 to 599)"},
 		{Reply{}, "invalid reply code 0 (want 200 to 599)"},
 		{Reply{Code: 450, Enhanced: Enhanced{5, 1, 1}}, "enhanced status code 5.1.1 contradicts reply code 450: its class must be 4"},
