@@ -46,22 +46,22 @@ func judge(stdout io.Writer, dir string, r *runfiles.Request) error {
 	if err := r.Check(); err != nil {
 		return &usageError{err}
 	}
-	books, err := run.FindBooks(dir, r.Files.Ledgers...)
+	files, err := run.FindFiles(dir, r.Files.Ledgers...)
 	if err != nil {
-		return badBooks(err)
+		return badFiles(err)
 	}
-	if named := r.Files.Names(); len(named) > 0 && len(books.Legs) > 1 {
-		return usageErrorf("%s is of one leg, and %s has %d: name the directory of a leg, such as %s", named[0], dir, len(books.Legs), books.Legs[len(books.Legs)-1].Dir())
+	if named := r.Files.Names(); len(named) > 0 && len(files.Legs) > 1 {
+		return usageErrorf("%s is of one leg, and %s has %d: name the directory of a leg, such as %s", named[0], dir, len(files.Legs), files.Legs[len(files.Legs)-1].Dir())
 	}
 	var inputs []string
-	for i := range books.Legs {
-		leg := &books.Legs[i]
+	for i := range files.Legs {
+		leg := &files.Legs[i]
 		leg.Files = r.Named(leg.Files)
 		inputs = append(inputs, leg.Files.Names()...)
 	}
-	result, err := r.Judge(stdout, inputs, func(units io.Writer) (*reconcile.Result, error) { return books.Judge(units, r.Options) })
+	result, err := r.Judge(stdout, inputs, func(units io.Writer) (*reconcile.Result, error) { return files.Judge(units, r.Options) })
 	if err != nil {
-		return badBooks(written(err))
+		return badFiles(written(err))
 	}
 	if result.Verdict.Exit != reconcile.ExitSound {
 		return statusError(result.Verdict.Exit)
@@ -69,8 +69,8 @@ func judge(stdout io.Writer, dir string, r *runfiles.Request) error {
 	return nil
 }
 
-// badBooks makes an error in a file one of usage.
-func badBooks(err error) error {
+// badFiles makes an error in a file one of usage.
+func badFiles(err error) error {
 	var input *jsonl.InputError
 	if errors.As(err, &input) {
 		return &usageError{err}

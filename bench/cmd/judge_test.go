@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// booksOf makes the directory of a run of the examples of sink/reconcile.
-func booksOf(t *testing.T, names ...string) string {
+// filesOf makes the directory of a run of the examples of sink/reconcile.
+func filesOf(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range names {
@@ -28,9 +28,9 @@ func booksOf(t *testing.T, names ...string) string {
 }
 
 func TestJudge(t *testing.T) {
-	all := booksOf(t, "sent.jsonl", "ledger.jsonl", "queue.jsonl", "dsn.jsonl", "incidents.jsonl", "mta.jsonl")
-	blind := booksOf(t, "sent.jsonl", "ledger.jsonl>ledger-1.jsonl", "dsn.jsonl")
-	elsewhere := booksOf(t, "sent.jsonl", "dsn.jsonl")
+	all := filesOf(t, "sent.jsonl", "ledger.jsonl", "queue.jsonl", "dsn.jsonl", "incidents.jsonl", "mta.jsonl")
+	blind := filesOf(t, "sent.jsonl", "ledger.jsonl>ledger-1.jsonl", "dsn.jsonl")
+	elsewhere := filesOf(t, "sent.jsonl", "dsn.jsonl")
 	units := filepath.Join(t.TempDir(), "units.jsonl")
 	const twoLost = "FAULTS in 8 units: 2 lost, 1 duplicated\n"
 	for _, test := range []struct {

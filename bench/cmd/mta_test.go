@@ -28,7 +28,7 @@ func TestMTALog(t *testing.T) {
 			t.Errorf("%s: status %d, %s\n%s", format, status, errs, out)
 		}
 		// The events are what judge takes.
-		dir := booksOf(t, "sent.jsonl", "ledger.jsonl")
+		dir := filesOf(t, "sent.jsonl", "ledger.jsonl")
 		if err := os.WriteFile(filepath.Join(dir, "mta.jsonl"), []byte(out), 0o600); err != nil {
 			t.Fatal(err)
 		}

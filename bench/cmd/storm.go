@@ -203,8 +203,8 @@ func runStorm(host Host, o storm.Options, stdout *os.File, asJSON bool) error {
 		return err
 	}
 	out := strings.TrimSuffix(o.Out, "/")
-	fmt.Fprintf(console, "%sreport   %s/%s\nrecords  %s/\ntook     %.0f s\n", text.Labelled("verdict", record.Books.Verdict.Sentence), out, storm.PageFile, out, time.Since(started).Seconds())
-	if exit := record.Books.Verdict.Exit; exit != 0 {
+	fmt.Fprintf(console, "%sreport   %s/%s\nrecords  %s/\ntook     %.0f s\n", text.Labelled("verdict", record.Judgement.Verdict.Sentence), out, storm.PageFile, out, time.Since(started).Seconds())
+	if exit := record.Judgement.Verdict.Exit; exit != 0 {
 		return statusError(exit)
 	}
 	return nil

@@ -68,7 +68,7 @@ func TestWriteAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Client.Windows, r.Books, r.Sink = nil, nil, nil
+		r.Client.Windows, r.Judgement, r.Sink = nil, nil, nil
 		var line bytes.Buffer
 		if err := r.Encode(&line); err != nil {
 			t.Fatal(err)

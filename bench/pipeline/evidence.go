@@ -61,12 +61,12 @@ func (e Evidence) Judge(record *result.Record, o reconcile.Options) error {
 	}
 	delivery := newDelivery(record.Delivery)
 	files.Each = delivery.unit
-	record.Books, err = JudgeFiles(&files, record, units, o)
+	record.Judgement, err = JudgeFiles(&files, record, units, o)
 	if err := errors.Join(err, units.Close()); err != nil {
 		return err
 	}
 	delivery.finish()
-	if b := record.Books; b != nil {
+	if b := record.Judgement; b != nil {
 		for _, p := range b.Phases {
 			record.Phases = append(record.Phases, result.PhaseBegin{Time: p.Time, Phase: p.Phase})
 		}

@@ -209,7 +209,7 @@ func TestThePageOpensWithTheVerdict(t *testing.T) {
 	for i := range 20 {
 		f.Evidence = append(f.Evidence, reconcile.Evidence{Token: fmt.Sprintf("s+%d@src.test", i), Recipient: "<script>@dst.test"})
 	}
-	r.Legs[2].Books.Fates[reconcile.Lost], r.Legs[2].Books.Findings = 21, []reconcile.Finding{f}
+	r.Legs[2].Judgement.Fates[reconcile.Lost], r.Legs[2].Judgement.Findings = 21, []reconcile.Finding{f}
 	after := 2.34
 	r.Legs[1].Recovery, r.Legs[2].Recovery = &result.Recovery{Phase: "recovery", Seconds: &after}, &result.Recovery{}
 	r.Legs[1].Sink.Attempts = counts.Attempts{Delivered: 600, Deferred: 300, Bounced: 100}

@@ -66,7 +66,7 @@ func checks(r *result.Record, rec *result.Reconciliation, fits []stat.Fit, warni
 		reconcileCheck(r, rec), flightCheck(r, rec), fitCheck(fits),
 	}
 	if r.Delivery != nil {
-		out = append(out, deliveryCheck(r.Books))
+		out = append(out, deliveryCheck(r.Judgement))
 	} else {
 		out = append(out, Check{"delivery through the MTA", None, "no MTA in this run"})
 	}
@@ -206,7 +206,7 @@ func fitCheck(fits []stat.Fit) Check {
 }
 
 func deliveryCheck(b *reconcile.Result) Check {
-	c := Check{Name: "delivery through the MTA", Status: None, Text: "its books were not judged"}
+	c := Check{Name: "delivery through the MTA", Status: None, Text: "it was not judged"}
 	if b == nil {
 		return c
 	}

@@ -182,8 +182,8 @@ func viaPostfix() *result.Record {
 	r.Provenance.MTA = &result.MTA{Name: "Postfix", Version: "3.10.1", Config: "minimal_backoff_time = 5s"}
 	r.Provenance.Versions["postfix"] = "3.10.1"
 	r.Load.IterationsDropped = 60
-	r.Books = &reconcile.Result{Messages: 3600, Units: 3600, Runs: 1, Attempts: 5266, Deliveries: 3540}
-	r.Books.Fates[reconcile.Delivered], r.Books.Fates[reconcile.DuplicatedAmbiguous], r.Books.Fates[reconcile.Refused], r.Books.Fates[reconcile.Undetermined] = 3540, 2, 51, 7
+	r.Judgement = &reconcile.Result{Messages: 3600, Units: 3600, Runs: 1, Attempts: 5266, Deliveries: 3540}
+	r.Judgement.Fates[reconcile.Delivered], r.Judgement.Fates[reconcile.DuplicatedAmbiguous], r.Judgement.Fates[reconcile.Refused], r.Judgement.Fates[reconcile.Undetermined] = 3540, 2, 51, 7
 	d := &result.Delivery{CutoffSeconds: 60, Gaps: &result.Histogram{},
 		Attempts: []result.AttemptCount{{Attempts: 1, Messages: 2230}, {Attempts: 2, Messages: 900}, {Attempts: 3, Messages: 412}}, Latency: &result.Histogram{}}
 	x := rand.New(rand.NewPCG(3, 3))
@@ -361,7 +361,7 @@ func TestTheVerdictSaysWhatWasProved(t *testing.T) {
 			f.Units, f.Evidence = lost, []reconcile.Evidence{{Token: "s+1", Recipient: "r1@dst.test"}}
 			b.Findings = append(b.Findings, f)
 		}
-		r.Legs[2].Books = b
+		r.Legs[2].Judgement = b
 	}
 	const balance, once = "each of the 152,424 replies that the sink injected was observed", "all 3,600 units accounted for"
 	for _, tt := range []struct {

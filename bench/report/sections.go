@@ -45,7 +45,7 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 	for _, a := range d.Attempts {
 		units += a.Messages
 	}
-	if b := leg.record.Books; b != nil {
+	if b := leg.record.Judgement; b != nil {
 		units = b.Units
 	}
 	of := func(n uint64) string {
@@ -54,7 +54,7 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 		}
 		return count(n) + " (" + share(float64(n)/float64(units)) + ")"
 	}
-	if b := leg.record.Books; b != nil {
+	if b := leg.record.Judgement; b != nil {
 		v.Facts = []fact{{"sent, a recipient each", count(b.Units)}}
 		for f, n := range b.Fates {
 			if n > 0 {

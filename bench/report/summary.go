@@ -22,7 +22,7 @@ type Summary struct {
 	Legs              []Leg     `json:"legs"`
 	Latency           []Phase   `json:"latency"`
 
-	// Result is what Summary says of the books, for who renders it.
+	// Result is what Summary says of the messages, for who renders it.
 	Result *reconcile.Result `json:"-"`
 }
 

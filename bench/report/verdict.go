@@ -8,7 +8,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// Judge says what runs come to: their books, if they were judged, and what else was found in their records. Console, page, summary and
+// Judge says what runs come to: what the judge says, if there was one, and what else was found in their records. Console, page, summary and
 // exit status render this one result. Of the options the records decide Stopped and Crossed.
 func Judge(records []*result.Record, o reconcile.Options) *reconcile.Result {
 	var legs []Leg
@@ -23,7 +23,7 @@ func judge(legs []Leg, o reconcile.Options) *reconcile.Result {
 	var stopped, crossed []string
 	for i := range legs {
 		leg := &legs[i]
-		part := reconcile.Part{Result: leg.record.Books, Findings: leg.mismatches()}
+		part := reconcile.Part{Result: leg.record.Judgement, Findings: leg.mismatches()}
 		named := func(what string) string { return what }
 		if len(legs) > 1 {
 			part.Name = leg.Label
@@ -54,7 +54,7 @@ func (l *Leg) mismatches() []reconcile.Finding {
 	default:
 		notes = append(notes, c.Problems...)
 	}
-	if r := l.record; r.Books != nil && r.Books.Units == 0 && r.Client != nil && r.Load.Stopped == "" {
+	if r := l.record; r.Judgement != nil && r.Judgement.Units == 0 && r.Client != nil && r.Load.Stopped == "" {
 		if n := r.Client.Sum("smtp_messages", nil); n > 0 {
 			notes = append(notes, fmt.Sprintf("k6 sent %.0f messages and claimed none: is it one of another version?", n))
 		}

@@ -2,7 +2,7 @@ package result
 
 import "time"
 
-// Delivery is how messages went through a mail transfer agent whose next hop is the sink. What became of them the record's books say.
+// Delivery is how messages went through a mail transfer agent whose next hop is the sink. What became of them the record's Judgement says.
 type Delivery struct {
 	// CutoffSeconds is how long after the last send delivery was watched.
 	CutoffSeconds float64 `json:"cutoff_s,omitempty"`

@@ -37,8 +37,8 @@ type Record struct {
 	Phases []PhaseBegin `json:"phases,omitempty"`
 	// Recovery is what came after a storm; nil where none ended.
 	Recovery *Recovery `json:"recovery,omitempty"`
-	// Books are what became of the messages; nil: nobody judged them.
-	Books *reconcile.Result `json:"books,omitempty"`
+	// Judgement is what became of the messages; nil: nobody judged them.
+	Judgement *reconcile.Result `json:"books,omitempty"`
 	// Notes say what a reader should know about the run.
 	Notes []string `json:"notes,omitempty"`
 	// Warnings say why a figure of the run deserves less trust.

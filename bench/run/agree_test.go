@@ -18,7 +18,7 @@ import (
 // returned.
 func agree(t *testing.T, out, console string, exit int) *reconcile.Result {
 	t.Helper()
-	books, err := FindBooks(out)
+	books, err := FindFiles(out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func TestEndingAtOnceKeepsTheEvidence(t *testing.T) {
 	if !errors.As(err, &kept) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "smtpbench judge "+kept.Dir) {
 		t.Fatalf("got %v, want where the evidence is\n%s", err, console)
 	}
-	books, err := FindBooks(kept.Dir)
+	books, err := FindFiles(kept.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestTheCapacityOfALimitedSinkIsFound(t *testing.T) {
 			t.Errorf("%s: %v, rate %v", leg.Name, err, r.Load.RatePerSecond)
 		}
 	}
-	if books, err := FindBooks(o.Out); err != nil || len(books.Legs) != len(outcome.Legs) {
+	if books, err := FindFiles(o.Out); err != nil || len(books.Legs) != len(outcome.Legs) {
 		t.Errorf("smtpbench judge finds %d of %d trials: %v", len(books.Legs), len(outcome.Legs), err)
 	}
 }

@@ -96,7 +96,7 @@ func TestAnExperimentRunsBothSidesInBlocks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if books, err := FindBooks(o.Out); err != nil || len(books.Legs) != 6 {
+	if books, err := FindFiles(o.Out); err != nil || len(books.Legs) != 6 {
 		t.Errorf("to be judged again: %+v, %v", books, err)
 	}
 }
@@ -154,11 +154,11 @@ func TestARunThatFailsCostsItsBlock(t *testing.T) {
 			t.Errorf("the console lacks %q:\n%s", want, console)
 		}
 	}
-	books, err := FindBooks(o.Out)
+	books, err := FindFiles(o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(books.Legs, func(l LegBooks) bool { return l.Name == "002-B" })
+	i := slices.IndexFunc(books.Legs, func(l LegFiles) bool { return l.Name == "002-B" })
 	if i < 0 || books.Legs[i].Record == nil || books.Legs[i].Record.Load.Stopped == "" {
 		t.Errorf("the failed run is not recorded as failed: %+v", books.Legs)
 	}

@@ -40,9 +40,9 @@ type load struct {
 // duration is how long the messages take.
 func (l load) duration() time.Duration { return lasting(float64(l.messages), l.rate) }
 
-// settle holds the record of a bundled script to the load that it was to offer, and returns what is missing. Iterations beyond the
+// shortfall holds the record of a bundled script to the load that it was to offer, and returns what is missing. Iterations beyond the
 // number of messages sent nothing.
-func (l load) settle(record *result.Record) string {
+func (l load) shortfall(record *result.Record) string {
 	load := &record.Load
 	load.IterationsPlanned = uint64(l.messages) // #nosec G115 -- --messages is 1 or more
 	load.IterationsComplete = min(load.IterationsComplete, load.IterationsPlanned)
@@ -227,7 +227,7 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.T
 	load.Interrupted = load.Interrupted || e.Interrupted || e.Overran
 	short := ""
 	if !l.own && record.Client != nil {
-		short = l.settle(record) // it mends figures, too
+		short = l.shortfall(record) // it mends figures, too
 	}
 	switch {
 	case e.Broke != "":

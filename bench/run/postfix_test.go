@@ -28,7 +28,7 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 		t.Fatalf("outcome %+v, want three legs and no problem\n%s", outcome, console)
 	}
 	leg := outcome.Legs[2]
-	d, b := leg.Record.Delivery, leg.Record.Books
+	d, b := leg.Record.Delivery, leg.Record.Judgement
 	if d == nil || b.Units != fakeMessages || b.Fates[reconcile.Delivered] != fakeMessages {
 		t.Fatalf("fates %v, want all %d delivered once\n%s", b.Fates, fakeMessages, console)
 	}
@@ -71,7 +71,7 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 // tooSoon judges the books of a leg through an MTA again, as if its policy forbade another attempt for that long.
 func tooSoon(t *testing.T, o *Options, policy time.Duration) (units uint64) {
 	t.Helper()
-	b, err := FindBooks(o.Out)
+	b, err := FindFiles(o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func began(t *testing.T, dir string) map[string]time.Time {
 	for _, x := range trials("", maxBlocks, 0) {
 		if r, err := result.Read(filepath.Join(dir, x.name()+".json")); err == nil {
 			out[x.name()] = r.Provenance.Started
-			if r.Books == nil {
+			if r.Judgement == nil {
 				t.Errorf("%s was not judged", x.name())
 			}
 			if _, err := os.Stat(filepath.Join(dir, x.name(), "sent.jsonl")); err != nil {

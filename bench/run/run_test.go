@@ -196,7 +196,7 @@ func TestTargetLegCountsDeliveries(t *testing.T) {
 	if len(outcome.Legs) != 1 || outcome.Exit != 0 {
 		t.Fatalf("outcome %+v, want one leg\n%s", outcome, console)
 	}
-	d, b := outcome.Legs[0].Record.Delivery, outcome.Legs[0].Record.Books
+	d, b := outcome.Legs[0].Record.Delivery, outcome.Legs[0].Record.Judgement
 	if d == nil || b.Units != fakeMessages || b.Fates[reconcile.Delivered] != fakeMessages {
 		t.Errorf("fates %v, want all %d delivered", b.Fates, fakeMessages)
 	}

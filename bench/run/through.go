@@ -207,9 +207,9 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 	if err := r.account(p, line, watcher, leg); err != nil {
 		return nil, err
 	}
-	f := leg.Record.Books.Fates
+	f := leg.Record.Judgement.Fates
 	r.progress.Say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", r.legName(),
-		text.Count(leg.Record.Books.Units), text.Plural(leg.Record.Books.Units, "unit"), e.Wall.Seconds(), text.Count(f[reconcile.Delivered]+f[reconcile.Recovered]),
+		text.Count(leg.Record.Judgement.Units), text.Plural(leg.Record.Judgement.Units, "unit"), e.Wall.Seconds(), text.Count(f[reconcile.Delivered]+f[reconcile.Recovered]),
 		text.Count(f[reconcile.Duplicated]), text.Count(f[reconcile.Refused]), text.Count(f[reconcile.Queued]), text.Count(f[reconcile.Lost]), text.Count(f[reconcile.Undetermined]), watched.Seconds())
 	return leg, nil
 }
@@ -228,7 +228,7 @@ func (r *runner) account(p *passage, line *pipeline.Pipeline, watcher *pipeline.
 	if err := p.evidence.Judge(record, r.o.Judge); err != nil {
 		return fmt.Errorf("leg %s: %w", leg.Name, err)
 	}
-	if record.Load.Stopped == "" && record.Client != nil && record.Books.Fates[reconcile.Delivered]+record.Books.Fates[reconcile.Recovered] == 0 &&
+	if record.Load.Stopped == "" && record.Client != nil && record.Judgement.Fates[reconcile.Delivered]+record.Judgement.Fates[reconcile.Recovered] == 0 &&
 		record.Client.Sum("smtp_recipients", result.Tags{"expected_response": "true"}) == 0 {
 		record.Load.Stopped = fmt.Sprintf("the MTA accepted none of %s messages", text.Count(uint64(record.Client.Sum("smtp_recipients", nil))))
 	}

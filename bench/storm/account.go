@@ -154,7 +154,7 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Books, err = files.Judge(out, o)
+	r.Judgement, err = files.Judge(out, o)
 	return units, errors.Join(err, out.Close())
 }
 

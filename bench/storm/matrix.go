@@ -77,7 +77,7 @@ func numberOf(s string) (n int) {
 
 // rank orders verdicts, the worst first.
 func rank(r *Record) int {
-	return slices.Index([]string{"faults", "undetermined", "thresholds", "sound"}, r.Books.Verdict.Verdict)
+	return slices.Index([]string{"faults", "undetermined", "thresholds", "sound"}, r.Judgement.Verdict.Verdict)
 }
 
 type matrixPage struct {
@@ -155,7 +155,7 @@ func newMatrix(dir string, found []Found) *matrixPage {
 		if !slices.Contains(mtas, r.Provenance.MTA.Name) {
 			mtas = append(mtas, r.Provenance.MTA.Name)
 		}
-		if r.Books.Verdict.Exit != reconcile.ExitSound || len(r.Findings) > 0 {
+		if r.Judgement.Verdict.Exit != reconcile.ExitSound || len(r.Findings) > 0 {
 			bad++
 		}
 	}
@@ -171,8 +171,8 @@ func newMatrix(dir string, found []Found) *matrixPage {
 	slices.SortStableFunc(order, func(a, b Found) int { return cmp.Compare(rank(a.Record), rank(b.Record)) })
 	for i := range order {
 		r := order[i].Record
-		if r.Books.Verdict.Exit != reconcile.ExitSound || len(r.Findings) > 0 {
-			p.Worst = append(p.Worst, worst{r.Label(), strings.Join(append([]string{r.Books.Verdict.Sentence}, r.Findings...), "; "), link(&order[i]), class(r)})
+		if r.Judgement.Verdict.Exit != reconcile.ExitSound || len(r.Findings) > 0 {
+			p.Worst = append(p.Worst, worst{r.Label(), strings.Join(append([]string{r.Judgement.Verdict.Sentence}, r.Findings...), "; "), link(&order[i]), class(r)})
 		}
 	}
 	for part := range slices.Chunk(storms, bandStorms) {
@@ -187,7 +187,7 @@ func newMatrix(dir string, found []Found) *matrixPage {
 						continue
 					}
 					if cell.Class == "" || rank(r) < slices.Index([]string{"faults", "undetermined", "thresholds", "sound"}, cell.Verdict) {
-						cell = matrixCell{Link: link(&found[i]), Class: class(r), Verdict: r.Books.Verdict.Verdict, Facts: brief(r)}
+						cell = matrixCell{Link: link(&found[i]), Class: class(r), Verdict: r.Judgement.Verdict.Verdict, Facts: brief(r)}
 					}
 				}
 				row.Cells = append(row.Cells, cell)
@@ -213,9 +213,9 @@ func stormOf(r *Record) string { return strings.TrimSpace(r.Storm.Number + " " +
 
 func class(r *Record) string {
 	switch {
-	case r.Books.Verdict.Verdict == "faults":
+	case r.Judgement.Verdict.Verdict == "faults":
 		return "fail"
-	case r.Books.Verdict.Exit != reconcile.ExitSound || len(r.Findings) > 0:
+	case r.Judgement.Verdict.Exit != reconcile.ExitSound || len(r.Findings) > 0:
 		return "note"
 	}
 	return "pass"
@@ -231,7 +231,7 @@ func brief(r *Record) (out []string) {
 		out = append(out, "lag "+seconds(f.Recovery.Lag), "drained "+seconds(f.Recovery.To0))
 	}
 	for _, n := range []reconcile.Fate{reconcile.Duplicated, reconcile.DuplicatedAmbiguous, reconcile.Refused, reconcile.Expired, reconcile.Queued, reconcile.Lost, reconcile.Undetermined} {
-		if count := r.Books.Fates[n]; count > 0 {
+		if count := r.Judgement.Fates[n]; count > 0 {
 			out = append(out, text.Count(count)+" "+n.String())
 		}
 	}
@@ -240,7 +240,7 @@ func brief(r *Record) (out []string) {
 
 func rowOf(r *Record, link string) stormRow {
 	f := r.Figures
-	row := stormRow{MTA: r.Provenance.MTA.Version, Link: link, Verdict: r.Books.Verdict.Verdict, Peak: "–", Kept: "–", CPU: "–", Load: "–", Lag: "–", Drain: "–", Delay: "–"}
+	row := stormRow{MTA: r.Provenance.MTA.Version, Link: link, Verdict: r.Judgement.Verdict.Verdict, Peak: "–", Kept: "–", CPU: "–", Load: "–", Lag: "–", Drain: "–", Delay: "–"}
 	if f.Depth != nil {
 		row.Peak = text.Count(f.Depth.Peak)
 	}

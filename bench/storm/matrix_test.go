@@ -19,10 +19,10 @@ func TestMatrix(t *testing.T) {
 	dir := t.TempDir()
 	keep := func(mta, number, name, verdict string, exit int, page bool) {
 		t.Helper()
-		r := &Record{Schema: Schema, Figures: &measure.Figures{Depth: &measure.Depth{Peak: 1234}}, Books: &reconcile.Result{}, Machine: &Machine{LoadBegin: 3.4, LoadEnd: 12.6}}
+		r := &Record{Schema: Schema, Figures: &measure.Figures{Depth: &measure.Depth{Peak: 1234}}, Judgement: &reconcile.Result{}, Machine: &Machine{LoadBegin: 3.4, LoadEnd: 12.6}}
 		r.Provenance.MTA = &result.MTA{Name: mta, Version: mta + " 1.0"}
 		r.Storm = About{Number: number, Name: name}
-		r.Books.Verdict.Verdict, r.Books.Verdict.Exit, r.Books.Verdict.Sentence = verdict, exit, "the sentence of "+mta
+		r.Judgement.Verdict.Verdict, r.Judgement.Verdict.Exit, r.Judgement.Verdict.Sentence = verdict, exit, "the sentence of "+mta
 		out := filepath.Join(dir, number, mta)
 		if err := os.MkdirAll(out, 0o700); err != nil {
 			t.Fatal(err)
@@ -73,8 +73,8 @@ func TestRecordedMatrix(t *testing.T) {
 	var units, attempts uint64
 	for _, f := range found {
 		r := f.Record
-		units += r.Books.Units
-		if n := r.Books.Fates[reconcile.Lost] + r.Books.Fates[reconcile.Duplicated] + r.Books.Fates[reconcile.Undetermined]; n > 0 {
+		units += r.Judgement.Units
+		if n := r.Judgement.Fates[reconcile.Lost] + r.Judgement.Fates[reconcile.Duplicated] + r.Judgement.Fates[reconcile.Undetermined]; n > 0 {
 			t.Errorf("%s: %d units lost, duplicated without a cause or undetermined", r.Label(), n)
 		}
 		if r.Log == nil || r.Log.Units > 0 || len(r.Findings) > 0 {
@@ -82,8 +82,8 @@ func TestRecordedMatrix(t *testing.T) {
 			continue
 		}
 		attempts += uint64(r.Log.Ledger) // #nosec G115 -- a count
-		if strings.HasPrefix(r.Storm.Number, "S8") && r.Books.Fates[reconcile.DuplicatedAmbiguous] != 5 {
-			t.Errorf("%s: %d messages twice, want the five whose reply was dropped", r.Label(), r.Books.Fates[reconcile.DuplicatedAmbiguous])
+		if strings.HasPrefix(r.Storm.Number, "S8") && r.Judgement.Fates[reconcile.DuplicatedAmbiguous] != 5 {
+			t.Errorf("%s: %d messages twice, want the five whose reply was dropped", r.Label(), r.Judgement.Fates[reconcile.DuplicatedAmbiguous])
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "README.md"))

@@ -80,16 +80,16 @@ func WritePage(w io.Writer, r *Record) error {
 func newPage(r *Record) (*page, error) {
 	p := &page{
 		Style: report.Style(), Mark: template.HTML(report.PageMark), // #nosec G203 -- a constant of this program
-		Title: r.Provenance.MTA.Version + " under storm " + strings.TrimSpace(r.Storm.Number+" "+r.Storm.Name), OK: r.Books.Verdict.Exit == reconcile.ExitSound, Headline: r.Books.Verdict.Sentence,
+		Title: r.Provenance.MTA.Version + " under storm " + strings.TrimSpace(r.Storm.Number+" "+r.Storm.Name), OK: r.Judgement.Verdict.Exit == reconcile.ExitSound, Headline: r.Judgement.Verdict.Sentence,
 		About: r.Storm.Copies, Look: r.Storm.Look, Bench: r.Findings, Warnings: r.Warnings, Notes: r.Notes, Figures: Lines(r), Plan: r.Provenance.Plan.Text, Config: r.Provenance.MTA.Config,
 	}
-	for f, n := range r.Books.Fates {
+	for f, n := range r.Judgement.Fates {
 		if n > 0 {
 			p.Fates = append(p.Fates, Line{reconcile.Fate(f).String(), text.Count(n)})
 		}
 	}
-	for i := range r.Books.Findings {
-		f := &r.Books.Findings[i]
+	for i := range r.Judgement.Findings {
+		f := &r.Judgement.Findings[i]
 		one := found{Severity: f.Severity.String(), Kind: string(f.Kind), Units: text.Count(f.Units) + " " + text.Plural(f.Units, "unit"), Means: f.Means}
 		for _, e := range f.Evidence {
 			one.Evidence = append(one.Evidence, e.String())

@@ -27,8 +27,8 @@ type Record struct {
 	Policy     PolicyRead        `json:"policy"`
 	Load       Offered           `json:"load"`
 
-	// Books are what became of the messages, by the judge.
-	Books *reconcile.Result `json:"books"`
+	// Judgement is what became of the messages, by the judge.
+	Judgement *reconcile.Result `json:"books"`
 	// Figures are what it took.
 	Figures *measure.Figures `json:"figures"`
 	Samples []measure.Sample `json:"samples,omitempty"`
@@ -142,8 +142,8 @@ func Read(path string) (*Record, error) {
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("%s: schema %q is not %s", path, r.Schema, Schema)
 	}
-	if r.Books == nil || r.Figures == nil || r.Provenance.MTA == nil {
-		return nil, fmt.Errorf("%s: it has no books, figures or MTA", path)
+	if r.Judgement == nil || r.Figures == nil || r.Provenance.MTA == nil {
+		return nil, fmt.Errorf("%s: it has no judgement, figures or MTA", path)
 	}
 	return &r, nil
 }

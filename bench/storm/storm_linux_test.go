@@ -60,8 +60,8 @@ func shortPostfix(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &console)
 	}
-	if r.Books.Verdict.Verdict != "sound" || r.Books.Fates[reconcile.Delivered]+r.Books.Fates[reconcile.Refused] != 40 || r.Log.Units != 0 || len(r.Findings) > 0 {
-		t.Errorf("%s %v, log %+v, %q; want 40 delivered or refused, and the attempts of the log", r.Books.Verdict.Sentence, r.Books.Fates, r.Log, r.Findings)
+	if r.Judgement.Verdict.Verdict != "sound" || r.Judgement.Fates[reconcile.Delivered]+r.Judgement.Fates[reconcile.Refused] != 40 || r.Log.Units != 0 || len(r.Findings) > 0 {
+		t.Errorf("%s %v, log %+v, %q; want 40 delivered or refused, and the attempts of the log", r.Judgement.Verdict.Sentence, r.Judgement.Fates, r.Log, r.Findings)
 	}
 	if !r.Policy.ByAge || len(r.Policy.Gaps) != 1 || r.Policy.Gaps[0] != "3s" || !strings.Contains(r.Policy.Says, "minimal_backoff_time") {
 		t.Errorf("policy %+v, want 3 s, as Postfix says it", r.Policy)
@@ -193,9 +193,9 @@ func runsAlready(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused, delivered := r.Books.Fates[reconcile.Refused], r.Books.Fates[reconcile.Delivered]
-	if r.Books.Verdict.Verdict != "sound" || refused == 0 || refused+delivered != 40 || r.Notifications != int(refused) {
-		t.Errorf("%s %v, %d notifications; want 40 delivered or refused, and a notification for each refusal", r.Books.Verdict.Sentence, r.Books.Fates, r.Notifications)
+	refused, delivered := r.Judgement.Fates[reconcile.Refused], r.Judgement.Fates[reconcile.Delivered]
+	if r.Judgement.Verdict.Verdict != "sound" || refused == 0 || refused+delivered != 40 || r.Notifications != int(refused) {
+		t.Errorf("%s %v, %d notifications; want 40 delivered or refused, and a notification for each refusal", r.Judgement.Verdict.Sentence, r.Judgement.Fates, r.Notifications)
 	}
 	if r.Figures.Depth != nil || r.Figures.Adherence != nil || len(r.Warnings) > 0 {
 		t.Errorf("depth %+v, adherence %+v, warnings %q; want none of what nobody saw", r.Figures.Depth, r.Figures.Adherence, r.Warnings)
@@ -232,7 +232,7 @@ phases:
 // truthfulRelay: a truthful relay gets no finding, and its figures add up.
 func truthfulRelay(t *testing.T) {
 	r, out := throughRelay(t, deferring, Options{Seed: 3})
-	b, f := r.Books, r.Figures
+	b, f := r.Judgement, r.Figures
 	if b.Verdict.Verdict != "sound" || len(b.Findings) > 0 || len(r.Findings) > 0 {
 		t.Errorf("%s: findings %+v %v, want none", b.Verdict.Sentence, b.Findings, r.Findings)
 	}
@@ -258,7 +258,7 @@ func truthfulRelay(t *testing.T) {
 		}
 	}
 	again, err := Read(out)
-	if err != nil || again.Books.Verdict != b.Verdict || again.Figures.Attempts.Messages != f.Attempts.Messages {
+	if err != nil || again.Judgement.Verdict != b.Verdict || again.Figures.Attempts.Messages != f.Attempts.Messages {
 		t.Errorf("read again: %v, %+v", err, again)
 	}
 }
@@ -267,11 +267,11 @@ func truthfulRelay(t *testing.T) {
 func lyingRelay(t *testing.T) {
 	r, _ := throughRelay(t, deferring, Options{Seed: 3}, relay.Lie{Kind: relay.Lose, Count: 3, Of: 90}, relay.Lie{Kind: relay.Duplicate, Count: 2, Of: 30})
 	found := map[reconcile.Kind]uint64{}
-	for _, f := range r.Books.Findings {
+	for _, f := range r.Judgement.Findings {
 		found[f.Kind] = f.Units
 	}
-	if found[reconcile.KindLost] != 3 || found[reconcile.KindDuplicated] != 2 || len(found) != 2 || r.Books.Verdict.Exit != 1 {
-		t.Errorf("%s: found %v, want 3 lost and 2 duplicated, and nothing else", r.Books.Verdict.Sentence, found)
+	if found[reconcile.KindLost] != 3 || found[reconcile.KindDuplicated] != 2 || len(found) != 2 || r.Judgement.Verdict.Exit != 1 {
+		t.Errorf("%s: found %v, want 3 lost and 2 duplicated, and nothing else", r.Judgement.Verdict.Sentence, found)
 	}
 }
 
@@ -309,8 +309,8 @@ func copiesAreDrops(t *testing.T) {
 			twice++
 		}
 	})
-	if copies-100 != all || r.Books.Fates[reconcile.DuplicatedAmbiguous] != twice || r.Books.Verdict.Exit != 0 {
-		t.Errorf("%d copies of 100 messages, %d drops; %d with several, %v; %s", copies, all, twice, r.Books.Fates, r.Books.Verdict.Sentence)
+	if copies-100 != all || r.Judgement.Fates[reconcile.DuplicatedAmbiguous] != twice || r.Judgement.Verdict.Exit != 0 {
+		t.Errorf("%d copies of 100 messages, %d drops; %d with several, %v; %s", copies, all, twice, r.Judgement.Fates, r.Judgement.Verdict.Sentence)
 	}
 	if l := r.Log; l.Units != 0 {
 		t.Errorf("log %+v, want no difference", l)
@@ -327,12 +327,12 @@ func crash(t *testing.T) {
 	if len(r.Storm.Incidents) != 1 || r.Storm.Incidents[0].Who != "mta" {
 		t.Fatalf("incidents %+v, warnings %q; want the end of the sender", r.Storm.Incidents, r.Warnings)
 	}
-	if r.Books.Verdict.Exit != 0 || r.Books.Fates[reconcile.Lost]+r.Books.Fates[reconcile.Duplicated] > 0 || r.Books.Fates[reconcile.DuplicatedAmbiguous] == 0 {
-		t.Errorf("%s %v; want no fault, and copies of what was under way", r.Books.Verdict.Sentence, r.Books.Fates)
+	if r.Judgement.Verdict.Exit != 0 || r.Judgement.Fates[reconcile.Lost]+r.Judgement.Fates[reconcile.Duplicated] > 0 || r.Judgement.Fates[reconcile.DuplicatedAmbiguous] == 0 {
+		t.Errorf("%s %v; want no fault, and copies of what was under way", r.Judgement.Verdict.Sentence, r.Judgement.Fates)
 	}
 }
 
-// sinkCutOff: the books go on over an end of the sink.
+// sinkCutOff: the judging goes on over an end of the sink.
 func sinkCutOff(t *testing.T) {
 	o := Options{Seed: 6}
 	o.beyond = &beyond{cut: 500 * time.Millisecond, away: 500 * time.Millisecond}
@@ -340,9 +340,9 @@ func sinkCutOff(t *testing.T) {
 	if len(r.Storm.Incidents) != 2 || r.Storm.Incidents[1].What != "restart" {
 		t.Fatalf("incidents %+v, want the end of the sink and its return", r.Storm.Incidents)
 	}
-	if r.Books.Verdict.Exit != 0 || r.Books.Runs != 2 || r.Books.Fates[reconcile.Delivered]+r.Books.Fates[reconcile.Refused]+r.Books.Fates[reconcile.Expired] != 100 {
+	if r.Judgement.Verdict.Exit != 0 || r.Judgement.Runs != 2 || r.Judgement.Fates[reconcile.Delivered]+r.Judgement.Fates[reconcile.Refused]+r.Judgement.Fates[reconcile.Expired] != 100 {
 		// Whether a refusal was read that the end of the sink crossed nobody knows: the relay's giving up is then its own.
-		t.Errorf("%s %v in %d runs of the sink; want 100 delivered, refused or given up, in 2", r.Books.Verdict.Sentence, r.Books.Fates, r.Books.Runs)
+		t.Errorf("%s %v in %d runs of the sink; want 100 delivered, refused or given up, in 2", r.Judgement.Verdict.Sentence, r.Judgement.Fates, r.Judgement.Runs)
 	}
 }
 
@@ -351,8 +351,8 @@ func stoppedEarly(t *testing.T) {
 	stop := make(chan struct{})
 	close(stop)
 	r, _ := throughRelay(t, deferring, Options{Stop: stop})
-	if r.Incomplete == "" || r.Books.Verdict.Exit != 3 {
-		t.Errorf("incomplete %q, %s; want exit status 3", r.Incomplete, r.Books.Verdict.Sentence)
+	if r.Incomplete == "" || r.Judgement.Verdict.Exit != 3 {
+		t.Errorf("incomplete %q, %s; want exit status 3", r.Incomplete, r.Judgement.Verdict.Sentence)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func WriteText(w io.Writer, r *Record) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s under storm %s\n\n", r.Provenance.MTA.Version, r.Storm.Name)
-	if err := r.Books.WriteFound(&b); err != nil {
+	if err := r.Judgement.WriteFound(&b); err != nil {
 		return err
 	}
 	b.WriteByte('\n')

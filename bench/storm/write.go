@@ -7,7 +7,7 @@ import (
 
 // write writes record, summary, the sink's counts, and the page.
 func (c *cell) write(r *Record) error {
-	err := errors.Join(r.Write(c.path(RecordFile)), c.out.JSON(summaryFile, r.Books), c.out.JSON(sinkFile, c.hop.counts))
+	err := errors.Join(r.Write(c.path(RecordFile)), c.out.JSON(summaryFile, r.Judgement), c.out.JSON(sinkFile, c.hop.counts))
 	if err != nil {
 		return err
 	}

@@ -32,9 +32,9 @@ type epollLoop struct {
 	recorder *recorder
 	now      func() time.Time
 	lastID   uint64
-	conns    []*epollConn // in no order
-	silent   []*epollMute // likewise
-	leaving  bool         // the sessions know of the shutdown
+	conns    []*epollConn   // in no order
+	silent   []*epollSilent // likewise
+	leaving  bool           // the sessions know of the shutdown
 	_        [64]byte
 }
 
@@ -133,7 +133,7 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 	client := rc.RemoteAddr()
 	info := session.ConnInfo{ID: l.lastID, Listener: listener.ListenerName(), Client: client, N: d.cfg.Number(client.Addr())}
 	if listener.Ungreeting() {
-		return l.newMute(rc, info, now)
+		return l.newSilent(rc, info, now)
 	}
 	c := &epollConn{conn: rc, loop: l, slot: int32(len(l.conns))} // #nosec G115 -- an index of connections, fewer than descriptors
 	l.conns = append(l.conns, c)
@@ -264,8 +264,8 @@ func (c *epollConn) close(mode session.CloseMode) {
 	}
 }
 
-// epollMute is a connection that is never greeted.
-type epollMute struct {
+// epollSilent is a connection that is never greeted.
+type epollSilent struct {
 	conn   *reactor.Conn
 	loop   *epollLoop
 	slot   int
@@ -274,30 +274,30 @@ type epollMute struct {
 	octets uint64
 }
 
-func (l *epollLoop) newMute(rc *reactor.Conn, info session.ConnInfo, now time.Time) *epollMute {
-	m := &epollMute{conn: rc, loop: l, slot: len(l.silent), info: info, began: now}
+func (l *epollLoop) newSilent(rc *reactor.Conn, info session.ConnInfo, now time.Time) *epollSilent {
+	m := &epollSilent{conn: rc, loop: l, slot: len(l.silent), info: info, began: now}
 	l.silent = append(l.silent, m)
 	rc.SetDeadline(now.Add(l.driver.cfg.MaxHold))
 	return m
 }
 
 // Data implements reactor.Handler.
-func (m *epollMute) Data(_ time.Time, p []byte) int {
+func (m *epollSilent) Data(_ time.Time, p []byte) int {
 	m.octets += uint64(len(p))
 	return len(p)
 }
 
 // EOF implements reactor.Handler.
-func (m *epollMute) EOF(time.Time) { m.conn.Close(reactor.CloseFIN) }
+func (m *epollSilent) EOF(time.Time) { m.conn.Close(reactor.CloseFIN) }
 
 // Timer implements reactor.Handler.
-func (m *epollMute) Timer(time.Time) { m.conn.Close(reactor.CloseFIN) }
+func (m *epollSilent) Timer(time.Time) { m.conn.Close(reactor.CloseFIN) }
 
 // Drained implements reactor.Handler.
-func (m *epollMute) Drained(time.Time) {}
+func (m *epollSilent) Drained(time.Time) {}
 
 // Closed implements reactor.Handler.
-func (m *epollMute) Closed(now time.Time, err error) {
+func (m *epollSilent) Closed(now time.Time, err error) {
 	l := m.loop
 	l.recorder.ungreeted(&m.info, m.began, now, m.octets, err)
 	last := l.silent[len(l.silent)-1]

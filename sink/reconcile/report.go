@@ -86,7 +86,7 @@ func (r *Result) WriteFound(w io.Writer) error {
 	if r.Units+r.Attempts == 0 && r.Replies > 0 { // nobody's messages were judged
 		line("replies", r.Replies, "of the sink, compared with what clients observed")
 	} else {
-		r.writeBooks(line)
+		r.writeCounts(line)
 	}
 	_ = t.Flush() // to memory
 	if r.Fates[Undetermined] > 0 {
@@ -112,8 +112,8 @@ func (r *Result) WriteFound(w io.Writer) error {
 	return err
 }
 
-// writeBooks writes the counts of units and attempts.
-func (r *Result) writeBooks(line func(cells ...any)) {
+// writeCounts writes the counts of units and attempts.
+func (r *Result) writeCounts(line func(cells ...any)) {
 	line("units", r.Units, "(message, recipient) of "+counted(r.Messages, "message"))
 	for f, n := range r.Fates {
 		if n > 0 {

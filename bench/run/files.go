@@ -38,23 +38,23 @@ func (r *runner) evidence(leg string) (pipeline.Evidence, error) {
 // onlyLeg reports whether the run has one leg, whose evidence lies among the results.
 func (r *runner) onlyLeg() bool { return r.o.Target != "" && r.o.Runs == 0 && r.o.Capacity == nil }
 
-// Books are what a run's directory holds to be judged.
-type Books struct{ Legs []LegBooks }
+// Files are what a run's directory holds to be judged.
+type Files struct{ Legs []LegFiles }
 
-// LegBooks are the books of one leg.
-type LegBooks struct {
+// LegFiles are the files of one leg.
+type LegFiles struct {
 	Name   string // empty: of the only leg
 	Files  runfiles.Files
 	Record *result.Record // nil: there is none, as in a directory that no run of this program left
 }
 
-// Dir is where the books of the leg lie.
-func (l *LegBooks) Dir() string { return filepath.Dir(l.Files.Claims) }
+// Dir is where the files of the leg lie.
+func (l *LegFiles) Dir() string { return filepath.Dir(l.Files.Claims) }
 
-// FindBooks finds the books of all legs of a run in its directory, or those of one leg in its own. The error is a *jsonl.InputError, which
+// FindFiles finds the files of all legs of a run in its directory, or those of one leg in its own. The error is a *jsonl.InputError, which
 // names what is missing or bad. ledgers, if any, take the place of the directory's own.
-func FindBooks(dir string, ledgers ...string) (*Books, error) {
-	b := &Books{}
+func FindFiles(dir string, ledgers ...string) (*Files, error) {
+	b := &Files{}
 	names := []string{legCalm, legStorm, legMTA}
 	for _, trials := range []string{"[0-9][0-9][0-9]-[AB]", "[0-9][0-9]-*-per-s"} { // of an experiment, and of a search for the capacity
 		found, _ := filepath.Glob(filepath.Join(dir, trials))
@@ -81,12 +81,12 @@ func FindBooks(dir string, ledgers ...string) (*Books, error) {
 	return b, b.add("", dir, record, ledgers)
 }
 
-func (b *Books) add(name, dir, record string, ledgers []string) error {
+func (b *Files) add(name, dir, record string, ledgers []string) error {
 	files, err := runfiles.Find(dir, ledgers...)
 	if err != nil {
 		return err
 	}
-	leg := LegBooks{Name: name, Files: files}
+	leg := LegFiles{Name: name, Files: files}
 	leg.Record, err = result.Read(record)
 	if errors.Is(err, fs.ErrNotExist) {
 		record = filepath.Join(dir, result.UnfinishedFile)
@@ -100,7 +100,7 @@ func (b *Books) add(name, dir, record string, ledgers []string) error {
 }
 
 // Judge judges all legs again and says what they come to. units, if not nil, gets a JSON line for each unit.
-func (b *Books) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
+func (b *Files) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, error) {
 	var records []*result.Record
 	for i := range b.Legs {
 		leg := &b.Legs[i]
@@ -109,7 +109,7 @@ func (b *Books) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, 
 			*record = *leg.Record
 		}
 		var err error
-		if record.Books, err = pipeline.JudgeFiles(&leg.Files, leg.Record, units, o); err != nil {
+		if record.Judgement, err = pipeline.JudgeFiles(&leg.Files, leg.Record, units, o); err != nil {
 			return nil, err
 		}
 		records = append(records, record)
