@@ -136,7 +136,7 @@ Sockets that systemd hands over (LISTEN_FDS) are listeners by their names, and t
 	}
 	o.addFlags(root.Flags())
 	completeValues(root)
-	root.AddCommand(newPlansCommand(stdout), newCheckCommand(stdout), newCatalogueCommand(stdout), newLedgerCommand(stdout), newCtlCommand(stdout, stderr),
+	root.AddCommand(newPlansCommand(stdout), newCheckCommand(stdout), newCatalogueCommand(stdout), newLedgerCommand(stdout), newLearnCommand(stdout, stderr), newCtlCommand(stdout, stderr),
 		cli.NewCompletionCommand("smtpsink", stdout, usageErrorf), newVersionCommand(stdout))
 	cli.SetHelp(root)
 	return cli.SetExits(root, cli.Exit{Status: 0, Meaning: "ended by a signal, in good order"},

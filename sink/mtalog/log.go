@@ -20,7 +20,8 @@ type Options struct {
 // Event is one event of a log, and what only some MTAs tell of it.
 type Event struct {
 	reconcile.LogEvent
-	NullSender bool // the message has the null sender; an empty Sender alone is an unknown one
+	Said       string // the reply as the next hop said it, when Text has only words for it (sendmail)
+	NullSender bool   // the message has the null sender; an empty Sender alone is an unknown one
 	// Connecting is how long it took until MAIL could be sent, from DNS to the reply to EHLO; Took is how long the rest took, to the reply that
 	// decided. Both are negative when the log doesn't tell, and 0 when it says so: a reused connection takes no time to make.
 	Connecting, Took time.Duration

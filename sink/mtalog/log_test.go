@@ -176,6 +176,9 @@ func fuzz(f *testing.F, format string) {
 			if e.Took < -1 || e.Connecting < -1 || e.NullSender && e.Sender != "" {
 				t.Errorf("%+v", e)
 			}
+			if a, ok := e.Attempt(); ok && len(a.Lines) == 0 && a.Failure == Answered {
+				t.Errorf("%+v is answered without a line", e)
+			}
 			out = e.Append(out)
 			return nil
 		})

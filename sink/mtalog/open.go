@@ -59,17 +59,26 @@ func (m *openMessage) expire(e Event, text string, emit func(Event)) {
 // reply finds the first reply code in what an MTA says that a server said: three digits that begin with 2 to 5, and after them a blank,
 // a hyphen or nothing.
 func reply(text string) int {
-	for rest := text; len(rest) >= 3; rest = rest[1:] {
-		if rest[0] < '2' || rest[0] > '5' || !digits(rest[:3]) || len(rest) > 3 && rest[3] != ' ' && rest[3] != '-' {
-			continue
-		}
-		if before := len(text) - len(rest); before > 0 && !strings.ContainsRune(" :(\"", rune(text[before-1])) {
-			continue
-		}
-		code, _ := strconv.Atoi(rest[:3])
-		return code
+	i := replyAt(text)
+	if i < 0 {
+		return 0
 	}
-	return 0
+	code, _ := strconv.Atoi(text[i : i+3])
+	return code
+}
+
+// replyAt returns where that code stands, or a negative number.
+func replyAt(text string) int {
+	for i := 0; i+3 <= len(text); i++ {
+		if rest := text[i:]; rest[0] < '2' || rest[0] > '5' || !digits(rest[:3]) || len(rest) > 3 && rest[3] != ' ' && rest[3] != '-' {
+			continue
+		}
+		if i > 0 && !strings.ContainsRune(" :(\"", rune(text[i-1])) {
+			continue
+		}
+		return i
+	}
+	return -1
 }
 
 func digits(s string) bool {

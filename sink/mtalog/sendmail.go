@@ -39,6 +39,9 @@ func newSendmailParser() parser {
 		}
 		m := messages.of(e.QueueID)
 		m.fill(&e)
+		if id, _, found := strings.Cut(head[3], ": DSN: "); found && !strings.Contains(id, " ") {
+			messages.of(id).from("") // the notification, of which no line says from whom it is
+		}
 		if _, text, found := strings.Cut(head[3], ": DSN: Cannot send "); found {
 			m.expire(e, "Cannot send "+text, emit)
 			return true
@@ -67,6 +70,7 @@ func newSendmailParser() parser {
 		default:
 			e.Event = Deferred
 		}
+		e.Said, _ = between(head[3], ", reply=", ", stat=")
 		if reply := sendmailReply.FindStringSubmatch(head[3]); reply != nil {
 			e.Code = int(reply[1][0]-'0')*100 + int(reply[1][1]-'0')*10 + int(reply[1][2]-'0')
 		}
