@@ -12,23 +12,21 @@ type series struct {
 
 // newSeries makes one of the counts per bin.
 func newSeries(bins []table) *series {
-	s := &series{sums: make([]table, len(bins)+1)}
-	for i := range s.sums {
-		if i == 0 {
-			s.sums[0] = make(table, len(bins[0]))
-			for r := range bins[0] {
-				s.sums[0][r] = make([]int, len(bins[0][r]))
-			}
-			continue
-		}
-		t := make(table, len(bins[i-1]))
-		for r, row := range bins[i-1] {
-			t[r] = make([]int, len(row))
+	before := make(table, len(bins[0]))
+	for r := range before {
+		before[r] = make([]int, len(bins[0][r]))
+	}
+	s := &series{sums: []table{before}}
+	for _, bin := range bins {
+		after := make(table, len(bin))
+		for r, row := range bin {
+			after[r] = make([]int, len(row))
 			for c, n := range row {
-				t[r][c] = s.sums[i-1][r][c] + n
+				after[r][c] = before[r][c] + n
 			}
 		}
-		s.sums[i] = t
+		s.sums = append(s.sums, after)
+		before = after
 	}
 	return s
 }
