@@ -49,7 +49,7 @@ const phases = `phases:
 `
 
 // renewed is how many plans share their names: then come new ones. So names do recur, and new ones never end.
-const renewed = 20
+const renewed = 4
 
 // planText makes the n-th plan.
 func planText(n int, random *rand.Rand) string {
