@@ -107,10 +107,10 @@ func (r *record) judged(result *reconcile.Result) {
 }
 
 func (r *record) report(w io.Writer) {
-	fmt.Fprintf(w, "# An hour of everything at once\n\n%s\nThe machine's load average was %.2f before and %.2f after. Again: `%s`.\n\n", program.Heading(&r.Provenance), r.LoadBefore, r.LoadAfter,
+	fmt.Fprintf(w, "# Everything at once, for long\n\n%s\nThe machine's load average was %.2f before and %.2f after. Again: `%s`.\n\n", program.Heading(&r.Provenance), r.LoadBefore, r.LoadAfter,
 		strings.Join(r.Provenance.CommandLine, " "))
-	fmt.Fprintf(w, "%.0f s, the first %.0f s of which are warm-up. %d messages a second apart from one another were sent by clients that keep to the rules: %d, over %d connections together with\n"+
-		"those of misbehaving clients. The sink took %.0f CPU seconds.\n\n", r.Duration, r.WarmUp, int(float64(r.Messages)/r.Duration), r.Messages, r.Dials, r.CPU)
+	fmt.Fprintf(w, "%.0f s, the first %.0f s of which are warm-up. Clients that keep to the rules sent %d messages, %d a second, over %d connections together with\n"+
+		"those of misbehaving clients. The sink took %.0f CPU seconds.\n\n", r.Duration, r.WarmUp, r.Messages, int(float64(r.Messages)/r.Duration), r.Dials, r.CPU)
 	if len(r.Findings) == 0 {
 		fmt.Fprint(w, "**Nothing was found wrong.**\n\n")
 	} else {
@@ -133,7 +133,7 @@ func (r *record) report(w io.Writer) {
 		}
 		fmt.Fprintf(w, "| %s | %.1f | %+.3f | %+.3f to %+.3f | %v | %.1f |\n", row.name, row.s.Mean/mib, row.s.PerHour/mib, row.s.Low/mib, row.s.High/mib, row.s.Low <= 0 && row.s.High >= 0, row.peak/mib)
 	}
-	fmt.Fprintf(w, "\nA sample a second; means of %d blocks of equal length, a least-squares line through them, Student's interval, widened by the correlation of neighbouring blocks' residuals\n(`slopeOf`). `soak.csv` has all samples.\n\n", blocks)
+	fmt.Fprintf(w, "\n%d samples; means of %d blocks of equal length, a least-squares line through them, Student's interval, widened by the correlation of neighbouring blocks' residuals\n(`slopeOf`). `soak.csv` has all samples.\n\n", len(r.samples), blocks)
 	fmt.Fprintf(w, "| | before the first client | highest | after the last |\n|---|---|---|---|\n| descriptors | %.0f | %.0f | %.0f |\n| goroutines | %.0f | %.0f | %.0f |\n| lines of /metrics | %.0f | %.0f | %.0f |\n\n",
 		r.Before.Descriptors, r.Peak.Descriptors, r.Left.Descriptors, r.Before.Goroutines, r.Peak.Goroutines, r.Left.Goroutines, r.Before.Series, r.Peak.Series, r.Left.Series)
 	fmt.Fprint(w, "Of the goroutines that are left, some are idle workers that wait for the next connection with TLS.\n\n")
@@ -155,7 +155,7 @@ func table[N int64 | uint64](w io.Writer, title string, of map[string]N) {
 	fmt.Fprintln(w)
 }
 
-// writeSamples writes all samples as CSV, ten seconds apart, which is what a plot can show.
+// writeSamples writes all samples as CSV.
 func (r *record) writeSamples(path string) error {
 	var b strings.Builder
 	b.WriteString("seconds,resident_bytes,heap_in_use_bytes,goroutines,descriptors,metrics_lines,cpu_seconds\n")

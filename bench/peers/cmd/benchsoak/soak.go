@@ -88,7 +88,10 @@ func soak(ctx context.Context, o *options, dir string, progress io.Writer) (*rec
 	return rec, nil
 }
 
-// load has everything happen for the duration, or until the context ends, and takes a sample a second.
+// samples is about how many are taken of a long run: a scrape of a sink that has met all kinds of replies costs milliseconds.
+const samples = 720
+
+// load has everything happen for the duration, or until the context ends, and takes a sample a second, or fewer of a long run.
 func (s *soaking) load(ctx context.Context, begin time.Time, progress io.Writer) error {
 	// What a sink that has served nobody has open is what it shall have open again at the end.
 	first, err := s.sink.sample(ctx, begin)
@@ -125,7 +128,7 @@ func (s *soaking) load(ctx context.Context, begin time.Time, progress io.Writer)
 			}
 		}
 	})
-	tick, shown := time.NewTicker(time.Second), begin
+	tick, shown := time.NewTicker(max(time.Second, s.options.duration/samples)), begin
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {

@@ -84,7 +84,7 @@ func (s *soaking) steer(ctx context.Context, start func(func())) {
 		})
 	})
 	start(func() {
-		s.every(ctx, time.Second, "GET /v1/stats", func(ctx context.Context) error {
+		s.every(ctx, 2*time.Second, "GET /v1/stats", func(ctx context.Context) error {
 			_, err := s.sink.api.Stats(ctx, nil)
 			return err
 		})
