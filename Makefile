@@ -25,6 +25,7 @@ TESTFLAGS ?=
 PEERS ?=
 SOAK_DURATION ?= 60m
 SOAK ?=
+FLEET_MESSAGES ?= 30000
 # Records name the commit that made them, also where GOFLAGS leaves it out of binaries; without git they say that it is unknown.
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
@@ -35,7 +36,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
+.PHONY: fleet-check soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +112,9 @@ bench-peers: build ## the sink beside smtp-sink, gnet, aiosmtpd, go-smtp and the
 bench-k6: build ## k6 with the extension beside smtp-source, interleaved: CPU, rate, memory; writes results/k6/
 	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/...
 	bin/benchk6 $(PEERS)
+
+fleet-check: go-version ## three k6 and two sinks, each in a network namespace as a host of its own, 30,000 messages (FLEET_MESSAGES), root; writes results/fleet/
+	FLEET_MESSAGES=$(FLEET_MESSAGES) FLEET_OUT=$(CURDIR)/results/fleet REQUIRE_ALL=1 $(GO) test -count=1 -v -run '^TestFleet$$' -timeout 15m ./bench/cmd
 
 soak: build ## a sink under everything at once for an hour (SOAK_DURATION=60m): flat memory, nothing leaked, all messages accounted for; writes results/soak/
 	cd bench/peers && $(GO) build $(VCS) -o ../../bin/ ./cmd/benchsoak

@@ -25,22 +25,24 @@ func newJoinCommand(stdout *os.File) *cobra.Command {
 	var out, html string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "join K6.json [K6.json ...] SINK.json",
-		Short: "join the records of k6 and a sink that ran as processes of their own",
+		Use:   "join K6.json [K6.json ...] SINK.json [SINK.json ...]",
+		Short: "join the records of k6 and sinks that ran as processes of their own",
 		Long: `join puts the two halves of a run together: the record that k6 writes (k6 run -o smtpstorm=K6.json) and the counters that smtpsink prints
 at its end (smtpsink --json > SINK.json). Per stage and code it holds what the plan's weights lead to expect (planned) and what the sink
 said (injected) against what the clients read (observed). Any difference but replies in flight is named, and the exit status is 1.
 
 Several k6, on as many machines, may have driven the sink at the same time: name the records of all. Their counts add up, their latencies
-become one distribution, and the sink must have served them and nobody else. A sink that runs within k6 (k6/x/smtp/sink) needs no join: its record is complete.`,
+become one distribution, and the sink must have served them and nobody else. So may several sinks behind one name, of one plan, have taken the load:
+name the counters of all. A sink that runs within k6 (k6/x/smtp/sink) needs no join: its record is complete.`,
 		Example: `  smtpsink --listen 127.0.0.1:2525 --plan bounce-storm --json > sink.json &
   smtpbench scripts bounce-storm --write .
   k6 run -o smtpstorm=run.json bounce-storm.js; kill %1; wait
   smtpbench join run.json sink.json --plan bounce-storm --out joined.json
   smtpbench join load-1.json load-2.json load-3.json sink.json
+  smtpbench join load-1.json load-2.json sink-1.json sink-2.json
   smtpbench join run.json sink.json --json | jq '.legs[0].reconciliation.rows'
   smtpbench join run.json sink.json --mta 'Postfix 3.10' --html report.html`,
-		Args: arguments(2, math.MaxInt, "the record of k6, or those of several, and the counters of smtpsink"),
+		Args: arguments(2, math.MaxInt, "the record of k6, or those of several, and the counters of smtpsink, or those of several"),
 		RunE: func(_ *cobra.Command, files []string) error {
 			o.Files = files
 			inputs := append(slices.Clone(files), o.Plan)

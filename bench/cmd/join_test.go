@@ -275,6 +275,8 @@ func testJoinBadInput(t *testing.T, dir, plan string) {
 	write("list.json", []byte("[1,2]"))
 	write("object.json", []byte("{}"))
 	write("future.json", bytes.Replace(run, []byte(result.Schema), []byte("smtpstorm/run/9"), 1))
+	write("twin.json", sink)
+	write("other-seed.json", bytes.Replace(bytes.Replace(sink, []byte(`"seed": `), []byte(`"seed": 1`), 1), []byte(`"seconds": `), []byte(`"seconds": 1`), 1))
 	write("late.json", bytes.Replace(sink, []byte(`"started": "20`), []byte(`"started": "21`), 1))
 	write("stage.json", bytes.Replace(sink, []byte(`"stage": "rcpt"`), []byte(`"stage": "lunch"`), 1))
 	write("other.yaml", []byte("version: 1\nname: other\n"))
@@ -286,7 +288,9 @@ func testJoinBadInput(t *testing.T, dir, plan string) {
 		{"run.json run.json sink.json", "run.json is named twice"},
 		{"run.json copy.json sink.json", "run.json and copy.json are the same record"},
 		{"run.json copy.json", "run.json and copy.json are all records of k6"},
-		{"sink.json sink.json", "are both counters of smtpsink"},
+		{"sink.json sink.json", "sink.json is named twice"},
+		{"run.json sink.json twin.json", "sink.json and twin.json are the same counters"},
+		{"run.json sink.json other-seed.json", "ran different plans, or had different seeds"},
 		{"joined.json sink.json", "holds a sink's part already"},
 		{"torn-run.json sink.json", "torn-run.json: the file is torn"},
 		{"run.json torn-sink.json", "torn-sink.json: the file is torn"},

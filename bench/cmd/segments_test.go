@@ -64,31 +64,7 @@ func TestSegments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type sums struct {
-		count   float64
-		buckets map[int64]int64
-	}
-	union := map[string]sums{}
-	add := func(to map[string]sums, r *result.Record) {
-		for i := range r.Client.Series {
-			s := &r.Client.Series[i]
-			key := s.Metric + "{" + s.Tags.Key()
-			have := to[key]
-			if have.buckets == nil {
-				have.buckets = map[int64]int64{}
-			}
-			have.count += float64(s.Passes + s.Fails)
-			if s.Type == result.Counter && s.Stats != nil {
-				have.count += s.Stats.Sum
-			}
-			if s.Histogram != nil {
-				for bucket, n := range bucketsOf(t, s.Histogram) {
-					have.buckets[bucket] += n
-				}
-			}
-			to[key] = have
-		}
-	}
+	var all []*result.Record
 	for i := range parts {
 		part, err := result.Read(filepath.Join(out, "run-"+strconv.Itoa(i+1)+".json"))
 		if err != nil {
@@ -97,24 +73,9 @@ func TestSegments(t *testing.T) {
 		if n := part.Client.Sum("smtp_messages", nil); n != messages/parts {
 			t.Errorf("part %d has sent %v messages, want %d", i+1, n, messages/parts)
 		}
-		add(union, part)
+		all = append(all, part)
 	}
-	got := map[string]sums{}
-	add(got, merged)
-	if len(got) != len(union) {
-		t.Errorf("%d series, the parts have %d", len(got), len(union))
-	}
-	for key, want := range union {
-		have := got[key]
-		if have.count != want.count || len(have.buckets) != len(want.buckets) {
-			t.Errorf("%s: %v in %d buckets, the parts have %v in %d", key, have.count, len(have.buckets), want.count, len(want.buckets))
-		}
-		for value, n := range want.buckets {
-			if have.buckets[value] != n {
-				t.Errorf("%s: %d values of %v, the parts have %d", key, have.buckets[value], value, n)
-			}
-		}
-	}
+	checkUnion(t, merged, all...)
 	if n := merged.Client.Sum("smtp_messages", nil); n != messages {
 		t.Errorf("%v messages, want %d", n, messages)
 	}
@@ -158,6 +119,57 @@ func TestSegments(t *testing.T) {
 			t.Errorf("segments.sh %s: status %d: %s", args, status, said)
 		}
 	}
+}
+
+// checkUnion compares a merged record with its parts: counts, and the buckets of histograms one by one. It returns how many buckets those were.
+func checkUnion(t *testing.T, merged *result.Record, parts ...*result.Record) (buckets int) {
+	t.Helper()
+	type sums struct {
+		count   float64
+		buckets map[int64]int64
+	}
+	union := map[string]sums{}
+	add := func(to map[string]sums, r *result.Record) {
+		for i := range r.Client.Series {
+			s := &r.Client.Series[i]
+			key := s.Metric + "{" + s.Tags.Key()
+			have := to[key]
+			if have.buckets == nil {
+				have.buckets = map[int64]int64{}
+			}
+			have.count += float64(s.Passes + s.Fails)
+			if s.Type == result.Counter && s.Stats != nil {
+				have.count += s.Stats.Sum
+			}
+			if s.Histogram != nil {
+				for bucket, n := range bucketsOf(t, s.Histogram) {
+					have.buckets[bucket] += n
+				}
+			}
+			to[key] = have
+		}
+	}
+	for _, part := range parts {
+		add(union, part)
+	}
+	got := map[string]sums{}
+	add(got, merged)
+	if len(got) != len(union) {
+		t.Errorf("%d series, the parts have %d", len(got), len(union))
+	}
+	for key, want := range union {
+		have := got[key]
+		if have.count != want.count || len(have.buckets) != len(want.buckets) {
+			t.Errorf("%s: %v in %d buckets, the parts have %v in %d", key, have.count, len(have.buckets), want.count, len(want.buckets))
+		}
+		for value, n := range want.buckets {
+			if have.buckets[value] != n {
+				t.Errorf("%s: %d values of %v, the parts have %d", key, have.buckets[value], value, n)
+			}
+		}
+		buckets += len(want.buckets)
+	}
+	return buckets
 }
 
 // controlSecret makes the files that the pods have from the Secret that scripts/kubernetes/control-secret.sh prints.

@@ -72,19 +72,28 @@ func (r *Record) mergeSinks(records []*Record) {
 		r.Warn("%d of %d records have a sink's part: it can't be told what the others' sinks counted, and none of it is kept", have, len(records))
 		return
 	}
-	sum := NewSink(&records[0].Sink.Counts, nil)
-	for i, m := range records {
-		if i > 0 {
-			sum.Counts.Merge(&m.Sink.Counts)
-		}
+	var sinks []*Sink
+	for _, m := range records {
+		sinks = append(sinks, m.Sink)
 		if m.Provenance.Seed != records[0].Provenance.Seed || m.Provenance.Plan.SHA256 != records[0].Provenance.Plan.SHA256 {
 			r.Warn("the sinks had different plans or seeds: %s with seed %d, %s with seed %d", orNone(records[0].Provenance.Plan.Name), records[0].Provenance.Seed,
 				orNone(m.Provenance.Plan.Name), m.Provenance.Seed)
 		}
-		sum.Process = addProcesses(sum.Process, m.Sink.Process)
+	}
+	r.Sink = SumSinks(sinks)
+}
+
+// SumSinks adds up what several sinks of one run have counted, one at least. None of them is changed.
+func SumSinks(sinks []*Sink) *Sink {
+	sum := NewSink(&sinks[0].Counts, nil)
+	for i, s := range sinks {
+		if i > 0 {
+			sum.Counts.Merge(&s.Counts)
+		}
+		sum.Process = addProcesses(sum.Process, s.Process)
 	}
 	sum.SelfCheck = sum.Check()
-	r.Sink = sum
+	return sum
 }
 
 func (r *Record) addProvenance(q *Provenance) {

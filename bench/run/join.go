@@ -21,7 +21,7 @@ import (
 // JoinOptions say which two halves of a run to put together.
 type JoinOptions struct {
 	// Files are the record that k6 wrote (-o smtpstorm=FILE), or those of several k6 that ran at the same time, and the counters that
-	// smtpsink printed (--json), in any order.
+	// smtpsink printed (--json), or those of several sinks that took the load together, in any order.
 	Files []string
 	Plan  string // plan file that the sink must have run; its text goes into the record. Empty: not checked
 	MTA   string // what stood between clients and sink; their replies are then different ones, and are not compared
@@ -35,8 +35,8 @@ const maxHalfBytes = 512 << 20
 type halves struct {
 	generators     []*result.Record
 	generatorFiles []string
-	stats          *result.Sink
-	sinkFile       string
+	sinks          []*result.Sink
+	sinkFiles      []string
 }
 
 // Join puts the two halves of a run of separate processes together. The error is an *input.Error when a file is at fault: it is
@@ -50,10 +50,15 @@ func Join(o JoinOptions) (*Leg, error) {
 	if err != nil {
 		return nil, err
 	}
-	stats := h.stats
-	source, err := o.plan(stats, h.sinkFile)
-	if err != nil {
-		return nil, err
+	var source result.Plan
+	for i, sink := range h.sinks {
+		if source, err = o.plan(sink, h.sinkFiles[i]); err != nil {
+			return nil, err
+		}
+	}
+	stats := h.sinks[0]
+	if len(h.sinks) > 1 {
+		stats = result.SumSinks(h.sinks)
 	}
 	half := result.New(source.Name)
 	half.Sink = stats
@@ -92,26 +97,44 @@ func (o *JoinOptions) read() (h halves, err error) {
 			return h, err
 		case record != nil:
 			h.generators, h.generatorFiles = append(h.generators, record), append(h.generatorFiles, file)
-		case h.stats != nil:
-			return h, input.Errorf("%s and %s are both counters of smtpsink: one sink's are needed, and the record of each k6 run -o smtpstorm=FILE", h.sinkFile, file)
 		default:
-			h.stats, h.sinkFile = counters, file
+			if err := h.addSink(counters, file); err != nil {
+				return h, err
+			}
 		}
 	}
 	switch {
-	case h.stats == nil:
+	case h.sinks == nil:
 		return h, input.Errorf("%s are all records of k6: one of the files must be what smtpsink --json printed", strings.Join(h.generatorFiles, " and "))
 	case h.generators == nil:
-		return h, input.Errorf("%s: only the counters of smtpsink: the record of k6 run -o smtpstorm=FILE is needed, too", h.sinkFile)
+		return h, input.Errorf("%s: only the counters of smtpsink: the record of k6 run -o smtpstorm=FILE is needed, too", strings.Join(h.sinkFiles, " and "))
 	}
 	return h, nil
+}
+
+// addSink takes a sink's counters. Sinks of one run do alike, and none of them counts twice.
+func (h *halves) addSink(counters *result.Sink, file string) error {
+	for i, other := range h.sinks {
+		switch name := h.sinkFiles[i]; {
+		case name == file:
+			return input.Errorf("%s is named twice", file)
+		case !counters.Started.IsZero() && counters.Started.Equal(other.Started) && counters.Seconds == other.Seconds:
+			return input.Errorf("%s and %s are the same counters", name, file)
+		case counters.Hash != other.Hash || counters.Seed != other.Seed || counters.Plan != other.Plan:
+			return input.Errorf("the sinks of %s and %s ran different plans, or had different seeds: what was planned can't be added up", name, file)
+		}
+	}
+	h.sinks, h.sinkFiles = append(h.sinks, counters), append(h.sinkFiles, file)
+	return nil
 }
 
 // generator makes one record of all generators'. Two that are the same record under two names would count everything twice.
 func (h *halves) generator() (*result.Record, error) {
 	for i, r := range h.generators {
-		if err := sameTime(r.Provenance, h.stats, h.generatorFiles[i], h.sinkFile); err != nil {
-			return nil, err
+		for k, sink := range h.sinks {
+			if err := sameTime(r.Provenance, sink, h.generatorFiles[i], h.sinkFiles[k]); err != nil {
+				return nil, err
+			}
 		}
 		for j, other := range h.generators[:i] {
 			if !r.Provenance.Started.IsZero() && r.Provenance.Started.Equal(other.Provenance.Started) && r.Provenance.Ended.Equal(other.Provenance.Ended) {

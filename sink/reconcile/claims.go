@@ -59,6 +59,7 @@ type unit struct {
 	lastTry          int32
 	delivery         int32 // the last of its deliveries, or none
 	yes, no, unknown uint16
+	doubts           uint16 // claims with AckUnknown, also those that another has taken the place of
 	flags            flags
 	refused          int64 // when the first told 5xx was handed over; 0: none
 	refusal          int64 // the first reply of 4yz or 5yz; 0: none
@@ -153,6 +154,9 @@ func (j *Judge) trusts(sender []byte) bool { return !j.torn || j.tokens.find(&j.
 func (u *unit) claim(ack Ack) {
 	if u.unknown > 0 {
 		u.unknown--
+	}
+	if ack == AckUnknown && u.doubts < math.MaxUint16 {
+		u.doubts++
 	}
 	place := [...]*uint16{AckYes: &u.yes, AckNo: &u.no, AckUnknown: &u.unknown}[ack]
 	if *place < math.MaxUint16 {

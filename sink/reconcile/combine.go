@@ -87,6 +87,6 @@ func (r *Result) counts() []count {
 	return []count{
 		{"messages", &r.Messages}, {"units", &r.Units}, {"replies", &r.Replies}, {"runs", &r.Runs}, {"attempts", &r.Attempts}, {"deliveries", &r.Deliveries},
 		{"returned_attempts", &r.Returned}, {"unattributed_attempts", &r.Unattributed}, {"foreign_attempts", &r.Foreign}, {"stray_attempts", &r.StrayAttempts},
-		{"unknown_notifications", &r.UnknownNotifications}, {"incidents", &r.Incidents}, {"missing_rows", &r.MissingRows}, {"torn_claims", &r.TornClaims},
+		{"unknown_notifications", &r.UnknownNotifications}, {"incidents", &r.Incidents}, {"missing_rows", &r.MissingRows}, {"torn_claims", &r.TornClaims}, {"killed_runs", &r.Killed},
 	}
 }

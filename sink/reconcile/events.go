@@ -69,6 +69,9 @@ func (l *Ledger) start(s *event.Start) {
 	run, known := l.judge.runNumber(s.Run)
 	if l.begun && run != l.run {
 		l.cut()
+		if !l.stopped {
+			l.judge.result.Killed++
+		}
 	}
 	if !known {
 		l.judge.result.Runs++

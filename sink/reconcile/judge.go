@@ -315,7 +315,8 @@ func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 		}
 	}
 	delivered := fate <= Delivered
-	if delivered && u.yes == 0 && u.unknown == 0 {
+	// A sender that claims before it sends has as many doubts as replies. One more: a sending ended without one, and may have been taken.
+	if delivered && u.yes == 0 && u.unknown == 0 && u.doubts <= u.no {
 		add(KindAlthoughRefused, "")
 	}
 	if contradicted, _ := j.stillQueued(u); contradicted && delivered {

@@ -96,6 +96,8 @@ func TestFates(t *testing.T) {
 		{"one acknowledged, one unknown, delivered once", one().claim(tok, rcpt, ack(AckUnknown)).attempt(1, 1, tok, rcpt, 250).close(1, yes), "1 delivered, exit 0"},
 		{"unknown and delivered", newBooks().claim(tok, rcpt, ack(AckUnknown)).attempt(1, 1, tok, rcpt, 250).close(1, yes), "1 recovered, exit 0"},
 		{"unknown and not delivered", newBooks().claim(tok, rcpt, ack(AckUnknown)), "1 never-accepted, exit 0"},
+		{"sent before with no reply, then refused", newBooks().claim(tok, rcpt, ack(AckUnknown)).claim(tok, rcpt, ack(AckUnknown)).claim(tok, rcpt, ack(AckNo)).attempt(1, 1, tok, rcpt, 250).close(1, yes), "1 recovered, exit 0"},
+		{"claimed before it was sent, and refused", newBooks().claim(tok, rcpt, ack(AckUnknown)).claim(tok, rcpt, ack(AckNo)).attempt(1, 1, tok, rcpt, 250).close(1, yes), "1 recovered, fault delivered-although-refused 1, exit 1"},
 		{"refused and delivered", newBooks().claim(tok, rcpt, ack(AckNo)).attempt(1, 1, tok, rcpt, 250).close(1, yes), "1 recovered, fault delivered-although-refused 1, exit 1"},
 		{"refused and deferred", newBooks().claim(tok, rcpt, ack(AckNo)).attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes), "1 never-accepted, exit 0"},
 

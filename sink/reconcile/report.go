@@ -121,6 +121,9 @@ func (r *Result) writeCounts(line func(cells ...any)) {
 		}
 	}
 	line("attempts", r.Attempts, "in "+counted(r.Runs, "run")+" of the sink")
+	if r.Killed > 0 {
+		line("killed", r.Killed, "of these runs: no stop row, and the next went on with the ledger")
+	}
 	line("deliveries", r.Deliveries)
 	for _, c := range [...]struct {
 		name string

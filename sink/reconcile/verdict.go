@@ -95,6 +95,7 @@ type Result struct {
 
 	Replies              uint64 // of the sink that were compared with what clients observed
 	Runs                 uint64 // of sinks
+	Killed               uint64 // of these, those that ended without a stop row, and another went on with the ledger
 	Attempts             uint64
 	Deliveries           uint64
 	Returned             uint64 // attempts of notifications on their way to a claimed sender
