@@ -3,7 +3,7 @@ package fault
 import "strings"
 
 // Names says what the faults do, for ledgers and messages to people: words joined by "+", such as "rst-before+keep"; empty when they
-// do nothing. The words are silence, dribble, split, malformed-KIND, KIND-before and KIND-after (close), keep and discard (delivery),
+// do nothing. The words are silence, dribble, split, malformed-KIND, raw (malformed-raw where a client can't read it), KIND-before and KIND-after (close), keep and discard (delivery),
 // body-KIND and body-stop, missing, capabilities, and tls-KIND.
 func (f *Faults) Names() string {
 	var words []string
@@ -16,6 +16,8 @@ func (f *Faults) Names() string {
 	add(f.Dribble != Dribble{}, "dribble")
 	add(f.Split != Split{}, "split")
 	add(f.Malformed != MalformedNone, "malformed-"+f.Malformed.String())
+	add(f.Raw != nil && !f.unreadable, "raw")
+	add(f.unreadable, "malformed-raw")
 	add(f.Close.Mode != CloseNone, f.Close.Mode.String()+"-"+f.Close.When.String())
 	add(f.Body.Close != CloseNone, "body-"+f.Body.Close.String())
 	add(f.Body.StopReading, "body-stop")

@@ -21,6 +21,8 @@ type Faults struct {
 	Split Split
 	// Malformed breaks the reply's syntax.
 	Malformed Malformation
+	// Raw are the octets that are sent in the place of the reply, whose code says what the sink takes them for; nil: none.
+	Raw []byte
 	// Close ends the connection, instead of the reply or after it.
 	Close Close
 	// Delivery says whether the message counts as delivered. Only at message.
@@ -36,6 +38,8 @@ type Faults struct {
 	// TLS is what goes wrong with the handshake. Only at starttls, where the reply must be 2yz, and at connect of listeners with
 	// implicit TLS, before the greeting.
 	TLS TLSFault
+
+	unreadable bool // see Unreadable
 }
 
 // Capabilities are what a reply to EHLO announces (RFC 5321 section 4.1.1.1), below its first line.
@@ -46,7 +50,7 @@ type Capabilities struct {
 
 // IsZero reports whether nothing is edited.
 func (f *Faults) IsZero() bool {
-	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Malformed == MalformedNone && f.Close == Close{} &&
+	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Malformed == MalformedNone && f.Raw == nil && f.Close == Close{} &&
 		f.Delivery == DeliveryFollow && f.Body == BodyFault{} && !f.announces() && f.TLS == TLSNone
 }
 
@@ -301,12 +305,14 @@ func (b *BodyFault) validate() error {
 
 // validateTogether refuses edits of a reply that is never sent, and those that a reply leaves no room for.
 func (f *Faults) validateTogether(code smtp.Code, s smtp.Stage, reply *smtp.Reply, delayed bool) (field string, err error) {
-	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Malformed != MalformedNone
+	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Malformed != MalformedNone || f.Raw != nil
 	switch {
 	case f.Silence && (reply != nil || delayed || edited || f.Close.Mode != CloseNone || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
 		return ".silence", fmt.Errorf("no reply is sent: it goes with delivery only")
 	case f.Unsent() && (reply != nil || edited || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
 		return ".close", fmt.Errorf("closed before the reply, which is never sent: it goes with delay and delivery only (or: when: after)")
+	case f.Raw != nil && (f.Malformed != MalformedNone || f.announces()):
+		return ".raw", fmt.Errorf("beside malformed, missing or capabilities (the octets are all that is sent)")
 	case f.Dribble != Dribble{} && f.Split != Split{}:
 		return ".dribble", fmt.Errorf("both dribble and split (want one of them)")
 	case f.Body != BodyFault{} && f.Close.Mode != CloseNone:

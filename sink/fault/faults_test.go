@@ -103,6 +103,13 @@ func TestFaultErrors(t *testing.T) {
 		{"ehlo", OutcomeSpec{Faults: Faults{Capabilities: &Capabilities{Lines: []string{"A\r\n250 B"}}}}, `capabilities: capability "A\r\n250 B" holds a control character`},
 		{"ehlo", OutcomeSpec{Faults: Faults{Capabilities: &Capabilities{Lines: []string{strings.Repeat("A", 507)}}}}, "capabilities: capability of 507 octets is too long (want at most 506)"},
 		{"starttls", OutcomeSpec{Code: 454, Faults: Faults{TLS: TLSExpired}}, "tls: reply 454 starts no handshake (want 220, or another from 200 to 299)"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Raw: []byte("oops\r\n")}}, "raw: no code from 200 to 599 at its beginning (want beside it what the sink takes it for, such as reply: 250)"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Raw: []byte("2500 x\r\n")}}, "raw: no code"},
+		{"rcpt", OutcomeSpec{Code: 250, Text: []string{"x"}, Faults: Faults{Raw: []byte("250 x\r\n")}}, "raw: beside an enhanced status code or a text"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Raw: []byte("250 x\r\n"), Malformed: MalformedNoCode}}, "raw: beside malformed, missing or capabilities"},
+		{"ehlo", OutcomeSpec{Faults: Faults{Raw: []byte("250 x\r\n"), Missing: []string{"SIZE"}}}, "raw: beside malformed, missing or capabilities"},
+		{"rcpt", OutcomeSpec{Code: 250, Faults: Faults{Silence: true, Raw: []byte{}}}, "silence: no reply is sent"},
+		{"rcpt", OutcomeSpec{Code: 250, Faults: Faults{Raw: make([]byte, 65537)}}, "raw: 65537 octets are too many (want at most 65536)"},
 		{"starttls", OutcomeSpec{Faults: Faults{TLS: 99}}, "tls: unknown value 99"},
 	} {
 		s, err := smtp.ParseStage(c.stage)
@@ -141,4 +148,34 @@ func TestNamesParseBack(t *testing.T) {
 	check("listener fault", 0, func(i int) string { return ListenerFault(i).String() }, func(n string) (int, error) { v, err := ParseListenerFault(n); return int(v), err })
 	check("limit", 0, func(i int) string { return LimitKind(i).String() }, func(n string) (int, error) { v, err := ParseLimitKind(n); return int(v), err })
 	check("scope", 1, func(i int) string { return LimitScope(i).String() }, func(n string) (int, error) { v, err := ParseLimitScope(n); return int(v), err })
+}
+
+// TestRaw: what the sink makes of own octets.
+func TestRaw(t *testing.T) {
+	for _, c := range []struct {
+		code smtp.Code
+		raw  string
+		want string // code, enhanced status code, fault
+	}{
+		{0, "250 2.1.0 OK\r\n", "250 2.1.0 raw"},
+		{0, "250-2.1.0 OK\r\n250 2.1.0 OK\r\n", "250 2.1.0 raw"},
+		{0, "250\r\n", "250  raw"},
+		{250, "250 OK\n", "250  raw"}, // as real servers do; clients take it
+		{0, "250 OK", "250  malformed-raw"},
+		{0, "250-OK\r\n", "250  malformed-raw"},
+		{0, "220 go\r\n250 more\r\n", "220  malformed-raw"},
+		{450, "250 OK\r\n", "450  malformed-raw"},
+		{250, "150 wait\r\n", "250  malformed-raw"},
+		{250, "\r\n", "250  malformed-raw"},
+		{250, "", "250  malformed-raw"},
+	} {
+		p := mustPlan(t, faulty(smtp.StageMail, OutcomeSpec{Code: c.code, Faults: Faults{Raw: []byte(c.raw)}}))
+		o := &p.Rules()[0].Outcomes[0]
+		if got := fmt.Sprintf("%d %v %s", o.Reply.Code, o.Reply.Enhanced, o.Fault); got != c.want || o.Code != o.Reply.Code {
+			t.Errorf("%d with %q: %s, want %s", c.code, c.raw, got, c.want)
+		}
+		if o.Unreadable() != strings.Contains(o.Fault, "malformed") {
+			t.Errorf("%q: unreadable is %v", c.raw, o.Unreadable())
+		}
+	}
 }

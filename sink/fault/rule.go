@@ -231,6 +231,11 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 	}
 	written := !o.Enhanced.IsZero() || o.NoEnhanced || len(o.Text) > 0
 	switch {
+	case o.Raw != nil:
+		if err := o.readRaw(&outcome); err != nil {
+			return Outcome{}, ".raw", err
+		}
+		outcome.Fault = outcome.Names()
 	case o.Code == 0 && written:
 		return Outcome{}, ".reply", fmt.Errorf("enhanced status code or text without a code")
 	case o.Code == 0 || (o.Code == plain && !written):

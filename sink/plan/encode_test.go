@@ -160,6 +160,9 @@ func anyFaults(t *rapid.T) (f fault.Faults) {
 		return fault.Split{Packets: int(rapid.Int32().Draw(t, "packets")), Pause: anyDuration(t)}
 	})
 	f.Malformed, f.Delivery, f.TLS = fault.Malformation(number(7)), fault.Delivery(number(3)), fault.TLSFault(number(8))
+	f.Raw = some(t, "raw", func(t *rapid.T) []byte {
+		return append([]byte{}, rapid.OneOf(rapid.SliceOfN(rapid.Byte(), 0, 9), rapid.Custom(func(t *rapid.T) []byte { return []byte(anyText(t)) })).Draw(t, "octets")...)
+	})
 	f.Close = fault.Close{Mode: fault.CloseKind(number(4)), When: fault.CloseWhen(number(2))}
 	f.Body = some(t, "body", func(t *rapid.T) fault.BodyFault {
 		return fault.BodyFault{After: rapid.SampledFrom([]int64{0, 1, 1024, 3 << 20, 1<<63 - 1, 1 << 40, 65537}).Draw(t, "after"), Close: fault.CloseKind(number(4)), StopReading: number(2) == 0, For: anyDuration(t)}

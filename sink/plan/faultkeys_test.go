@@ -14,6 +14,7 @@ var faultExamples = map[string]string{
 	"dribble":      "{stage: rcpt, dribble: {octets: 1, every: 1s}}",
 	"split":        "{stage: rcpt, split: {packets: 2, pause: 1s}}",
 	"malformed":    "{stage: rcpt, malformed: no-code}",
+	"raw":          `{stage: rcpt, reply: 250, raw: "\r\n"}`,
 	"close":        "{stage: rcpt, close: {mode: rst, when: after}}",
 	"delivery":     "{stage: message, delivery: keep}",
 	"body":         "{stage: data, body: {after: 1KiB, close: rst}}",

@@ -36,7 +36,7 @@ func effectOf(s smtp.Stage, d *fault.Decision, implicitTLS bool) effect {
 	if o := d.Chosen; o != nil {
 		handshake := o.TLS == fault.TLSGarbage || o.TLS == fault.TLSStall || o.TLS == fault.TLSReset || o.TLS == fault.TLSRefused
 		switch {
-		case o.Unsent(), o.Malformed != fault.MalformedNone, handshake && (implicitTLS || s != smtp.StageConnect):
+		case o.Unsent(), o.Unreadable(), handshake && (implicitTLS || s != smtp.StageConnect):
 			return defersLast
 		case o.Body.Close != fault.CloseNone, o.Body.StopReading && o.Body.For == 0:
 			return defersLast

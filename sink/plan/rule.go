@@ -210,6 +210,7 @@ func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
 			at("pause", duration, func(s *fault.Split) *time.Duration { return &s.Pause }, ""),
 		).named("split"), func(v *T) *fault.Split { return &of(v).Split }, "The reply is sent in several packets."),
 		at("malformed", enum("a malformation", fault.ParseMalformation, 0).named("malformed"), func(v *T) *fault.Malformation { return &of(v).Malformed }, "How the reply's syntax is broken."),
+		at("raw", rawForm(), func(v *T) *[]byte { return &of(v).Raw }, "Octets that are sent in the place of the reply: a text, line ends included, or {base64: ...}. The code beside it, or theirs, says what the sink takes them for."),
 		at("close", closeForm().named("closing"), func(v *T) *fault.Close { return &of(v).Close }, "How the connection is closed; a word alone means before the reply, which is never sent."),
 		at("delivery", enum("follow, keep or discard", fault.ParseDelivery, 0).named("delivery"), func(v *T) *fault.Delivery { return &of(v).Delivery }, "At message: whether it counts as delivered: as the reply says, or whatever the client is told."),
 		at("body", mapping(

@@ -71,6 +71,9 @@ func outcomeWords(s smtp.Stage, o *fault.Outcome, shared bool) string {
 	if f.Malformed != fault.MalformedNone {
 		words = append(words, "malformed: "+f.Malformed.String())
 	}
+	if f.Raw != nil {
+		words = append(words, fmt.Sprintf("sent as %q", f.Raw))
+	}
 	if f.Close.Mode != fault.CloseNone {
 		words = append(words, closeWords(f.Close.Mode)+" "+f.Close.When.String()+" the reply")
 	}

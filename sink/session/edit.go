@@ -30,12 +30,20 @@ func (s *Session) replaceCode(stage smtp.Stage) {
 // reply goes out in pieces; it is then taken from the output.
 func (s *Session) edit(before int) (pieces bool) {
 	f, out := s.exchange.faults, s.out.buffer
+	if f.Raw != nil {
+		s.out.count(before - len(out.B))
+		out.B = append(out.B[:before], f.Raw...)
+		s.out.count(len(f.Raw))
+	}
 	if f.Malformed != fault.MalformedNone {
 		s.out.count(before - len(out.B))
 		out.B = malform(out.B, before, f.Malformed)
 		s.out.count(len(out.B) - before)
 	}
 	n := len(out.B) - before
+	if n == 0 {
+		return false
+	}
 	size := f.Dribble.Octets
 	if size == 0 {
 		if f.Split.Packets == 0 {

@@ -122,7 +122,7 @@ func (e *exchange) origin() Origin { return originOf(&e.decision) }
 
 // malformed reports whether a client can't read the reply.
 func (e *exchange) malformed() bool {
-	return e.faults != nil && e.faults.Malformed != fault.MalformedNone
+	return e.faults != nil && e.faults.Unreadable()
 }
 
 // lateReply is how late a reply may be before the kernel is asked what became of it.
