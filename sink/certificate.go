@@ -28,8 +28,14 @@ type certificates struct {
 	proper   tls.Certificate
 
 	mu     sync.Mutex
-	faulty map[fault.TLSFault]*tls.Config
-	config *tls.Config // of the proper one; shared, so that sessions can be resumed
+	made   map[profile]*tls.Config
+	config *tls.Config // of the proper one by all versions; shared, so that sessions can be resumed
+}
+
+// profile is what handshakes are done with. Each that is asked for is made once, so that sessions can be resumed.
+type profile struct {
+	fault    fault.TLSFault // that the certificate has; none for other faults
+	versions fault.TLSVersions
 }
 
 // authority signs certificates.
@@ -46,7 +52,7 @@ const (
 
 // newCertificates makes an authority and, unless own is given, a certificate for hostname and for this machine's loopback names.
 func newCertificates(hostname string, own *tls.Certificate, now func() time.Time) (*certificates, error) {
-	c := &certificates{hostname: hostname, now: now, faulty: map[fault.TLSFault]*tls.Config{}}
+	c := &certificates{hostname: hostname, now: now, made: map[profile]*tls.Config{}}
 	if hostname == "" {
 		c.hostname = "localhost"
 	}
@@ -130,18 +136,39 @@ func (c *certificates) issue(template *x509.Certificate, by *authority) (tls.Cer
 	return certificate, nil
 }
 
-// profile returns the configuration of a handshake with this fault. Faulty certificates come from the sink's own authority, so that a
-// client that trusts it finds nothing else wrong.
-func (c *certificates) profile(f fault.TLSFault) (*tls.Config, error) {
+// profileOf returns the configuration of a handshake with this fault, by these versions. Faulty certificates come from the sink's own
+// authority, so that a client that trusts it finds nothing else wrong.
+func (c *certificates) profileOf(f fault.TLSFault, v fault.TLSVersions) (*tls.Config, error) {
 	switch f {
 	case fault.TLSExpired, fault.TLSSelfSigned, fault.TLSWrongName:
 	default:
-		return c.config, nil
+		if f = fault.TLSNone; v == (fault.TLSVersions{}) {
+			return c.config, nil
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if made, ok := c.faulty[f]; ok {
+	key := profile{f, v}
+	if made, ok := c.made[key]; ok {
 		return made, nil
+	}
+	certificate, err := c.certificateWith(f)
+	if err != nil {
+		return nil, err
+	}
+	config := serverConfig(certificate)
+	config.SessionTicketsDisabled = f != fault.TLSNone // a resumed session would show no certificate
+	if v != (fault.TLSVersions{}) {
+		config.MinVersion, config.MaxVersion = uint16(v.Min), uint16(v.Max)
+	}
+	c.made[key] = config
+	return config, nil
+}
+
+// certificateWith returns the proper certificate, or one with this fault.
+func (c *certificates) certificateWith(f fault.TLSFault) (tls.Certificate, error) {
+	if f == fault.TLSNone {
+		return c.proper, nil
 	}
 	template, by := c.template(c.hostname), &c.ca
 	switch f {
@@ -154,13 +181,7 @@ func (c *certificates) profile(f fault.TLSFault) (*tls.Config, error) {
 		template.Subject.CommonName = "wrong.name.invalid"
 		template.DNSNames, template.IPAddresses = []string{"wrong.name.invalid"}, nil
 	}
-	certificate, err := c.issue(template, by)
-	if err != nil {
-		return nil, err
-	}
-	c.faulty[f] = serverConfig(certificate)
-	c.faulty[f].SessionTicketsDisabled = true // a resumed session would show no certificate
-	return c.faulty[f], nil
+	return c.issue(template, by)
 }
 
 // LoadCertificate reads a certificate chain and its key from PEM files. The error names the file that is wrong, and says so when

@@ -77,6 +77,9 @@ type Listener struct {
 	Proxied     bool // clients come through a proxy, which takes replies that they may never get: see session.Config.Proxied
 	DSN         bool // all that comes here is taken for notifications: see DSNConfig
 
+	// Service is how it serves where that is not as Config says for all listeners.
+	Service fault.Service
+
 	// Inherited, if not nil, is a TCP socket that another process has bound, to a port of its own, and handed over: systemd, for
 	// instance. The server listens on it, as if it had opened it; Address names it. When the server ends, connections wait in the socket's
 	// queue for whoever has it then. Linux only. The file stays the caller's, who may close it after the server has ended.
@@ -130,6 +133,9 @@ func (l *Listener) network() string {
 }
 
 func (l *Listener) validate() error {
+	if field, err := l.Service.Validate(); err != nil {
+		return fmt.Errorf("listener %q: %s: %w", l.name(), field, err)
+	}
 	if l.Inherited != nil && !conn.CanInherit {
 		return fmt.Errorf("listener %q: inherited sockets need Linux, and this is %s", l.name(), runtime.GOOS)
 	}
@@ -314,11 +320,33 @@ func (c *Config) checkListeners(listeners []Listener) error {
 		if l.DSN && c.DSN.Dir == "" {
 			return fmt.Errorf("listener %q is for notifications: name a directory where they are kept", l.name())
 		}
+		if err := c.checkMechanisms(l); err != nil {
+			return err
+		}
 		// Two listeners on "127.0.0.1:0" get different ports but would share a name.
 		if names[l.name()] {
 			return fmt.Errorf("two listeners have the name %q: name them apart (name=address)", l.name())
 		}
 		names[l.name()] = true
+	}
+	return nil
+}
+
+// checkMechanisms refuses a listener that has mechanisms of AUTH which the server doesn't.
+func (c *Config) checkMechanisms(l *Listener) error {
+	var known []string
+	if c.Auth.Accounts != nil {
+		for _, m := range sasl.Mechanisms() {
+			known = append(known, string(m))
+		}
+	}
+	for _, name := range l.Service.Mechanisms {
+		switch {
+		case known == nil:
+			return fmt.Errorf("listener %q has mechanisms of AUTH, but there are no accounts", l.name())
+		case !slices.Contains(known, name):
+			return fmt.Errorf("listener %q: unknown mechanism of AUTH %q (valid: %s)", l.name(), name, strings.Join(known, " "))
+		}
 	}
 	return nil
 }
@@ -333,6 +361,7 @@ func (c *Config) listenersFor(plan *fault.Plan) []Listener {
 			continue
 		}
 		out[at].LMTP, out[at].ImplicitTLS, out[at].Proxied, out[at].DSN = planned.LMTP, planned.ImplicitTLS, planned.Proxied, planned.DSN
+		out[at].Service = planned.Service
 	}
 	return out
 }
@@ -399,6 +428,7 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		Commit:         c.Ledger.wanted() && c.Ledger.Durability == event.Ack,
 		MaxCommit:      c.Ledger.Timeout,
 	}
+	cfg.Serve(&l.Service)
 	if c.Ledger.wanted() || c.Observer != nil {
 		cfg.Farewell = c.farewell()
 	}

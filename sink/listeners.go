@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -37,6 +38,9 @@ func (f *faultInForce) swap(v fault.ListenerFault) (old fault.ListenerFault) {
 	return fault.ListenerFault(f.v.Swap(uint32(v))) // #nosec G115 -- store and swap put one in
 }
 
+// same reports whether two listeners are the same in all that they have.
+func (l *Listener) same(other Listener) bool { return reflect.DeepEqual(*l, other) }
+
 // ListenerName implements conn.Listener.
 func (l *boundListener) ListenerName() string { return l.name }
 
@@ -55,7 +59,7 @@ func ListenersOf(plan *fault.Plan) []Listener {
 	}
 	var out []Listener
 	for _, p := range plan.Listeners() {
-		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS, Proxied: p.Proxied, DSN: p.DSN}
+		l := Listener{Name: p.Name, Network: "tcp", Address: p.Address, LMTP: p.LMTP, ImplicitTLS: p.ImplicitTLS, Proxied: p.Proxied, DSN: p.DSN, Service: p.Service}
 		if path, ok := strings.CutPrefix(p.Address, "unix:"); ok {
 			l.Network, l.Address = "unix", path
 		}
@@ -237,7 +241,7 @@ func (s *Server) wantedBy(plan *fault.Plan) ([]Listener, error) {
 func (s *Server) arrange(wanted []Listener, plan *fault.Plan) (dropped []*boundListener, err error) {
 	var kept, opened []*boundListener
 	for i := range wanted {
-		same := func(l *boundListener) bool { return l.Listener == wanted[i] }
+		same := func(l *boundListener) bool { return l.same(wanted[i]) }
 		if at := slices.IndexFunc(s.listeners, same); at >= 0 {
 			kept = append(kept, s.listeners[at])
 			continue

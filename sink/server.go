@@ -179,7 +179,7 @@ func (s *Server) newDriver() (conn.Driver, error) {
 	cfg := conn.Config{
 		Loops: s.cfg.Loops, Now: s.now, WriteTimeout: s.writeTimeout(), MaxHold: s.maxHold(), Metrics: s.metrics, Observer: s.cfg.Observer,
 		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Next: s.next},
-		Number: s.attempts.Connection, Certificates: s.certificates.profile,
+		Number: s.attempts.Connection, Certificates: s.certificates.profileOf,
 	}
 	if s.auth != nil { // a nil of its type would be one that is there
 		cfg.Env.Auth = s.auth

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -367,7 +368,7 @@ func TestParseListener(t *testing.T) {
 		{"mx1=[::1]:2525", sink.Listener{Name: "mx1", Network: "tcp", Address: "[::1]:2525"}},
 		{"lan=unix:/run/sink", sink.Listener{Name: "lan", Network: "unix", Address: "/run/sink"}},
 	} {
-		if got, err := sink.ParseListener(test.text); err != nil || got != test.want {
+		if got, err := sink.ParseListener(test.text); err != nil || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("ParseListener(%q) = %+v, %v, want %+v", test.text, got, err, test.want)
 		}
 	}

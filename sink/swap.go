@@ -136,7 +136,7 @@ func (s *Server) changes(wanted []Listener) (opened, closed []Listener) {
 		have = append(have, l.Listener)
 	}
 	without := func(all, others []Listener) []Listener {
-		return slices.DeleteFunc(slices.Clone(all), func(l Listener) bool { return slices.Contains(others, l) })
+		return slices.DeleteFunc(slices.Clone(all), func(l Listener) bool { return slices.ContainsFunc(others, l.same) })
 	}
 	return without(wanted, have), without(have, wanted)
 }

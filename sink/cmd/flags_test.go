@@ -58,6 +58,7 @@ var flagTable = map[string][]flagRow{
 	"no-triggers":        {{"--no-triggers", asks, "250 2.1.5"}, {"", asks, "550 5.1.1"}},
 	"lmtp":               {{"--listen one=127.0.0.1:0 --lmtp one", hello, "500 "}, {"--lmtp two", "", refused + "--lmtp"}},
 	"tls":                {{"--tls always", hello, "STARTTLS"}, {"--tls maybe", "", refused + "--tls"}, {"--tls never --tls-required", "", refused + "--tls"}},
+	"serve":              {{`--listen one=127.0.0.1:0 --serve one={"limits":{"rcptmax":1}}`, two, "452 4.5.3"}, {"--serve one", "", refused + "--serve"}, {`--serve two={"max_size":1}`, "", refused + "--serve"}, {`--listen one=127.0.0.1:0 --serve one={"tls_versions":"1.4"}`, "", refused + "--serve: one: settings:1:17: tls_versions"}},
 	"tls-implicit":       {{"--tls-implicit two", "", refused + "--tls-implicit"}, {"--listen one=127.0.0.1:0 --tls-implicit one --idle-timeout 20ms", "", "<closed>"}},
 	"tls-required":       {{"--tls-required", mail, "530 5.7.0"}},
 	"tls-cert":           {{"--tls-cert DIR/missing.pem --tls-key DIR/missing.pem", "", refused + "--tls-cert"}, {"--tls-cert DIR/missing.pem", "", refused + "--tls"}},

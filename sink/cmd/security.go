@@ -10,6 +10,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/outfile"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 )
 
@@ -24,12 +25,14 @@ type security struct {
 	authRequired   bool
 	authTLS        bool
 	implicit, lmtp []string // names or addresses of listeners
+	serve          []string // how listeners serve, by their names or addresses
 }
 
 func (s *security) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.lmtp, "lmtp", nil, "speak LMTP on this `listener`, by its name or address; repeatable")
 	f.StringVar(&s.tls, "tls", "auto", "offer STARTTLS, as `always|never|auto`: auto does if a certificate is given, or the plan is about TLS")
 	f.StringArrayVar(&s.implicit, "tls-implicit", nil, "TLS from the first octet on at this `listener`, by its name or address; repeatable")
+	f.StringArrayVar(&s.serve, "serve", nil, "how a listener serves, by its name or address and with the keys of a plan's listeners, as `name={key: value}`, such as 'mx={max_size: 1MiB, limits: {rcptmax: 10}}'; repeatable")
 	f.BoolVar(&s.require, "tls-required", false, "refuse mail until there is TLS (530)")
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the certificate and its chain (PEM); without it one is made at the start")
 	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key (PEM)")
@@ -78,6 +81,11 @@ func (s *security) configure(cfg *sink.Config) error {
 	if err := mark("--lmtp", s.lmtp, cfg.Listeners, func(l *sink.Listener) { l.LMTP = true }); err != nil {
 		return err
 	}
+	for _, text := range s.serve {
+		if err := serveAs(text, cfg.Listeners); err != nil {
+			return err
+		}
+	}
 	return mark("--tls-implicit", s.implicit, cfg.Listeners, func(l *sink.Listener) { l.ImplicitTLS = true })
 }
 
@@ -101,6 +109,19 @@ func mark(flag string, names []string, listeners []sink.Listener, change func(*s
 		}
 	}
 	return nil
+}
+
+// serveAs gives the listener that a --serve names what it says of it.
+func serveAs(text string, listeners []sink.Listener) error {
+	name, settings, ok := strings.Cut(text, "={")
+	if !ok || name == "" {
+		return fmt.Errorf("--serve: invalid listener %q (want name={key: value}, such as 'mx={max_size: 1MiB}')", text)
+	}
+	service, err := plan.ParseService([]byte("{" + settings))
+	if err != nil {
+		return fmt.Errorf("--serve: %s: %w", name, err)
+	}
+	return mark("--serve", []string{name}, listeners, func(l *sink.Listener) { l.Service = service })
 }
 
 // accounts returns nil when AUTH is not offered.

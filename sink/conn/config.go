@@ -30,8 +30,8 @@ type Config struct {
 	Env session.Env
 	// Number counts a connection of a client that was accepted, and returns its ordinal.
 	Number func(client netip.Addr) uint64
-	// Certificates returns what a TLS handshake is done with, with this fault.
-	Certificates func(f fault.TLSFault) (*tls.Config, error)
+	// Certificates returns what a TLS handshake is done with, with this fault and by these versions.
+	Certificates func(f fault.TLSFault, v fault.TLSVersions) (*tls.Config, error)
 
 	Metrics  *metrics.Set
 	Ledger   func(shard int) *LedgerShard // nil: there is no ledger

@@ -84,7 +84,7 @@ func (c *netConn) readHello() error {
 
 // secure does a handshake in earnest, though perhaps with a faulty certificate.
 func (c *netConn) secure() (session.TLSInfo, error) {
-	config, err := c.driver.cfg.Certificates(c.fault)
+	config, err := c.driver.cfg.Certificates(c.fault, c.pump.session.TLSVersions())
 	if err != nil {
 		return session.TLSInfo{}, err
 	}

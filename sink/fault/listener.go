@@ -15,6 +15,7 @@ type Listener struct {
 	ImplicitTLS bool   // TLS from the first octet on (RFC 8314 section 3.3)
 	Proxied     bool   // clients come through a proxy, which takes replies that they may never get
 	DSN         bool   // all that comes is taken for delivery status notifications
+	Service            // how it serves, where not as the server does
 }
 
 // ListenerFault is what is wrong with a whole listener, before any session exists.
@@ -48,6 +49,9 @@ type ListenerFaultSpec struct {
 }
 
 func (l *Listener) validate() (field string, err error) {
+	if field, err := l.Service.Validate(); err != nil {
+		return field, err
+	}
 	if l.Name == "" || l.Name == AllListeners || strings.ContainsAny(l.Name, " \t\r\n\x00=") {
 		return "name", fmt.Errorf("invalid listener name %q (want a word without blanks and =)", l.Name)
 	}

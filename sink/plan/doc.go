@@ -10,7 +10,16 @@
 //	start: first-connection          # of the phases: this (the default), clock, or a time such as 2026-03-01T08:00:00Z
 //	restart: false                   # true: the storm starts anew when this plan replaces another
 //	listeners:                       # none: the server's own
-//	  - {name: mx1, address: "127.0.0.1:2525", protocol: smtp, tls: none}
+//	  - name: mx1
+//	    address: "127.0.0.1:2525"
+//	    protocol: smtp
+//	    tls: none
+//	    max_size: 10MiB              # how it serves, where not as the server does; or none
+//	    idle_timeout: 30s
+//	    auth: [PLAIN, LOGIN]
+//	    tls_versions: 1.2            # or 1.0-1.2, or 1.2-
+//	    limits: {mailmax: 20, rcptmax: 50, rcptdomainmax: 1}   # LIMITS
+//	    requiretls: accept           # or refuse, or off
 //	  - {name: mx2, address: "[::1]:2465", tls: implicit}
 //	  - {name: store, address: "unix:/run/lmtp.sock", protocol: lmtp}
 //	listener_faults: {store: none}   # none, refused, unaccepted or no-banner; "*" is every other listener

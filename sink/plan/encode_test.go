@@ -239,12 +239,22 @@ func anyPhase(t *rapid.T) fault.PhaseSpec {
 	}
 }
 
+func anyService(t *rapid.T) (s fault.Service) {
+	s.MaxSize = rapid.SampledFrom([]int64{-1, 0, 1, 1000, 1 << 20}).Draw(t, "max size")
+	s.IdleTimeout = anyDuration(t)
+	s.Mechanisms = several(t, "mechanisms", func(t *rapid.T) string { return strings.ToUpper(anyText(t)) })
+	s.TLS = rapid.SampledFrom([]fault.TLSVersions{{}, {Min: fault.TLS12, Max: fault.TLS12}, {Min: fault.TLS10, Max: fault.TLS13}, {Min: fault.TLS10, Max: fault.TLS12}}).Draw(t, "versions")
+	s.Limits = fault.ServiceLimits{MailMax: rapid.IntRange(0, 9).Draw(t, "mailmax"), RcptMax: rapid.IntRange(0, 9).Draw(t, "rcptmax"), RcptDomainMax: rapid.IntRange(0, 9).Draw(t, "rcptdomainmax")}
+	s.RequireTLS = fault.RequireTLS(rapid.IntRange(0, 2).Draw(t, "requiretls"))
+	return s
+}
+
 func anyPlan(t *rapid.T) fault.PlanSpec {
 	p := fault.PlanSpec{
 		Name: anyText(t), Description: anyText(t), Seed: rapid.Uint64().Draw(t, "seed"), Restart: rapid.Bool().Draw(t, "restart"), ListenerFaults: anyListenerFaults(t),
 		Limits: several(t, "limits", anyLimit), Rules: several(t, "rules", anyRule), Phases: several(t, "phases", anyPhase),
 		Listeners: several(t, "listeners", func(t *rapid.T) fault.Listener {
-			return fault.Listener{Name: anyText(t), Address: anyText(t), LMTP: rapid.Bool().Draw(t, "lmtp"), ImplicitTLS: rapid.Bool().Draw(t, "tls"), Proxied: rapid.Bool().Draw(t, "proxied"), DSN: rapid.Bool().Draw(t, "dsn")}
+			return fault.Listener{Name: anyText(t), Address: anyText(t), LMTP: rapid.Bool().Draw(t, "lmtp"), ImplicitTLS: rapid.Bool().Draw(t, "tls"), Proxied: rapid.Bool().Draw(t, "proxied"), DSN: rapid.Bool().Draw(t, "dsn"), Service: some(t, "service", anyService)}
 		}),
 	}
 	for _, stage := range rapid.SliceOfNDistinct(rapid.IntRange(0, smtp.NumStages-1), 0, 3, rapid.ID).Draw(t, "plain") {

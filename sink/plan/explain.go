@@ -86,6 +86,9 @@ func (e *explainer) head(f *File) {
 		if l.DSN {
 			tls += ", for notifications"
 		}
+		if words := serviceWords(&l.Service); words != "" {
+			tls += "; " + words
+		}
 		e.printf("listener %s: %s on %s%s\n", l.Name, protocol, l.Address, tls)
 	}
 	for s := range smtp.NumStages {

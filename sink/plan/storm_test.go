@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,13 @@ func TestParseStorm(t *testing.T) {
 	listeners := f.Plan.Listeners()
 	if len(listeners) != 3 || !listeners[1].ImplicitTLS || listeners[0].ImplicitTLS || !listeners[2].LMTP || listeners[2].Address != "unix:/run/lmtp.sock" {
 		t.Errorf("listeners are %+v", listeners)
+	}
+	want := fault.Service{
+		MaxSize: 10 << 20, IdleTimeout: 30 * time.Second, Mechanisms: []string{"PLAIN", "LOGIN"}, TLS: fault.TLSVersions{Min: fault.TLS12, Max: fault.TLS12},
+		Limits: fault.ServiceLimits{MailMax: 20, RcptMax: 50, RcptDomainMax: 1}, RequireTLS: fault.RequireTLSAccept,
+	}
+	if got := listeners[0].Service; !reflect.DeepEqual(got, want) {
+		t.Errorf("listener mx1 serves as %+v, want %+v", got, want)
 	}
 	if !f.Plan.Needs().Headers {
 		t.Error("a rule matches a header field, but the plan needs no headers")

@@ -18,6 +18,14 @@ func (s *Session) offersAuth() bool {
 	return s.env.Auth != nil && !s.authenticated && (!s.cfg.AuthNeedsTLS || s.secure)
 }
 
+// mechanisms returns those that are offered. There is an Authenticator.
+func (s *Session) mechanisms() []string {
+	if s.cfg.Service.Mechanisms != nil {
+		return s.cfg.Service.Mechanisms
+	}
+	return s.env.Auth.Mechanisms()
+}
+
 // auth handles AUTH (RFC 4954 section 4).
 func (s *Session) auth(args []byte) {
 	name, rest, initial := bytes.Cut(args, []byte{' '})
@@ -42,7 +50,7 @@ func (s *Session) auth(args []byte) {
 // beginAuth starts an exchange, unless the plan has another reply to the command.
 func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 	mechanism := ""
-	for _, m := range s.env.Auth.Mechanisms() {
+	for _, m := range s.mechanisms() {
 		if strings.EqualFold(m, string(name)) {
 			mechanism = m
 		}

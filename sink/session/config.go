@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
 // Defaults of Config.
@@ -85,9 +87,23 @@ type Config struct {
 	// there, the reply is 451 4.3.0.
 	Commit bool
 
+	// Service is how the listener serves beside that: what it says of sizes and idle clients is put into MaxSize and IdleTimeout by Serve.
+	Service fault.Service
+
 	// MaxCommit is how long a reply waits for its rows. Then it is 451 4.3.0, too: a disk that hangs must not hold connections. 0
 	// means DefaultMaxCommit.
 	MaxCommit time.Duration
+}
+
+// Serve makes the sessions of a listener serve as it says.
+func (c *Config) Serve(s *fault.Service) {
+	c.Service = *s
+	if s.MaxSize != 0 {
+		c.MaxSize = s.MaxSize
+	}
+	if s.IdleTimeout != 0 {
+		c.IdleTimeout = s.IdleTimeout
+	}
 }
 
 // TLSMode says when a listener does TLS.

@@ -31,6 +31,7 @@ type extra struct {
 	err         error          // what ended the connection
 	granted     []*fault.Limit // of concurrency: to be released
 	counts      []count        // of limits that are this connection's own
+	domains     []uint64       // hashes of the domains of its recipients, at most ServiceLimits.RcptDomainMax
 	whole       bool           // nothing above may be forgotten before the connection's end
 }
 
@@ -64,7 +65,7 @@ func (s *Session) releaseExtra() {
 	x.pieces.release()
 	clear(x.granted)
 	clear(x.counts)
-	*x = extra{granted: x.granted[:0], counts: x.counts[:0], response: x.response[:0]}
+	*x = extra{granted: x.granted[:0], counts: x.counts[:0], domains: x.domains[:0], response: x.response[:0]}
 	s.extra = nil
 	extraPool.Put(x)
 }

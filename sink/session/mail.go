@@ -1,6 +1,7 @@
 package session
 
 import (
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -20,7 +21,15 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 		s.refuse(stage, syntaxReply(err))
 		return
 	}
+	if e.mail.RequireTLS && s.cfg.Service.RequireTLS == fault.RequireTLSOff {
+		s.refuse(stage, &replyUnknownParameter)
+		return
+	}
 	tx := s.openTransaction()
+	if r := s.serviceRefusal(); r != nil {
+		s.refuse(stage, r)
+		return
+	}
 	if limit := s.cfg.maxSize(); limit > 0 && e.mail.Size > limit {
 		s.refuse(stage, &replyTooBig) // RFC 1870 section 6.1
 		return
@@ -102,8 +111,11 @@ func (s *Session) rcpt(args []byte) {
 	case err != nil:
 		s.refuse(smtp.StageRcpt, syntaxReply(err))
 		return
-	case len(tx.recipients) >= s.maxRecipients() || tx.full():
+	case len(tx.recipients) >= s.maxRecipients() || tx.full() || s.cfg.Service.Limits.RcptMax > 0 && tx.attempts > s.cfg.Service.Limits.RcptMax:
 		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
+		return
+	case s.cfg.Service.Limits.RcptDomainMax > 0 && !s.domainFits(e.rcpt.Path):
+		s.refuse(smtp.StageRcpt, &replyTooManyDomains)
 		return
 	}
 	e.candidate = true
@@ -145,6 +157,7 @@ func (s *Session) afterRcpt(r *smtp.Reply) {
 		return
 	}
 	s.countRecipient()
+	s.noteDomain(e.recipient)
 	tx.accept(e.recipient, e.rcptN, e.read, e.malformed())
 	if s.needsRecipients() {
 		tx.count(e.recipient, e.rcptN)

@@ -32,6 +32,10 @@ var (
 	replyOnlyQuit          = protocolReply(503, 5, 1, "Bad sequence of commands: no service here, need QUIT")
 	replyNoValidRecipients = protocolReply(554, 5, 1, "No valid recipients")
 	replyTooManyRecipients = protocolReply(452, 5, 3, "Too many recipients")
+	replyTooManyMails      = protocolReply(421, 7, 0, "Too many messages in this session, closing transmission channel")
+	replyTooManyDomains    = protocolReply(452, 5, 3, "Too many recipient domains in this session")
+	replyUnknownParameter  = protocolReply(555, 5, 4, "MAIL FROM/RCPT TO parameters not recognized or not implemented")
+	replyNoRequireTLS      = protocolReply(550, 7, 30, "REQUIRETLS support required")
 	replyTooBig            = protocolReply(552, 3, 4, "Message too big for system")
 	replyBareLF            = protocolReply(554, 6, 0, "Message holds bare CR or bare LF")
 	replyChunkTooBig       = protocolReply(421, 3, 4, "Chunk too big, closing transmission channel")
@@ -152,7 +156,7 @@ func (s *Session) announces() bool {
 
 // appendEhlo appends the positive reply to EHLO or LHLO: the host name, or the words that a rule chose, then one line for each
 // capability that the rule chose, or for each extension but those that a fault leaves out, always in this order: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), DSN
-// (RFC 3461), ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207) and AUTH (RFC 4954) while they are offered, HELP (RFC 5321).
+// (RFC 3461), ENHANCEDSTATUSCODES (RFC 2034), LIMITS (RFC 9422), REQUIRETLS (RFC 8689), STARTTLS (RFC 3207) and AUTH (RFC 4954) while they are offered, HELP (RFC 5321).
 func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 	last := len(dst)
 	if plain {
@@ -181,8 +185,10 @@ func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 		switch keyword {
 		case capSize:
 			dst = strconv.AppendInt(append(dst, ' '), s.cfg.maxSize(), 10)
+		case capLimits:
+			dst = append(append(dst, ' '), s.cfg.Service.Limits.String()...)
 		case capAuth:
-			for _, mechanism := range s.env.Auth.Mechanisms() {
+			for _, mechanism := range s.mechanisms() {
 				dst = append(append(dst, ' '), mechanism...)
 			}
 		}
@@ -199,10 +205,13 @@ const (
 	cap8BitMIME = "8BITMIME"
 	capStartTLS = "STARTTLS"
 	capAuth     = "AUTH"
+
+	capLimits     = "LIMITS"
+	capRequireTLS = "REQUIRETLS"
 )
 
 var extensions = [...]string{
-	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capStartTLS, capAuth, "HELP",
+	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capLimits, capRequireTLS, capStartTLS, capAuth, "HELP",
 }
 
 // offers reports whether an extension is offered now.
@@ -212,6 +221,10 @@ func (s *Session) offers(keyword string) bool {
 		return s.offersTLS()
 	case capAuth:
 		return s.offersAuth()
+	case capLimits:
+		return s.cfg.Service.Limits != fault.ServiceLimits{}
+	case capRequireTLS:
+		return s.cfg.Service.RequireTLS != fault.RequireTLSOff && s.secure
 	}
 	return true
 }

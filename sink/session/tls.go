@@ -10,6 +10,9 @@ import (
 // offersTLS reports whether STARTTLS is offered now.
 func (s *Session) offersTLS() bool { return s.cfg.TLS == TLSStart && !s.secure }
 
+// TLSVersions returns those by which a handshake may be done; zero: all.
+func (s *Session) TLSVersions() fault.TLSVersions { return s.cfg.Service.TLS }
+
 // startTLS handles STARTTLS (RFC 3207 section 4).
 func (s *Session) startTLS(args []byte) {
 	switch {

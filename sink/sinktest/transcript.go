@@ -184,6 +184,9 @@ func Parse(name, text string) (*Script, error) {
 			return nil, fmt.Errorf("%s: plan: %w", name, err)
 		}
 		setup.Plan = file.Plan
+		if listeners := setup.Plan.Listeners(); len(listeners) > 0 { // the script's server is the first
+			setup.Config.Serve(&listeners[0].Service)
+		}
 	}
 	s.Setup = setup
 	if start.Text != "" {

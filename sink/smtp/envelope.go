@@ -11,6 +11,8 @@ type MailArgs struct {
 	Ret      Ret    // RET (RFC 3461)
 	EnvID    []byte // ENVID in xtext, 1 to 100 octets; nil when absent (RFC 3461)
 	Auth     []byte // AUTH in xtext, or "<>"; nil when absent (RFC 4954 section 5)
+
+	RequireTLS bool // REQUIRETLS (RFC 8689)
 }
 
 // RcptArgs is what a RCPT command says. Its slices alias the line and are valid as long as that is.
@@ -87,6 +89,14 @@ func parseMailParams(args []byte, m *MailArgs) error {
 				return errSMTPUTF8
 			}
 			m.SMTPUTF8 = true
+		case equalFold(p.Key, "REQUIRETLS"):
+			if m.RequireTLS {
+				return errParamTwice
+			}
+			if p.HasValue {
+				return errRequireTLS
+			}
+			m.RequireTLS = true
 		case equalFold(p.Key, "RET"):
 			if m.Ret != RetNone {
 				return errParamTwice

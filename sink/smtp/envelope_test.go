@@ -212,7 +212,7 @@ func TestCheckUTF8(t *testing.T) {
 func TestSyntaxErrorsAreValidReplies(t *testing.T) {
 	for _, err := range []*SyntaxError{
 		errMailSyntax, errRcptSyntax, errBdatSyntax, errSender, errRecipient, errParamSyntax, errParamTwice, errParamUnknown, errSize,
-		errBody, errSMTPUTF8, errRet, errEnvID, errAuthParam, errNotify, errORcpt, errNonASCII,
+		errBody, errSMTPUTF8, errRequireTLS, errRet, errEnvID, errAuthParam, errNotify, errORcpt, errNonASCII,
 	} {
 		if e := err.Reply.Validate(); e != nil {
 			t.Error(e)

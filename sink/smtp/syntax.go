@@ -28,6 +28,7 @@ var (
 	errSize         = syntaxError(501, 5, 4, "Bad SIZE value, want 1 to 20 digits")
 	errBody         = syntaxError(501, 5, 4, "Bad BODY value, want 7BIT, 8BITMIME or BINARYMIME")
 	errSMTPUTF8     = syntaxError(501, 5, 4, "SMTPUTF8 takes no value")
+	errRequireTLS   = syntaxError(501, 5, 4, "REQUIRETLS takes no value")
 	errRet          = syntaxError(501, 5, 4, "Bad RET value, want FULL or HDRS")
 	errEnvID        = syntaxError(501, 5, 4, "Bad ENVID value, want 1 to 100 characters of xtext")
 	errAuthParam    = syntaxError(501, 5, 4, "Bad AUTH value, want xtext or <>")
