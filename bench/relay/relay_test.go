@@ -116,7 +116,7 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	r := start(t, `version: 1
 rules:
-  - {name: slow, stage: message, match: {attempt: 1, recipient: "*@slow.test"}, delay: 2s}
+  - {name: slow, stage: message, match: {attempt: 1, recipient: "*@slow.test"}, silence: true, delivery: keep}
 `)
 	r.send(append(to("slow", 9), to("yes", 60)...)...)
 	testkit.Await(r.t, "nine wait for a reply", func() bool { return r.relay.Depth() == 9 })

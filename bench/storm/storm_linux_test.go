@@ -319,7 +319,7 @@ func copiesAreDrops(t *testing.T) {
 
 // crash: a storm that kills the sender excuses what it could not know of, and nothing is lost.
 func crash(t *testing.T) {
-	plan := strings.ReplaceAll(string(mustStorm(t, "crash")), "60s", "3s")
+	plan := strings.ReplaceAll(string(mustStorm(t, "crash")), "60s", "10s")
 	plan = strings.ReplaceAll(plan, "delay: 1s", "delay: 300ms")
 	old := Options{Seed: 5}
 	old.beyond = &beyond{kill: true}

@@ -53,7 +53,7 @@ var flagTable = map[string][]flagRow{
 	"max-recipients":     {{"--max-recipients 1", two, "452 4.5.3"}, {"--max-recipients 0", "", refused + "--max-recipients"}},
 	"state-memory":       {{"--state-memory 1KiB", "", refused + "--state-memory"}},
 	"bare-lf":            {{"--bare-lf accept", bareLF, "250 2.0.0"}, {"--bare-lf reject", bareLF, "554 5.6.0"}, {"--bare-lf maybe", "", refused + "--bare-lf"}},
-	"idle-timeout":       {{"--idle-timeout 20ms", silent, "421 4.4.2"}, {"--idle-timeout 0", "", refused + "--idle-timeout"}},
+	"idle-timeout":       {{"--idle-timeout 20ms", silent, "Idle timeout"}, {"--idle-timeout 0", "", refused + "--idle-timeout"}},
 	"max-hold":           {{"--plan DIR/silence.yaml --max-hold 20ms", silent, "<closed>"}, {"--max-hold 0", "", refused + "--max-hold"}},
 	"no-triggers":        {{"--no-triggers", asks, "250 2.1.5"}, {"", asks, "550 5.1.1"}},
 	"lmtp":               {{"--listen one=127.0.0.1:0 --lmtp one", hello, "500 "}, {"--lmtp two", "", refused + "--lmtp"}},
