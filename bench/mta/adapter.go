@@ -16,7 +16,7 @@ import (
 func registry() []adapter {
 	return []adapter{
 		postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter(),
-		nodemailerApplication().adapter(), smtplibApplication().adapter(), phpmailerApplication().adapter(), gomailApplication().adapter(),
+		nodemailerApplication().adapter(), smtplibApplication().adapter(), phpmailerApplication().adapter(), gomailApplication().adapter(), smtppoolApplication().adapter(),
 	}
 }
 

@@ -197,7 +197,7 @@ func nodeVersion(name string) func(context.Context, *instance) (string, error) {
 // nodeApplication is one of a library from npm.
 func nodeApplication(name, product, version string) application {
 	return application{
-		name: name, product: product, programs: []string{name + ".js"}, versions: true,
+		name: name, product: product, programs: []string{name + ".js", "queue.js"}, versions: true,
 		find: func(private string) string {
 			if !isFile(filepath.Join(private, "node_modules", name, "package.json")) {
 				return ""
@@ -333,4 +333,9 @@ func phpmailerApplication() application {
 // gomailApplication opens a connection for each message.
 func gomailApplication() application {
 	return goApplication("go-mail", "go-mail", "github.com/wneessen/go-mail", "0.8.1", "gomail.go")
+}
+
+// smtppoolApplication keeps connections in a pool.
+func smtppoolApplication() application {
+	return goApplication("smtppool", "smtppool", "github.com/knadh/smtppool", "1.2.1", "smtppool.go")
 }
