@@ -105,7 +105,7 @@ func TestAKnownPlanIsLearned(t *testing.T) {
 				t.Errorf("seed %d: the median is %v", seed, took.at(50))
 			}
 		}
-		for _, want := range []string{`text: "Greylisted <ADDRESS> try id ID"`, `text: ["No such user", "look again <ADDRESS> try id ID"]`, "close: rst"} {
+		for _, want := range []string{`text: "Greylisted <{{recipient}}> try id ID"`, `text: ["No such user", "look again <{{recipient}}> try id ID"]`, "close: rst"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("seed %d: no %s in\n%s", seed, want, text)
 			}
@@ -219,7 +219,7 @@ func TestOutagesBecomePhases(t *testing.T) {
 			t.Errorf("phase %d begins at %v, %v off", i+1, m.Phases[i].From, off)
 		}
 	}
-	if !strings.Contains(text, `name: "outage of big.example"`) || !strings.Contains(text, `code: 421, enhanced: 4.3.2, text: "Closing <ADDRESS> try id ID"`) {
+	if !strings.Contains(text, `name: "outage of big.example"`) || !strings.Contains(text, `code: 421, enhanced: 4.3.2, text: "Closing <{{recipient}}> try id ID"`) {
 		t.Errorf("the plan is\n%s", text)
 	}
 	o := usual

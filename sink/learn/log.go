@@ -52,6 +52,7 @@ type outcome struct {
 	failure  mtalog.Failure
 	code     smtp.Code
 	enhanced smtp.Enhanced
+	quoted   bool   // without an enhanced status code the reply had none
 	text     string // normalised lines, parted by line feeds
 }
 
@@ -100,7 +101,7 @@ func (l *Log) outcome(e *mtalog.Event, a *mtalog.Attempt) outcome {
 	if e.Event == mtalog.Sent {
 		return outcome{stage: smtp.StageMessage, told: true, code: 250}
 	}
-	o := outcome{stage: a.Stage, told: a.Told, failure: a.Failure, code: a.Code, enhanced: a.Enhanced}
+	o := outcome{stage: a.Stage, told: a.Told, failure: a.Failure, code: a.Code, enhanced: a.Enhanced, quoted: a.Quoted}
 	if o.enhanced.Class != o.code.Class() {
 		o.enhanced = smtp.Enhanced{}
 	}

@@ -12,26 +12,37 @@ const (
 	anIP      = "IP"
 	aNumber   = "N"
 	anID      = "ID"
+	// Templates of plans say whose a reply names.
+	theRecipient = "{{recipient}}"
+	theLocalPart = "{{local_part}}"
+	theSender    = "{{sender}}"
 )
+
+// marks stand for templates until all else is replaced: no text has them.
+var marks = [...][2]string{{"\x01", theRecipient}, {"\x02", theLocalPart}, {"\x03", theSender}}
 
 // normaliser takes out of a reply's text what belongs to one message: addresses and their parts, IP addresses, numbers and ids.
 type normaliser struct {
-	own    []string // addresses and local parts of the message, in small letters, longer ones first
-	domain string   // of the sender
+	own    [][2]string // addresses and local parts of the message in small letters, longer ones first, and what takes their place
+	domain string      // of the sender
 }
 
 // newNormaliser returns one for the replies to a message.
 func newNormaliser(sender, recipient string) *normaliser {
 	n := &normaliser{}
-	for _, address := range [...]string{recipient, sender} {
+	for i, address := range [...]string{recipient, sender} {
 		local, domain := split(strings.ToLower(address))
 		if local == "" {
 			continue
 		}
-		n.own = append(n.own, strings.ToLower(address), local)
+		if i == 0 {
+			n.own = append(n.own, [2]string{strings.ToLower(address), marks[0][0]}, [2]string{local, marks[1][0]})
+		} else {
+			n.own = append(n.own, [2]string{strings.ToLower(address), marks[2][0]}, [2]string{local, anAddress})
+		}
 		for _, mark := range [...]string{"+", "=", "-"} { // user+folder, and the addresses in which mailing lists hide another
 			if user, rest, found := strings.Cut(local, mark); found {
-				n.own = append(n.own, user, rest)
+				n.own = append(n.own, [2]string{user, anAddress}, [2]string{rest, anAddress})
 			}
 		}
 		n.domain = domain // the sender's is last
@@ -63,7 +74,7 @@ func (n *normaliser) line(text string) string {
 		return r
 	}, text)
 	for _, own := range n.own {
-		text = replaceWord(text, own, anAddress)
+		text = replaceWord(text, own[0], own[1])
 	}
 	if n.domain != "" {
 		text = replaceWord(text, n.domain, aDomain)
@@ -72,9 +83,12 @@ func (n *normaliser) line(text string) string {
 	for i, word := range words {
 		words[i] = normaliseWord(word)
 	}
-	text = strings.Join(words, " ")
+	text = strings.NewReplacer("{", "(", "}", ")").Replace(strings.Join(words, " ")) // a log's braces are no template
 	if len(text) > maxText {
 		text = strings.TrimSpace(text[:maxText])
+	}
+	for _, mark := range marks {
+		text = strings.ReplaceAll(text, mark[0], mark[1])
 	}
 	return text
 }
@@ -132,8 +146,8 @@ func normaliseWord(word string) string {
 	core = strings.TrimRight(core, around+".")
 	tail := word[len(head)+len(core):]
 	switch {
-	case core == "" || core == anAddress || core == aDomain:
-		return word
+	case core == "" || core == anAddress || core == aDomain || strings.ContainsAny(core, "\x01\x02\x03"):
+		return head + unmarked(core) + tail
 	case strings.Contains(core, "://"):
 		return head + normaliseURL(core) + tail
 	case strings.ContainsRune(core, '@'), strings.HasSuffix(head, "<") && strings.HasPrefix(tail, ">"):
@@ -146,6 +160,14 @@ func normaliseWord(word string) string {
 		return head + normaliseWord(core[:i]) + core[i:i+1] + normaliseWord(core[i+1:]) + tail
 	}
 	return head + normaliseID(core) + tail
+}
+
+// unmarked leaves a mark that is a word of its own, and of one within a longer word no more than that an address was there.
+func unmarked(core string) string {
+	if len(core) > 1 && strings.ContainsAny(core, "\x01\x02\x03") {
+		return anAddress
+	}
+	return core
 }
 
 // normaliseID replaces what has digits, but for codes that providers give their replies, such as TSS04, S3150, OFR005_104 and #4.16.1.

@@ -8,9 +8,9 @@ import (
 func TestNormalise(t *testing.T) {
 	n := newNormaliser("news+4711@shop.example", "jane.doe@dest.example")
 	for _, test := range []struct{ said, want string }{
-		{"<jane.doe@dest.example>: Recipient address rejected: User unknown", "<ADDRESS>: Recipient address rejected: User unknown"},
-		{"mailbox 'Jane.Doe' is full", "mailbox 'ADDRESS' is full"},
-		{"no such user here, jane.doe", "no such user here, ADDRESS"},
+		{"<jane.doe@dest.example>: Recipient address rejected: User unknown", "<{{recipient}}>: Recipient address rejected: User unknown"},
+		{"mailbox 'Jane.Doe' is full", "mailbox '{{local_part}}' is full"},
+		{"no such user here, jane.doe", "no such user here, {{local_part}}"},
 		{"janet.doel is not jane.doe1", "janet.doel is not ID"},
 		{"alias <other> of someone@else.example", "alias <ADDRESS> of ADDRESS"},
 		{"greylisted, retry in 287 seconds or 300s", "greylisted, retry in N seconds or Ns"},
@@ -22,13 +22,15 @@ func TestNormalise(t *testing.T) {
 		{"queued as 4XyZ12abCD", "queued as ID"},
 		{"msgid <CAB1234@mail.example> seen 2026-11-27 12:00:01", "msgid <ADDRESS> seen N N:N:N"},
 		{"a\x07b\u00fc", "a b"},
+		{"sender news+4711@shop.example is {{queue_id}} {{nobody}}", "sender {{sender}} is ((queue_id)) ((nobody))"},
+		{"rcpt=jane.doe@dest.example", "ADDRESS"},
 		{"", ""},
 	} {
 		if got := n.line(test.said); got != test.want {
 			t.Errorf("%q\nis %q\nnot %q", test.said, got, test.want)
 		}
 	}
-	if got := newNormaliser("", "a@x.example").line("a mailbox <a> called 'a'"); got != "a mailbox <ADDRESS> called 'ADDRESS'" {
+	if got := newNormaliser("", "a@x.example").line("a mailbox <a> called 'a'"); got != "a mailbox <{{local_part}}> called '{{local_part}}'" {
 		t.Error(got)
 	}
 }

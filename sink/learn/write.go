@@ -409,6 +409,17 @@ func (c *Cell) note(stage smtp.Stage) string {
 	return said
 }
 
+// knownAt leaves of the names of templates those that are known at a stage.
+func knownAt(line string, stage smtp.Stage) string {
+	if stage < smtp.StageRcpt {
+		line = strings.NewReplacer(theRecipient, anAddress, theLocalPart, anAddress).Replace(line)
+	}
+	if stage < smtp.StageMail {
+		line = strings.ReplaceAll(line, theSender, anAddress)
+	}
+	return line
+}
+
 // keys are what happens, in a plan's words.
 func (c *Cell) keys(stage smtp.Stage) []string {
 	switch c.failure {
@@ -428,6 +439,9 @@ func (c *Cell) keys(stage smtp.Stage) []string {
 	if c.text == "" {
 		lines = nil
 	}
+	if c.enhanced.IsZero() && c.quoted && stage > smtp.StageEhlo {
+		out += ", enhanced: none"
+	}
 	if !c.enhanced.IsZero() {
 		if stage > smtp.StageEhlo {
 			out += ", enhanced: " + c.enhanced.String()
@@ -438,7 +452,7 @@ func (c *Cell) keys(stage smtp.Stage) []string {
 		}
 	}
 	for i := range lines {
-		lines[i] = strconv.Quote(lines[i])
+		lines[i] = strconv.Quote(knownAt(lines[i], stage))
 	}
 	switch len(lines) {
 	case 0:

@@ -34,6 +34,7 @@ type Attempt struct {
 	Code     smtp.Code
 	Enhanced smtp.Enhanced
 	Lines    []string
+	Quoted   bool // the log has the reply as it was said: without an enhanced status code here it had none
 }
 
 // Attempt says what the event tells of an attempt at the next hop. ok is false when it tells of none: nobody was asked, or the MTA decided or
@@ -144,6 +145,7 @@ func (a *Attempt) read(e *Event) {
 		a.line(said)
 		return
 	}
+	a.Quoted = true
 	code, more := said[:3], said[:min(4, len(said))] == said[:3]+"-"
 	said = strings.TrimLeft(said[3:], " -")
 	for more {
