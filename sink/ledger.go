@@ -119,7 +119,7 @@ func (s *Server) sighted(plan *fault.Plan) func(*event.Attempt) {
 				Sender: a.Sender, MessageN: a.Message, Recipient: a.Recipient, RcptN: a.N,
 			}
 			if l.Applies(&o) {
-				s.limits.Sighted(a.Time, l, o.Client, o.Sender, o.Recipient)
+				s.limits.Sighted(a.Time, l, &o)
 			}
 		}
 	}

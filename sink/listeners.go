@@ -92,8 +92,14 @@ func speaksOfTLS(plan *fault.Plan) bool {
 	if plan == nil {
 		return false
 	}
+	named := func(m *fault.Match, except []fault.Match) bool {
+		return m.TLS != fault.TLSEither || slices.ContainsFunc(except, func(m fault.Match) bool { return m.TLS != fault.TLSEither })
+	}
+	if slices.ContainsFunc(plan.AllLimits(), func(l *fault.Limit) bool { return named(&l.Match, l.Except) }) {
+		return true
+	}
 	return slices.ContainsFunc(plan.Rules(), func(r *fault.Rule) bool {
-		return r.Match.TLS != fault.TLSEither || slices.ContainsFunc(r.Outcomes, func(o fault.Outcome) bool { return o.TLS != fault.TLSNone })
+		return named(&r.Match, r.Except) || slices.ContainsFunc(r.Outcomes, func(o fault.Outcome) bool { return o.TLS != fault.TLSNone })
 	})
 }
 

@@ -40,7 +40,7 @@ type Counts struct {
 
 	Ordinals       Ordinals       `json:"attempt_counters,omitzero"`
 	Limits         Limits         `json:"limit_counters,omitzero"`
-	StateCapacity  uint64         `json:"state_capacity,omitempty"`  // how many counters, buckets and greylisted triples there is room for
+	StateCapacity  uint64         `json:"state_capacity,omitempty"`  // how many counters, buckets, windows and greylisted triples there is room for
 	ReopenFailures uint64         `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
 	Ledger         *Ledger        `json:"ledger,omitempty"`          // nil without one
 	DSN            *Notifications `json:"dsn,omitempty"`             // that were captured; nil where none are
@@ -139,7 +139,8 @@ type Ordinals struct {
 // planned.
 type Limits struct {
 	Buckets   uint64 `json:"buckets,omitempty"`   // token buckets now
-	Open      uint64 `json:"open,omitempty"`      // clients (or limits for all) with open connections that a limit counts
+	Quotas    uint64 `json:"quotas,omitempty"`    // windows of quotas now
+	Open      uint64 `json:"open,omitempty"`      // clients (or whatever a limit tells apart) with open connections or transactions that a limit counts
 	Greylist  uint64 `json:"greylist,omitempty"`  // triples now
 	Evictions uint64 `json:"evictions,omitempty"` // forgotten because the store was full, since the start
 }

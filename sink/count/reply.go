@@ -19,7 +19,7 @@ const (
 	CauseTrigger  = "trigger"  // an address or a header asked for it
 	CauseNext     = "next:"    // it was asked for from outside, for the next occurrences
 	CauseRule     = "rule:"    // a rule of the plan drew it
-	CauseLimit    = "limit:"   // a limit refused (rate, concurrency, greylist)
+	CauseLimit    = "limit:"   // a limit refused (rate, quota, concurrency, greylist)
 )
 
 // Kind is what is told apart of replies. The zero value of a field stands for all, where it was not told apart.

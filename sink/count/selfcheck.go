@@ -58,7 +58,7 @@ func (c *Counts) saturation() (lines []string) {
 	add(c.Net.AcceptPauses > 0, "accepting stopped %d times for want of descriptors or memory", c.Net.AcceptPauses)
 	add(c.Ordinals.Evictions > 0, "%d attempt counters were forgotten, the oldest first, since there is room for %d of all kinds (--state-memory): "+
 		"what was a second attempt may have counted as a first, and a replay may draw otherwise", c.Ordinals.Evictions, c.StateCapacity)
-	add(c.Limits.Evictions > 0, "%d token buckets or greylisted triples were forgotten, the oldest first, since there is room for %d of all kinds "+
+	add(c.Limits.Evictions > 0, "%d token buckets, windows of quotas or greylisted triples were forgotten, the oldest first, since there is room for %d of all kinds "+
 		"(--state-memory): limits were not what they should be", c.Limits.Evictions, c.StateCapacity)
 	add(c.ReopenFailures > 0, "a listener could not be opened again %d times after a fault", c.ReopenFailures)
 	add(c.Ledger != nil && c.Ledger.Lost > 0, "rows are missing in the ledger")

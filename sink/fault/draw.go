@@ -69,9 +69,13 @@ func HashRecipient(address []byte) uint64 {
 
 // AppendAddress appends address to dst as keys and matches compare it: the domain, after the last @, in ASCII lower case; the
 // local part as it is (RFC 5321 section 2.4). Without an @ all of it is lowered: only <postmaster> may lack one, and it is
-// caseless (RFC 5321 section 4.1.1.3). An @ within quotes, with nothing behind them, is none.
+// caseless (RFC 5321 section 4.1.1.3). An @ within quotes, with nothing behind them, is none. A final dot, which makes no other domain of
+// it, is left out.
 func AppendAddress(dst, address []byte) []byte {
 	at := len(dst)
+	if n := len(address); n > 1 && address[n-1] == '.' && address[n-2] != '@' {
+		address = address[:n-1]
+	}
 	dst = append(dst, address...)
 	quoted := len(address) > 0 && address[len(address)-1] == '"'
 	for i := len(dst) - 1; i >= at; i-- {
@@ -193,8 +197,10 @@ func appendField[T []byte | string](dst []byte, field T) []byte {
 }
 
 func appendAddressField(dst, address []byte) []byte {
-	dst = appendLength(dst, len(address))
-	return AppendAddress(dst, address)
+	at := len(dst)
+	dst = AppendAddress(appendLength(dst, 0), address)
+	binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-at-4)) // #nosec G115 -- of a command line
+	return dst
 }
 
 func appendNumber(dst []byte, n uint64) []byte {

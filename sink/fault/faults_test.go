@@ -147,7 +147,7 @@ func TestNamesParseBack(t *testing.T) {
 	check("tls", 0, func(i int) string { return TLSFault(i).String() }, func(n string) (int, error) { v, err := ParseTLSFault(n); return int(v), err })
 	check("listener fault", 0, func(i int) string { return ListenerFault(i).String() }, func(n string) (int, error) { v, err := ParseListenerFault(n); return int(v), err })
 	check("limit", 0, func(i int) string { return LimitKind(i).String() }, func(n string) (int, error) { v, err := ParseLimitKind(n); return int(v), err })
-	check("scope", 1, func(i int) string { return LimitScope(i).String() }, func(n string) (int, error) { v, err := ParseLimitScope(n); return int(v), err })
+	check("from", 0, func(i int) string { return QuotaFrom(i).String() }, func(n string) (int, error) { v, err := ParseQuotaFrom(n); return int(v), err })
 }
 
 // TestRaw: what the sink makes of own octets.

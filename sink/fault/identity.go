@@ -25,10 +25,11 @@ func (r *Rule) identify() (id RuleID) {
 		Name, Phase string
 		Stage       smtp.Stage
 		Match       Match
+		Except      []Match `json:",omitempty"`
 		Mode        Mode
 		Outcomes    []Outcome
 		Key         KeyKind
-	}{r.Name, r.Phase, r.Stage, r.Match, r.Mode, r.Outcomes, r.Key}
+	}{r.Name, r.Phase, r.Stage, r.Match, r.Except, r.Mode, r.Outcomes, r.Key}
 	text, err := json.Marshal(&content)
 	if err != nil { // nothing in a rule has no JSON form
 		text = fmt.Appendf(nil, "%+v", content)

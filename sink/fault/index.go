@@ -194,9 +194,15 @@ func (x *stageIndex) first(list []int32, s *subject, best int32) int32 {
 			return best
 		}
 		s.asked++
-		if x.rules[position].matcher.holds(s) {
+		if r := x.rules[position]; r.matcher.holds(s) && (r.excepted == nil || !x.exempt(r, s)) {
 			return position
 		}
 	}
 	return best
+}
+
+// exempt asks the rule's exceptions, each of which counts as a rule that was asked.
+func (x *stageIndex) exempt(r *Rule, s *subject) bool {
+	s.asked += len(r.excepted)
+	return r.excepted.hold(s.Occurrence)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,14 +18,15 @@ type LimitKind uint8
 // The kinds.
 const (
 	LimitRate        LimitKind = iota // a token bucket: Rate tokens a second, at most Burst; each occurrence takes one
-	LimitConcurrency                  // Max open connections
+	LimitConcurrency                  // Max open connections; at mail and rcpt transactions under way
 	LimitMessages                     // Max messages (MAIL) per connection
 	LimitRecipients                   // Max recipients per transaction
 	LimitSize                         // Max octets per message: as declared at mail, as counted at message
-	LimitGreylist                     // (network, sender, recipient) is refused until Delay after it was first seen, see GreylistNetwork
+	LimitGreylist                     // (network, sender, recipient), or what else the scope says, is refused until Delay after it was first seen
+	LimitQuota                        // Max occurrences in each window of Per
 )
 
-var limitKinds = [...]string{"rate", "concurrency", "messages", "recipients", "size", "greylist"}
+var limitKinds = [...]string{"rate", "concurrency", "messages", "recipients", "size", "greylist", "quota"}
 
 // String returns the name as plans write it.
 func (k LimitKind) String() string { return nameOf(limitKinds[:], int(k)) }
@@ -36,28 +36,6 @@ func ParseLimitKind(name string) (LimitKind, error) {
 	return parseName[LimitKind]("limit", name, limitKinds[:], 0)
 }
 
-// LimitScope says who shares a limit's count.
-type LimitScope uint8
-
-// The scopes.
-const (
-	ScopeDefault         LimitScope = iota // the first one that the kind has: client, or connection
-	ScopeClient                            // each client address; for greylist its network
-	ScopeRecipientDomain                   // each domain of recipients
-	ScopeConnection                        // each connection
-	ScopeAll                               // everybody together
-)
-
-var limitScopes = [...]string{"", "client", "recipient-domain", "connection", "all"}
-
-// String returns the name as plans write it; the empty string for ScopeDefault.
-func (s LimitScope) String() string { return nameOf(limitScopes[:], int(s)) }
-
-// ParseLimitScope parses a name; the error names the valid ones.
-func ParseLimitScope(name string) (LimitScope, error) {
-	return parseName[LimitScope]("scope", name, limitScopes[:], 1)
-}
-
 // Limit is a validated limit of a plan: a true count, not odds. It is immutable and shared. What it counts is kept elsewhere
 // (package state) by its name and parameters.
 type Limit struct {
@@ -65,7 +43,7 @@ type Limit struct {
 	Name   string // unique within the plan
 	Phase  string // of the phase that it belongs to; empty for the plan's own
 	Kind   LimitKind
-	Scope  LimitScope // never ScopeDefault
+	Scope  Scope      // never 0
 	Stage  smtp.Stage // at which it is asked
 	Match  Match      // whom it is for
 	Except []Match    // and whom of these it is not for
@@ -74,17 +52,19 @@ type Limit struct {
 	Max    int64
 	Delay  time.Duration // of greylist: from the first sight of a triple to the first acceptance
 	Window time.Duration // of greylist: from the first sight to a retry that still counts; and how long an accepted triple is known from its last use on
+	Per    time.Duration // of quota: how long a window is
+	From   QuotaFrom     // of quota: when a window begins
 	Reply  *smtp.Reply   // 4xx or 5xx
 
 	matcher  matcher
-	excepted []matcher
+	excepted exceptions
 }
 
 // LimitSpec is a limit of a PlanSpec, as a person wrote it.
 type LimitSpec struct {
 	Name   string // needed; unique within the plan
 	Kind   LimitKind
-	Scope  LimitScope
+	Scope  Scope      // 0: the kind's usual one
 	Stage  smtp.Stage // used if HasStage
 	Match  Match      // whom it is for; everybody by default
 	Except []Match
@@ -93,26 +73,20 @@ type LimitSpec struct {
 	Max    int64
 	Delay  time.Duration
 	Window time.Duration
+	Per    time.Duration
+	From   QuotaFrom
 	// Code, Enhanced, NoEnhanced and Text are the reply; Code 0 is the kind's usual one.
 	Code       smtp.Code
 	Enhanced   smtp.Enhanced
 	NoEnhanced bool // no enhanced status code
 	Text       []string
 
-	HasStage bool // otherwise the kind's first stage
+	HasStage bool // otherwise the kind's first stage at which the scope is known
 }
 
 // Applies reports whether the limit is for this occurrence. It does not allocate.
 func (l *Limit) Applies(o *Occurrence) bool {
-	if !l.matcher.holdsAll(o) {
-		return false
-	}
-	for i := range l.excepted {
-		if l.excepted[i].holdsAll(o) {
-			return false
-		}
-	}
-	return true
+	return l.matcher.holdsAll(o) && !l.excepted.hold(o)
 }
 
 // Recalled returns the limit as it is asked for rows of a ledger, which tell neither HELO nor encryption nor the client's n-th
@@ -153,24 +127,13 @@ func (l *Limit) Fits(o *Occurrence) bool {
 // Decision returns the refusal of an occurrence that is beyond the limit.
 func (l *Limit) Decision() Decision { return Decision{Cause: CauseLimit, Limit: l, Reply: l.Reply} }
 
-// GreylistNetwork returns the network that greylisting takes for one client: /24 of IPv4, /64 of IPv6. Large senders retry from
-// another host of the same network. It is invalid for a unix socket.
-func GreylistNetwork(client netip.Addr) netip.Prefix {
-	client = client.Unmap().WithZone("")
-	bits := 64
-	if client.Is4() {
-		bits = 24
-	}
-	network, err := client.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return network
-}
+// scopeAny is every scope.
+const scopeAny Scope = ScopeClient | ScopeNetwork | ScopeHelo | ScopeConnection | ScopeSender | ScopeSenderDomain | ScopeRecipient | ScopeRecipientDomain | ScopeAll
 
-// limitRules says what each kind may have. The first scope and stage are the defaults.
+// limitRules says what each kind may have. The first stage at which the scope is known is the default.
 var limitRules = [...]struct {
-	scopes   []LimitScope
+	scope    Scope // the default
+	scopes   Scope // the identities that a scope may be made of
 	stages   []smtp.Stage
 	max      bool
 	code     smtp.Code
@@ -178,31 +141,41 @@ var limitRules = [...]struct {
 	text     string
 }{
 	LimitRate: {
-		scopes: []LimitScope{ScopeClient, ScopeRecipientDomain, ScopeConnection, ScopeAll},
+		scope: ScopeClient, scopes: scopeAny,
 		stages: []smtp.Stage{smtp.StageRcpt, smtp.StageConnect, smtp.StageMail, smtp.StageData, smtp.StageMessage},
 		code:   451, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, text: "Rate limit exceeded, try again later",
 	},
 	LimitConcurrency: {
-		scopes: []LimitScope{ScopeClient, ScopeAll}, stages: []smtp.Stage{smtp.StageConnect}, max: true,
-		code: 421, text: "Too many concurrent connections, try again later",
+		scope: ScopeClient, scopes: scopeAny &^ ScopeConnection, stages: []smtp.Stage{smtp.StageConnect, smtp.StageMail, smtp.StageRcpt}, max: true,
+		code: 421, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 0}, text: "Too many concurrent connections, try again later",
 	},
 	LimitMessages: {
-		scopes: []LimitScope{ScopeConnection}, stages: []smtp.Stage{smtp.StageMail}, max: true,
+		scope: ScopeConnection, scopes: ScopeConnection, stages: []smtp.Stage{smtp.StageMail}, max: true,
 		code: 421, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 0}, text: "Too many messages on this connection",
 	},
 	LimitRecipients: {
-		scopes: []LimitScope{ScopeConnection}, stages: []smtp.Stage{smtp.StageRcpt}, max: true,
+		scope: ScopeConnection, scopes: ScopeConnection, stages: []smtp.Stage{smtp.StageRcpt}, max: true,
 		code: 452, enhanced: smtp.Enhanced{Class: 4, Subject: 5, Detail: 3}, text: "Too many recipients",
 	},
 	LimitSize: {
-		scopes: []LimitScope{ScopeConnection}, stages: []smtp.Stage{smtp.StageMessage, smtp.StageMail}, max: true,
+		scope: ScopeConnection, scopes: ScopeConnection, stages: []smtp.Stage{smtp.StageMessage, smtp.StageMail}, max: true,
 		code: 552, enhanced: smtp.Enhanced{Class: 5, Subject: 3, Detail: 4}, text: "Message is too big",
 	},
 	LimitGreylist: {
-		scopes: []LimitScope{ScopeClient}, stages: []smtp.Stage{smtp.StageRcpt},
-		code: 451, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, text: "Greylisted, try again later",
+		scope:  ScopeNetwork | ScopeSender | ScopeRecipient,
+		scopes: ScopeClient | ScopeNetwork | ScopeSender | ScopeSenderDomain | ScopeRecipient | ScopeRecipientDomain, // what the rows of a ledger tell
+		stages: []smtp.Stage{smtp.StageRcpt},
+		code:   451, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, text: "Greylisted, try again later",
+	},
+	LimitQuota: {
+		scope: ScopeClient, scopes: scopeAny,
+		stages: []smtp.Stage{smtp.StageRcpt, smtp.StageConnect, smtp.StageMail, smtp.StageData, smtp.StageMessage}, max: true,
+		code: 451, enhanced: smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, text: "Quota exceeded, try again later",
 	},
 }
+
+// transactionsText is the reply of a limit of concurrency that counts transactions.
+const transactionsText = "Too many concurrent messages, try again later"
 
 // Bounds of the parameters of limits.
 const (
@@ -223,23 +196,33 @@ func newLimit(spec *LimitSpec) (l *Limit, field string, err error) {
 	rules := &limitRules[spec.Kind]
 	l = &Limit{
 		Name: spec.Name, Kind: spec.Kind, Scope: spec.Scope, Stage: spec.Stage, Match: spec.Match, Except: spec.Except,
-		Rate: spec.Rate, Burst: spec.Burst, Max: spec.Max, Delay: spec.Delay, Window: spec.Window,
+		Rate: spec.Rate, Burst: spec.Burst, Max: spec.Max, Delay: spec.Delay, Window: spec.Window, Per: spec.Per, From: spec.From,
+	}
+	if l.Scope == 0 {
+		l.Scope = rules.scope
+	}
+	if err := l.Scope.validate(); err != nil {
+		return nil, "scope", err
+	}
+	if bad := l.Scope &^ rules.scopes & identityBits; bad != 0 {
+		return nil, "scope", fmt.Errorf("limit %v has no scope %v (valid: %v)", l.Kind, bad.Identities()[0], rules.scopes)
 	}
 	if !spec.HasStage {
 		l.Stage = rules.stages[0]
+		for _, s := range rules.stages {
+			if l.Scope.KnownAt(s) == nil {
+				l.Stage = s
+				break
+			}
+		}
 	}
-	if l.Scope == ScopeDefault {
-		l.Scope = rules.scopes[0]
-	}
-	switch {
+	switch err := l.Scope.KnownAt(l.Stage); {
 	case !slices.Contains(rules.stages, l.Stage):
 		return nil, "stage", fmt.Errorf("%v has no limit %v (valid at: %s)", l.Stage, l.Kind, stageList(rules.stages))
-	case !slices.Contains(rules.scopes, l.Scope):
-		return nil, "scope", fmt.Errorf("limit %v has no scope %v (valid: %s)", l.Kind, l.Scope, scopeList(rules.scopes))
-	case l.Scope == ScopeRecipientDomain && l.Stage != smtp.StageRcpt:
-		return nil, "scope", fmt.Errorf("the recipient's domain is not known at stage %v (known at: rcpt)", l.Stage)
-	case l.Scope == ScopeConnection && l.Stage == smtp.StageConnect:
-		return nil, "scope", fmt.Errorf("a connection has one greeting only (valid at connect: client all)")
+	case err != nil:
+		return nil, "scope", err
+	case l.Scope.Has(ScopeConnection) && l.Stage == smtp.StageConnect:
+		return nil, "scope", fmt.Errorf("a connection has one greeting only (valid at connect: client network all)")
 	}
 	if field, err := l.validateParameters(rules.max); err != nil {
 		return nil, field, err
@@ -273,6 +256,9 @@ func (l *Limit) validateParameters(hasMax bool) (field string, err error) {
 	case l.Kind == LimitGreylist && (l.Window <= l.Delay || l.Window > MaxGreylist):
 		return "window", fmt.Errorf("%v is out of range (want above the delay of %v, at most %v)", l.Window, l.Delay, MaxGreylist)
 	}
+	if field, err := l.validateQuota(); err != nil {
+		return field, err
+	}
 	if l.Kind == LimitRate && l.Burst == 0 {
 		l.Burst = max(1, math.Ceil(l.Rate))
 	}
@@ -287,19 +273,8 @@ func (l *Limit) compileMatches() (field string, err error) {
 		return "match.sequence", errLimitOutOfOrder
 	}
 	l.matcher = newMatcher(&l.Match)
-	for i := range l.Except {
-		if l.Except[i].IsZero() {
-			return fmt.Sprintf("except[%d]", i), fmt.Errorf("no condition: nobody would be left for the limit")
-		}
-		if field, err := l.Except[i].validate(l.Stage); err != nil {
-			return fmt.Sprintf("except[%d]%s", i, strings.TrimPrefix(field, "match")), err
-		}
-		if l.Except[i].OutOfOrder {
-			return fmt.Sprintf("except[%d].sequence", i), errLimitOutOfOrder
-		}
-		l.excepted = append(l.excepted, newMatcher(&l.Except[i]))
-	}
-	return "", nil
+	l.excepted, field, err = newExceptions(l.Except, l.Stage, errLimitOutOfOrder)
+	return field, err
 }
 
 var errLimitOutOfOrder = errors.New("limits don't count commands out of order, which are refused before")
@@ -312,6 +287,9 @@ func (l *Limit) setReply(spec *LimitSpec) (err error) {
 		return fmt.Errorf("enhanced status code or text without a code")
 	case code == 0:
 		code, enhanced, text = rules.code, rules.enhanced, []string{rules.text}
+		if l.Kind == LimitConcurrency && l.Stage != smtp.StageConnect {
+			text = []string{transactionsText}
+		}
 		if l.Stage == smtp.StageConnect { // a client that may not come in is sent away: anything else would hold the connection that is too many
 			code, enhanced = 421, smtp.Enhanced{}
 		}
@@ -325,15 +303,12 @@ func (l *Limit) setReply(spec *LimitSpec) (err error) {
 
 // Needs returns what the limit's conditions need.
 func (l *Limit) Needs() Needs {
-	needs := l.Match.needs()
-	for i := range l.Except {
-		needs = needs.or(l.Except[i].needs())
-	}
+	needs := l.Match.needs().or(exceptionNeeds(l.Except))
 	needs.QueueIDs = namesQueueID(l.Reply)
 	return needs
 }
 
-// ParseRate parses a rate as plans write it: "20/s", "600/m", "1000/h", or "20" for tokens per second.
+// ParseRate parses a rate as plans write it: "20/s", "600/m", "1000/h", "200/d", or "20" for tokens per second.
 func ParseRate(text string) (perSecond float64, err error) {
 	number, unit, given := strings.Cut(text, "/")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
@@ -344,21 +319,15 @@ func ParseRate(text string) (perSecond float64, err error) {
 		seconds = 60
 	case "h":
 		seconds = 3600
+	case "d":
+		seconds = 86400
 	default:
 		if given {
 			err = fmt.Errorf("unknown unit %q", unit)
 		}
 	}
 	if err != nil || !(v > 0) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("invalid rate %q (want for example 20/s, 600/m or 1000/h)", text)
+		return 0, fmt.Errorf("invalid rate %q (want for example 20/s, 600/m or 1000/h; 200/d with a burst)", text)
 	}
 	return v / seconds, nil
-}
-
-func scopeList(scopes []LimitScope) string {
-	names := make([]string, len(scopes))
-	for i, s := range scopes {
-		names[i] = s.String()
-	}
-	return strings.Join(names, " ")
 }

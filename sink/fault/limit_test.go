@@ -19,9 +19,13 @@ func TestLimits(t *testing.T) {
 		{Name: "wide", Kind: LimitRecipients, Max: 2},
 		{Name: "big", Kind: LimitSize, Max: 1000},
 		{Name: "grey", Kind: LimitGreylist, Delay: time.Minute, Window: time.Hour},
+		{Name: "senders", Kind: LimitConcurrency, Max: 3, Scope: ScopeHelo | ScopeClient},
+		{Name: "domains", Kind: LimitConcurrency, Max: 3, Scope: ScopeRecipientDomain},
+		{Name: "day", Kind: LimitQuota, Max: 3, Per: time.Hour},
+		{Name: "newcomers", Kind: LimitQuota, Max: 3, Per: time.Hour, Scope: ScopeNetwork, Stage: smtp.StageConnect, HasStage: true},
 	}})
 	for _, c := range []struct {
-		scope LimitScope
+		scope Scope
 		stage smtp.Stage
 		reply string
 	}{
@@ -31,7 +35,11 @@ func TestLimits(t *testing.T) {
 		{ScopeConnection, smtp.StageMail, "451 4.7.0 Enough"},
 		{ScopeConnection, smtp.StageRcpt, "452 4.5.3 Too many recipients"},
 		{ScopeConnection, smtp.StageMessage, "552 5.3.4 Message is too big"},
-		{ScopeClient, smtp.StageRcpt, "451 4.7.1 Greylisted, try again later"},
+		{ScopeNetwork | ScopeSender | ScopeRecipient, smtp.StageRcpt, "451 4.7.1 Greylisted, try again later"},
+		{ScopeHelo | ScopeClient, smtp.StageMail, "421 4.7.0 Too many concurrent messages, try again later"},
+		{ScopeRecipientDomain, smtp.StageRcpt, "421 4.7.0 Too many concurrent messages, try again later"},
+		{ScopeClient, smtp.StageRcpt, "451 4.7.1 Quota exceeded, try again later"},
+		{ScopeNetwork, smtp.StageConnect, "421 Quota exceeded, try again later"},
 	} {
 		l := p.AllLimits()[0]
 		p.limits = p.limits[1:]
@@ -43,7 +51,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	rcpt := p.Limits(smtp.StageRcpt)
-	if len(rcpt) != 3 || rcpt[0].Name != "pace" || rcpt[1].Name != "wide" || rcpt[2].Name != "grey" || len(p.Limits(smtp.StageData)) != 0 {
+	if len(rcpt) != 5 || rcpt[0].Name != "pace" || rcpt[1].Name != "wide" || rcpt[2].Name != "grey" || len(p.Limits(smtp.StageData)) != 0 {
 		t.Errorf("limits at rcpt are %v, want pace, wide and grey in this order", rcpt)
 	}
 	if rcpt[0].Burst != 3 || p.Limits(smtp.StageConnect)[0].Burst != 7 {
@@ -109,8 +117,16 @@ func TestLimitErrors(t *testing.T) {
 		{func(l *LimitSpec) { l.Name = "" }, "limits[0]: name: missing"},
 		{func(l *LimitSpec) { l.Kind = 99 }, `limits[0] "l": kind: unknown limit`},
 		{func(l *LimitSpec) { l.Stage, l.HasStage = smtp.StageQuit, true }, `limits[0] "l": stage: quit has no limit rate (valid at: rcpt connect mail data message)`},
-		{func(l *LimitSpec) { l.Scope, l.Stage, l.HasStage = ScopeRecipientDomain, smtp.StageMail, true }, `limits[0] "l": scope: the recipient's domain is not known at stage mail`},
+		{func(l *LimitSpec) { l.Scope, l.Stage, l.HasStage = ScopeRecipientDomain, smtp.StageMail, true }, `limits[0] "l": scope: the recipient domain is not known at stage mail (known at: rcpt)`},
 		{func(l *LimitSpec) { l.Scope, l.Stage, l.HasStage = ScopeConnection, smtp.StageConnect, true }, `limits[0] "l": scope: a connection has one greeting only`},
+		{func(l *LimitSpec) { l.Scope = ScopeAll | ScopeClient }, `limits[0] "l": scope: all stands alone`},
+		{func(l *LimitSpec) { l.Scope = NetworkScope(40, 64) }, `limits[0] "l": scope: unknown scope`},
+		{func(l *LimitSpec) { l.Scope = 1 << 12 }, `limits[0] "l": scope: unknown scope`},
+		{func(l *LimitSpec) { l.Scope, l.Stage, l.HasStage = ScopeHelo, smtp.StageConnect, true }, `limits[0] "l": scope: the HELO is not known at stage connect`},
+		{func(l *LimitSpec) { l.Per = time.Hour }, `limits[0] "l": per: limit rate has no per`},
+		{func(l *LimitSpec) { l.From = QuotaClock }, `limits[0] "l": from: limit rate has no from`},
+		{func(l *LimitSpec) { *l = LimitSpec{Name: "l", Kind: LimitQuota, Max: 1, Per: -time.Hour} }, `limits[0] "l": per: -1h0m0s is out of range`},
+		{func(l *LimitSpec) { *l = LimitSpec{Name: "l", Kind: LimitConcurrency, Max: 1, Scope: ScopeConnection} }, `limits[0] "l": scope: limit concurrency has no scope connection (valid: client network helo sender`},
 		{func(l *LimitSpec) { *l = LimitSpec{Name: "l", Kind: LimitMessages, Max: 1, Scope: ScopeAll} }, `limits[0] "l": scope: limit messages has no scope all (valid: connection)`},
 		{func(l *LimitSpec) { l.Rate = 0 }, `limits[0] "l": rate: 0 per second is out of range`},
 		{func(l *LimitSpec) { l.Rate = math.NaN() }, `limits[0] "l": rate: NaN per second`},
@@ -143,27 +159,14 @@ func TestLimitErrors(t *testing.T) {
 }
 
 func TestParseRate(t *testing.T) {
-	for in, want := range map[string]float64{"20/s": 20, "20": 20, "600/m": 10, "3600/h": 1, "1.5/s": 1.5, "1 / m": 1.0 / 60} {
+	for in, want := range map[string]float64{"20/s": 20, "20": 20, "600/m": 10, "3600/h": 1, "1.5/s": 1.5, "1 / m": 1.0 / 60, "86400/d": 1} {
 		if got, err := ParseRate(in); err != nil || math.Abs(got-want) > 1e-12 {
 			t.Errorf("rate %q is %v, %v, want %v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "0/s", "-1/s", "1/d", "1/", "fast", "Inf/s", "NaN"} {
+	for _, in := range []string{"", "0/s", "-1/s", "1/y", "1/", "fast", "Inf/s", "NaN"} {
 		if got, err := ParseRate(in); err == nil {
 			t.Errorf("rate %q is read as %v, want an error", in, got)
 		}
-	}
-}
-
-func TestGreylistNetwork(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.200": "192.0.2.0/24", "::ffff:192.0.2.200": "192.0.2.0/24", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
-	} {
-		if got := GreylistNetwork(netip.MustParseAddr(in)); got.String() != want {
-			t.Errorf("network of %s is %v, want %s", in, got, want)
-		}
-	}
-	if got := GreylistNetwork(netip.Addr{}); got.IsValid() {
-		t.Errorf("network of a unix socket is %v, want none", got)
 	}
 }

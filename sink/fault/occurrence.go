@@ -13,9 +13,11 @@ type Occurrence struct {
 	Stage    smtp.Stage
 	Listener string     // the listener's name
 	Client   netip.Addr // the client's address; invalid for a unix socket
-	ConnN    uint64     // this client's n-th connection, from 1 (Needs.Connections)
-	Helo     []byte     // argument of HELO, EHLO or LHLO, from that stage on
-	TLS      bool       // the connection is encrypted; known before connect when TLS is implicit
+	// Connection tells this connection from all others of the server: scopes go by it.
+	Connection uint64
+	ConnN      uint64 // this client's n-th connection, from 1 (Needs.Connections)
+	Helo       []byte // argument of HELO, EHLO or LHLO, from that stage on
+	TLS        bool   // the connection is encrypted; known before connect when TLS is implicit
 	// Handshake: a TLS handshake follows a positive reply. Told for outcomes that were asked for only.
 	Handshake bool
 

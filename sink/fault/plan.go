@@ -18,7 +18,7 @@ type Plan struct {
 	listeners         []Listener
 	rules             []*Rule  // of the plan, then of the phases
 	limits            []*Limit // of the plan, then of the phases
-	concurrency       []*Limit // those of concurrency among them
+	concurrency       []*Limit // those of open connections among them
 	own               int      // how many of the rules are the plan's
 	needs             Needs
 	plain             *[smtp.NumStages]*smtp.Reply // own words of plain replies; nil: none
@@ -104,7 +104,7 @@ func (p *Plan) OwnRules() []*Rule { return p.rules[:p.own:p.own] }
 // the plan's and must not be changed.
 func (p *Plan) AllLimits() []*Limit { return p.limits }
 
-// Concurrency returns the limits of concurrency of the plan and of all its phases. The slice is the plan's and must not be changed.
+// Concurrency returns the limits of open connections of the plan and of all its phases. The slice is the plan's and must not be changed.
 // A nil plan has none.
 func (p *Plan) Concurrency() []*Limit {
 	if p == nil {
@@ -176,8 +176,8 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *rul
 
 // checkRule checks what a rule can't know alone: the plan's listeners.
 func (c *planCompiler) checkRule(r *Rule) (field string, err error) {
-	if err := c.checkMatch(&r.Match); err != nil {
-		return "match.listener", err
+	if field, err := c.checkMatches(&r.Match, r.Except); err != nil {
+		return field, err
 	}
 	if r.Stage != smtp.StageConnect || len(c.declared) == 0 {
 		return "", nil
@@ -206,6 +206,19 @@ func (c *planCompiler) checkMatch(m *Match) error {
 	return nil
 }
 
+// checkMatches checks the listeners of a match and its exceptions.
+func (c *planCompiler) checkMatches(m *Match, except []Match) (field string, err error) {
+	if err := c.checkMatch(m); err != nil {
+		return "match.listener", err
+	}
+	for i := range except {
+		if err := c.checkMatch(&except[i]); err != nil {
+			return fmt.Sprintf("except[%d].listener", i), err
+		}
+	}
+	return "", nil
+}
+
 // limitsOf adds the limits of the plan or of a phase.
 func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit, error) {
 	var limits []*Limit
@@ -217,13 +230,8 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 		if err != nil {
 			return nil, fail(field, err)
 		}
-		if err := c.checkMatch(&l.Match); err != nil {
-			return nil, fail("match.listener", err)
-		}
-		for j := range l.Except {
-			if err := c.checkMatch(&l.Except[j]); err != nil {
-				return nil, fail(fmt.Sprintf("except[%d].listener", j), err)
-			}
+		if field, err := c.checkMatches(&l.Match, l.Except); err != nil {
+			return nil, fail(field, err)
 		}
 		if where, taken := c.limits[l.Name]; taken {
 			return nil, fail("name", fmt.Errorf("name is taken by %s", where))
@@ -231,7 +239,7 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 		c.limits[l.Name] = fmt.Sprintf("%s[%d]", path, i)
 		l.Index, l.Phase = len(c.plan.limits), phase
 		c.plan.limits = append(c.plan.limits, l)
-		if l.Kind == LimitConcurrency {
+		if l.Kind == LimitConcurrency && l.Stage == smtp.StageConnect {
 			c.plan.concurrency = append(c.plan.concurrency, l)
 		}
 		c.plan.needs = c.plan.needs.or(l.Needs())

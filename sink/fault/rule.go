@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
@@ -13,14 +14,16 @@ type Rule struct {
 	Phase    string // of the phase that it belongs to; empty for the plan's own
 	Stage    smtp.Stage
 	Match    Match
+	Except   []Match   // and whom of these it is not for
 	Mode     Mode      // the mode that its outcomes come from; ModeNone when they were written out
 	Outcomes []Outcome // at least one
 	Key      KeyKind   // never KeyDefault
 
-	matcher matcher
-	table   aliasTable
-	draws   bool // code or delay depends on a draw, and so on the key
-	id      RuleID
+	matcher  matcher
+	excepted exceptions
+	table    aliasTable
+	draws    bool // code or delay depends on a draw, and so on the key
+	id       RuleID
 }
 
 // Outcome is one weighted outcome of a rule.
@@ -53,7 +56,14 @@ var outOfOrderReply = smtp.Reply{
 }
 
 // Matches reports whether the rule is for the occurrence, whatever stands before it. The stage is not looked at.
-func (r *Rule) Matches(o *Occurrence) bool { return r.matcher.holdsAll(o) }
+func (r *Rule) Matches(o *Occurrence) bool { return r.matcher.holdsAll(o) && !r.excepted.hold(o) }
+
+// ForEverybody reports whether no condition keeps anyone from the rule, but that commands are out of order.
+func (r *Rule) ForEverybody() bool {
+	m := r.Match
+	m.OutOfOrder = false
+	return m.IsZero() && len(r.Except) == 0
+}
 
 // Draws reports whether the rule's decisions depend on a draw, and so on its key.
 func (r *Rule) Draws() bool { return r.draws }
@@ -78,7 +88,7 @@ func (r *Rule) Repeats() bool {
 
 // Needs returns the shared counters that the rule draws or matches on.
 func (r *Rule) Needs() Needs {
-	needs := r.Match.needs()
+	needs := r.Match.needs().or(exceptionNeeds(r.Except))
 	if r.draws {
 		needs = needs.or(r.keyNeeds(r.Key))
 	}
@@ -131,7 +141,11 @@ func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
 	if err := spec.Delay.Validate(); err != nil {
 		return nil, "delay", err
 	}
-	r = &Rule{Name: spec.Name, Stage: spec.Stage, Match: spec.Match, Mode: spec.Mode.Mode, Key: spec.Key, matcher: newMatcher(&spec.Match)}
+	excepted, field, err := newExceptions(spec.Except, spec.Stage, errExceptSequence)
+	if err != nil {
+		return nil, field, err
+	}
+	r = &Rule{Name: spec.Name, Stage: spec.Stage, Match: spec.Match, Except: spec.Except, excepted: excepted, Mode: spec.Mode.Mode, Key: spec.Key, matcher: newMatcher(&spec.Match)}
 	if err := r.setKey(); err != nil {
 		return nil, "key", err
 	}
@@ -160,6 +174,8 @@ func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
 	r.draws = r.draws || len(outcomes) > 1
 	return r, "", nil
 }
+
+var errExceptSequence = errors.New("commands out of order have rules of their own (say it in match)")
 
 func (r *Rule) setKey() error {
 	switch {

@@ -28,6 +28,7 @@ type RuleSpec struct {
 	Name     string // empty: "rule N", counted from 1; unique within the plan
 	Stage    smtp.Stage
 	Match    Match
+	Except   []Match // whom of these it is not for
 	Mode     ModeSpec
 	Outcomes []OutcomeSpec
 	Delay    Delay // of each outcome that has none of its own

@@ -26,17 +26,18 @@
 //	plain: {message: "Ok: queued as {{queue_id}}", rset: {enhanced: none, text: Flushed}}   # own words of plain replies
 //	limits:                          # asked before all rules; the first that refuses decides
 //	  - name: pace
-//	    kind: rate                   # or concurrency, messages, recipients, size, greylist
-//	    scope: recipient-domain      # client, recipient-domain, connection or all, as the kind allows
+//	    kind: rate                   # or concurrency, messages, recipients, size, greylist, quota
+//	    scope: recipient-domain      # or a list that all count: client, network, helo, connection, sender, sender-domain, recipient; or all
 //	    stage: rcpt                  # as the kind allows
 //	    match: {listener: mx1}       # whom it is for
 //	    except: {sender: "<>"}       # or a list: whom of these it is not for
-//	    rate: 20/s                   # kind rate: tokens per s, m or h
+//	    rate: 20/s                   # kind rate: tokens per s, m or h; per d with a burst
 //	    burst: 40                    # kind rate; default: one second's tokens
 //	    reply: {code: 451, enhanced: 4.7.1, text: "{{client}}, slow down"}
 //	  - {name: crowd, kind: concurrency, scope: client, max: 10}
 //	  - {name: size, kind: size, stage: message, max: 10MiB}
 //	  - {name: grey, kind: greylist, delay: 25s, window: 4h}
+//	  - {name: day, kind: quota, scope: [network/16/48, sender-domain], max: 500, per: 1d, from: clock}   # or from: first, the default
 //	rules:                           # in every phase, before the phase's own; the first that matches decides
 //	  - name: no bounces for bounces # default: rule N
 //	    stage: rcpt
@@ -58,6 +59,7 @@
 //	      - {weight: 3, reply: {code: 550, enhanced: 5.1.1, text: [No such user, Try elsewhere]}}
 //	    delay: lognormal(40ms,0.6)   # of each outcome that has none of its own
 //	    key: recipient               # attempt (default), recipient, message or connection
+//	    except: {client: 192.0.2.1}  # or a list: whom of those that match it is not for
 //	  - stage: message
 //	    mode: bounce                 # or {name: random, accept: 0.9, weights: {451: 5}}
 //	    strict: false                # with mode only: keep its table whole

@@ -3,14 +3,12 @@ package plan
 import (
 	"fmt"
 	"iter"
-	"math"
 	"strconv"
 	"time"
 
 	yaml "go.yaml.in/yaml/v4"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // document is a plan file.
@@ -105,81 +103,4 @@ func phasesForm(faults form[[]fault.ListenerFaultSpec], limits form[[]fault.Limi
 		nested,
 	).named("phase")).starting([]fault.PhaseSpec{}) // an empty group is not no group
 	return phases
-}
-
-func limitForm() form[fault.LimitSpec] {
-	refusal := replyForm(400, `^[45][0-9]{2}(/([45]\.[0-9]{1,3}\.[0-9]{1,3}|none))?$`).named("refusal").checked(func(n *yaml.Node, r *reply) error {
-		if r.Code == 0 {
-			return errorf(n, "the plain reply is no refusal (want 400 to 599)")
-		}
-		return nil
-	})
-	rate := scalar("a rate such as 20/s", fault.ParseRate, rateText,
-		`{"anyOf":[{"type":"number","exclusiveMinimum":0},`+patternSchema(`^[0-9.eE+]+ ?(/ ?[smh])?$`)+`]}`).named("rate")
-	match := matchForm()
-	max := at("max", octets, func(l *fault.LimitSpec) *int64 { return &l.Max }, "Kinds concurrency, messages, recipients and size.")
-	size := max.write
-	max.write = func(l *fault.LimitSpec) *yaml.Node {
-		if l.Max == 0 || l.Kind == fault.LimitSize {
-			return size(l)
-		}
-		return written(strconv.FormatInt(l.Max, 10)) // no octets
-	}
-	stage := at("stage", stageForm, func(l *fault.LimitSpec) *smtp.Stage { return &l.Stage }, "Where it is asked; the default is the kind's first.")
-	stage.read = func(d *decoder, n *yaml.Node, l *fault.LimitSpec) error {
-		l.HasStage = true
-		return stageForm.read(d, n, &l.Stage)
-	}
-	stage.write = func(l *fault.LimitSpec) *yaml.Node {
-		if !l.HasStage {
-			return nil
-		}
-		return stageForm.write(&l.Stage)
-	}
-	answer := as(refusal, func(l *fault.LimitSpec) reply {
-		return reply{Code: l.Code, wording: wording{enhanced{l.Enhanced, l.NoEnhanced}, l.Text}}
-	},
-		func(l *fault.LimitSpec, r reply) {
-			l.Code, l.Enhanced, l.NoEnhanced, l.Text = r.Code, r.Enhanced.Enhanced, r.Enhanced.none, r.Text
-		})
-	refuses := always("reply", answer, func(l *fault.LimitSpec) *fault.LimitSpec { return l }, "4xx or 5xx; the kind has a usual one.")
-	refuses.write = func(l *fault.LimitSpec) *yaml.Node {
-		if l.Code == 0 {
-			return nil
-		}
-		return answer.write(l)
-	}
-	return mapping(
-		needs("name", textForm.described(someText), func(l *fault.LimitSpec) *string { return &l.Name }, "What refusals are counted under, as limit:NAME."),
-		needs("kind", enum("a kind of limit", fault.ParseLimitKind, 0), func(l *fault.LimitSpec) *fault.LimitKind { return &l.Kind }, ""),
-		at("scope", enum("a scope", fault.ParseLimitScope, 1), func(l *fault.LimitSpec) *fault.LimitScope { return &l.Scope }, "Who shares the count; the default is the kind's first."),
-		stage,
-		at("match", match, func(l *fault.LimitSpec) *fault.Match { return &l.Match }, "Whom it is for; everybody by default."),
-		at("except", oneOrMore(match), func(l *fault.LimitSpec) *[]fault.Match { return &l.Except }, "Whom of these it is not for."),
-		at("rate", rate, func(l *fault.LimitSpec) *float64 { return &l.Rate }, "Kind rate: tokens per s, m or h."),
-		at("burst", decimal.described(`{"type":"number","minimum":1}`), func(l *fault.LimitSpec) *float64 { return &l.Burst }, "Kind rate: tokens at most; default: one second's, at least 1."),
-		max,
-		at("delay", duration, func(l *fault.LimitSpec) *time.Duration { return &l.Delay }, "Kind greylist: from the first sight of a triple to the first acceptance."),
-		at("window", duration, func(l *fault.LimitSpec) *time.Duration { return &l.Window }, "Kind greylist: from the first sight to a retry that still counts, and how long an accepted triple is known."),
-		refuses,
-	).named("limit").checked(func(n *yaml.Node, l *fault.LimitSpec) error {
-		if child(n, "kind") == nil {
-			return within("kind", errorf(n, "missing (want what the limit counts)"))
-		}
-		return nil
-	})
-}
-
-// rateText writes a rate per second, minute or hour: in the first of these in which it is a whole number, and else as it is.
-func rateText(perSecond float64) string {
-	for _, unit := range [...]struct {
-		name    string
-		seconds float64
-	}{{"s", 1}, {"m", 60}, {"h", 3600}} {
-		v := math.Round(perSecond * unit.seconds)
-		if text := decimalText(v) + "/" + unit.name; v/unit.seconds == perSecond {
-			return text
-		}
-	}
-	return decimalText(perSecond) + "/s"
 }

@@ -201,20 +201,22 @@ func anyRule(t *rapid.T) fault.RuleSpec {
 		return r
 	}
 	r.Outcomes = several(t, "outcomes", anyOutcome)
+	r.Except = several(t, "except", anyMatch)
 	return r
 }
 
 func anyLimit(t *rapid.T) fault.LimitSpec {
 	l := fault.LimitSpec{
-		Name: anyText(t), Kind: fault.LimitKind(rapid.IntRange(0, 5).Draw(t, "kind")), Scope: fault.LimitScope(rapid.IntRange(0, 4).Draw(t, "scope")),
+		Name: anyText(t), Kind: fault.LimitKind(rapid.IntRange(0, 6).Draw(t, "kind")), Scope: anyScope(t),
 		HasStage: rapid.Bool().Draw(t, "stage?"), Match: some(t, "match", anyMatch), Except: several(t, "except", anyMatch),
 		Burst: anyNumber(t), Max: rapid.Int64Range(0, 1<<62).Draw(t, "max"), Delay: anyDuration(t), Window: anyDuration(t),
+		Per: anyDuration(t), From: fault.QuotaFrom(rapid.IntRange(0, 1).Draw(t, "from")),
 	}
 	if l.HasStage {
 		l.Stage = smtp.Stage(rapid.IntRange(0, int(smtp.NumStages)-1).Draw(t, "stage"))
 	}
 	rate := fmt.Sprintf("%v/%s", rapid.OneOf(rapid.Map(rapid.IntRange(1, 10000), func(i int) float64 { return float64(i) }), rapid.Float64Range(1e-300, 1e300)).Draw(t, "rate"),
-		rapid.SampledFrom([]string{"s", "m", "h"}).Draw(t, "unit"))
+		rapid.SampledFrom([]string{"s", "m", "h", "d"}).Draw(t, "unit"))
 	var err error
 	if l.Rate, err = fault.ParseRate(rate); err != nil {
 		t.Fatalf("%v", err)
@@ -222,6 +224,21 @@ func anyLimit(t *rapid.T) fault.LimitSpec {
 	r := some(t, "reply", anyReply)
 	l.Code, l.Enhanced, l.NoEnhanced, l.Text = r.Code, r.Enhanced.Enhanced, r.Enhanced.none, r.Text
 	return l
+}
+
+func anyScope(t *rapid.T) fault.Scope {
+	if rapid.Bool().Draw(t, "all?") {
+		return fault.ScopeAll
+	}
+	s := rapid.SampledFrom([]fault.Scope{0, fault.ScopeNetwork, fault.NetworkScope(16, 48)}).Draw(t, "network")
+	for _, one := range []fault.Scope{
+		fault.ScopeClient, fault.ScopeHelo, fault.ScopeConnection, fault.ScopeSender, fault.ScopeSenderDomain, fault.ScopeRecipient, fault.ScopeRecipientDomain,
+	} {
+		if rapid.Bool().Draw(t, one.String()) {
+			s |= one
+		}
+	}
+	return s
 }
 
 func anyListenerFaults(t *rapid.T) (l []fault.ListenerFaultSpec) {

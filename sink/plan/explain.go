@@ -186,6 +186,9 @@ func (e *explainer) rule(r *fault.Rule) {
 	if !r.Match.IsZero() {
 		who = matchWords(&r.Match)
 	}
+	for i := range r.Except {
+		who += "; not for " + matchWords(&r.Except[i])
+	}
 	delay := &r.Outcomes[0].Delay
 	shared := len(r.Outcomes) > 1 && !delay.IsZero()
 	for i := range r.Outcomes {
@@ -243,10 +246,10 @@ These chances are exact for a first attempt of one message alone on the client's
 first connection, without STARTTLS and AUTH, whose recipients are of one domain,
 come at once, and are drawn independently (or together, where a rule says so).
 Its body is within all limits of size, and longer than what faults in a body
-wait for. Buckets are full, and greylists have seen nothing. A lost connection,
-a reply that is missing or malformed, and 421 count as deferred. Mail with a
-condition is an example of it, whatever else that meets. Triggers and retries
-are not in the chances.
+wait for. Buckets are full, quotas are unused, and greylists have seen nothing.
+A lost connection, a reply that is missing or malformed, and 421 count as
+deferred. Mail with a condition is an example of it, whatever else that meets.
+Triggers and retries are not in the chances.
 `)
 }
 

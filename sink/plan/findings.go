@@ -65,15 +65,13 @@ func (e *explainer) warnings() (lines []string) {
 		if len(odd) > 0 {
 			lines = append(lines, fmt.Sprintf("rule %q: the RFCs don't allow %s at %v", r.Name, strings.Join(odd, " "), r.Stage))
 		}
-		match := r.Match
-		match.OutOfOrder = false
 		hides := deciding[stagePhase{r.Stage, "", r.Match.OutOfOrder}]
 		if hides == nil {
 			hides = deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}]
 		}
 		if hides != nil {
 			lines = append(lines, fmt.Sprintf("rule %q never speaks: %q before it speaks for everybody", r.Name, hides.Name))
-		} else if match.IsZero() {
+		} else if r.ForEverybody() {
 			deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}] = r
 		}
 	}
@@ -125,6 +123,11 @@ func (e *explainer) firstFault() fault.ListenerFault {
 	return f
 }
 
+// isNullSender reports whether the match names the null sender, and no recipient that it depends on.
+func isNullSender(m fault.Match) bool {
+	return len(m.Senders) == 1 && m.Senders[0] == "<>" && len(m.Recipients) == 0
+}
+
 // refusesDSNs warns of rules from MAIL on that the null sender meets: bounces would be lost with the mail.
 func (e *explainer) refusesDSNs(s smtp.Stage) (lines []string) {
 	switch s {
@@ -136,8 +139,11 @@ func (e *explainer) refusesDSNs(s smtp.Stage) (lines []string) {
 		if r.Stage != s || r.Match.OutOfOrder {
 			continue
 		}
-		if len(r.Match.Senders) == 1 && r.Match.Senders[0] == "<>" && len(r.Match.Recipients) == 0 {
+		if isNullSender(r.Match) && len(r.Except) == 0 {
 			return nil
+		}
+		if slices.ContainsFunc(r.Except, isNullSender) {
+			continue
 		}
 		refuses := false
 		for i := range r.Outcomes {

@@ -25,11 +25,12 @@ func keeps(p *fault.Plan) (lines []string) {
 	for _, l := range p.AllLimits() {
 		switch {
 		case l.Kind == fault.LimitGreylist:
-			lines = append(lines, "limit "+strconv.Quote(l.Name)+": each (client network, sender, recipient) triple")
-		case l.Kind == fault.LimitRate && l.Scope == fault.ScopeClient:
-			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a token bucket for each client")
-		case l.Kind == fault.LimitRate && l.Scope == fault.ScopeRecipientDomain:
-			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a token bucket for each recipient domain")
+			lines = append(lines, "limit "+strconv.Quote(l.Name)+": each "+l.Scope.Each())
+		case l.Scope == fault.ScopeConnection || l.Scope == fault.ScopeAll:
+		case l.Kind == fault.LimitRate:
+			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a token bucket for each "+l.Scope.Each())
+		case l.Kind == fault.LimitQuota:
+			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a window for each "+l.Scope.Each())
 		}
 	}
 	return lines

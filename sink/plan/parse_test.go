@@ -128,7 +128,7 @@ func TestParseErrors(t *testing.T) {
 		{"version: 1\nseed:", "test.yaml:2:6: seed: empty (want a whole number)"},
 		{"version: 1\nname: [a]", "test.yaml:2:7: name: a list (want text)"},
 		{"version: 1\nrules: {stage: rcpt}", "test.yaml:2:8: rules: a mapping (want a list)"},
-		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match reply mode outcomes delay key strict silence `},
+		{rules("rcpt"), `test.yaml:3:5: rules[0]: "rcpt" (want a mapping with the keys: name stage match except reply mode outcomes delay key strict silence `},
 		{rules("{reply: 450}"), "test.yaml:3:5: rules[0].stage: missing"},
 		{rules("{stage: lunch}"), `test.yaml:3:13: rules[0].stage: unknown stage "lunch" (valid: connect pregreet helo`},
 		{rules("{stage: rcpt, reply: 450, mode: bounce}"), "test.yaml:3:5: rules[0]: more than one of reply, mode and outcomes"},
@@ -226,6 +226,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(rules("{stage: rcpt, match: {client: 192.0.2.1, attempt: 1-3}, mode: {name: random, accept: 0.5, weights: {450: 2}}, strict: false}")))
 	f.Add([]byte(exampleOfDoc(f)))
+	f.Add([]byte("version: 1\nlimits: [{name: d, kind: quota, scope: [client, network/16/48, sender-domain], stage: mail, max: 5, per: 1d12h, from: clock}, {name: r, kind: rate, rate: 200/d, burst: 20}]"))
+	f.Add([]byte(rules("{stage: rcpt, except: [{sender: '<>'}, {client: 192.0.2.0/24, attempt: 2-}], reply: 450}")))
 	f.Add([]byte(rules("&a {stage: rcpt, outcomes: [*a]}")))
 	f.Add([]byte("version: 1\nrules: &r [*r]"))
 	f.Add([]byte("? [version]\n: 1"))

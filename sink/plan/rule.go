@@ -47,6 +47,7 @@ func ruleForm() form[fault.RuleSpec] {
 		at("name", textForm, func(r *ruleText) *string { return &r.Name }, "Unique within the plan; default: rule N."),
 		needs("stage", stageForm, func(r *ruleText) *smtp.Stage { return &r.Stage }, ""),
 		at("match", matchForm(), func(r *ruleText) *fault.Match { return &r.Match }, "Everybody by default."),
+		at("except", oneOrMore(matchForm()), func(r *ruleText) *[]fault.Match { return &r.Except }, "Whom of these it is not for."),
 		answer,
 		at("mode", modeForm(), func(r *ruleText) *fault.ModeSpec { return &r.Mode }, ""),
 		outcomes,

@@ -112,14 +112,8 @@ var (
 		}
 		return v, nil
 	}, decimalText, `{"type":"number"}`)
-	duration = scalar("a duration such as 30s", func(text string) (time.Duration, error) {
-		v, err := time.ParseDuration(text)
-		if err != nil {
-			return 0, fmt.Errorf("invalid duration %q (want for example 500ms, 30s, 5m or 4h)", text)
-		}
-		return v, nil
-	}, func(v time.Duration) string { return briefly(v.String()) }, patternSchema("^"+durationPattern+"$")).named("dur")
-	octets = scalar("a number of octets", parseOctets, octetsText,
+	duration = scalar("a duration such as 30s", parseDuration, durationText, patternSchema("^([0-9]+d|([0-9]+d)?"+durationPattern+")$")).named("dur")
+	octets   = scalar("a number of octets", parseOctets, octetsText,
 		`{"anyOf":[{"type":"integer","minimum":0},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?$`)+`]}`).named("octets")
 	network = scalar("an address or network", parseNetwork, func(p netip.Prefix) string {
 		if p.IsSingleIP() {
@@ -151,6 +145,33 @@ func decimalText(v float64) string {
 		return strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+const day = 24 * time.Hour
+
+// parseDuration parses a duration as Go writes it, with days before it or alone.
+func parseDuration(text string) (time.Duration, error) {
+	days, rest, given := strings.Cut(text, "d")
+	if !given {
+		days, rest = "0", text
+	}
+	n, err := strconv.ParseUint(days, 10, 31)
+	var v time.Duration
+	if rest != "" || !given {
+		v, err = time.ParseDuration(rest)
+	}
+	if err != nil || given && strings.HasPrefix(rest, "-") || n > uint64((math.MaxInt64-max(v, 0))/day) {
+		return 0, fmt.Errorf("invalid duration %q (want for example 500ms, 30s, 5m, 4h or 1d)", text)
+	}
+	return time.Duration(n)*day + v, nil // #nosec G115 -- checked above
+}
+
+// durationText writes a duration: in days if it is so many and no more.
+func durationText(v time.Duration) string {
+	if v >= day && v%day == 0 {
+		return strconv.FormatInt(int64(v/day), 10) + "d"
+	}
+	return briefly(v.String())
 }
 
 // briefly writes the durations in a text as people do: 5m for 5m0s, 1h for 1h0m0s.

@@ -71,6 +71,16 @@ limits:
   - {name: pace, kind: rate, rate: 3/s, reply: 451}
   - {name: few, kind: recipients, max: 2, match: {recipient: "*@recipient.invalid"}, reply: 550}
 rules: [{stage: rcpt, outcomes: [{weight: 9}, {weight: 1, reply: 450}]}]`, 1, 0.9},
+		{"a quota at rcpt, and one for each recipient", `
+limits:
+  - {name: day, kind: quota, scope: [client, sender-domain], max: 3, per: 1h, from: clock, reply: 452}
+  - {name: each, kind: quota, scope: recipient, max: 1, per: 1h}
+  - {name: at once, kind: concurrency, scope: sender, max: 1}
+rules: [{stage: rcpt, outcomes: [{weight: 9}, {weight: 1, reply: 450}]}]`, 1, 0.9},
+		{"exceptions", `
+rules:
+  - {stage: rcpt, except: [{sender: "*@good.test"}, {client: 203.0.113.0/24}], outcomes: [{weight: 4}, {weight: 1, reply: 550}]}
+  - {stage: mail, match: {client: 192.0.2.0/24}, except: {client: 192.0.2.0/25}, outcomes: [{}, {reply: 451}]}`, 1, 0.8},
 		{"a draw for the connection, and a fault in the body", `
 rules:
   - {stage: connect, key: connection, outcomes: [{weight: 9}, {weight: 1, reply: 554}]}

@@ -78,8 +78,9 @@ func TestParseStorm(t *testing.T) {
 		t.Errorf("listeners mx1 and store are %v and %v, want no-banner and none", v.ListenerFault("mx1"), v.ListenerFault("store"))
 	}
 	limits := v.Limits(smtp.StageRcpt)
-	if len(limits) != 3 || limits[0].Scope != fault.ScopeRecipientDomain || limits[0].Rate != 20 || limits[0].Burst != 40 ||
-		limits[0].Reply.String() != "451 4.7.1 {{client}}, slow down" || limits[1].Delay != 25*time.Second || limits[1].Window != 4*time.Hour || limits[2].Phase != "brownout" {
+	if len(limits) != 4 || limits[2].Kind != fault.LimitQuota || limits[2].Per != 24*time.Hour || limits[2].From != fault.QuotaClock ||
+		limits[2].Scope != fault.NetworkScope(16, 48)|fault.ScopeSenderDomain || limits[0].Scope != fault.ScopeRecipientDomain || limits[0].Rate != 20 || limits[0].Burst != 40 ||
+		limits[0].Reply.String() != "451 4.7.1 {{client}}, slow down" || limits[1].Delay != 25*time.Second || limits[1].Window != 4*time.Hour || limits[3].Phase != "brownout" {
 		t.Errorf("limits at rcpt are %+v", limits)
 	}
 	if size := v.Limits(smtp.StageMessage); len(size) != 1 || size[0].Max != 10<<20 {
@@ -143,6 +144,25 @@ func TestBadStorms(t *testing.T) {
 		{top("limits: [{name: l, kind: rate, rate: 5/y}]"), `x.yaml:2:38: limits[0].rate: invalid rate "5/y"`},
 		{top("limits: [{name: l, kind: rate, rate: 5/s, reply: plain}]"), "x.yaml:2:50: limits[0].reply: the plain reply is no refusal"},
 		{top("limits: [{name: l, kind: rate, rate: 5/s, except: [{sender: '<>'}, {helo: '*'}]}]"), `x.yaml:2:75: limits[0].except[1].helo: invalid pattern "*"`},
+		{top("limits: [{name: l, kind: rate, rate: 5/d}]"), "x.yaml:2:38: limits[0].rate: a rate per day needs a burst: without one it is a second's tokens, 1 (want burst, or kind: quota with max and per: 1d)"},
+		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: sender domain}]"), `x.yaml:2:50: limits[0].scope: unknown scope "sender domain" (valid: client network helo connection sender sender-domain recipient recipient-domain all)`},
+		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: [client, all]}]"), "x.yaml:2:50: limits[0].scope: all stands alone"},
+		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: [sender, sender]}]"), "x.yaml:2:50: limits[0].scope: sender is given twice"},
+		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: []}]"), "x.yaml:2:50: limits[0].scope: empty list"},
+		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: network/99/1}]"), `x.yaml:2:50: limits[0].scope: invalid network "network/99/1" (want network, or its bits of IPv4 and of IPv6 such as network/24/64)`},
+		{top("limits: [{name: l, kind: rate, rate: 5/s, stage: mail, scope: recipient}]"), "x.yaml:2:63: limits[0].scope: the recipient is not known at stage mail (known at: rcpt)"},
+		{top("limits: [{name: l, kind: quota, max: 5}]"), "x.yaml:2:10: limits[0].per: missing (want how long a window is, such as 1h or 1d)"},
+		{top("limits: [{name: l, kind: quota, per: 1d}]"), "x.yaml:2:10: limits[0].max: 0 is out of range"},
+		{top("limits: [{name: l, kind: quota, max: 5, per: 1w}]"), `x.yaml:2:46: limits[0].per: invalid duration "1w" (want for example 500ms, 30s, 5m, 4h or 1d)`},
+		{top("limits: [{name: l, kind: quota, max: 5, per: 367d}]"), `x.yaml:2:46: limits[0].per: 8808h0m0s is out of range`},
+		{top("limits: [{name: l, kind: quota, max: 5, per: 1d, from: noon}]"), `x.yaml:2:56: limits[0].from: unknown from "noon" (valid: first clock)`},
+		{top("limits: [{name: l, kind: size, max: 5, per: 1d}]"), `x.yaml:2:45: limits[0].per: limit size has no per`},
+		{top("limits: [{name: l, kind: greylist, delay: 1m, window: 1h, scope: helo}]"), `x.yaml:2:66: limits[0].scope: limit greylist has no scope helo (valid: client network sender sender-domain recipient recipient-domain)`},
+		{rules("{stage: rcpt, except: {}}"), "x.yaml:3:27: rules[0].except: no condition: nobody would be left"},
+		{rules("{stage: rcpt, except: [{sender: a@b.example}, {sender: b.example}]}"), `x.yaml:3:60: rules[0].except[1].sender: invalid pattern "b.example"`},
+		{rules("{stage: mail, except: {recipient: '*@b.example'}}"), `x.yaml:3:39: rules[0].except.recipient: not known yet at stage mail`},
+		{rules("{stage: mail, match: {sequence: bad}, except: {sequence: bad}}"), `x.yaml:3:62: rules[0].except.sequence: commands out of order have rules of their own (say it in match)`},
+		{top("listeners: [{name: a, address: ':1'}]\nrules: [{stage: rcpt, except: {listener: b}}]"), `x.yaml:3:42: rules[0].except.listener: undeclared listener "b" (declared: a)`},
 		{top("phases: []\nstart: clock"), "x.yaml:3:8: start: there are no phases"},
 		{top("phases: [{name: p}]"), "x.yaml:2:10: phases[0].duration: 0s is out of range"},
 		{top("phases: [{name: p, duration: 0s}]"), "x.yaml:2:30: phases[0].duration: 0s is out of range"},

@@ -18,7 +18,7 @@ var path = [...]smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail, sm
 // traffic is one kind of mail in one phase: an example of it is what package decide is asked about.
 type traffic struct {
 	view        *fault.View
-	match       fault.Match      // zero: mail that no condition names
+	class                        // zero: mail that no condition names
 	example     fault.Occurrence // its first attempt
 	lmtp        bool
 	implicitTLS bool
@@ -58,8 +58,10 @@ func (v *visit) Next(*fault.Occurrence) (d fault.Decision, ok bool) { return d, 
 
 func (v *visit) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 	switch l.Kind {
-	case fault.LimitRate:
-		return l.Stage != smtp.StageRcpt || v.before < tokensOf(l)
+	case fault.LimitRate, fault.LimitQuota:
+		return !sharedByRecipients(l) || v.before < tokensOf(l)
+	case fault.LimitConcurrency:
+		return true
 	case fault.LimitRecipients:
 		return int64(v.accepted) < l.Max
 	case fault.LimitGreylist:
@@ -71,8 +73,18 @@ func (v *visit) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 // Return implements decide.Connection.
 func (v *visit) Return(*fault.Limit, *fault.Occurrence) {}
 
-// tokensOf returns how many tokens a full bucket has.
-func tokensOf(l *fault.Limit) int { return int(math.Floor(l.Burst)) }
+// sharedByRecipients reports whether the recipients of a message, who are of one domain, take from one count.
+func sharedByRecipients(l *fault.Limit) bool {
+	return l.Stage == smtp.StageRcpt && !l.Scope.Has(fault.ScopeRecipient)
+}
+
+// tokensOf returns how many tokens a full bucket has, or how many places a new window.
+func tokensOf(l *fault.Limit) int {
+	if l.Kind == fault.LimitQuota {
+		return int(min(l.Max, math.MaxInt32))
+	}
+	return int(math.Floor(l.Burst))
+}
 
 // rcptRoom returns how many RCPTs at once the limits let pass, and how many recipients a transaction may have.
 func (t *traffic) rcptRoom() (tokens, places int) {
@@ -82,7 +94,7 @@ func (t *traffic) rcptRoom() (tokens, places int) {
 	for _, l := range t.view.Limits(smtp.StageRcpt) {
 		switch {
 		case !l.Applies(&o):
-		case l.Kind == fault.LimitRate:
+		case (l.Kind == fault.LimitRate || l.Kind == fault.LimitQuota) && sharedByRecipients(l):
 			tokens = min(tokens, tokensOf(l))
 		case l.Kind == fault.LimitRecipients:
 			places = min(places, int(l.Max))
@@ -104,8 +116,10 @@ type service struct {
 func servicesOf(p *fault.Plan, undeclared Serving) (all []service) {
 	named := map[string]bool{}
 	for _, r := range p.Rules() {
-		for _, name := range r.Match.Listeners {
-			named[name] = true
+		for _, m := range matchesOf(r) {
+			for _, name := range m.Listeners {
+				named[name] = true
+			}
 		}
 	}
 	for i := range p.Listeners() {
@@ -135,7 +149,9 @@ func unnamedClient(p *fault.Plan) netip.Addr {
 	candidates := []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, 1}), netip.AddrFrom4([4]byte{203, 0, 113, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 1})}
 	for _, a := range candidates {
 		if !slices.ContainsFunc(p.Rules(), func(r *fault.Rule) bool {
-			return slices.ContainsFunc(r.Match.Clients, func(n netip.Prefix) bool { return n.Contains(a) })
+			return slices.ContainsFunc(matchesOf(r), func(m *fault.Match) bool {
+				return slices.ContainsFunc(m.Clients, func(n netip.Prefix) bool { return n.Contains(a) })
+			})
 		}) {
 			return a
 		}
@@ -157,11 +173,12 @@ func allTraffic(p *fault.Plan, undeclared Serving, phase *fault.Phase) (all []*t
 	}
 	services := servicesOf(p, undeclared)
 	example := exampleOf(p)
-	for _, match := range classes(rules, &example) {
+	for _, c := range classes(rules, &example) {
+		match := &c.match
 		for _, s := range services {
-			t := traffic{match: match, example: example, lmtp: s.LMTP, implicitTLS: s.ImplicitTLS, apart: s.LMTP || s.ImplicitTLS || len(services) > 1}
+			t := traffic{class: c, example: example, lmtp: s.LMTP, implicitTLS: s.ImplicitTLS, apart: s.LMTP || s.ImplicitTLS || len(services) > 1}
 			t.example.Listener, t.example.TLS = s.listener, s.ImplicitTLS
-			match.Example(&t.example)
+			match.Example(&t.example, c.except)
 			if len(match.Listeners) > 0 {
 				t.serveAs(p, match.Listeners[0])
 			}
@@ -189,34 +206,54 @@ func (t *traffic) serveAs(p *fault.Plan, name string) {
 	}
 }
 
-// classes returns the kinds of mail that are told apart: without any condition, and one for each condition of a rule that does
-// something else than letting mail pass, unless all mail fulfils it at its first attempt.
-func classes(rules []*fault.Rule, example *fault.Occurrence) []fault.Match {
-	list := []fault.Match{{}}
-	known := map[string]bool{"": true}
+// class is a kind of mail: what a rule's match is for, but for its exceptions.
+type class struct {
+	match  fault.Match
+	except []fault.Match
+}
+
+// classes returns the kinds of mail that are told apart: without any condition, one for each condition of a rule that does
+// something else than letting mail pass, unless all mail fulfils it at its first attempt, and one for each exception of such a rule.
+func classes(rules []*fault.Rule, example *fault.Occurrence) []class {
+	list := []class{{}}
+	known := map[string]bool{keyOf(&class{}): true}
+	add := func(c class) {
+		if key := keyOf(&c); !known[key] {
+			known[key] = true
+			list = append(list, c)
+		}
+	}
 	for _, r := range rules {
 		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
-		if exempts || r.Match.OutOfOrder || !slices.Contains(path[:], r.Stage) || r.Matches(example) {
+		if exempts || r.Match.OutOfOrder || !slices.Contains(path[:], r.Stage) {
 			continue
 		}
-		if key := keyOf(&r.Match); !known[key] {
-			known[key] = true
-			list = append(list, r.Match)
+		if !r.Matches(example) && !r.Match.IsZero() {
+			add(class{r.Match, r.Except})
+		}
+		for i := range r.Except {
+			add(class{match: r.Except[i]})
 		}
 	}
 	return list
 }
 
-// keyOf returns the same for the same conditions, in the same words and order, and "" for none.
-func keyOf(m *fault.Match) string {
-	if m.IsZero() {
-		return ""
-	}
-	text, err := json.Marshal(m)
+// keyOf returns the same for the same conditions, in the same words and order.
+func keyOf(c *class) string {
+	text, err := json.Marshal([2]any{c.match, c.except})
 	if err != nil { // nothing in a match has no JSON form
-		text = fmt.Appendf(nil, "%+v", *m)
+		text = fmt.Appendf(nil, "%+v", *c)
 	}
 	return string(text)
+}
+
+// matchesOf returns the conditions of a rule, and its exceptions.
+func matchesOf(r *fault.Rule) []*fault.Match {
+	all := []*fault.Match{&r.Match}
+	for i := range r.Except {
+		all = append(all, &r.Except[i])
+	}
+	return all
 }
 
 // mail says in words whose mail it is.
@@ -224,6 +261,9 @@ func (t *traffic) mail() string {
 	words := "mail that no condition names"
 	if !t.match.IsZero() {
 		words = "mail with " + matchWords(&t.match)
+		for i := range t.except {
+			words += ", but not with " + matchWords(&t.except[i])
+		}
 	}
 	if t.apart {
 		words += map[bool]string{true: ", by LMTP", false: ", by SMTP"}[t.lmtp]

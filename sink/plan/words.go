@@ -163,6 +163,9 @@ func limitWords(l *fault.Limit) string {
 		what = fmt.Sprintf("%s a second, at most %s at once, at %v", number(l.Rate), number(l.Burst), l.Stage)
 	case fault.LimitConcurrency:
 		what = fmt.Sprintf("%d open connections", l.Max)
+		if l.Stage != smtp.StageConnect {
+			what = fmt.Sprintf("%d transactions at once, at %v", l.Max, l.Stage)
+		}
 	case fault.LimitMessages:
 		what = fmt.Sprintf("%d messages", l.Max)
 	case fault.LimitRecipients:
@@ -170,15 +173,18 @@ func limitWords(l *fault.Limit) string {
 	case fault.LimitSize:
 		what = fmt.Sprintf("%d octets in a message, at %v", l.Max, l.Stage)
 	case fault.LimitGreylist:
-		return fmt.Sprintf("each (network, sender, recipient) waits %v, and is known for %v", l.Delay, l.Window)
+		return fmt.Sprintf("each %s waits %v, and is known for %v", l.Scope.Each(), l.Delay, l.Window)
+	case fault.LimitQuota:
+		begins := "a window begins with the first"
+		if l.From == fault.QuotaClock {
+			begins = "windows by the clock, UTC"
+		}
+		return fmt.Sprintf("%d in %s %s, at %v (%s)", l.Max, durationText(l.Per), l.Scope.Words(), l.Stage, begins)
 	}
 	if l.Kind == fault.LimitRecipients || l.Kind == fault.LimitSize {
 		return what
 	}
-	return what + " " + map[fault.LimitScope]string{
-		fault.ScopeClient: "per client", fault.ScopeRecipientDomain: "per recipient domain",
-		fault.ScopeConnection: "per connection", fault.ScopeAll: "in all",
-	}[l.Scope]
+	return what + " " + l.Scope.Words()
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }

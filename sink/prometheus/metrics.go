@@ -54,10 +54,11 @@ var metrics = described([]metric{
 	{name: "clients_authenticated_total", help: "Connections whose client logged in.", read: clients(func(c *count.Clients) uint64 { return c.Authenticated })},
 	{name: "folded_total", help: "Replies and attempts that were counted together, since clients or plans have made up too many kinds.",
 		read: number(func(c *count.Counts) uint64 { return c.Folded.Replies + c.Folded.Attempts })},
-	{name: "state_entries", help: "Attempt counters, token buckets and greylisted triples now.", labels: []string{"of"}, read: func(s *scrape, set func(float64, ...string)) {
+	{name: "state_entries", help: "Attempt counters, token buckets, windows of quotas and greylisted triples now.", labels: []string{"of"}, read: func(s *scrape, set func(float64, ...string)) {
 		o, l := &s.counts.Ordinals, &s.counts.Limits
 		set(float64(o.Connections+o.Mails+o.Recipients), "attempts")
 		set(float64(l.Buckets), "buckets")
+		set(float64(l.Quotas), "quotas")
 		set(float64(l.Greylist), "greylist")
 	}},
 	{name: "state_capacity", help: "How many of them there is room for.", read: number(func(c *count.Counts) uint64 { return c.StateCapacity })},

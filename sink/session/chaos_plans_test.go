@@ -125,13 +125,18 @@ func drawRule(t *rapid.T, stage smtp.Stage, broken bool) fault.RuleSpec {
 // drawLimits draws some of all limits, with names that start with prefix.
 func drawLimits(t *rapid.T, prefix string) (limits []fault.LimitSpec) {
 	most := int64(rapid.IntRange(1, 4).Draw(t, "max"))
-	scope := rapid.SampledFrom([]fault.LimitScope{fault.ScopeClient, fault.ScopeAll}).Draw(t, "scope")
+	scope := rapid.SampledFrom([]fault.Scope{fault.ScopeClient, fault.ScopeNetwork, fault.ScopeAll}).Draw(t, "scope")
+	sender := rapid.SampledFrom([]fault.Scope{fault.ScopeSender, fault.ScopeHelo | fault.ScopeSenderDomain, fault.ScopeConnection | fault.ScopeSender}).Draw(t, "sender")
 	stage := rapid.SampledFrom([]smtp.Stage{smtp.StageConnect, smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageMessage}).Draw(t, "stage")
 	for _, l := range []fault.LimitSpec{
 		{Name: "crowd", Kind: fault.LimitConcurrency, Scope: scope, Max: most},
 		{Name: "pace of all", Kind: fault.LimitRate, Scope: scope, HasStage: true, Stage: stage, Rate: 0.5, Burst: float64(most)},
 		{Name: "pace", Kind: fault.LimitRate, Scope: fault.ScopeConnection, HasStage: true, Stage: smtp.StageMail, Rate: 0.5, Burst: 2},
 		{Name: "pace of a domain", Kind: fault.LimitRate, Scope: fault.ScopeRecipientDomain, Rate: 1, Burst: float64(most)},
+		{Name: "quota", Kind: fault.LimitQuota, Scope: sender, Max: most, Per: 10 * time.Second},
+		{Name: "quota of a connection", Kind: fault.LimitQuota, Scope: fault.ScopeConnection, Max: most, Per: 10 * time.Second, From: fault.QuotaClock},
+		{Name: "messages at once", Kind: fault.LimitConcurrency, Scope: sender &^ fault.ScopeConnection, Max: most, Match: fault.Match{Senders: []string{"*@c.example"}}},
+		{Name: "recipients at once", Kind: fault.LimitConcurrency, Scope: fault.ScopeRecipientDomain, Max: most},
 		{Name: "grey", Kind: fault.LimitGreylist, Delay: time.Second, Window: time.Minute, Except: []fault.Match{{Senders: []string{"<>"}}}},
 		{Name: "few recipients", Kind: fault.LimitRecipients, Max: most},
 		{Name: "few messages", Kind: fault.LimitMessages, Max: most},
@@ -193,19 +198,26 @@ func (l *moreLimits) Admit(now time.Time, limit *fault.Limit, o *fault.Occurrenc
 	if l.n++; l.n%5 == 0 {
 		return false // somebody else was here
 	}
-	granted := l.Limits.Admit(now, limit, o)
-	if granted && limit.Kind == fault.LimitConcurrency {
+	return l.Limits.Admit(now, limit, o)
+}
+
+func (l *moreLimits) Enter(limit *fault.Limit, p state.Place) bool {
+	if l.n++; l.n%5 == 0 {
+		return false
+	}
+	granted := l.Limits.Enter(limit, p)
+	if granted {
 		l.out++
 	}
 	return granted
 }
 
-func (l *moreLimits) Occupy(limit *fault.Limit, client netip.Addr) {
+func (l *moreLimits) Occupy(p state.Place) {
 	l.out++
-	l.Limits.Occupy(limit, client)
+	l.Limits.Occupy(p)
 }
 
-func (l *moreLimits) Release(limit *fault.Limit, client netip.Addr) {
+func (l *moreLimits) Release(p state.Place) {
 	l.out--
-	l.Limits.Release(limit, client)
+	l.Limits.Release(p)
 }

@@ -37,7 +37,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	o := &e.occurrence
 	e.described = true
 	*o = fault.Occurrence{
-		Stage: stage, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), Helo: s.helo,
+		Stage: stage, Listener: s.listener, Client: s.client.Addr(), Connection: s.id, ConnN: uint64(s.connN), Helo: s.helo,
 		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
 	}
 	tx := s.tx

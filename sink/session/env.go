@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -36,19 +35,20 @@ type Attempts interface {
 	Recipient(sender, recipient []byte) uint64
 }
 
-// Limits keeps the counts of limits that connections share: rates (but those of scope connection), concurrency and greylists. The
-// others a session keeps itself.
+// Limits keeps the counts of limits that connections share: rates and quotas (but those of scope connection), concurrency and greylists.
+// The others a session keeps itself.
 type Limits interface {
-	// Admit counts the occurrence and reports whether it is within the limit. It is asked only for those whom the limit is for
-	// (Limit.Applies). o is valid during the call only.
+	// Admit counts the occurrence towards a rate, a quota or a greylist, and reports whether it is within the limit. It is asked only for
+	// those whom the limit is for (Limit.Applies). o is valid during the call only.
 	Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool
-	// Return gives back the token of a rate that Admit took for an occurrence that another limit refuses.
+	// Return gives back what Admit took of a rate or a quota for an occurrence that another limit refuses.
 	Return(l *fault.Limit, o *fault.Occurrence)
-	// Occupy counts an open connection towards a concurrency limit that it did not have to pass, even beyond the limit.
-	Occupy(l *fault.Limit, client netip.Addr)
-	// Release gives back what Admit granted of a concurrency limit, or Occupy counted. It is called once for each such call, when the
-	// connection ends.
-	Release(l *fault.Limit, client netip.Addr)
+	// Enter counts an open connection, or a transaction, towards a limit of concurrency, unless that is beyond the limit.
+	Enter(l *fault.Limit, p shared.Place) bool
+	// Occupy counts an open connection that did not have to pass, even beyond the limit.
+	Occupy(p shared.Place)
+	// Release gives back what Enter granted or Occupy counted. It is called once for each such call.
+	Release(p shared.Place)
 }
 
 // Authenticator has the mechanisms of AUTH (RFC 4954). It must be safe for concurrent use if its sessions are driven by several

@@ -25,14 +25,14 @@ type extra struct {
 	badSwitches uint64
 	badSwitch   string // the first of them
 	longHeaders uint64
-	eightBit    uint64         // bodies with octets that MAIL had not declared
-	outOfOrder  uint64         // commands that were, and that the plan has rules for
-	by          Origin         // who holds the connection, or has ended it, or of whose fault no other row tells
-	err         error          // what ended the connection
-	granted     []*fault.Limit // of concurrency: to be released
-	counts      []count        // of limits that are this connection's own
-	domains     []uint64       // hashes of the domains of its recipients, at most ServiceLimits.RcptDomainMax
-	whole       bool           // nothing above may be forgotten before the connection's end
+	eightBit    uint64   // bodies with octets that MAIL had not declared
+	outOfOrder  uint64   // commands that were, and that the plan has rules for
+	by          Origin   // who holds the connection, or has ended it, or of whose fault no other row tells
+	err         error    // what ended the connection
+	granted     []grant  // of open connections: to be released
+	counts      []count  // of limits that are this connection's own
+	domains     []uint64 // hashes of the domains of its recipients, at most ServiceLimits.RcptDomainMax
+	whole       bool     // nothing above may be forgotten before the connection's end
 }
 
 var extraPool = sync.Pool{New: func() any { return new(extra) }}

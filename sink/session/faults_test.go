@@ -14,6 +14,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
 // verdicts is a Recorder that writes down who decided what, one short line for each row.
@@ -266,8 +267,9 @@ func TestSplitIsDrained(t *testing.T) {
 
 // shared is a session.Limits that counts, and admits the first few.
 type shared struct {
-	admit int
-	log   []string
+	admit  int
+	log    []string
+	places map[state.Place]string
 }
 
 func (s *shared) Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool {
@@ -280,12 +282,23 @@ func (s *shared) Return(l *fault.Limit, o *fault.Occurrence) {
 	s.log = append(s.log, fmt.Sprintf("return %s %v <%s>", l.Name, o.Stage, o.Recipient))
 }
 
-func (s *shared) Occupy(l *fault.Limit, client netip.Addr) {
-	s.log = append(s.log, fmt.Sprintf("occupy %s %v", l.Name, client))
+func (s *shared) Enter(l *fault.Limit, p state.Place) bool {
+	s.admit--
+	s.log = append(s.log, fmt.Sprintf("enter %s %v", s.name(l, p), s.admit >= 0))
+	return s.admit >= 0
 }
 
-func (s *shared) Release(l *fault.Limit, client netip.Addr) {
-	s.log = append(s.log, fmt.Sprintf("release %s %v", l.Name, client))
+func (s *shared) Occupy(p state.Place) { s.log = append(s.log, "occupy "+s.places[p]) }
+
+func (s *shared) Release(p state.Place) { s.log = append(s.log, "release "+s.places[p]) }
+
+// name notes which limit a place is of.
+func (s *shared) name(l *fault.Limit, p state.Place) string {
+	if s.places == nil {
+		s.places = map[state.Place]string{}
+	}
+	s.places[p] = l.Name
+	return l.Name
 }
 
 // TestSharedLimits: what connections share is asked for in order, for those whom the limit is for, after protocol errors; and what a
@@ -304,8 +317,8 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 		t.Errorf("got %s, want %s: both limits admit the first RCPT, and the rule speaks", got, want)
 	}
 	wantLines(t, "what was asked", limits.log, []string{
-		"0s crowd connect <> true", "0s all connect <> true", "0s grey rcpt <b@s.example> true", "0s pace rcpt <b@s.example> true",
-		"release crowd 192.0.2.1", "release all 192.0.2.1",
+		"enter crowd true", "enter all true", "0s grey rcpt <b@s.example> true", "0s pace rcpt <b@s.example> true",
+		"release crowd", "release all",
 	})
 	limits = &shared{admit: 2}
 	p, v := newPlanned(t, session.Env{Limits: limits}, text)
@@ -321,7 +334,7 @@ rules: [{name: never asked, stage: rcpt, reply: 421}]`
 	if got := codes(t, p); got != "421" || !p.Closed() {
 		t.Errorf("beyond the second limit of concurrency got %s, closed %v", got, p.Closed())
 	}
-	wantLines(t, "what was asked", limits.log, []string{"0s crowd connect <> true", "0s all connect <> false", "release crowd 192.0.2.1"})
+	wantLines(t, "what was asked", limits.log, []string{"enter crowd true", "enter all false", "release crowd"})
 }
 
 // TestOpenConnectionsCount: a connection counts towards limits of concurrency that come when it is open already: with the next phase, or
@@ -333,11 +346,15 @@ func TestOpenConnectionsCount(t *testing.T) {
 `
 	limits := &shared{admit: 9}
 	plans := &swap{planned(t, calm).Plan}
+	next := planned(t, "limits: [{name: all, kind: concurrency, scope: all, max: 1}, {name: few, kind: concurrency, max: 2}]").Plan
+	for _, l := range next.AllLimits() {
+		limits.name(l, state.PlaceOf(l, &fault.Occurrence{Client: netip.MustParseAddr("192.0.2.1")}))
+	}
 	p, _ := newPlanned(t, session.Env{Limits: limits, Plans: plans}, calm)
 	say(t, p, "HELO c", "MAIL FROM:<>", "RSET")
-	plans.plan = planned(t, "limits: [{name: all, kind: concurrency, scope: all, max: 1}, {name: few, kind: concurrency, max: 2}]").Plan
+	plans.plan = next
 	say(t, p, "MAIL FROM:<>", "RSET", "MAIL FROM:<>", "QUIT")
-	wantLines(t, "what was counted", limits.log, []string{"occupy few 192.0.2.1", "occupy all 192.0.2.1", "release few 192.0.2.1", "release all 192.0.2.1"})
+	wantLines(t, "what was counted", limits.log, []string{"occupy few", "occupy all", "release few", "release all"})
 }
 
 // TestTokens: what identifies a message is taken from its header, if that is wanted.

@@ -13,12 +13,20 @@ type count struct {
 	limit  *fault.Limit
 	n      int64         // of messages or recipients
 	bucket shared.Bucket // of a rate
+	window shared.Window // of a quota
+}
+
+// grant is an open connection that a limit counts.
+type grant struct {
+	limit *fault.Limit
+	place shared.Place
 }
 
 // countOf returns what was counted for the limit so far, or for the one that it replaces in a later plan.
 func countOf(counts *[]count, l *fault.Limit, now int64) *count {
 	for i := range *counts {
-		if c := &(*counts)[i]; c.limit == l || c.limit.Name == l.Name && c.limit.Kind == l.Kind && c.limit.Rate == l.Rate && c.limit.Burst == l.Burst {
+		if c := &(*counts)[i]; c.limit == l || c.limit.Name == l.Name && c.limit.Kind == l.Kind && c.limit.Rate == l.Rate && c.limit.Burst == l.Burst &&
+			c.limit.Per == l.Per && c.limit.From == l.From {
 			return c
 		}
 	}
@@ -29,7 +37,7 @@ func countOf(counts *[]count, l *fault.Limit, now int64) *count {
 // own returns what the connection has counted for a limit that it does not share with others; nil when the limit is none of these.
 func (s *Session) own(l *fault.Limit) *count {
 	switch {
-	case l.Kind == fault.LimitRate && l.Scope == fault.ScopeConnection, l.Kind == fault.LimitMessages && l.Conditional():
+	case (l.Kind == fault.LimitRate || l.Kind == fault.LimitQuota) && l.Scope == fault.ScopeConnection, l.Kind == fault.LimitMessages && l.Conditional():
 		return countOf(&s.lasting().counts, l, int64(s.exchange.now))
 	case l.Kind == fault.LimitRecipients && l.Conditional():
 		return countOf(&s.tx.counts, l, 0)
@@ -44,6 +52,8 @@ func (c *connection) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 		switch l.Kind {
 		case fault.LimitRate:
 			return own.bucket.Take(l, int64(s.exchange.now))
+		case fault.LimitQuota:
+			return own.window.Take(l, s.at(s.exchange.now).UnixNano())
 		case fault.LimitMessages:
 			if own.n >= l.Max {
 				return false
@@ -56,15 +66,24 @@ func (c *connection) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 	if !l.Fits(o) {
 		return false
 	}
-	if s.env.Limits == nil || l.Kind != fault.LimitRate && l.Kind != fault.LimitConcurrency && l.Kind != fault.LimitGreylist {
+	if s.env.Limits == nil {
 		return true
 	}
-	granted := s.env.Limits.Admit(s.at(s.exchange.now), l, o)
-	if granted && l.Kind == fault.LimitConcurrency {
+	switch l.Kind {
+	case fault.LimitRate, fault.LimitQuota, fault.LimitGreylist:
+		return s.env.Limits.Admit(s.at(s.exchange.now), l, o)
+	case fault.LimitConcurrency:
+		place := shared.PlaceOf(l, o)
+		if l.Stage != smtp.StageConnect {
+			return s.tx == nil || s.tx.enter(s.env.Limits, l, place)
+		}
+		if !s.env.Limits.Enter(l, place) {
+			return false
+		}
 		x := s.lasting()
-		x.granted = append(x.granted, l)
+		x.granted = append(x.granted, grant{l, place})
 	}
-	return granted
+	return true
 }
 
 // Return implements decide.Connection.
@@ -74,6 +93,8 @@ func (c *connection) Return(l *fault.Limit, o *fault.Occurrence) {
 		switch l.Kind {
 		case fault.LimitRate:
 			own.bucket.Return(l)
+		case fault.LimitQuota:
+			own.window.Return()
 		case fault.LimitMessages:
 			own.n--
 		}
@@ -81,12 +102,16 @@ func (c *connection) Return(l *fault.Limit, o *fault.Occurrence) {
 	}
 	switch {
 	case s.env.Limits == nil:
-	case l.Kind == fault.LimitRate:
+	case l.Kind == fault.LimitRate, l.Kind == fault.LimitQuota:
 		s.env.Limits.Return(l, o)
+	case l.Kind == fault.LimitConcurrency && l.Stage != smtp.StageConnect:
+		if s.tx != nil {
+			s.tx.leave(s.env.Limits, shared.PlaceOf(l, o))
+		}
 	case l.Kind == fault.LimitConcurrency:
-		s.env.Limits.Release(l, o.Client)
 		x := s.extra
-		if i := slices.Index(x.granted, l); i >= 0 {
+		if i := slices.IndexFunc(x.granted, func(g grant) bool { return g.limit == l }); i >= 0 {
+			s.env.Limits.Release(x.granted[i].place)
 			x.granted = slices.Delete(x.granted, i, i+1)
 		}
 	}
@@ -109,29 +134,30 @@ func (s *Session) occupy() {
 		return
 	}
 	o := fault.Occurrence{
-		Stage: smtp.StageConnect, Listener: s.listener, Client: s.client.Addr(), ConnN: uint64(s.connN), TLS: s.cfg.TLS == TLSImplicit,
+		Stage: smtp.StageConnect, Listener: s.listener, Client: s.client.Addr(), Connection: s.id, ConnN: uint64(s.connN), TLS: s.cfg.TLS == TLSImplicit,
 	}
 	for _, l := range limits {
 		if !s.counts(l) && l.Applies(&o) {
-			s.env.Limits.Occupy(l, s.client.Addr())
+			place := shared.PlaceOf(l, &o)
+			s.env.Limits.Occupy(place)
 			x := s.lasting()
-			x.granted = append(x.granted, l)
+			x.granted = append(x.granted, grant{l, place})
 		}
 	}
 }
 
 // counts reports whether the connection counts towards the limit, or towards the one that it replaces.
 func (s *Session) counts(l *fault.Limit) bool {
-	return s.extra != nil && slices.ContainsFunc(s.extra.granted, func(g *fault.Limit) bool { return g.Name == l.Name && g.Scope == l.Scope })
+	return s.extra != nil && slices.ContainsFunc(s.extra.granted, func(g grant) bool { return g.limit.Name == l.Name && g.limit.Scope == l.Scope })
 }
 
-// releaseLimits gives back what limits of concurrency have granted.
+// releaseLimits gives back what limits of open connections have granted.
 func (s *Session) releaseLimits() {
 	if s.extra == nil {
 		return
 	}
-	for _, l := range s.extra.granted {
-		s.env.Limits.Release(l, s.client.Addr())
+	for _, g := range s.extra.granted {
+		s.env.Limits.Release(g.place)
 	}
 	s.extra.granted = s.extra.granted[:0]
 }

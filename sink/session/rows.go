@@ -194,6 +194,9 @@ func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 func (s *Session) dropTransaction() {
 	s.dropCapture()
 	s.dropMail()
+	if len(s.tx.places) > 0 {
+		s.tx.leaveAll(s.env.Limits)
+	}
 	s.tx.release()
 	s.tx = nil
 }

@@ -50,6 +50,7 @@ type transaction struct {
 	refusal refusal   // the last negative reply after RCPT
 	fault   bodyFault // what happens in mid-body
 	counts  []count   // of limits on its recipients
+	places  places    // of limits of concurrency; nil: none
 
 	captured *capturing // nil: it is not captured
 	mailed   *mailed    // nil: it is not for the Mailbox, or not any more
@@ -177,9 +178,9 @@ func (tx *transaction) release() {
 		return
 	}
 	clear(tx.counts)
-	arena, recipients, views, unclear, counts, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.unclear[:0], tx.counts[:0], tx.header
+	arena, recipients, views, unclear, counts, places, header := tx.arena[:0], tx.recipients[:0], tx.views[:0], tx.unclear[:0], tx.counts[:0], tx.places, tx.header
 	*tx = transaction{}
-	tx.arena, tx.recipients, tx.views, tx.unclear, tx.counts, tx.header = arena, recipients, views, unclear, counts, header
+	tx.arena, tx.recipients, tx.views, tx.unclear, tx.counts, tx.places, tx.header = arena, recipients, views, unclear, counts, places, header
 	transactionPool.Put(tx)
 }
 

@@ -59,6 +59,11 @@ func (p FixedPlan) Current(now time.Time) *fault.View {
 // NewSessionPeer starts a session at Epoch, as connection 1 from 192.0.2.1 to the listener "test". env may be nil; its plan is that
 // of the setup unless it has one.
 func NewSessionPeer(setup Setup, env *session.Env) *SessionPeer {
+	return NewSessionPeerFrom(setup, env, session.ConnInfo{ID: 1, N: 1, Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000")}, Epoch)
+}
+
+// NewSessionPeerFrom starts a session at a time, as any connection. env may be nil, as that of NewSessionPeer.
+func NewSessionPeerFrom(setup Setup, env *session.Env, conn session.ConnInfo, now time.Time) *SessionPeer {
 	if env == nil {
 		env = &session.Env{}
 	}
@@ -70,10 +75,8 @@ func NewSessionPeer(setup Setup, env *session.Env) *SessionPeer {
 		whole.Auth = setup.Auth
 	}
 	env = &whole
-	p := &SessionPeer{Now: Epoch}
-	p.Session = session.New(&setup.Config, env, session.ConnInfo{
-		ID: 1, N: 1, Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000"),
-	}, p.Now)
+	p := &SessionPeer{Now: now}
+	p.Session = session.New(&setup.Config, env, conn, p.Now)
 	p.obey()
 	return p
 }

@@ -3,7 +3,6 @@ package state
 import (
 	"encoding/binary"
 	"math"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -11,20 +10,19 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Limits keeps what the limits of a plan count across connections: token buckets, open connections and greylists. All methods are
 // safe for concurrent use; none keeps a slice that it was given, and none allocates once its store has grown to its load.
 //
-// Nothing here names a plan: a bucket is known by the name and parameters of its limit, a count of connections by its limit's name
-// and scope, and a greylist by its limit's name. So a swap of plans keeps what is still meant, and two limits never share a count.
+// Nothing here names a plan: a bucket and a window are known by the name and parameters of their limit, a count of connections or
+// transactions by its limit's name, scope and stage, and a greylist by its limit's name and scope. So a swap of plans keeps what is still meant, and two limits never share a count.
 type Limits struct {
 	store *Store
 	open  [shardCount]openShard
 }
 
-// openShard counts open connections. It needs no cap: an entry goes when its last connection has gone.
+// openShard counts open connections and transactions. It needs no cap: an entry goes when the last of them has gone.
 type openShard struct {
 	mu     sync.Mutex
 	counts map[fingerprint]int64
@@ -44,86 +42,121 @@ func NewLimits(store *Store) *Limits {
 	return l
 }
 
-// Admit counts the occurrence and reports whether it is within the limit. It is for limits of the kinds rate (of any scope but
-// connection), concurrency and greylist; those of other kinds admit. A time before an earlier one counts as that.
+// Admit counts the occurrence and reports whether it is within the limit. It is for limits of the kinds rate and quota (of any scope but
+// connection alone) and greylist; those of other kinds admit. A time before an earlier one counts as that.
 func (l *Limits) Admit(now time.Time, limit *fault.Limit, o *fault.Occurrence) bool {
 	switch limit.Kind {
 	case fault.LimitRate:
 		return l.takeToken(now.UnixNano(), limit, o)
-	case fault.LimitConcurrency:
-		return l.enter(limit, o.Client)
+	case fault.LimitQuota:
+		w, fresh, shard := l.store.acquire(kindQuota, quotaKey(limit, o))
+		defer shard.mu.Unlock()
+		window := Window{}
+		if !fresh {
+			window = w.window()
+		}
+		granted := window.Take(limit, now.UnixNano())
+		*w = window.value()
+		return granted
 	case fault.LimitGreylist:
-		return l.sight(now.UnixNano(), limit, o.Client, o.Sender, o.Recipient)
+		return l.sight(now.UnixNano(), limit, o)
 	}
 	return true
 }
 
-// Return gives back the token of a rate that Admit took.
+// Return gives back what Admit took of a rate or a quota.
 func (l *Limits) Return(limit *fault.Limit, o *fault.Occurrence) {
-	if limit.Kind != fault.LimitRate {
-		return
+	switch limit.Kind {
+	case fault.LimitRate:
+		b, fresh, shard := l.store.acquire(kindBucket, bucketKey(limit, o))
+		defer shard.mu.Unlock()
+		bucket := FullBucket(limit, 0) // if it was forgotten meanwhile: as full as any, at no time yet
+		if !fresh {
+			bucket = b.bucket()
+			bucket.Return(limit)
+		}
+		*b = bucket.value()
+	case fault.LimitQuota:
+		w, fresh, shard := l.store.acquire(kindQuota, quotaKey(limit, o))
+		defer shard.mu.Unlock()
+		if !fresh {
+			window := w.window()
+			window.Return()
+			*w = window.value()
+		}
 	}
-	b, fresh, shard := l.store.acquire(kindBucket, bucketKey(limit, o))
-	defer shard.mu.Unlock()
-	bucket := FullBucket(limit, 0) // if it was forgotten meanwhile: as full as any, at no time yet
-	if !fresh {
-		bucket = b.bucket()
-		bucket.Return(limit)
-	}
-	*b = bucket.value()
 }
 
-// Occupy counts an open connection towards a concurrency limit without asking it.
-func (l *Limits) Occupy(limit *fault.Limit, client netip.Addr) {
-	key := openKey(limit, client)
-	s := &l.open[key.hi%shardCount]
+// Place is what a limit of concurrency counts an occurrence under: who has it open. Places are comparable.
+type Place struct{ key fingerprint }
+
+// PlaceOf returns the occurrence's place.
+func PlaceOf(limit *fault.Limit, o *fault.Occurrence) Place {
+	var shape [5]byte
+	return Place{keyOf(limit, appendShape(shape[:0], limit), o)}
+}
+
+// Enter counts one more at a place of a limit of concurrency, unless that is beyond the limit; it reports whether it did.
+func (l *Limits) Enter(limit *fault.Limit, p Place) bool {
+	s := &l.open[p.key.hi%shardCount]
 	s.mu.Lock()
-	s.counts[key]++
+	defer s.mu.Unlock()
+	n := s.counts[p.key]
+	if n >= limit.Max {
+		return false
+	}
+	s.counts[p.key] = n + 1
+	return true
+}
+
+// Occupy counts one more at a place without asking the limit.
+func (l *Limits) Occupy(p Place) {
+	s := &l.open[p.key.hi%shardCount]
+	s.mu.Lock()
+	s.counts[p.key]++
 	s.mu.Unlock()
 }
 
-// Release gives back what Admit granted of a concurrency limit, or Occupy counted; what was never counted it ignores.
-func (l *Limits) Release(limit *fault.Limit, client netip.Addr) {
-	if limit.Kind != fault.LimitConcurrency {
-		return
-	}
-	key := openKey(limit, client)
-	s := &l.open[key.hi%shardCount]
+// Release takes back what Enter granted, or Occupy counted; what was never counted it ignores.
+func (l *Limits) Release(p Place) {
+	s := &l.open[p.key.hi%shardCount]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.counts[key]; n > 1 {
-		s.counts[key] = n - 1
+	if n := s.counts[p.key]; n > 1 {
+		s.counts[p.key] = n - 1
 	} else {
-		delete(s.counts, key)
+		delete(s.counts, p.key)
 	}
 }
 
 // Continues reports whether a limit goes on with what one of the plan before has counted across connections.
 func Continues(limit, before *fault.Limit) bool {
-	if limit.Name != before.Name || limit.Kind != before.Kind {
+	if limit.Name != before.Name || limit.Kind != before.Kind || limit.Scope != before.Scope || limit.Scope == fault.ScopeConnection {
 		return false
 	}
 	switch limit.Kind {
 	case fault.LimitRate:
-		return limit.Scope != fault.ScopeConnection && limit.Scope == before.Scope && limit.Stage == before.Stage &&
-			limit.Rate == before.Rate && limit.Burst == before.Burst
+		return limit.Stage == before.Stage && limit.Rate == before.Rate && limit.Burst == before.Burst
 	case fault.LimitConcurrency:
-		return limit.Scope == before.Scope
+		return limit.Stage == before.Stage
+	case fault.LimitQuota:
+		return limit.Stage == before.Stage && limit.Per == before.Per && limit.From == before.From
 	}
 	return limit.Kind == fault.LimitGreylist
 }
 
 // Sighted tells of a RCPT in the past, as a ledger has it: the greylist keeps what Admit would have kept of it.
-func (l *Limits) Sighted(at time.Time, greylist *fault.Limit, client netip.Addr, sender, recipient []byte) {
-	l.sight(at.UnixNano(), greylist, client, sender, recipient)
+func (l *Limits) Sighted(at time.Time, greylist *fault.Limit, o *fault.Occurrence) {
+	l.sight(at.UnixNano(), greylist, o)
 }
 
 // Stats returns the figures without stopping anyone for long: they may be apart by the calls that are under way.
 func (l *Limits) Stats() count.Limits {
 	s := count.Limits{
 		Buckets:   l.store.count(kindBucket),
+		Quotas:    l.store.count(kindQuota),
 		Greylist:  l.store.count(kindGreylist),
-		Evictions: l.store.evictions[kindBucket].Load() + l.store.evictions[kindGreylist].Load(),
+		Evictions: l.store.evictions[kindBucket].Load() + l.store.evictions[kindQuota].Load() + l.store.evictions[kindGreylist].Load(),
 	}
 	for i := range l.open {
 		shard := &l.open[i]
@@ -156,24 +189,12 @@ func (l *Limits) takeToken(now int64, limit *fault.Limit, o *fault.Occurrence) b
 	return granted
 }
 
-func (l *Limits) enter(limit *fault.Limit, client netip.Addr) bool {
-	key := openKey(limit, client)
-	s := &l.open[key.hi%shardCount]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.counts[key]
-	if n >= limit.Max {
-		return false
-	}
-	s.counts[key] = n + 1
-	return true
-}
-
 // sight notes a RCPT of a triple. The window runs from the first sight until the delay is over, and from the last one after that:
 // no flag says that a triple was let through, so that what a ledger holds is enough to go on.
 // Its value is the first and the last sight, in Unix nanoseconds.
-func (l *Limits) sight(now int64, limit *fault.Limit, client netip.Addr, sender, recipient []byte) bool {
-	s, fresh, shard := l.store.acquire(kindGreylist, greyKey(limit.Name, client, sender, recipient))
+func (l *Limits) sight(now int64, limit *fault.Limit, o *fault.Occurrence) bool {
+	var shape [5]byte
+	s, fresh, shard := l.store.acquire(kindGreylist, keyOf(limit, appendShape(shape[:0], limit), o))
 	defer shard.mu.Unlock()
 	first, last := int64(s.a), int64(s.b) // #nosec G115 -- as they were put there
 	if !fresh {
@@ -193,32 +214,31 @@ func (l *Limits) sight(now int64, limit *fault.Limit, client netip.Addr, sender,
 
 // bucketKey names a bucket: the limit's name and all that shapes the bucket, and whose it is.
 func bucketKey(limit *fault.Limit, o *fault.Occurrence) fingerprint {
-	var shape [18]byte
-	binary.LittleEndian.PutUint64(shape[0:], math.Float64bits(limit.Rate))
-	binary.LittleEndian.PutUint64(shape[8:], math.Float64bits(limit.Burst))
-	shape[16], shape[17] = byte(limit.Scope), byte(limit.Stage)
-	switch limit.Scope {
-	case fault.ScopeClient:
-		client := clientOctets(o.Client)
-		return limitKey(limit.Name, shape[:], client[:])
-	case fault.ScopeRecipientDomain:
-		var space [320]byte
-		return limitKey(limit.Name, shape[:], smtp.DomainOf(fault.AppendAddress(space[:0], o.Recipient)))
-	}
-	return limitKey(limit.Name, shape[:], nil)
+	var space [21]byte
+	shape := appendShape(space[:0], limit)
+	shape = binary.LittleEndian.AppendUint64(shape, math.Float64bits(limit.Rate))
+	shape = binary.LittleEndian.AppendUint64(shape, math.Float64bits(limit.Burst))
+	return keyOf(limit, shape, o)
 }
 
-func openKey(limit *fault.Limit, client netip.Addr) fingerprint {
-	scope := [1]byte{byte(limit.Scope)}
-	if limit.Scope == fault.ScopeClient {
-		octets := clientOctets(client)
-		return limitKey(limit.Name, scope[:], octets[:])
-	}
-	return limitKey(limit.Name, scope[:], nil)
+// quotaKey names the window of a quota, likewise. How many it has room for is no part of it: a quota that is raised goes on.
+func quotaKey(limit *fault.Limit, o *fault.Occurrence) fingerprint {
+	var space [14]byte
+	shape := appendShape(space[:0], limit)
+	shape = binary.LittleEndian.AppendUint64(shape, uint64(limit.Per)) // #nosec G115 -- not negative
+	return keyOf(limit, append(shape, byte(limit.From)), o)
 }
 
-func limitKey(name string, shape, whose []byte) fingerprint {
-	return fingerprint{hashLimit(0, name, shape, whose), hashLimit(otherSeed, name, shape, whose)}
+// appendShape appends what of a limit keeps counts of the same name apart, whatever it counts.
+func appendShape(dst []byte, limit *fault.Limit) []byte {
+	return append(binary.LittleEndian.AppendUint32(dst, uint32(limit.Scope)), byte(limit.Stage))
+}
+
+// keyOf names a count: by the limit's name and shape, and whose it is. The shape's length is the same for all keys of a table.
+func keyOf(limit *fault.Limit, shape []byte, o *fault.Occurrence) fingerprint {
+	var space [400]byte
+	whose := limit.Scope.AppendKey(space[:0], o)
+	return fingerprint{hashLimit(0, limit.Name, shape, whose), hashLimit(otherSeed, limit.Name, shape, whose)}
 }
 
 func hashLimit(seed uint64, name string, shape, whose []byte) uint64 {
@@ -226,29 +246,7 @@ func hashLimit(seed uint64, name string, shape, whose []byte) uint64 {
 	d.ResetWithSeed(seed)
 	writeLength(&d, len(name))
 	_, _ = d.WriteString(name)
-	_, _ = d.Write(shape) // its length is the same for all keys of a table
+	_, _ = d.Write(shape)
 	_, _ = d.Write(whose)
-	return d.Sum64()
-}
-
-// greyKey names a triple of a greylist. Addresses are compared as rules compare them.
-func greyKey(name string, client netip.Addr, sender, recipient []byte) fingerprint {
-	network := fault.GreylistNetwork(client)
-	octets := clientOctets(network.Addr())
-	var senderSpace, recipientSpace [320]byte
-	sender = fault.AppendAddress(senderSpace[:0], sender)
-	recipient = fault.AppendAddress(recipientSpace[:0], recipient)
-	return fingerprint{hashTriple(0, name, &octets, sender, recipient), hashTriple(otherSeed, name, &octets, sender, recipient)}
-}
-
-func hashTriple(seed uint64, name string, network *[17]byte, sender, recipient []byte) uint64 {
-	var d xxhash.Digest
-	d.ResetWithSeed(seed)
-	writeLength(&d, len(name))
-	_, _ = d.WriteString(name)
-	_, _ = d.Write(network[:])
-	writeLength(&d, len(sender))
-	_, _ = d.Write(sender)
-	_, _ = d.Write(recipient)
 	return d.Sum64()
 }

@@ -37,10 +37,18 @@ type step struct {
 	want  bool
 }
 
+// admit asks a limit as a session does.
+func admit(l *Limits, now time.Time, limit *fault.Limit, o *fault.Occurrence) bool {
+	if limit.Kind == fault.LimitConcurrency {
+		return l.Enter(limit, PlaceOf(limit, o))
+	}
+	return l.Admit(now, limit, o)
+}
+
 func play(t *testing.T, l *Limits, limit *fault.Limit, steps []step) {
 	t.Helper()
 	for i, s := range steps {
-		if got := l.Admit(midnight.Add(s.after), limit, s.o); got != s.want {
+		if got := admit(l, midnight.Add(s.after), limit, s.o); got != s.want {
 			t.Errorf("step %d, after %v from %v to %s: admitted is %t, want %t", i+1, s.after, s.o.Client, s.o.Recipient, got, s.want)
 		}
 	}
@@ -82,7 +90,7 @@ func TestSlowBucketGivesEachTokenWhenItIsDue(t *testing.T) {
 
 func TestBucketScopes(t *testing.T) {
 	for _, test := range []struct {
-		scope fault.LimitScope
+		scope fault.Scope
 		steps []step
 	}{
 		{fault.ScopeRecipientDomain, []step{
@@ -127,19 +135,19 @@ func TestConcurrency(t *testing.T) {
 	if got := l.Stats().Open; got != 3 {
 		t.Errorf("%d counts of open connections, want 3", got)
 	}
-	l.Release(perClient, one.Client)
+	l.Release(PlaceOf(perClient, one))
 	play(t, l, perClient, []step{{0, one, true}, {0, one, false}})
 	wider := limitOf(t, fault.LimitSpec{Name: "crowd", Kind: fault.LimitConcurrency, Max: 3})
 	play(t, l, wider, []step{{0, one, true}, {0, one, false}}) // a swap goes on with the connections that are open
-	l.Occupy(wider, one.Client)
-	l.Occupy(wider, one.Client) // beyond the limit: it was open when the limit came
-	l.Release(wider, one.Client)
-	l.Release(wider, one.Client)
+	l.Occupy(PlaceOf(wider, one))
+	l.Occupy(PlaceOf(wider, one)) // beyond the limit: it was open when the limit came
+	l.Release(PlaceOf(wider, one))
+	l.Release(PlaceOf(wider, one))
 	play(t, l, wider, []step{{0, one, false}})
 	for range 5 {
-		l.Release(wider, one.Client) // two more than were granted
-		l.Release(wider, other.Client)
-		l.Release(inAll, other.Client)
+		l.Release(PlaceOf(wider, one)) // two more than were granted
+		l.Release(PlaceOf(wider, other))
+		l.Release(PlaceOf(inAll, other))
 	}
 	if got := l.Stats().Open; got != 0 {
 		t.Errorf("%d counts are left after all connections have gone, want none", got)
@@ -154,7 +162,7 @@ func TestConcurrentGrantsNeverExceedTheMaximum(t *testing.T) {
 	for w := range granted {
 		wg.Go(func() {
 			for range 50 {
-				if l.Admit(midnight, limit, o) {
+				if admit(l, midnight, limit, o) {
 					granted[w]++
 				}
 			}
@@ -216,11 +224,11 @@ func TestGreylistFromALedger(t *testing.T) {
 	limit := limitOf(t, fault.LimitSpec{Name: "grey", Kind: fault.LimitGreylist, Delay: 5 * time.Minute, Window: time.Hour})
 	o := from("192.0.2.1")
 	l := NewLimits(nil)
-	l.Sighted(midnight, limit, o.Client, o.Sender, o.Recipient)
+	l.Sighted(midnight, limit, o)
 	play(t, l, limit, []step{{4 * time.Minute, o, false}, {5 * time.Minute, o, true}})
 	l = NewLimits(nil)
-	l.Sighted(midnight, limit, o.Client, o.Sender, o.Recipient)
-	l.Sighted(midnight.Add(2*time.Hour), limit, o.Client, o.Sender, o.Recipient)
+	l.Sighted(midnight, limit, o)
+	l.Sighted(midnight.Add(2*time.Hour), limit, o)
 	play(t, l, limit, []step{{2*time.Hour + time.Minute, o, false}, {2*time.Hour + 5*time.Minute, o, true}})
 }
 
@@ -249,8 +257,8 @@ func TestLimitsDoNotAllocate(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, func() {
 		for _, limit := range limits {
-			l.Admit(midnight, limit, o)
-			l.Release(limit, o.Client)
+			admit(l, midnight, limit, o)
+			l.Release(PlaceOf(limit, o))
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations per round, want 0", n)

@@ -20,6 +20,7 @@ const (
 	kindMail                   // MAIL commands of a sender
 	kindRecipient              // RCPT commands of a pair
 	kindBucket                 // a token bucket
+	kindQuota                  // a window of a quota
 	kindGreylist               // a triple of a greylist
 	numKinds
 )

@@ -114,6 +114,7 @@ function limits(counts) {
   const o = counts.attempt_counters || {};
   add('Token buckets', l.buckets || 0);
   add('Clients with connections that count', l.open || 0);
+  if (l.quotas) add('Windows of quotas', l.quotas);
   add('Greylisted triples', l.greylist || 0);
   add('Forgotten for want of room', (l.evictions || 0) + (o.evictions || 0));
 }
