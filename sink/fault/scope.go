@@ -56,7 +56,7 @@ type identity struct {
 var identities = [...]identity{
 	{ScopeClient, "client", "client", always, ""},
 	{ScopeNetwork, "network", "network", always, ""},
-	{ScopeHelo, "helo", "HELO", knowsHelo, "every stage but connect"},
+	{ScopeHelo, "helo", "HELO", knowsHelo, "every stage but connect pregreet"},
 	{ScopeConnection, "connection", "connection", always, ""},
 	{ScopeSender, "sender", "sender", knowsSender, "mail rcpt data bdat message"},
 	{ScopeSenderDomain, "sender-domain", "sender domain", knowsSender, "mail rcpt data bdat message"},

@@ -159,7 +159,7 @@ func TestScopeIsKnownAt(t *testing.T) {
 		want  string // empty: it is
 	}{
 		{"client network connection all", smtp.StageConnect, ""},
-		{"helo", smtp.StageConnect, "the HELO is not known at stage connect (known at: every stage but connect)"},
+		{"helo", smtp.StageConnect, "the HELO is not known at stage connect (known at: every stage but connect pregreet)"},
 		{"helo", smtp.StageEhlo, ""},
 		{"client sender", smtp.StageEhlo, "the sender is not known at stage ehlo (known at: mail rcpt data bdat message)"},
 		{"sender-domain", smtp.StageMail, ""},
