@@ -20,7 +20,7 @@ var (
 		{"smoke", "does this k6 have the extension? (own sink)"},
 	}
 	planTable = [][2]string{
-		{"as-in-the-wild", "13% of the RCPTs fail at first, as a study found"},
+		{"as-in-the-wild", "12.93% fail at first, a third of these succeed later"},
 		{"bounce-storm", "4xx and 5xx at mail, rcpt and message, late replies"},
 		{"calm", "everything is accepted: what storms are compared with"},
 		{"connection-refused", "the port is closed for 60 s, after 10 s"},
