@@ -38,9 +38,9 @@ func documentForm() form[document] {
 		needs("version", version, func(d *document) *int { return &d.version }, "Format version."),
 		at("name", textForm, func(d *document) *string { return &d.Name }, "Name of the plan, in records and logs."),
 		at("description", textForm, func(d *document) *string { return &d.Description }, "What the plan is for, one line or many."),
-		at("seed", unsigned, func(d *document) *uint64 { return &d.Seed }, "Seed of all draws; the same seed gives the same replies."),
-		at("start", start, func(d *document) *fault.Start { return &d.Start }, "What starts the first phase."),
-		at("restart", boolean, func(d *document) *bool { return &d.Restart }, "The storm starts anew when this plan replaces another; otherwise its clock goes on."),
+		at("seed", unsigned, func(d *document) *uint64 { return &d.Seed }, "Seed of all draws: the same seed gives the same replies; default: 0."),
+		at("start", start, func(d *document) *fault.Start { return &d.Start }, "What starts the first phase: the first connection, the plan's coming into force (clock), or a time (RFC 3339); default: first-connection."),
+		at("restart", boolean, func(d *document) *bool { return &d.Restart }, "The storm starts anew when this plan replaces another; otherwise its clock goes on; default: false."),
 		at("listeners", list(listenerForm()), func(d *document) *[]fault.Listener { return &d.Listeners }, "Named addresses to listen on; none: the server's own."),
 		at("listener_faults", faults, func(d *document) *[]fault.ListenerFaultSpec { return &d.ListenerFaults }, "Faults of listeners outside of phases, and in phases that say nothing about them."),
 		at("plain", plainForm(), func(d *document) *[]fault.PlainSpec { return &d.Plain }, "Own words of plain replies, by stage; what they mean stays."),
@@ -81,8 +81,8 @@ func phasesForm(faults form[[]fault.ListenerFaultSpec], limits form[[]fault.Limi
 	}
 	share := decimal.described(`{"type":"number","maximum":1,"minimum":0}`).named("share")
 	ramp := mapping(
-		always("from", share, func(r *fault.Ramp) *float64 { return &r.From }, ""),
-		always("to", share, func(r *fault.Ramp) *float64 { return &r.To }, ""),
+		always("from", share, func(r *fault.Ramp) *float64 { return &r.From }, "At the phase's begin."),
+		always("to", share, func(r *fault.Ramp) *float64 { return &r.To }, "At its end."),
 	).named("ramp").starting(fault.Ramp{From: 0, To: 1})
 	repeat := integer(1, fault.MaxRepeat).checked(func(n *yaml.Node, times *int) error {
 		if *times == 0 {
@@ -97,7 +97,7 @@ func phasesForm(faults form[[]fault.ListenerFaultSpec], limits form[[]fault.Limi
 		at("duration", duration, func(p *fault.PhaseSpec) *time.Duration { return &p.Duration }, "Of a group: none."),
 		at("ramp", pointer(ramp), func(p *fault.PhaseSpec) **fault.Ramp { return &p.Ramp }, "Share of the occurrences that the phase's rules apply to, from its beginning to its end."),
 		at("repeat", repeat, func(p *fault.PhaseSpec) *int { return &p.Repeat }, "How often it happens."),
-		at("listener_faults", faults, func(p *fault.PhaseSpec) *[]fault.ListenerFaultSpec { return &p.Listeners }, ""),
+		at("listener_faults", faults, func(p *fault.PhaseSpec) *[]fault.ListenerFaultSpec { return &p.Listeners }, "Faults of listeners in this phase; names, or \"*\" for all others."),
 		at("limits", limits, func(p *fault.PhaseSpec) *[]fault.LimitSpec { return &p.Limits }, "Asked after the plan's own."),
 		at("rules", rules, func(p *fault.PhaseSpec) *[]fault.RuleSpec { return &p.Rules }, "Asked after the plan's own."),
 		nested,

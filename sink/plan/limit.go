@@ -63,7 +63,7 @@ func limitForm() form[fault.LimitSpec] {
 	}
 	limit := mapping(
 		needs("name", textForm.described(someText), func(l *fault.LimitSpec) *string { return &l.Name }, "What refusals are counted under, as limit:NAME."),
-		needs("kind", enum("a kind of limit", fault.ParseLimitKind, 0), func(l *fault.LimitSpec) *fault.LimitKind { return &l.Kind }, ""),
+		needs("kind", enum("a kind of limit", fault.ParseLimitKind, 0), func(l *fault.LimitSpec) *fault.LimitKind { return &l.Kind }, "What is counted."),
 		at("scope", scopeForm(), func(l *fault.LimitSpec) *fault.Scope { return &l.Scope }, "Who shares the count: those that agree in each of these; the default is the kind's usual one."),
 		stage,
 		at("match", match, func(l *fault.LimitSpec) *fault.Match { return &l.Match }, "Whom it is for; everybody by default."),

@@ -15,7 +15,7 @@ func listenerForm() form[fault.Listener] {
 	return mapping(append([]key[fault.Listener]{
 		needs("name", name, func(l *fault.Listener) *string { return &l.Name }, "What rules match."),
 		needs("address", name, func(l *fault.Listener) *string { return &l.Address }, "host:port, [IPv6]:port or unix:/path; port 0 is any free one."),
-		at("protocol", eitherOf("protocol", "smtp", "lmtp"), func(l *fault.Listener) *bool { return &l.LMTP }, ""),
+		at("protocol", eitherOf("protocol", "smtp", "lmtp"), func(l *fault.Listener) *bool { return &l.LMTP }, "What clients speak there; default: smtp."),
 		at("tls", eitherOf("TLS", "none", "implicit"), func(l *fault.Listener) *bool { return &l.ImplicitTLS }, "implicit: TLS from the first octet on."),
 		at("proxied", boolean, func(l *fault.Listener) *bool { return &l.Proxied }, "Clients come through a proxy, which takes replies that they may never get: the ledger then says told only where the octets of a later body show it."),
 		at("dsn", boolean, func(l *fault.Listener) *bool { return &l.DSN }, "All that comes is taken for delivery status notifications, whatever its sender: see smtpsink --dsn-dir."),

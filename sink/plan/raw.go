@@ -18,7 +18,7 @@ func rawForm() form[[]byte] {
 		}
 		return b, nil
 	}, base64.StdEncoding.EncodeToString, `{"type":"string","contentEncoding":"base64"}`)
-	long := mapping(needs("base64", octets, func(b *[]byte) *[]byte { return b }, "")).checked(func(n *yaml.Node, b *[]byte) error {
+	long := mapping(needs("base64", octets, func(b *[]byte) *[]byte { return b }, "Octets as they are to be sent, in base64.")).checked(func(n *yaml.Node, b *[]byte) error {
 		if *b == nil {
 			return within("base64", errorf(n, "missing (want octets in base64)"))
 		}

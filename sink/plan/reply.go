@@ -66,7 +66,7 @@ func replyForm(low int, words string) form[reply] {
 		}
 		return fmt.Sprintf("%d/%s", uint16(r.Code), enhancedForm.write(&r.Enhanced).Value)
 	}, `{"anyOf":[`+codes+`,`+patternSchema(words)+`]}`)
-	keys := append([]key[reply]{needs("code", codeForm.described(codes), func(r *reply) *smtp.Code { return &r.Code }, "")},
+	keys := append([]key[reply]{needs("code", codeForm.described(codes), func(r *reply) *smtp.Code { return &r.Code }, "The reply code.")},
 		wordingKeys(func(r *reply) *wording { return &r.wording })...)
 	keys = append(keys, at("forward", textForm, func(r *reply) *string { return &r.forward }, "With 251 and 551, instead of text: the address that the client is told."))
 	return short(word, func(r *reply) bool { return len(r.Text) == 0 }, yaml.MappingNode, mapping(keys...).checked(func(n *yaml.Node, r *reply) error {
@@ -93,7 +93,7 @@ func replyKey[T any](f form[reply], of func(*T) *fault.OutcomeSpec) key[T] {
 		return reply{Code: o.Code, wording: wording{enhanced{o.Enhanced, o.NoEnhanced}, o.Text}}
 	}, func(o *fault.OutcomeSpec, r reply) {
 		o.Code, o.Enhanced, o.NoEnhanced, o.Text = r.Code, r.Enhanced.Enhanced, r.Enhanced.none, r.Text
-	}), of, "")
+	}), of, "What is said: a code, a code with its enhanced status code, or a mapping; default: plain.")
 	write := k.write
 	k.write = func(v *T) *yaml.Node {
 		if of(v).Code == 0 {

@@ -32,7 +32,7 @@ type ruleText struct {
 }
 
 func ruleForm() form[fault.RuleSpec] {
-	outcomes := at("outcomes", list(outcomeForm()), func(r *ruleText) *[]fault.OutcomeSpec { return &r.Outcomes }, "")
+	outcomes := at("outcomes", list(outcomeForm()), func(r *ruleText) *[]fault.OutcomeSpec { return &r.Outcomes }, "One of these is drawn, by weight.")
 	outcomes.extra = `,"minItems":1`
 	answer := replyKey(planReply, func(r *ruleText) *fault.OutcomeSpec { return &r.single })
 	other := answer.write
@@ -45,11 +45,11 @@ func ruleForm() form[fault.RuleSpec] {
 	faults := faultKeys(func(r *ruleText) *fault.Faults { return &r.single.Faults })
 	f := mapping(append([]key[ruleText]{
 		at("name", textForm, func(r *ruleText) *string { return &r.Name }, "Unique within the plan; default: rule N."),
-		needs("stage", stageForm, func(r *ruleText) *smtp.Stage { return &r.Stage }, ""),
+		needs("stage", stageForm, func(r *ruleText) *smtp.Stage { return &r.Stage }, "At which the rule speaks."),
 		at("match", matchForm(), func(r *ruleText) *fault.Match { return &r.Match }, "Everybody by default."),
 		at("except", oneOrMore(matchForm()), func(r *ruleText) *[]fault.Match { return &r.Except }, "Whom of these it is not for."),
 		answer,
-		at("mode", modeForm(), func(r *ruleText) *fault.ModeSpec { return &r.Mode }, ""),
+		at("mode", modeForm(), func(r *ruleText) *fault.ModeSpec { return &r.Mode }, "A table of codes by its name, as smtpsink catalogue prints it; in place of reply and outcomes."),
 		outcomes,
 		at("delay", delayForm, func(r *ruleText) *fault.Delay { return &r.Delay }, "Of each outcome that has none of its own."),
 		at("key", enum("a key", fault.ParseKeyKind, 1), func(r *ruleText) *fault.KeyKind { return &r.Key }, "What draws depend on."),
@@ -114,7 +114,7 @@ func matchForm() form[fault.Match] {
 			*l = append(*l, fault.HeaderPattern{Name: name, Globs: globs})
 		})
 	return mapping(
-		at("listener", textsForm, func(m *fault.Match) *[]string { return &m.Listeners }, ""),
+		at("listener", textsForm, func(m *fault.Match) *[]string { return &m.Listeners }, "Names of listeners."),
 		at("client", oneOrMore(network), func(m *fault.Match) *[]netip.Prefix { return &m.Clients }, "Addresses or networks."),
 		at("helo", textsForm, func(m *fault.Match) *[]string { return &m.Helos }, "host.example or *.example."),
 		at("sender", textsForm, func(m *fault.Match) *[]string { return &m.Senders }, "<>, user@domain, *@domain or *.domain; without a domain root, <first.last> or *@."),
@@ -178,9 +178,9 @@ func modeForm() form[fault.ModeSpec] {
 	}
 	alone := as(name, func(m *fault.ModeSpec) fault.Mode { return m.Mode }, func(m *fault.ModeSpec, mode fault.Mode) { m.Mode = mode })
 	return short(alone, func(m *fault.ModeSpec) bool { return m.RandomAccept == 0 && m.Weights == nil }, yaml.MappingNode, mapping(
-		needs("name", name, func(m *fault.ModeSpec) *fault.Mode { return &m.Mode }, ""),
-		at("accept", odds, func(m *fault.ModeSpec) *float64 { return &m.RandomAccept }, ""),
-		at("weights", weights, func(m *fault.ModeSpec) *map[smtp.Code]float64 { return &m.Weights }, ""),
+		needs("name", name, func(m *fault.ModeSpec) *fault.Mode { return &m.Mode }, "Its name."),
+		at("accept", odds, func(m *fault.ModeSpec) *float64 { return &m.RandomAccept }, "Mode random: the odds to accept; default: 0.5."),
+		at("weights", weights, func(m *fault.ModeSpec) *map[smtp.Code]float64 { return &m.Weights }, "Weights of the mode's codes; 1 for each that is not named."),
 	).checked(func(n *yaml.Node, m *fault.ModeSpec) error {
 		switch {
 		case m.Mode == fault.ModeNone:
@@ -203,12 +203,12 @@ func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
 	return []key[T]{
 		at("silence", boolean, func(v *T) *bool { return &of(v).Silence }, "No reply is ever sent."),
 		at("dribble", mapping(
-			needs("octets", integer(1, fault.MaxDribbleOctets), func(d *fault.Dribble) *int { return &d.Octets }, ""),
-			needs("every", duration, func(d *fault.Dribble) *time.Duration { return &d.Every }, ""),
+			needs("octets", integer(1, fault.MaxDribbleOctets), func(d *fault.Dribble) *int { return &d.Octets }, "How many at a time."),
+			needs("every", duration, func(d *fault.Dribble) *time.Duration { return &d.Every }, "The pause between them, 1 ms or more."),
 		).named("dribble"), func(v *T) *fault.Dribble { return &of(v).Dribble }, "The reply is sent a few octets at a time."),
 		at("split", mapping(
-			needs("packets", integer(2, fault.MaxSplitPackets), func(s *fault.Split) *int { return &s.Packets }, ""),
-			at("pause", duration, func(s *fault.Split) *time.Duration { return &s.Pause }, ""),
+			needs("packets", integer(2, fault.MaxSplitPackets), func(s *fault.Split) *int { return &s.Packets }, "In how many packets the reply goes out."),
+			at("pause", duration, func(s *fault.Split) *time.Duration { return &s.Pause }, "Between two of them."),
 		).named("split"), func(v *T) *fault.Split { return &of(v).Split }, "The reply is sent in several packets."),
 		at("malformed", enum("a malformation", fault.ParseMalformation, 0).named("malformed"), func(v *T) *fault.Malformation { return &of(v).Malformed }, "How the reply's syntax is broken."),
 		at("raw", rawForm(), func(v *T) *[]byte { return &of(v).Raw }, "Octets that are sent in the place of the reply: a text, line ends included, or {base64: ...}. The code beside it, or theirs, says what the sink takes them for."),
@@ -216,7 +216,7 @@ func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
 		at("delivery", enum("follow, keep or discard", fault.ParseDelivery, 0).named("delivery"), func(v *T) *fault.Delivery { return &of(v).Delivery }, "At message: whether it counts as delivered: as the reply says, or whatever the client is told."),
 		at("body", mapping(
 			at("after", octets, func(b *fault.BodyFault) *int64 { return &b.After }, "Octets of the body."),
-			at("close", closeKind, func(b *fault.BodyFault) *fault.CloseKind { return &b.Close }, ""),
+			at("close", closeKind, func(b *fault.BodyFault) *fault.CloseKind { return &b.Close }, "How the connection is closed there."),
 			at("stop_reading", boolean, func(b *fault.BodyFault) *bool { return &b.StopReading }, "The client meets a zero window."),
 			at("for", duration, func(b *fault.BodyFault) *time.Duration { return &b.For }, "How long reading stops; default: until the client goes away or the longest hold is over."),
 		).named("body"), func(v *T) *fault.BodyFault { return &of(v).Body }, "At data and bdat: what happens in mid-body."),
@@ -230,8 +230,8 @@ func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
 func closeForm() form[fault.Close] {
 	word := as(closeKind, func(c *fault.Close) fault.CloseKind { return c.Mode }, func(c *fault.Close, mode fault.CloseKind) { c.Mode = mode })
 	return short(word, func(c *fault.Close) bool { return c.When == fault.CloseBefore }, yaml.MappingNode, mapping(
-		needs("mode", closeKind, func(c *fault.Close) *fault.CloseKind { return &c.Mode }, ""),
-		at("when", enum("before or after", fault.ParseCloseWhen, 0), func(c *fault.Close) *fault.CloseWhen { return &c.When }, ""),
+		needs("mode", closeKind, func(c *fault.Close) *fault.CloseKind { return &c.Mode }, "fin: an ordinary end; rst: a reset; half: the sink's side only."),
+		at("when", enum("before or after", fault.ParseCloseWhen, 0), func(c *fault.Close) *fault.CloseWhen { return &c.When }, "Instead of the reply, or once it was sent; default: before."),
 	))
 }
 
