@@ -61,6 +61,9 @@ func (m *Match) example(o *Occurrence, n int) {
 	if m.TLS != TLSEither {
 		o.TLS = m.TLS == TLSYes
 	}
+	if len(m.Parameters) > 0 {
+		o.Parameters = []byte(strings.NewReplacer("*", "1", "?", "1").Replace(m.Parameters[0]))
+	}
 	if len(m.Headers) > 0 {
 		o.Headers = exampleHeaders(m.Headers)
 	}

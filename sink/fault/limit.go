@@ -94,13 +94,13 @@ func (l *Limit) Applies(o *Occurrence) bool {
 func (l *Limit) Recalled() *Limit {
 	r := *l
 	forget := func(m matcher) matcher {
-		m.helo, m.tls, m.connections = patternSet{}, TLSEither, Range{}
+		m.helo, m.tls, m.connections, m.dialogue = patternSet{}, TLSEither, Range{}, dialogueMatcher{}
 		return m
 	}
 	r.matcher = forget(l.matcher)
 	r.excepted = nil
 	for i := range l.Except {
-		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() {
+		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() && m.Dialogue.isZero() {
 			r.excepted = append(r.excepted, l.excepted[i])
 		}
 	}

@@ -26,6 +26,7 @@ type Match struct {
 	Connections Range           // the client's n-th connection
 	TLS         TLSMatch        // whether the connection is encrypted
 	Headers     []HeaderPattern // fields of the message's header, all of them; only at message
+	Dialogue                    // what the client said
 
 	// OutOfOrder makes the rule one for commands that the session would refuse with "bad sequence of commands", and for no others: a rule
 	// without it never speaks there.
@@ -45,12 +46,12 @@ const (
 // IsZero reports whether there is no condition.
 func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
-		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && !m.OutOfOrder
+		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.OutOfOrder
 }
 
 // needs returns what the conditions need.
 func (m *Match) needs() Needs {
-	return Needs{Connections: !m.Connections.IsZero(), Recipients: !m.Attempts.IsZero(), Headers: len(m.Headers) > 0}
+	return Needs{Connections: !m.Connections.IsZero(), Recipients: !m.Attempts.IsZero(), Headers: len(m.Headers) > 0}.or(m.Dialogue.needs())
 }
 
 // Range is a range of ordinals, both ends included, counted from 1. The zero value is every ordinal.
@@ -133,6 +134,9 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 			return c.field, fmt.Errorf("not known yet at stage %v (known at: %s)", s, c.from)
 		}
 	}
+	if field, err := m.Dialogue.validate(s); err != nil {
+		return field, err
+	}
 	if m.OutOfOrder && (!knowsHelo(s) || s == smtp.StageMessage || s == smtp.StageQuit) {
 		return "match.sequence", fmt.Errorf("nothing is out of order at stage %v (valid at every stage but connect pregreet message quit)", s)
 	}
@@ -189,10 +193,11 @@ type matcher struct {
 	attempt, message, connections Range
 	tls                           TLSMatch
 	headers                       []HeaderPattern // lowered
+	dialogue                      dialogueMatcher
 }
 
 func newMatcher(m *Match) matcher {
-	c := matcher{attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS}
+	c := matcher{attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS, dialogue: newDialogueMatcher(&m.Dialogue)}
 	for i := range m.Headers {
 		c.headers = append(c.headers, m.Headers[i].lowered())
 	}
@@ -257,6 +262,9 @@ func (m *matcher) holds(s *subject) bool {
 		if !m.attempt.Contains(n) {
 			return false
 		}
+	}
+	if !m.dialogue.holds(s.Occurrence) {
+		return false
 	}
 	if m.tls != TLSEither && s.TLS != (m.tls == TLSYes) {
 		return false

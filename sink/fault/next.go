@@ -52,6 +52,8 @@ func NewNext(spec NextSpec) (*Next, error) {
 		return fail("match.sequence", errors.New("commands out of order are refused before"))
 	case needs.Recipients: // only a plan that has rules for attempts has them counted
 		return fail("match.attempt", errors.New("attempts are counted only where a plan matches on them (times says how many)"))
+	case needs.Auth, needs.Parameters:
+		return fail("match", errors.New("mechanism, step and parameter are noted only where a plan matches on them"))
 	case needs.Headers:
 		return fail("match.header", errors.New("headers are kept only where a plan matches on them"))
 	case spec.Stage == smtp.StageBdat && spec.Outcome.Body != BodyFault{}: // it would strike before the chunk's reply is decided

@@ -21,6 +21,11 @@ type Occurrence struct {
 	// Handshake: a TLS handshake follows a positive reply. Told for outcomes that were asked for only.
 	Handshake bool
 
+	Mechanism []byte // of AUTH, as the client wrote it, at auth (Needs.Auth)
+	AuthStep  uint64 // n-th reply of that AUTH, from 1 (Needs.Auth)
+
+	Parameters []byte // what MAIL said behind its path, from mail on (Needs.Parameters)
+
 	Sender   []byte // reverse-path without <>, from mail on; empty for the null sender
 	MailN    uint64 // the sender's n-th MAIL, from 1 (Needs.Mails)
 	MessageN uint64 // n-th message (MAIL) of this connection, from 1
@@ -53,6 +58,8 @@ type Needs struct {
 	Recipients  bool // Occurrence.RcptN, MaxRcptN and RecipientsHash
 	Headers     bool // Occurrence.Headers: the message's header is captured
 	QueueIDs    bool // replies name messages by QueueID
+	Auth        bool // Occurrence.Mechanism and AuthStep
+	Parameters  bool // Occurrence.Parameters
 }
 
 func (n Needs) or(m Needs) Needs {
@@ -62,6 +69,8 @@ func (n Needs) or(m Needs) Needs {
 		Recipients:  n.Recipients || m.Recipients,
 		Headers:     n.Headers || m.Headers,
 		QueueIDs:    n.QueueIDs || m.QueueIDs,
+		Auth:        n.Auth || m.Auth,
+		Parameters:  n.Parameters || m.Parameters,
 	}
 }
 

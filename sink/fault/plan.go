@@ -21,6 +21,7 @@ type Plan struct {
 	concurrency       []*Limit // those of open connections among them
 	own               int      // how many of the rules are the plan's
 	needs             Needs
+	parameters        map[string]bool              // keywords of MAIL parameters that rules ask for, in lower case
 	plain             *[smtp.NumStages]*smtp.Reply // own words of plain replies; nil: none
 	stages            ruleIndex                    // of the plan's own rules
 	phases            []*Phase                     // distinct
@@ -168,6 +169,7 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *rul
 		r.id = r.identify()
 		p.rules = append(p.rules, r)
 		p.needs = p.needs.or(r.Needs())
+		p.knowParameters(&r.Match)
 		stages.of(r.Stage, r.Match.OutOfOrder).add(r)
 		rules = append(rules, r)
 	}
@@ -243,6 +245,7 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 			c.plan.concurrency = append(c.plan.concurrency, l)
 		}
 		c.plan.needs = c.plan.needs.or(l.Needs())
+		c.plan.knowParameters(&l.Match)
 		limits = append(limits, l)
 	}
 	return limits, nil

@@ -51,6 +51,7 @@
 //	      message: 21-               # of the connection
 //	      connection: 1              # of the client
 //	      tls: true
+//	      parameter: [PRDR, "AUTH=*"]   # of MAIL
 //	    reply: plain                 # or reply, or mode, or outcomes, or none: the plain reply
 //	  - stage: rcpt
 //	    outcomes:
@@ -75,6 +76,8 @@
 //	      - {stage: ehlo, missing: [STARTTLS, PIPELINING]}
 //	      - {stage: ehlo, reply: {code: 250, text: mx.example}, capabilities: [SIZE 1000, PIPELINING]}   # or all, or []
 //	      - {stage: mail, match: {sequence: bad}, reply: 550}   # commands out of order, and no others
+//	      - {stage: auth, match: {mechanism: NTLM, step: 1}, reply: {code: 334, text: TlRMTVNTUAACAAAA}}   # a reply for each step
+//	      - {stage: starttls, raw: "220 go\r\n250 more\r\n"}   # own octets; or {base64: /w0K}
 //	      - {stage: mail, reply: 451, dribble: {octets: 1, every: 1s}}
 //	      - {stage: rcpt, reply: 450, malformed: missing-crlf}
 //	      - {stage: data, body: {after: 1MiB, stop_reading: true, for: 30s}}

@@ -143,6 +143,7 @@ func anyMatch(t *rapid.T) (m fault.Match) {
 		return netip.MustParsePrefix(rapid.SampledFrom([]string{"192.0.2.0/24", "192.0.2.1/32", "2001:db8::1/128", "2001:db8::/32", "::/0", "0.0.0.0/0"}).Draw(t, "client"))
 	})
 	m.Attempts, m.Messages, m.Connections = some(t, "attempts", anyRange), some(t, "messages", anyRange), some(t, "connections", anyRange)
+	m.Mechanisms, m.Parameters, m.Steps = several(t, "mechanisms", anyText), several(t, "parameters", anyText), some(t, "steps", anyRange)
 	m.TLS, m.OutOfOrder = fault.TLSMatch(rapid.IntRange(0, 2).Draw(t, "tls")), rapid.Bool().Draw(t, "out of order")
 	for i, name := range rapid.SliceOfNDistinct(rapid.Custom(anyText), 0, 2, rapid.ID).Draw(t, "headers") {
 		m.Headers = append(m.Headers, fault.HeaderPattern{Name: name, Globs: []string{anyText(t), "*"}[i:]})

@@ -123,6 +123,9 @@ func matchForm() form[fault.Match] {
 		at("message", ordinals, func(m *fault.Match) *fault.Range { return &m.Messages }, "n-th message of the connection."),
 		at("connection", ordinals, func(m *fault.Match) *fault.Range { return &m.Connections }, "n-th connection of the client."),
 		at("tls", tls, func(m *fault.Match) *fault.TLSMatch { return &m.TLS }, "Whether the connection is encrypted."),
+		at("mechanism", textsForm, func(m *fault.Match) *[]string { return &m.Mechanisms }, "At auth: the mechanism that the client named, one that the sink has or any other."),
+		at("step", ordinals, func(m *fault.Match) *fault.Range { return &m.Steps }, "At auth: n-th reply of the exchange; 1 answers the command, 2 the first response."),
+		at("parameter", textsForm, func(m *fault.Match) *[]string { return &m.Parameters }, "Parameters of MAIL such as PRDR, BODY=8BITMIME or AUTH=*, with * and ?; they are then known to the sink."),
 		at("header", headers, func(m *fault.Match) *[]fault.HeaderPattern { return &m.Headers }, "At message: patterns of header fields, with * and ?."),
 		at("sequence", only("bad", "bad", "bad, for commands out of order, or no such key"), func(m *fault.Match) *bool { return &m.OutOfOrder }, "bad: commands that are refused as out of order, and no others."),
 	).named("match")

@@ -32,6 +32,11 @@ func matchWords(m *fault.Match) string {
 			words = append(words, r.name+" "+r.r.String())
 		}
 	}
+	list("mechanism", m.Mechanisms)
+	if !m.Steps.IsZero() {
+		words = append(words, "step "+m.Steps.String()+" of AUTH")
+	}
+	list("parameter", m.Parameters)
 	switch m.TLS {
 	case fault.TLSYes:
 		words = append(words, "with TLS")

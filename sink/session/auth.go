@@ -29,6 +29,7 @@ func (s *Session) mechanisms() []string {
 // auth handles AUTH (RFC 4954 section 4).
 func (s *Session) auth(args []byte) {
 	name, rest, initial := bytes.Cut(args, []byte{' '})
+	s.noteMechanism(name)
 	switch {
 	case len(name) == 0:
 		s.refuse(smtp.StageAuth, &replyArgumentMissing)
@@ -56,11 +57,11 @@ func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 		}
 	}
 	if mechanism == "" {
-		s.refuse(smtp.StageAuth, &replyUnknownMechanism)
+		s.answerUnlessForced(&replyUnknownMechanism)
 		return
 	}
 	s.decide(smtp.StageAuth)
-	if s.forced() && s.exchange.decision.Reply.Code != replyAuthFailed.Code {
+	if s.forcedNow() {
 		s.deliver(smtp.StageAuth)
 		return
 	}
@@ -82,6 +83,44 @@ func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 	}
 }
 
+// noteMechanism notes what AUTH named, where rules ask for it.
+func (s *Session) noteMechanism(name []byte) {
+	if s.view.Needs().Auth && len(name) > 0 {
+		x := s.more()
+		x.authName, x.authStep = append(x.authName[:0], name...), 1
+	}
+}
+
+// answerUnlessForced gives a protocol error, but where a rule has another reply: a plan may know mechanisms that the sink doesn't.
+func (s *Session) answerUnlessForced(r *smtp.Reply) {
+	if s.view.HasRules(smtp.StageAuth) {
+		if s.decide(smtp.StageAuth); s.forced() {
+			s.deliver(smtp.StageAuth)
+			return
+		}
+	}
+	s.refuse(smtp.StageAuth, r)
+}
+
+// forcedNow reports whether the reply that was decided is to be given now: a planned 535 is otherwise for the end of the exchange, but
+// where the rule says which step it is for.
+func (s *Session) forcedNow() bool {
+	d := &s.exchange.decision
+	return s.forced() && (d.Reply.Code != replyAuthFailed.Code || d.Rule != nil && !d.Rule.Match.Steps.IsZero())
+}
+
+// cancelAuth handles the "*" that gives an exchange up (RFC 4954 section 4). A rule for the step may word the refusal.
+func (s *Session) cancelAuth() {
+	if s.view.Needs().Auth {
+		s.decide(smtp.StageAuth)
+		if d := &s.exchange.decision; s.forced() && d.Rule != nil && !d.Rule.Match.Steps.IsZero() && d.Reply.Code.Class() != 3 && d.Reply.Code.Class() != 2 {
+			s.deliver(smtp.StageAuth)
+			return
+		}
+	}
+	s.refuse(smtp.StageAuth, &replyAuthCancelled)
+}
+
 // forced reports whether the reply that was decided at auth is not the exchange's to give: its code was written out in a plan, or
 // a limit decided.
 func (s *Session) forced() bool {
@@ -92,8 +131,11 @@ func (s *Session) forced() bool {
 // authResponse handles the line that answers a 334.
 func (s *Session) authResponse(line []byte) {
 	x := s.extra
+	if x != nil && x.authStep > 0 {
+		x.authStep++
+	}
 	if string(line) == "*" {
-		s.refuse(smtp.StageAuth, &replyAuthCancelled)
+		s.cancelAuth()
 		return
 	}
 	s.decide(smtp.StageAuth)
@@ -104,7 +146,7 @@ func (s *Session) authResponse(line []byte) {
 			e.decision.Reply, e.plain = &replyAuthFailed, false
 		}
 		s.deliver(smtp.StageAuth)
-	case s.forced() && e.decision.Reply.Code != replyAuthFailed.Code:
+	case s.forcedNow():
 		s.deliver(smtp.StageAuth)
 	default:
 		s.decodeAndExchange(line)
@@ -169,6 +211,6 @@ func (s *Session) afterAuth(r *smtp.Reply) {
 func (s *Session) endAuth() {
 	s.state = stateCommand
 	if s.extra != nil {
-		s.extra.mechanism = nil
+		s.extra.mechanism, s.extra.authStep = nil, 0
 	}
 }

@@ -41,6 +41,9 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
 	}
 	tx := s.tx
+	if x := s.extra; x != nil && stage == smtp.StageAuth {
+		o.Mechanism, o.AuthStep = x.authName, x.authStep
+	}
 	switch stage {
 	case smtp.StageHelo, smtp.StageEhlo:
 		o.Helo = e.helo
@@ -53,7 +56,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	default:
 		return
 	}
-	o.Sender, o.MailN = tx.sender(), tx.mailN
+	o.Sender, o.MailN, o.Parameters = tx.sender(), tx.mailN, tx.bytes(tx.params)
 	switch stage {
 	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
 		o.Size = max(e.mail.Size, 0)

@@ -17,6 +17,8 @@ type extra struct {
 	injected    bool           // plaintext came behind the STARTTLS under way
 	mechanism   AuthExchange   // the authentication under way
 	response    []byte         // scratch space for it
+	authName    []byte         // the mechanism that AUTH named, while the plan's rules ask for it, and
+	authStep    uint64         // which reply of it is under way; 0: none
 	tls         TLSInfo
 	user        string
 	pregreet    bool   // the client has talked while its greeting was held back, and the plan wanted to know
@@ -58,14 +60,14 @@ func (s *Session) releaseExtra() {
 	if x == nil {
 		return
 	}
-	if !s.life.gone() && (x.whole || x.framing.midLine() || x.pieces.reply != nil || x.mechanism != nil ||
+	if !s.life.gone() && (x.whole || x.framing.midLine() || x.pieces.reply != nil || x.mechanism != nil || x.authStep > 0 ||
 		s.state == stateChunk || s.state == stateHandshake || s.state == stateHeld) {
 		return
 	}
 	x.pieces.release()
 	clear(x.granted)
 	clear(x.counts)
-	*x = extra{granted: x.granted[:0], counts: x.counts[:0], domains: x.domains[:0], response: x.response[:0]}
+	*x = extra{granted: x.granted[:0], counts: x.counts[:0], domains: x.domains[:0], response: x.response[:0], authName: x.authName[:0]}
 	s.extra = nil
 	extraPool.Put(x)
 }

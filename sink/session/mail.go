@@ -17,7 +17,7 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 		s.misplacedMail(stage, args, &replyNested)
 		return
 	}
-	if err := smtp.ParseMail(args, &e.mail); err != nil {
+	if err := s.parseMail(args); err != nil {
 		s.refuse(stage, syntaxReply(err))
 		return
 	}
@@ -40,6 +40,14 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 	s.answer(stage)
 }
 
+// parseMail parses what MAIL says. Parameters that rules ask for are known.
+func (s *Session) parseMail(args []byte) error {
+	if s.view.Needs().Parameters {
+		return smtp.ParseMailKnowing(args, &s.exchange.mail, s.view.KnowsParameter)
+	}
+	return smtp.ParseMail(args, &s.exchange.mail)
+}
+
 // openTransaction opens the transaction of the MAIL that was parsed.
 func (s *Session) openTransaction() *transaction {
 	e := s.exchange
@@ -48,7 +56,7 @@ func (s *Session) openTransaction() *transaction {
 	s.messages++
 	s.out.receipts.nextMessage()
 	tx := newTransaction(e.now)
-	tx.open(&e.mail)
+	tx.open(&e.mail, s.view.Needs().Parameters)
 	s.tx, e.opened = tx, true
 	return tx
 }
@@ -59,7 +67,7 @@ func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
 	e := s.exchange
 	s.reject(stage, r)
 	if e.decision.Reply.Code.Class() == 2 {
-		if err := smtp.ParseMail(args, &e.mail); err != nil {
+		if err := s.parseMail(args); err != nil {
 			s.refuse(stage, syntaxReply(err))
 			return
 		}

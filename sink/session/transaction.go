@@ -36,6 +36,7 @@ type transaction struct {
 	started  time.Duration // since the session's start: when MAIL was read
 	mailN    uint64        // the sender's n-th MAIL; 0 when nobody needs it
 	senderAt span
+	params   span // what MAIL said behind its path, when the plan needs it
 	envID    span
 	hash     uint64   // sum of the recipients' fault.HashRecipient, when the plan needs it
 	maxN     uint64   // the highest of their ordinals
@@ -129,9 +130,13 @@ func newTransaction(now time.Duration) *transaction {
 	return tx
 }
 
-// open takes what MAIL said. m is not kept.
-func (tx *transaction) open(m *smtp.MailArgs) {
-	tx.senderAt, tx.envID = tx.store(m.Path), tx.store(m.EnvID)
+// open takes what MAIL said, all parameters if they are wanted. m is not kept.
+func (tx *transaction) open(m *smtp.MailArgs, params bool) {
+	tx.senderAt = tx.store(m.Path)
+	if params {
+		tx.params = tx.store(m.Params)
+	}
+	tx.envID = tx.store(m.EnvID)
 	tx.body, tx.smtputf8 = m.Body, m.SMTPUTF8
 }
 

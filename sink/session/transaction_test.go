@@ -12,7 +12,7 @@ import (
 func TestTransaction(t *testing.T) {
 	tx := newTransaction(time.Second)
 	defer tx.release()
-	tx.open(&smtp.MailArgs{Path: []byte("a@s.example"), EnvID: []byte("id"), Body: smtp.Body8BitMIME})
+	tx.open(&smtp.MailArgs{Path: []byte("a@s.example"), EnvID: []byte("id"), Body: smtp.Body8BitMIME}, false)
 	rcpt := func(name string, accept, malformed bool) {
 		address, orcpt := tx.offer(&smtp.RcptArgs{Path: []byte(name), ORcpt: []byte("rfc822;" + name)})
 		if got := string(address) + " " + string(tx.bytes(orcpt)); got != name+" rfc822;"+name {

@@ -11,6 +11,7 @@ type MailArgs struct {
 	Ret      Ret    // RET (RFC 3461)
 	EnvID    []byte // ENVID in xtext, 1 to 100 octets; nil when absent (RFC 3461)
 	Auth     []byte // AUTH in xtext, or "<>"; nil when absent (RFC 4954 section 5)
+	Params   []byte // all parameters as they stand behind the path
 
 	RequireTLS bool // REQUIRETLS (RFC 8689)
 }
@@ -33,7 +34,11 @@ type RcptArgs struct {
 //
 // Blanks after the colon are accepted, as Postfix does, though RFC 5321 section 3.3 forbids them; blanks before it are not.
 // It does not allocate.
-func ParseMail(args []byte, m *MailArgs) error {
+func ParseMail(args []byte, m *MailArgs) error { return ParseMailKnowing(args, m, nil) }
+
+// ParseMailKnowing does the same where more parameters are known: those of whose keyword known says so may have any value, also more than
+// once. nil knows none.
+func ParseMailKnowing(args []byte, m *MailArgs, known func(keyword []byte) bool) error {
 	*m = MailArgs{Size: -1}
 	rest, ok := cutKeyword(args, "FROM:")
 	if !ok {
@@ -45,7 +50,8 @@ func ParseMail(args []byte, m *MailArgs) error {
 	if len(m.Path) > 0 && !validMailbox(m.Path) {
 		return errSender
 	}
-	if err := parseMailParams(rest, m); err != nil {
+	m.Params = rest
+	if err := parseMailParams(rest, m, known); err != nil {
 		return err
 	}
 	if !isASCII(m.Path) {
@@ -59,7 +65,7 @@ func ParseMail(args []byte, m *MailArgs) error {
 	return nil
 }
 
-func parseMailParams(args []byte, m *MailArgs) error {
+func parseMailParams(args []byte, m *MailArgs, known func([]byte) bool) error {
 	for {
 		p, rest, ok, err := NextParam(args)
 		if !ok {
@@ -120,6 +126,7 @@ func parseMailParams(args []byte, m *MailArgs) error {
 				return errAuthParam
 			}
 			m.Auth = p.Value
+		case known != nil && known(p.Key):
 		default:
 			return errParamUnknown
 		}
