@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,32 +31,39 @@ func inheritedListeners() ([]sink.Listener, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || n > maxInherited {
-		return nil, fmt.Errorf("%s: invalid number %q (want 1 to %d)", envListenFDs, number, maxInherited)
-	}
-	var given []string
-	if names != "" {
-		given = strings.Split(names, ":")
+	given, err := inheritedNames(number, names)
+	if err != nil {
+		return nil, err
 	}
 	var listeners []sink.Listener
-	for i := range n {
-		name := "unknown" // as sd_listen_fds_with_names(3) has it
-		if i < len(given) && given[i] != "" {
-			name = given[i]
-		}
+	for i, name := range given {
 		l, err := inheritedListener(firstInherited+i, name)
 		if err != nil {
 			return nil, fmt.Errorf("inherited socket %q: %w", name, err)
 		}
-		for _, other := range listeners {
-			if other.Name == name {
-				return nil, fmt.Errorf("two inherited sockets have the name %q: name them apart (systemd: a socket unit for each, with its FileDescriptorName=)", name)
-			}
-		}
 		listeners = append(listeners, l)
 	}
 	return listeners, nil
+}
+
+// inheritedNames returns the name of each socket, as the environment gives their number and, between colons, their names.
+func inheritedNames(number, names string) ([]string, error) {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || n > maxInherited {
+		return nil, fmt.Errorf("%s: invalid number %.64q (want 1 to %d)", envListenFDs, number, maxInherited)
+	}
+	given := strings.Split(names, ":")
+	out := make([]string, n)
+	for i := range out {
+		out[i] = "unknown" // as sd_listen_fds_with_names(3) has it
+		if i < len(given) && given[i] != "" {
+			out[i] = given[i]
+		}
+		if slices.Contains(out[:i], out[i]) {
+			return nil, fmt.Errorf("two inherited sockets have the name %q: name them apart (systemd: a socket unit for each, with its FileDescriptorName=)", out[i])
+		}
+	}
+	return out, nil
 }
 
 // maxInherited bounds the descriptors that are looked at.

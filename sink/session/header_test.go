@@ -10,55 +10,57 @@ import (
 )
 
 // What is noted while a header comes in pieces is what a search of the whole header finds.
-func TestNotedFieldsAreThoseOfASearch(t *testing.T) {
+func TestNotedFieldsAreThoseOfASearch(t *testing.T) { rapid.Check(t, notedFields) }
+
+func FuzzHeader(f *testing.F) { f.Fuzz(rapid.MakeFuzz(notedFields)) }
+
+func notedFields(t *rapid.T) {
 	names := []string{"X-Storm-Id", "x-storm-id", "Message-ID", "message-id ", "X-Storm-Mode", "X-Blackhole-Delay", "X-Storm-Idea", "Subject", "M", "X-", "x"}
-	rapid.Check(t, func(t *rapid.T) {
-		var text strings.Builder
-		for i := range rapid.IntRange(0, 8).Draw(t, "fields") {
-			fmt.Fprintf(&text, "%s%s v%d", rapid.SampledFrom(names).Draw(t, "name"), rapid.SampledFrom([]string{":", "", " :"}).Draw(t, "colon"), i)
-			text.WriteString(rapid.SampledFrom([]string{"\r\n", "\n", "\r\n folded\r\n", "\r\n\tx-storm-id: no\r\n", "\r"}).Draw(t, "end"))
+	var text strings.Builder
+	for i := range rapid.IntRange(0, 8).Draw(t, "fields") {
+		fmt.Fprintf(&text, "%s%s v%d", rapid.SampledFrom(names).Draw(t, "name"), rapid.SampledFrom([]string{":", "", " :"}).Draw(t, "colon"), i)
+		text.WriteString(rapid.SampledFrom([]string{"\r\n", "\n", "\r\n folded\r\n", "\r\n\tx-storm-id: no\r\n", "\r"}).Draw(t, "end"))
+	}
+	if rapid.Bool().Draw(t, "body") {
+		text.WriteString("\r\nX-Storm-Id: of the body\r\nMessage-Id: likewise\r\n")
+	}
+	message := text.String()
+	var pieces, whole header
+	pieces.begin()
+	whole.begin()
+	whole.add([]byte(message))
+	whole.finish()
+	for rest := message; rest != ""; {
+		n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
+		pieces.add([]byte(rest[:n]))
+		rest = rest[n:]
+	}
+	pieces.finish()
+	if got, want := string(pieces.buffer.B), string(whole.buffer.B); got != want {
+		t.Fatalf("in pieces the header of %q is %q, as a whole %q", message, got, want)
+	}
+	asks := false
+	for _, name := range []string{fieldStormID, fieldMessageID, "subject", "x-storm-mode", "x-blackhole-delay"} {
+		want := fieldsOf(string(whole.buffer.B), name)
+		if got := allOf(&pieces, name); !slices.Equal(got, want) {
+			t.Fatalf("%s of %q is %q, want %q", name, message, got, want)
 		}
-		if rapid.Bool().Draw(t, "body") {
-			text.WriteString("\r\nX-Storm-Id: of the body\r\nMessage-Id: likewise\r\n")
+		asks = asks || len(want) > 0 && (name == "x-storm-mode" || name == "x-blackhole-delay")
+	}
+	for i, name := range []string{fieldStormID, fieldMessageID} {
+		want := ""
+		if all := fieldsOf(string(whole.buffer.B), name); len(all) > 0 {
+			want = all[0]
 		}
-		message := text.String()
-		var pieces, whole header
-		pieces.begin()
-		whole.begin()
-		whole.add([]byte(message))
-		whole.finish()
-		for rest := message; rest != ""; {
-			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
-			pieces.add([]byte(rest[:n]))
-			rest = rest[n:]
+		if got, searched := string(pieces.id(i)), string(whole.id(i)); got != want || searched != want { // whole has its lines at once
+			t.Fatalf("the first %s of %q is noted as %q and found as %q, want %q", name, message, got, searched, want)
 		}
-		pieces.finish()
-		if got, want := string(pieces.buffer.B), string(whole.buffer.B); got != want {
-			t.Fatalf("in pieces the header of %q is %q, as a whole %q", message, got, want)
-		}
-		asks := false
-		for _, name := range []string{fieldStormID, fieldMessageID, "subject", "x-storm-mode", "x-blackhole-delay"} {
-			want := fieldsOf(string(whole.buffer.B), name)
-			if got := allOf(&pieces, name); !slices.Equal(got, want) {
-				t.Fatalf("%s of %q is %q, want %q", name, message, got, want)
-			}
-			asks = asks || len(want) > 0 && (name == "x-storm-mode" || name == "x-blackhole-delay")
-		}
-		for i, name := range []string{fieldStormID, fieldMessageID} {
-			want := ""
-			if all := fieldsOf(string(whole.buffer.B), name); len(all) > 0 {
-				want = all[0]
-			}
-			if got, searched := string(pieces.id(i)), string(whole.id(i)); got != want || searched != want { // whole has its lines at once
-				t.Fatalf("the first %s of %q is noted as %q and found as %q, want %q", name, message, got, searched, want)
-			}
-		}
-		if asks && !pieces.mayAsk() {
-			t.Fatalf("nobody would look for the switches of %q", message)
-		}
-		pieces.release()
-		whole.release()
-	})
+	}
+	if asks && !pieces.mayAsk() {
+		t.Fatalf("nobody would look for the switches of %q", message)
+	}
+	pieces.release()
+	whole.release()
 }
 
 func allOf(h *header, name string) (values []string) {
