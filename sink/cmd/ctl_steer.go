@@ -209,9 +209,9 @@ func showNext(w io.Writer, all []api.NextStatus) {
 		return
 	}
 	var t text.Table
-	t.Row("id", "stage", "met", "left", "until", "whom")
+	t.Row("id", "stage", "met", "left", "until", "outcome", "whom")
 	for _, n := range all {
-		t.Row(n.ID, n.Stage, n.Hits, n.Remaining, n.Expires.Local().Format("15:04:05"), string(n.Match))
+		t.Row(n.ID, n.Stage, n.Hits, n.Remaining, n.Expires.Local().Format("15:04:05"), string(n.Outcome), string(n.Match))
 	}
 	fmt.Fprint(w, t.String())
 }

@@ -142,7 +142,7 @@ func TestNext(t *testing.T) {
 	g := start(t, "", nil)
 	var n api.NextStatus
 	a := g.call("POST", "/v1/next", `{"stage": "rcpt", "match": {"recipient": "x@a.test"}, "outcome": {"reply": "550/5.1.1"}, "times": 2}`, 201, &n)
-	if n.ID == "" || n.Remaining != 2 || n.Hits != 0 || string(n.Match) != `{"recipient":"x@a.test"}` || a.header.Get("Location") != "/v1/next/"+n.ID {
+	if n.ID == "" || n.Remaining != 2 || n.Hits != 0 || string(n.Match) != `{"recipient":"x@a.test"}` || string(n.Outcome) != `{"reply":"550/5.1.1"}` || a.header.Get("Location") != "/v1/next/"+n.ID {
 		t.Errorf("%+v, %v", n, a.header)
 	}
 	c := g.dial()
@@ -164,7 +164,7 @@ func TestNext(t *testing.T) {
 	}
 	g.refused("POST", "/v1/next", `{"id": "mine", "stage": "noop", "outcome": {}}`, api.WrongState, nil)
 	var all api.NextList
-	if g.call("GET", "/v1/next", "", 200, &all); len(all.Next) != 1 || all.Next[0].ID != "mine" {
+	if g.call("GET", "/v1/next", "", 200, &all); len(all.Next) != 1 || all.Next[0].ID != "mine" || string(all.Next[0].Outcome) != `{"reply":"421"}` {
 		t.Errorf("%+v", all)
 	}
 	g.call("DELETE", "/v1/next", "", 204, nil)

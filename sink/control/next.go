@@ -13,7 +13,11 @@ import (
 
 func nextOf(n *sink.NextStatus) (api.NextStatus, error) {
 	match, err := plan.MatchJSON(&n.Match)
-	return api.NextStatus{ID: n.ID, Stage: n.Stage.String(), Match: match, Remaining: n.Remaining, Hits: n.Hits, Expires: n.Expires.UTC()}, err
+	if err != nil {
+		return api.NextStatus{}, err
+	}
+	outcome, err := plan.OutcomeJSON(&n.Outcome)
+	return api.NextStatus{ID: n.ID, Stage: n.Stage.String(), Match: match, Outcome: outcome, Remaining: n.Remaining, Hits: n.Hits, Expires: n.Expires.UTC()}, err
 }
 
 func (s *Server) listNext(w http.ResponseWriter, r *http.Request) error {

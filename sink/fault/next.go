@@ -26,11 +26,12 @@ const (
 
 // Next is a validated NextSpec. It is immutable and shared.
 type Next struct {
-	ID    string
-	Stage smtp.Stage
-	Match Match
-	Times int
-	rule  *Rule
+	ID      string
+	Stage   smtp.Stage
+	Match   Match
+	Outcome OutcomeSpec // as it was asked for
+	Times   int
+	rule    *Rule
 }
 
 // NewNext validates a spec. Errors are *SpecError.
@@ -59,7 +60,7 @@ func NewNext(spec NextSpec) (*Next, error) {
 	case spec.Stage == smtp.StageBdat && spec.Outcome.Body != BodyFault{}: // it would strike before the chunk's reply is decided
 		return fail("outcome.body", errors.New("not known at stage bdat (valid at: data)"))
 	}
-	return &Next{ID: spec.ID, Stage: spec.Stage, Match: spec.Match, Times: spec.Times, rule: r}, nil
+	return &Next{ID: spec.ID, Stage: spec.Stage, Match: spec.Match, Outcome: spec.Outcome, Times: spec.Times, rule: r}, nil
 }
 
 func validNextID(id string) bool {

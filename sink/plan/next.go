@@ -33,15 +33,19 @@ func nextForm() form[Next] {
 		}
 		return nil
 	})
-	outcome := mapping(outcomeKeys()...).named("nextOutcome").starting(fault.OutcomeSpec{Weight: 1})
 	return mapping(
 		at("id", textForm.described(`{"type":"string","pattern":"^[A-Za-z0-9._-]{1,64}$"}`), func(n *Next) *string { return &n.ID }, "Names it in rows and counts; default: one that nobody has."),
 		needs("stage", stageForm, func(n *Next) *smtp.Stage { return &n.Stage }, "At which it is met."),
 		at("match", matchForm(), func(n *Next) *fault.Match { return &n.Match }, "Everybody by default; no condition on attempt, header or sequence."),
-		needs("outcome", outcome, func(n *Next) *fault.OutcomeSpec { return &n.Outcome }, "What they meet; {} is the plain reply."),
+		needs("outcome", nextOutcomeForm(), func(n *Next) *fault.OutcomeSpec { return &n.Outcome }, "What they meet; {} is the plain reply."),
 		preset("times", times, func(n *Next) *int { return &n.Times }, 1, "How many occurrences meet it."),
 		at("ttl", ttl, func(n *Next) *time.Duration { return &n.TTL }, "After which it is forgotten, used up or not; default 10m, at most 24h."),
 	).named("next").starting(Next{NextSpec: fault.NextSpec{Times: 1}})
+}
+
+// nextOutcomeForm is an outcome that is the only one.
+func nextOutcomeForm() form[fault.OutcomeSpec] {
+	return mapping(outcomeKeys()...).named("nextOutcome").starting(fault.OutcomeSpec{Weight: 1})
 }
 
 // ParseNext parses such a document, YAML or JSON. name stands for it in errors, which are *Error. What fault.NewNext asks beyond is not
@@ -65,3 +69,8 @@ func NextSchema() ([]byte, error) {
 
 // MatchJSON returns a match as plans write it, in JSON.
 func MatchJSON(m *fault.Match) (json.RawMessage, error) { return toJSON(matchForm().write(m)) }
+
+// OutcomeJSON returns an outcome as plans write it, without its weight, in JSON.
+func OutcomeJSON(o *fault.OutcomeSpec) (json.RawMessage, error) {
+	return toJSON(nextOutcomeForm().write(o))
+}

@@ -46,8 +46,9 @@ type NextStatus struct {
 	ID        string
 	Stage     smtp.Stage
 	Match     fault.Match
-	Remaining int // occurrences that will meet it
-	Hits      int // occurrences that have met it
+	Outcome   fault.OutcomeSpec // as it was asked for; not to be changed
+	Remaining int               // occurrences that will meet it
+	Hits      int               // occurrences that have met it
 	Expires   time.Time
 }
 
@@ -147,7 +148,7 @@ func (n *Next) List(now time.Time) []NextStatus {
 
 func (e *nextEntry) status() NextStatus {
 	return NextStatus{
-		ID: e.next.ID, Stage: e.next.Stage, Match: e.next.Match, Remaining: e.next.Times - e.hits, Hits: e.hits, Expires: e.expires,
+		ID: e.next.ID, Stage: e.next.Stage, Match: e.next.Match, Outcome: e.next.Outcome, Remaining: e.next.Times - e.hits, Hits: e.hits, Expires: e.expires,
 	}
 }
 

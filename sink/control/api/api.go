@@ -91,6 +91,7 @@ type NextStatus struct {
 	ID        string          `json:"id"`
 	Stage     string          `json:"stage"`
 	Match     json.RawMessage `json:"match"`
+	Outcome   json.RawMessage `json:"outcome"`   // what they meet, as an outcome of a plan without weight
 	Remaining int             `json:"remaining"` // occurrences that will meet it
 	Hits      int             `json:"hits"`      // occurrences that have met it
 	Expires   time.Time       `json:"expires"`

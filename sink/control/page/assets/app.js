@@ -8,6 +8,7 @@ import { tail } from './tail.js';
 
 const byId = (id) => document.getElementById(id);
 const every = 1000; // ms
+const signedIn = 'smtpsink-signed-in'; // in this browser's storage: no script sees the cookie itself
 let before = null;
 let generation = 0;
 let asking = false;
@@ -42,12 +43,15 @@ async function look() {
     storm.show(stats.storm);
     before = stats;
     byId('signin').hidden = true;
+    byId('signout').hidden = !localStorage.getItem(signedIn);
     problem('');
     state('live', 'live');
     await next.load();
   } catch (e) {
     if (e instanceof Problem && e.status === 401) {
       byId('signin').hidden = false;
+      byId('signout').hidden = true;
+      localStorage.removeItem(signedIn);
       state('sign in', 'off');
     } else {
       state('no answer', 'off');
@@ -63,10 +67,22 @@ byId('signin').addEventListener('submit', async (event) => {
   try {
     await ask('POST', '/v1/session', { token: byId('token').value });
     byId('token').value = '';
+    localStorage.setItem(signedIn, '1');
     problem('');
     look();
   } catch (e) {
     problem(`Not signed in: ${e.message}`);
+  }
+});
+
+byId('signout').addEventListener('click', async () => {
+  try {
+    await ask('DELETE', '/v1/session');
+    tail.end();
+    await look();
+    byId('token').focus();
+  } catch (e) {
+    problem(`Not signed out: ${e.message}`);
   }
 });
 

@@ -6,7 +6,14 @@ let drawn = '';
 
 function describe(n) {
   const who = Object.entries(n.match || {}).map(([k, v]) => `${k} ${[v].flat().join(', ')}`).join(', ') || 'anybody';
-  return `${n.stage} of ${who}: ${n.remaining} to go, ${n.hits} met`;
+  return `${outcome(n.outcome)} at ${n.stage} of ${who}: ${n.remaining} to go, ${n.hits} met`;
+}
+
+// outcome is what they meet, in a few words: a reply by its codes, whatever else as a plan writes it.
+function outcome({ reply, ...rest } = {}) {
+  const words = Object.entries(rest).map(([k, v]) => `${k} ${typeof v === 'object' ? JSON.stringify(v) : v}`);
+  if (reply !== undefined || !words.length) words.unshift(typeof reply === 'object' ? [reply.code, reply.enhanced].filter(Boolean).join(' ') : `${reply ?? 'plain'}`.replace('/', ' '));
+  return words.join(', ');
 }
 
 async function load() {

@@ -108,6 +108,10 @@ function stop() {
 }
 
 export const tail = {
+  end() {
+    if (stream) stop();
+    byId('tail').replaceChildren();
+  },
   begin() {
     byId('filter').addEventListener('submit', (event) => {
       event.preventDefault();

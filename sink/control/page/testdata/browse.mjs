@@ -79,6 +79,20 @@ try {
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.querySelector('#storm-said').textContent.includes('30s longer'), patience);
 
+  // By keyboard: the storm is over, and is started anew.
+  const state = async () => (await (await fetch(`${url}/v1/storm`)).json()).state;
+  await page.focus('[data-act=stop]');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('#storm-said').textContent === 'The storm is over.' && document.querySelector('#storm-now').textContent.includes('over'), patience);
+  check(await state() === 'over', `the storm that was stopped is ${await state()}`);
+  await page.focus('[data-act=start]');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('#storm-said').textContent === 'The storm has started.', patience);
+  check(await state() === 'running', `the storm that was started is ${await state()}`);
+  await page.focus('#timeline li:nth-child(2) button');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('#storm-now').textContent.startsWith('outage:'), patience);
+
   // By keyboard: the next mail fails, and is told so; the one after doesn't.
   await page.focus('#next-value');
   await page.keyboard.type('victim@recipient.test');
@@ -86,6 +100,17 @@ try {
   await page.waitForFunction(() => document.querySelector('#next-list li'), patience);
   const codes = [await hook('/send?to=victim@recipient.test'), await hook('/send?to=victim@recipient.test')];
   check(codes.join() === '450,250', `mail to the victim was answered ${codes}`);
+  await page.waitForFunction(() => document.querySelector('#next-list li').textContent.includes('0 to go, 1 met'), patience);
+  check(await page.$eval('#next-list li', (e) => e.textContent.startsWith('450 4.2.1 at rcpt of recipient victim@recipient.test')), `the list says ${await page.$eval('#next-list', (e) => e.textContent)}`);
+
+  // One that is taken back is not met.
+  await page.click('#next button[type=submit]');
+  await page.waitForFunction(() => document.querySelectorAll('#next-list li').length === 2, patience);
+  await page.focus('#next-list li:nth-child(2) button');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('#next-said').textContent === 'Taken back.' && document.querySelectorAll('#next-list li').length === 1, patience);
+  const after = await hook('/send?to=victim@recipient.test');
+  check(after === '250', `what was taken back was met: ${after}`);
   await page.type('#next-value', ' nobody at all');
   await page.click('#next button[type=submit]');
   await page.waitForFunction(() => document.querySelector('#next-said').textContent.startsWith('Not asked for:'), patience);
@@ -142,6 +167,13 @@ try {
   await other.type('#token', token);
   await other.keyboard.press('Enter');
   await other.waitForFunction(() => document.querySelector('#state').textContent === 'live', patience); // of a sink that has counted nothing yet
+  await other.reload({ waitUntil: 'load' });
+  await other.waitForSelector('#signout:not([hidden])', { timeout: 30000 }); // also a page that did not sign in itself
+  await other.focus('#signout');
+  await other.keyboard.press('Enter');
+  await other.waitForFunction(() => !document.querySelector('#signin').hidden && document.querySelector('#signout').hidden, patience);
+  check(await other.evaluate(async () => (await fetch('/v1/stats')).status) === 401, 'who has signed out is still let in');
+  check((await other.cookies()).length === 0, 'the cookie stays');
 } catch (e) {
   wrong.push(`${e.stack}`);
 } finally {
