@@ -130,6 +130,9 @@ calibrate: go-version ## check by simulation that comparisons err as seldom as t
 r-vectors: ## make the vectors that bench/stat is tested with anew (apt-get install r-base-core r-cran-coin r-cran-survival)
 	cd bench/stat/testdata && for script in *.R; do echo "$$script"; Rscript "$$script" > "$${script%.R}.csv.new"; mv "$${script%.R}.csv.new" "$${script%.R}.csv"; done
 
+docs: go-version ## make docs/reference anew from the code: commands, plan keys, metrics, control API, exit statuses
+	SMTPSTORM_WRITE_DOCS=1 $(GO) test -count=1 -vet=off -run '^TestReference$$' ./docs ./xk6smtp
+
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	@for package in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package 2>/dev/null | grep '^Fuzz' || true); do \

@@ -184,7 +184,7 @@ func (m *terminal) start(b block, s step) {
 		m.t.Fatal(err)
 	}
 	m.stays = append(m.stays, stays)
-	m.run(b.line, fmt.Sprintf("setsid env --default-signal=INT bash %q >%q 2>&1 </dev/null & stays_%d=$!", filepath.Join(filepath.Dir(stays.file), "command"), stays.file, stays.number))
+	m.run(b.line, fmt.Sprintf("setsid env --default-signal=INT bash %q >%q 2>&1 </dev/null & stays_%d=$!; disown", filepath.Join(filepath.Dir(stays.file), "command"), stays.file, stays.number))
 	m.awaitOutput(stays, b, s)
 }
 
@@ -196,7 +196,7 @@ func (m *terminal) interrupt(b block, s step) {
 	}
 	last := m.stays[len(m.stays)-1]
 	m.stays = m.stays[:len(m.stays)-1]
-	m.run(b.line, fmt.Sprintf("kill -INT -$stays_%d; wait $stays_%d", last.number, last.number))
+	m.run(b.line, fmt.Sprintf("kill -INT -$stays_%d; while kill -0 $stays_%d 2>/dev/null; do sleep 0.02; done", last.number, last.number))
 	m.awaitOutput(last, b, s)
 }
 

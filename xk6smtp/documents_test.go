@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.k6.io/k6/v2/metrics"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -132,29 +131,6 @@ func TestEveryErrorCodeIsDocumented(t *testing.T) {
 	}
 	slices.Sort(documented)
 	expectLines(t, "error codes in api.md", documented, numbers(`errorCode = (1\d\d\d)\b`, string(source))...)
-}
-
-// TestEveryMetricIsDocumented has both modules register theirs, and looks for each in api.md, trends in the table of clocks.
-func TestEveryMetricIsDocumented(t *testing.T) {
-	v := newVU(t)
-	clocks := section(t, document(t, "api.md"), "## Clocks")
-	documented := firstCells(clocks)
-	seen := 0
-	for _, m := range v.rt.VU.InitEnvField.Registry.All() {
-		if !strings.HasPrefix(m.Name, "smtp_") {
-			continue
-		}
-		seen++
-		switch {
-		case m.Type == metrics.Trend && !slices.Contains(documented, m.Name):
-			t.Errorf("%s has no clock in api.md", m.Name)
-		case !strings.Contains(clocks, "`"+m.Name):
-			t.Errorf("%s is not in api.md", m.Name)
-		}
-	}
-	if seen < 20 {
-		t.Errorf("only %d metrics are registered", seen)
-	}
 }
 
 // The entry for k6's registry names what the extension registers.

@@ -57,12 +57,22 @@ type sinkMetrics struct {
 }
 
 func registerSinkMetrics(registry *metrics.Registry) (*sinkMetrics, error) {
-	replies, err := registry.NewMetric("smtp_sink_replies", metrics.Counter, metrics.Default)
-	if err != nil {
-		return nil, err
+	m := &sinkMetrics{}
+	for _, r := range m.table() {
+		metric, err := registry.NewMetric(r.name, r.typ, r.val)
+		if err != nil {
+			return nil, err
+		}
+		*r.into = metric
 	}
-	delivery, err := registry.NewMetric("smtp_delivery_duration", metrics.Trend, metrics.Time)
-	return &sinkMetrics{replies, delivery}, err
+	return m, nil
+}
+
+func (m *sinkMetrics) table() []tableRow {
+	return []tableRow{
+		{&m.replies, "smtp_sink_replies", metrics.Counter, metrics.Default, "Replies that a sink within k6 decided; sampled by sink.stop()."},
+		{&m.delivery, "smtp_delivery_duration", metrics.Trend, metrics.Time, "From the begin of send to the decision of the sink within k6 on the first delivery; sampled by sink.waitFor()."},
+	}
 }
 
 // embedded is a sink that runs within k6.

@@ -1,7 +1,6 @@
 package prometheus_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -431,36 +430,4 @@ func histograms() *count.Counts {
 	c.Lateness.Summarise()
 	c.Delays = c.Lateness
 	return c
-}
-
-// TestDocumentedMetrics holds the table of docs/monitoring.md to what is served, both ways.
-func TestDocumentedMetrics(t *testing.T) {
-	text, err := os.ReadFile("../../docs/monitoring.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(smtpsink_\\w+)").FindAllStringSubmatch(string(text), -1) {
-		documented[m[1]] = true
-	}
-	c := histograms()
-	c.Phases = []string{"storm"}
-	c.Replies = []count.Reply{{Kind: count.Kind{Stage: smtp.StageRcpt, Code: 450}, Decided: 1}}
-	c.Destinations = []count.Destination{{Listener: "a"}}
-	c.Rules = []count.Rule{{Name: "r", Outcomes: []count.Outcome{{}}}}
-	served := bufio.NewScanner(strings.NewReader(scrape(t, prometheus.Handler(fixed{c}, "1"))))
-	for served.Scan() {
-		name, found := strings.CutPrefix(served.Text(), "# TYPE ")
-		name, _, _ = strings.Cut(name, " ")
-		if !found || !strings.HasPrefix(name, "smtpsink_") {
-			continue
-		}
-		if !documented[name] {
-			t.Errorf("%s is not in docs/monitoring.md", name)
-		}
-		delete(documented, name)
-	}
-	for name := range documented {
-		t.Errorf("docs/monitoring.md has %s, which is not served", name)
-	}
 }
