@@ -72,6 +72,15 @@ type Listener interface {
 	Ungreeting() bool               // connections are accepted and never greeted
 }
 
+// numberOf counts a connection that was accepted, and returns its client's ordinal: 0 where a PROXY header says whose it is, and the session
+// counts it.
+func numberOf(cfg *Config, l Listener, client netip.Addr) uint64 {
+	if l.SessionConfig().Service.ProxyProtocol && !l.Ungreeting() {
+		return 0
+	}
+	return cfg.Number(client)
+}
+
 // Socket is a listener's sockets, as a driver has them. Its methods are called by one goroutine at a time.
 type Socket interface {
 	Addr() net.Addr

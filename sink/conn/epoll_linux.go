@@ -131,7 +131,7 @@ func (d *epollDriver) newConn(loop int, rc *reactor.Conn, now time.Time) reactor
 	l.lastID += uint64(len(d.loops))
 	listener := rc.Tag().(Listener)
 	client := rc.RemoteAddr()
-	info := session.ConnInfo{ID: l.lastID, Listener: listener.ListenerName(), Client: client, N: d.cfg.Number(client.Addr())}
+	info := session.ConnInfo{ID: l.lastID, Listener: listener.ListenerName(), Client: client, N: numberOf(d.cfg, listener, client.Addr())}
 	if listener.Ungreeting() {
 		return l.newSilent(rc, info, now)
 	}
@@ -238,11 +238,11 @@ func (c *epollConn) takeError() error    { return c.conn.TakeError() }
 func (c *epollConn) refused() bool       { return c.conn.Refused() }
 func (c *epollConn) encrypted() bool     { return false }
 
-func (c *epollConn) startTLS(f fault.TLSFault) {
+func (c *epollConn) startTLS(f fault.TLSFault, hello bool) {
 	c.leaves = true
 	c.conn.Detach(func(_ time.Time, nc net.Conn, leftover []byte) {
 		c.forget()
-		c.loop.driver.tls.adopt(nc, &c.pump, c.conn.Loop(), f, leftover)
+		c.loop.driver.tls.adopt(nc, &c.pump, c.conn.Loop(), f, hello, leftover)
 	})
 }
 

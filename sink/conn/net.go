@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -40,8 +41,10 @@ type netConn struct {
 	drain     bool // the session awaits a drain
 	hungUp    bool // the session knows of the client's FIN, which came in a pause
 	handshake bool // the session awaits a TLS handshake
+	hello     bool // ... which begins with what the session has left of the input
 	fault     fault.TLSFault
-	leftover  []byte // plaintext that came before the handshake
+	leftover  []byte // what came before the handshake: plaintext, or its beginning (hello)
+	early     []byte // the beginning of the handshake that was read already
 	reset     bool   // a planned RST in the handshake: whatever mode says
 	ended     bool   // close was called, with any mode but half
 	mode      session.CloseMode
@@ -121,6 +124,8 @@ func (c *netConn) run() error {
 			if err := c.wait(); err != nil {
 				return err
 			}
+		case c.handshake && c.hello:
+			c.hello, c.early, input = false, bytes.Clone(input), nil
 		case len(input) > 0:
 			input = input[c.pump.feed(c.recorder, c, now(), input, full):]
 		case c.handshake:
@@ -419,7 +424,9 @@ func (c *netConn) takeError() error    { return takeError(c.raw) }
 func (c *netConn) refused() bool       { return c.failure != nil }
 func (c *netConn) encrypted() bool     { return c.nc != c.raw }
 
-func (c *netConn) startTLS(f fault.TLSFault) { c.handshake, c.fault = true, f }
+func (c *netConn) startTLS(f fault.TLSFault, hello bool) {
+	c.handshake, c.fault, c.hello = true, f, hello
+}
 
 func (c *netConn) close(mode session.CloseMode) {
 	if mode == session.CloseHalf {

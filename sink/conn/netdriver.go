@@ -195,7 +195,7 @@ func (d *netDriver) open(nc net.Conn, l Listener) {
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.info.Client = unmapped(tcp.AddrPort())
 	}
-	c.info.N = d.cfg.Number(c.info.Client.Addr()) // even if nobody greets it
+	c.info.N = numberOf(d.cfg, l, c.info.Client.Addr()) // even if nobody greets it
 	c.count.accepted.Add(1)
 	if !d.start(c, func() {
 		if l.Ungreeting() {
@@ -211,11 +211,11 @@ func (d *netDriver) open(nc net.Conn, l Listener) {
 }
 
 // adopt goes on with a connection whose session was driven by somebody else, and now wants a TLS handshake.
-func (d *netDriver) adopt(nc net.Conn, p *pump, shard int, f fault.TLSFault, leftover []byte) {
+func (d *netDriver) adopt(nc net.Conn, p *pump, shard int, f fault.TLSFault, hello bool, leftover []byte) {
 	c := d.newConn(nc, shard)
 	c.pump = *p
 	c.pump.session.Rebind(&c.recorder.env)
-	c.handshake, c.fault, c.leftover = true, f, leftover
+	c.handshake, c.fault, c.hello, c.leftover = true, f, hello, leftover
 	c.count.adopted.Add(1)
 	if !d.start(c, c.serve) {
 		c.leaving.Store(true)

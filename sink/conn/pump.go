@@ -17,7 +17,7 @@ type transport interface {
 	resume()
 	awaitDrain() // the driver then calls pump.drained once
 	close(mode session.CloseMode)
-	startTLS(f fault.TLSFault) // the driver then calls pump.tlsDone once
+	startTLS(f fault.TLSFault, hello bool) // input that the session has left begins the handshake, if hello; the driver then calls pump.tlsDone once
 	Committer
 	kernel
 }
@@ -242,7 +242,7 @@ func (p *pump) perform(r *recorder, t transport, now time.Time) {
 		case session.EffectClose:
 			t.close(e.Close)
 		case session.EffectStartTLS:
-			t.startTLS(e.TLS)
+			t.startTLS(e.TLS, e.Hello)
 		case session.EffectCommit:
 			r.unsaved = false
 			if err, decided := r.ledger.commit(e.Ticket, t); decided {

@@ -38,6 +38,7 @@ func newRecorder(cfg *Config, shard int) *recorder {
 		r.ledger = cfg.Ledger(shard)
 	}
 	r.env.Recorder = r
+	r.env.Number = cfg.Number
 	if cfg.Mailbox != nil {
 		r.mail = &mailbox{cfg.Mailbox, r, causes{}}
 		r.env.Mailbox = r.mail

@@ -39,7 +39,7 @@ func transactionRow(t *session.Transaction) event.Transaction {
 
 func connectionRow(c *session.Connection) event.Connection {
 	row := event.Connection{
-		Conn: c.Conn, Listener: c.Listener, Client: c.Client, Time: c.Time, End: c.End, Phase: c.Phase, Helo: c.Helo, Extended: c.Extended,
+		Conn: c.Conn, Listener: c.Listener, Client: c.Client, Via: c.Via, Time: c.Time, End: c.End, Phase: c.Phase, Helo: c.Helo, Extended: c.Extended,
 		TLS: c.TLSInfo.Version, Messages: c.Messages, Attempts: c.Attempts, Delivered: c.Delivered,
 		OctetsIn: c.OctetsIn, OctetsOut: c.OctetsOut, Undeclared8Bit: c.Undeclared8Bit,
 		Pregreet: c.Pregreet, User: c.User, Injections: c.Injections, BadSwitches: c.BadSwitches, BadSwitch: c.BadSwitch, LongHeaders: c.LongHeaders,

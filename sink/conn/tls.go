@@ -65,6 +65,10 @@ func (c *netConn) answerHello(answer []byte) error {
 // readHello reads what the client says in a handshake that fails as planned. The error is the client's end; without one it has said something, or
 // the session has lost its patience.
 func (c *netConn) readHello() error {
+	if len(c.early) > 0 {
+		c.early = nil
+		return nil
+	}
 	var buf [4 << 10]byte
 	for {
 		n, err := c.read(buf[:], c.pump.session.Deadline())
@@ -88,7 +92,8 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 	if err != nil {
 		return session.TLSInfo{}, err
 	}
-	c.wire = &wire{Conn: c.raw, count: c.count}
+	c.wire = &wire{Conn: c.raw, count: c.count, early: c.early}
+	c.early = nil
 	secure := tls.Server(c.wire, config)
 	c.armed = time.Time{} // an earlier deadline would fail the handshake
 	interrupted, err := c.arm(c.pump.session.Deadline())

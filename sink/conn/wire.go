@@ -15,6 +15,7 @@ const flushAt = 32 << 10
 type wire struct {
 	net.Conn
 	count *netCounters
+	early []byte                     // what was read before TLS began
 	held  bool                       // records go to out, until release
 	out   *bytebufferpool.ByteBuffer // from wirePool while it is needed
 }
@@ -23,6 +24,13 @@ var wirePool bytebufferpool.Pool
 
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
+	if len(w.early) > 0 {
+		n := copy(p, w.early)
+		if w.early = w.early[n:]; len(w.early) == 0 {
+			w.early = nil
+		}
+		return n, nil
+	}
 	n, err := w.Conn.Read(p)
 	w.count.read(n)
 	return n, err

@@ -100,6 +100,7 @@ type Connection struct {
 	Conn     uint64
 	Listener string
 	Client   netip.AddrPort // invalid for a unix socket
+	Via      netip.AddrPort // who connected, when Client is another by a PROXY header or XCLIENT; else invalid
 	Time     time.Time      // accepted
 	End      time.Time
 

@@ -208,7 +208,7 @@ func ParseTLSFault(name string) (TLSFault, error) {
 // capabilities are the EHLO keywords that a plan may leave out.
 var capabilities = []string{
 	"8BITMIME", "AUTH", "BINARYMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "ETRN", "EXPN", "HELP", "LIMITS", "PIPELINING",
-	"REQUIRETLS", "SIZE", "SMTPUTF8", "STARTTLS", "VRFY",
+	"REQUIRETLS", "SIZE", "SMTPUTF8", "STARTTLS", "VRFY", "XCLIENT",
 }
 
 // validate checks the faults of an outcome at a stage, with the code and reply that it has; reply is nil for the plain one, and

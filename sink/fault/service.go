@@ -2,6 +2,7 @@ package fault
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -14,6 +15,10 @@ type Service struct {
 	TLS         TLSVersions   // zero: all
 	Limits      ServiceLimits // zero: LIMITS is not announced, and nothing of it honoured
 	RequireTLS  RequireTLS    // what becomes of REQUIRETLS
+	// ProxyProtocol wants each connection to begin with a PROXY header, which says whose it is.
+	ProxyProtocol bool
+	// XClient are the networks whose clients may use XCLIENT: to be another client. nil: nobody.
+	XClient []netip.Prefix
 }
 
 // ServiceLimits are those of RFC 9422, which a listener honours, and announces unless a rule says otherwise. 0: no such limit.
@@ -146,6 +151,11 @@ func (s *Service) Validate() (field string, err error) {
 	}
 	if s.TLS != (TLSVersions{}) && (s.TLS.Min < TLS10 || s.TLS.Max > TLS13 || s.TLS.Max < s.TLS.Min) {
 		return "tls_versions", fmt.Errorf("unknown versions %v", s.TLS)
+	}
+	for _, n := range s.XClient {
+		if !n.IsValid() {
+			return "xclient", fmt.Errorf("invalid network (want for example 127.0.0.0/8)")
+		}
 	}
 	return "", nil
 }

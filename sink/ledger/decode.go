@@ -21,8 +21,7 @@ type decoder struct {
 	names map[string]string
 
 	projections *[event.NumKinds]*projection // see project; nil: rows are read whole
-	clientText  []byte                       // of the last client
-	client      netip.AddrPort
+	client, via lastClient
 }
 
 // field says how a key of a row is read.
@@ -193,19 +192,25 @@ func enhancedOf(v jsonl.Value) (smtp.Enhanced, error) {
 }
 
 // clientOf takes an address; rows of one client follow each other.
-func (d *decoder) clientOf(v jsonl.Value) (netip.AddrPort, error) {
+// lastClient is the last address and port of a key: the next row often has the same.
+type lastClient struct {
+	text   []byte
+	client netip.AddrPort
+}
+
+func (l *lastClient) of(v jsonl.Value) (netip.AddrPort, error) {
 	b, err := v.Text()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	if len(b) > 0 && bytes.Equal(b, d.clientText) {
-		return d.client, nil
+	if len(b) > 0 && bytes.Equal(b, l.text) {
+		return l.client, nil
 	}
 	var a netip.AddrPort
 	if err := a.UnmarshalText(b); err != nil || !a.IsValid() {
 		return netip.AddrPort{}, fmt.Errorf("%q is no address and port such as 192.0.2.1:25 or [2001:db8::1]:25", b)
 	}
-	d.clientText, d.client = append(d.clientText[:0], b...), a
+	l.text, l.client = append(l.text[:0], b...), a
 	return a, nil
 }
 

@@ -81,6 +81,7 @@ func AppendGap(dst []byte, g *event.Gap) []byte {
 func AppendConnection(dst []byte, c *event.Connection) []byte {
 	cut := cutsOf(c.Cut)
 	dst = appendCommon(dst, `{"kind":"connection","conn":`, c.Conn, c.Listener, c.Client, c.Time, c.End, &cut)
+	dst = appendClient(dst, `,"via":"`, c.Via)
 	dst = appendCutOptional(dst, `,"phase":`, c.Phase, &cut, cutPhase)
 	dst = appendCutOptional(dst, `,"helo":`, c.Helo, &cut, cutHelo)
 	dst = appendFlag(dst, `,"extended":true`, c.Extended)
@@ -239,16 +240,22 @@ func AppendStop(dst []byte, s *event.Stop) []byte {
 func appendCommon(dst []byte, key string, conn uint64, listener string, client netip.AddrPort, from, to time.Time, cut *cuts) []byte {
 	dst = appendUint(dst, key, conn)
 	dst = appendCut(dst, `,"listener":`, listener, cut, cutListener)
+	dst = appendClient(dst, `,"client":"`, client)
+	dst = appendTime(dst, `,"time":`, from)
+	return appendTime(dst, `,"end":`, to)
+}
+
+// appendClient appends an address and port behind a key, which ends with the quote before them; nothing when it is invalid.
+func appendClient(dst []byte, key string, client netip.AddrPort) []byte {
 	if client.IsValid() {
-		dst = append(dst, `,"client":"`...)
+		dst = append(dst, key...)
 		if client.Addr().Zone() == "" {
 			dst = append(client.AppendTo(dst), '"')
 		} else { // a zone may hold any character
 			dst = jsonl.AppendString(dst[:len(dst)-1], client.String())
 		}
 	}
-	dst = appendTime(dst, `,"time":`, from)
-	return appendTime(dst, `,"end":`, to)
+	return dst
 }
 
 func appendEnding(dst []byte, e event.Ending) []byte {

@@ -41,7 +41,12 @@ func flag(at func(*event.Row) *bool) func(*decoder, *event.Row, jsonl.Value) err
 }
 
 func client(at func(*event.Row) *netip.AddrPort) func(*decoder, *event.Row, jsonl.Value) error {
-	return func(d *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = d.clientOf(v); return err }
+	return func(d *decoder, r *event.Row, v jsonl.Value) (err error) { *at(r), err = d.client.of(v); return err }
+}
+
+func via(d *decoder, r *event.Row, v jsonl.Value) (err error) {
+	r.Connection.Via, err = d.via.of(v)
+	return err
 }
 
 func stage(at func(*event.Row) *smtp.Stage) func(*decoder, *event.Row, jsonl.Value) error {
@@ -97,6 +102,7 @@ var rowFields = [event.NumKinds][]field{
 		{"client", optional, client(func(r *event.Row) *netip.AddrPort { return &r.Connection.Client })},
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Connection.Time })},
 		{"end", required, instant(func(r *event.Row) *time.Time { return &r.Connection.End })},
+		{"via", optional, via},
 		{"phase", optional, name(func(r *event.Row) *string { return &r.Connection.Phase })},
 		{"helo", optional, octets(func(r *event.Row) *[]byte { return &r.Connection.Helo })},
 		{"extended", optional, flag(func(r *event.Row) *bool { return &r.Connection.Extended })},

@@ -34,10 +34,10 @@ var goldenRows = []struct {
 		`{"kind":"gap","rows":12,"error":"no space left on device"}`},
 	{"connection, full", event.Row{Kind: event.KindConnection, Connection: event.Connection{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("[2001:db8::1]:40000"), Time: at(0), End: at(2), Phase: "outage", Helo: []byte("a.example"),
-		Extended: true, TLS: "TLS 1.3", Messages: 3, Attempts: 4, Delivered: 1, OctetsIn: 500, OctetsOut: 600, Undeclared8Bit: 1, Pregreet: true, User: "ann", Injections: 2, BadSwitches: 3, BadSwitch: "RCPT 999+a@x", LongHeaders: 4, Stage: smtp.StageMail,
+		Via: netip.MustParseAddrPort("192.0.2.9:9"), Extended: true, TLS: "TLS 1.3", Messages: 3, Attempts: 4, Delivered: 1, OctetsIn: 500, OctetsOut: 600, Undeclared8Bit: 1, Pregreet: true, User: "ann", Injections: 2, BadSwitches: 3, BadSwitch: "RCPT 999+a@x", LongHeaders: 4, Stage: smtp.StageMail,
 		Code: 421, Enhanced: smtp.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "mx closes\non 192.0.2.1", Fault: "rst-after", Reason: "error", Error: "connection reset by peer",
 	}},
-		`{"kind":"connection","conn":9,"listener":"mx1","client":"[2001:db8::1]:40000","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:32.5Z","phase":"outage",` +
+		`{"kind":"connection","conn":9,"listener":"mx1","client":"[2001:db8::1]:40000","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:32.5Z","via":"192.0.2.9:9","phase":"outage",` +
 			`"helo":"a.example","extended":true,"tls":"TLS 1.3","messages":3,"attempts":4,"delivered":1,"octets_in":500,"octets_out":600,"undeclared_8bit":1,` +
 			`"pregreet":true,"user":"ann","injections":2,"bad_switches":3,"bad_switch":"RCPT 999+a@x","long_headers":4,` +
 			`"stage":"mail","code":421,"enhanced":"4.3.2","text":"mx closes\non 192.0.2.1","fault":"rst-after","reason":"error","error":"connection reset by peer"}`},
@@ -136,7 +136,7 @@ func drawRow(t *rapid.T) event.Row {
 		r.Gap = event.Gap{Rows: number("rows"), Error: text("error")}
 	case event.KindConnection:
 		r.Connection = event.Connection{
-			Conn: number("conn"), Listener: text("listener"), Client: client, Time: instant("time"), End: instant("end"), Phase: text("phase"), Helo: octets("helo"), Extended: flag("extended"),
+			Conn: number("conn"), Listener: text("listener"), Client: client, Via: client, Time: instant("time"), End: instant("end"), Phase: text("phase"), Helo: octets("helo"), Extended: flag("extended"),
 			TLS: text("tls"), Messages: number("messages"), Attempts: number("attempts"), Delivered: number("delivered"), OctetsIn: number("in"), OctetsOut: number("out"),
 			Pregreet: flag("pregreet"), User: text("user"), Injections: number("injections"), BadSwitches: number("bad"), BadSwitch: text("switch"), LongHeaders: number("long"),
 			Undeclared8Bit: number("8bit"), Code: code(), Fault: text("fault"), Reason: "r" + text("reason"), Error: text("error"), Told: event.Told(rapid.IntRange(0, event.NumTold-1).Draw(t, "told")),

@@ -20,6 +20,8 @@
 //	    tls_versions: 1.2            # or 1.0-1.2, or 1.2-
 //	    limits: {mailmax: 20, rcptmax: 50, rcptdomainmax: 1}   # LIMITS
 //	    requiretls: accept           # or refuse, or off
+//	    proxy_protocol: true         # each connection begins with a PROXY header
+//	    xclient: loopback            # or networks: who may use XCLIENT
 //	  - {name: mx2, address: "[::1]:2465", tls: implicit}
 //	  - {name: store, address: "unix:/run/lmtp.sock", protocol: lmtp}
 //	listener_faults: {store: none}   # none, refused, unaccepted or no-banner; "*" is every other listener

@@ -263,6 +263,10 @@ func anyService(t *rapid.T) (s fault.Service) {
 	s.Mechanisms = several(t, "mechanisms", func(t *rapid.T) string { return strings.ToUpper(anyText(t)) })
 	s.TLS = rapid.SampledFrom([]fault.TLSVersions{{}, {Min: fault.TLS12, Max: fault.TLS12}, {Min: fault.TLS10, Max: fault.TLS13}, {Min: fault.TLS10, Max: fault.TLS12}}).Draw(t, "versions")
 	s.Limits = fault.ServiceLimits{MailMax: rapid.IntRange(0, 9).Draw(t, "mailmax"), RcptMax: rapid.IntRange(0, 9).Draw(t, "rcptmax"), RcptDomainMax: rapid.IntRange(0, 9).Draw(t, "rcptdomainmax")}
+	s.ProxyProtocol = rapid.Bool().Draw(t, "proxy protocol")
+	s.XClient = several(t, "xclient", func(t *rapid.T) netip.Prefix {
+		return netip.MustParsePrefix(rapid.SampledFrom([]string{"127.0.0.0/8", "::1/128", "192.0.2.1/32"}).Draw(t, "network"))
+	})
 	s.RequireTLS = fault.RequireTLS(rapid.IntRange(0, 2).Draw(t, "requiretls"))
 	return s
 }

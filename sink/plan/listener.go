@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +79,39 @@ func serviceKeys[T any](of func(*T) *fault.Service) []key[T] {
 		at("tls_versions", versions, func(v *T) *fault.TLSVersions { return &of(v).TLS }, "Versions of TLS: 1.2, 1.0-1.2 or 1.2-; default: all."),
 		at("limits", limits, func(v *T) *fault.ServiceLimits { return &of(v).Limits }, "Announced by LIMITS (RFC 9422) and honoured."),
 		at("requiretls", enum("a choice", fault.ParseRequireTLS, 0), func(v *T) *fault.RequireTLS { return &of(v).RequireTLS }, "REQUIRETLS (RFC 8689), announced within TLS: accept, or refuse MAIL with the parameter by 550 5.7.30; default: off."),
+		at("proxy_protocol", boolean, func(v *T) *bool { return &of(v).ProxyProtocol }, "Each connection begins with a PROXY header, version 1 or 2, that says whose it is."),
+		at("xclient", xclientForm(), func(v *T) *[]netip.Prefix { return &of(v).XClient }, "Who may use XCLIENT to be another client: loopback, or networks; default: nobody."),
+	}
+}
+
+// loopback are the networks that the word stands for.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// xclientForm is loopback, a network, or a list of networks.
+func xclientForm() form[[]netip.Prefix] {
+	networks := oneOrMore(network)
+	word := only("loopback", "loopback, or networks", "loopback, or networks")
+	return form[[]netip.Prefix]{
+		read: func(d *decoder, n *yaml.Node, into *[]netip.Prefix) error {
+			if deref(n).Kind == yaml.ScalarNode && deref(n).Value == "loopback" {
+				*into = slices.Clone(loopback)
+				return nil
+			}
+			err := networks.read(d, n, into)
+			if err != nil && deref(n).Kind == yaml.ScalarNode {
+				err = errorf(n, "invalid network %q (want loopback, or networks such as 192.0.2.0/24)", deref(n).Value)
+			}
+			return err
+		},
+		write: func(v *[]netip.Prefix) *yaml.Node {
+			if slices.Equal(*v, loopback) {
+				return written("loopback")
+			}
+			return networks.write(v)
+		},
+		schema: func(defs definitions) string {
+			return `{"anyOf":[` + word.schema(defs) + "," + networks.schema(defs) + "]}"
+		},
 	}
 }
 
@@ -98,5 +133,7 @@ func serviceWords(s *fault.Service) string {
 	add(s.Limits.RcptDomainMax > 0, "recipients of at most %d domains in a session", s.Limits.RcptDomainMax)
 	add(s.RequireTLS == fault.RequireTLSAccept, "REQUIRETLS")
 	add(s.RequireTLS == fault.RequireTLSRefuse, "REQUIRETLS announced and refused")
+	add(s.ProxyProtocol, "each connection begins with a PROXY header")
+	add(len(s.XClient) > 0, "XCLIENT from %s", strings.Join(texts(s.XClient, netip.Prefix.String), " or "))
 	return strings.Join(words, "; ")
 }

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -92,7 +93,7 @@ func TestParseStorm(t *testing.T) {
 	}
 	want := fault.Service{
 		MaxSize: 10 << 20, IdleTimeout: 30 * time.Second, Mechanisms: []string{"PLAIN", "LOGIN"}, TLS: fault.TLSVersions{Min: fault.TLS12, Max: fault.TLS12},
-		Limits: fault.ServiceLimits{MailMax: 20, RcptMax: 50, RcptDomainMax: 1}, RequireTLS: fault.RequireTLSAccept,
+		Limits: fault.ServiceLimits{MailMax: 20, RcptMax: 50, RcptDomainMax: 1}, RequireTLS: fault.RequireTLSAccept, ProxyProtocol: true, XClient: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if got := listeners[0].Service; !reflect.DeepEqual(got, want) {
 		t.Errorf("listener mx1 serves as %+v, want %+v", got, want)

@@ -77,6 +77,8 @@ func (s *Session) command(line []byte) {
 		s.startTLS(c.Args)
 	case smtp.VerbAuth:
 		s.auth(c.Args)
+	case smtp.VerbXClient:
+		s.xclient(c.Args)
 	default: // HELP and NOOP take any argument; TURN and the unknown are refused with any
 		s.answer(stage)
 	}

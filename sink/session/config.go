@@ -227,6 +227,6 @@ type ConnInfo struct {
 	ID       uint64         // the driver's number of the connection, for rows and logs
 	Listener string         // the listener's name, which rules match
 	Client   netip.AddrPort // the client's address; the zero value for a unix socket
-	N        uint64         // this is the client's n-th connection that was accepted, from 1
+	N        uint64         // this is the client's n-th connection that was accepted, from 1; of no meaning where a PROXY header says whose it is
 	Local    netip.AddrPort // the address that it connected to; the session makes no use of it
 }

@@ -29,7 +29,7 @@ func (s *Session) deliver(stage smtp.Stage) {
 		r.Decided(stage, &e.decision, e.enhanced, s.view)
 	}
 	switch {
-	case stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit:
+	case stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit && !s.secure:
 		s.pause.begin(waitGreeting)
 		s.beginHandshake()
 	case stage == smtp.StageConnect && e.decision.Delay > 0:

@@ -95,6 +95,7 @@ type Effect struct {
 	Data   []byte         // of EffectWrite: the session's, valid until the next call
 	Close  CloseMode      // of EffectClose
 	TLS    fault.TLSFault // of EffectStartTLS: what goes wrong with the handshake
+	Hello  bool           // of EffectStartTLS: input that Feed did not take begins the handshake
 	Ticket uint64         // of EffectCommit and EffectCapture: unlike that of any other of the session
 
 	Captured *Captured // of EffectCapture: the driver's from now on
@@ -119,7 +120,7 @@ func (s *Session) Next() (Effect, bool) {
 	}
 	if x != nil && x.handshake {
 		x.handshake = false
-		return Effect{Kind: EffectStartTLS, TLS: x.tlsFault}, true
+		return Effect{Kind: EffectStartTLS, TLS: x.tlsFault, Hello: x.hello}, true
 	}
 	switch kind, _ := s.pause.ask(); kind {
 	case EffectAwaitDrain:

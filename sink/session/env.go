@@ -19,7 +19,9 @@ type Env struct {
 	Captures *Captures     // nil: no message is captured, whatever Config.Capture says
 	Mailbox  Mailbox       // nil: nobody wants the messages
 	Next     *shared.Next  // nil: no outcomes are asked for from outside
-	Scratch  *Scratch      // nil: sessions take their scratch space from a pool
+	// Number counts a connection of a client that turns out not to be the one that has connected, and returns its ordinal; nil: 1.
+	Number  func(client netip.Addr) uint64
+	Scratch *Scratch // nil: sessions take their scratch space from a pool
 }
 
 // Plans tells the plan that is in force, and its phase. A session asks at connect, after a TLS handshake and at each MAIL: a transaction

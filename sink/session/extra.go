@@ -1,9 +1,11 @@
 package session
 
 import (
+	"net/netip"
 	"sync"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/proxy"
 )
 
 // extra is the state that most sessions lack most of the time, so that those at rest don't pay for it.
@@ -12,7 +14,11 @@ type extra struct {
 
 	pieces pieces // a reply that has begun and not ended
 
+	proxy       *proxy.Parser  // of the PROXY header, while it is read
+	another     bool           // the session has become another client's
+	via         netip.AddrPort // then: the one that has connected
 	handshake   bool           // a TLS handshake shall begin
+	hello       bool           // what follows a PROXY header
 	tlsFault    fault.TLSFault // with this
 	injected    bool           // plaintext came behind the STARTTLS under way
 	mechanism   AuthExchange   // the authentication under way

@@ -148,6 +148,8 @@ type Connection struct {
 	Listener string
 	Client   netip.AddrPort
 
+	Via netip.AddrPort // who has connected, when Client is another by a PROXY header or XCLIENT; else invalid
+
 	Time time.Time // when the connection was accepted
 	End  time.Time // when it was gone
 
@@ -195,9 +197,10 @@ const (
 	ClosedByFault                       // as planned, see Connection.Fault
 	ClosedByTLS                         // the TLS handshake failed, see Connection.Err
 	ClosedByForeign                     // the client spoke another protocol
+	ClosedByProxy                       // there was no PROXY header, or a broken one, see Connection.Err
 )
 
-// String returns "quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls" or "not-smtp".
+// String returns "quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls", "not-smtp" or "proxy".
 func (r CloseReason) String() string {
 	if int(r) < len(closeReasons) {
 		return closeReasons[r]
@@ -205,4 +208,4 @@ func (r CloseReason) String() string {
 	return "unknown"
 }
 
-var closeReasons = [...]string{"quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls", "not-smtp"}
+var closeReasons = [...]string{"quit", "eof", "reply", "timeout", "shutdown", "abuse", "error", "fault", "tls", "not-smtp", "proxy"}

@@ -34,6 +34,7 @@ var (
 	replyTooManyRecipients = protocolReply(452, 5, 3, "Too many recipients")
 	replyTooManyMails      = protocolReply(421, 7, 0, "Too many messages in this session, closing transmission channel")
 	replyTooManyDomains    = protocolReply(452, 5, 3, "Too many recipient domains in this session")
+	replyNoXClient         = protocolReply(550, 7, 0, "Insufficient authorization")
 	replyUnknownParameter  = protocolReply(555, 5, 4, "MAIL FROM/RCPT TO parameters not recognized or not implemented")
 	replyNoRequireTLS      = protocolReply(550, 7, 30, "REQUIRETLS support required")
 	replyTooBig            = protocolReply(552, 3, 4, "Message too big for system")
@@ -185,6 +186,8 @@ func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 		switch keyword {
 		case capSize:
 			dst = strconv.AppendInt(append(dst, ' '), s.cfg.maxSize(), 10)
+		case capXClient:
+			dst = append(dst, smtp.XClientKeyword[len(capXClient):]...)
 		case capLimits:
 			dst = append(append(dst, ' '), s.cfg.Service.Limits.String()...)
 		case capAuth:
@@ -208,10 +211,11 @@ const (
 
 	capLimits     = "LIMITS"
 	capRequireTLS = "REQUIRETLS"
+	capXClient    = "XCLIENT"
 )
 
 var extensions = [...]string{
-	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capLimits, capRequireTLS, capStartTLS, capAuth, "HELP",
+	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capLimits, capRequireTLS, capStartTLS, capAuth, capXClient, "HELP",
 }
 
 // offers reports whether an extension is offered now.
@@ -221,6 +225,8 @@ func (s *Session) offers(keyword string) bool {
 		return s.offersTLS()
 	case capAuth:
 		return s.offersAuth()
+	case capXClient:
+		return s.announcesXClient()
 	case capLimits:
 		return s.cfg.Service.Limits != fault.ServiceLimits{}
 	case capRequireTLS:

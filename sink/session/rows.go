@@ -244,6 +244,7 @@ func (s *Session) recordConnection() {
 	}
 	if x := s.extra; x != nil {
 		c.Text = x.text
+		c.Via = x.via
 		c.TLSInfo, c.User, c.Injections, c.Pregreet = x.tls, x.user, uint64(x.injections), x.pregreet
 		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
 		c.Undeclared8Bit, c.Err = x.eightBit, x.err

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Session is the server's side of one SMTP or LMTP connection. Its methods are not safe for concurrent use.
@@ -64,13 +63,14 @@ const (
 	stateData                   // the body of DATA
 	stateChunk                  // the octets of a BDAT chunk
 	stateReplies                // nothing is read: the replies of LMTP, one per recipient, are under way
+	stateProxy                  // the PROXY header, before the greeting
 	stateHandshake              // nothing: plaintext behind STARTTLS
 	stateDiscard                // nothing: a forced 220 to STARTTLS made the client begin a handshake that nobody answers
 	stateHeld                   // nothing: a fault silenced the session or closed its side
 	stateClosed                 // nothing
 )
 
-// New starts a session and decides its greeting. conn is copied.
+// New starts a session and decides its greeting, unless its listener wants a PROXY header first. conn is copied.
 func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 	s := &Session{cfg: cfg, env: env, id: conn.ID, listener: conn.Listener, client: conn.Client, started: now}
 	s.connN = uint32(conn.N) // #nosec G115 -- after four billion connections a client's draws begin again
@@ -78,29 +78,30 @@ func New(cfg *Config, env *Env, conn ConnInfo, now time.Time) *Session {
 		s.out.receipts.doubts = doubtProxied
 	}
 	s.beginCall(now)
-	s.readView()
-	s.touch()
-	s.decide(smtp.StageConnect)
-	if s.admitted = s.exchange.decision.Limit == nil; s.admitted {
-		s.occupy()
+	if cfg.Service.ProxyProtocol {
+		s.state = stateProxy
+		s.touch()
+	} else {
+		s.greet()
 	}
-	s.deliver(smtp.StageConnect)
 	s.endCall()
 	return s
 }
 
 // Feed offers octets that the client sent, and returns how many the session took. It takes fewer than all only when it pauses:
-// offer the rest again, before anything newer, after EffectResume. p is the caller's; it is neither changed nor kept.
+// offer the rest again, before anything newer, after EffectResume; or when they begin the handshake of an EffectStartTLS with Effect.Hello. p is the caller's; it is neither changed nor kept.
 func (s *Session) Feed(now time.Time, p []byte) int {
 	s.beginCall(now)
 	if s.exchange.bodyOpened = false; len(p) > 0 {
 		s.exchange.blind = s.out.receipts.followed()
 	}
-	if s.pause.wait == waitPregreet && len(p) > 0 {
-		s.pregreet()
-	}
 	n := 0
 	for n < len(p) && !s.paused() {
+		if s.pause.wait == waitPregreet {
+			s.pregreet()
+			s.proceed()
+			continue
+		}
 		if s.state == stateClosed { // what comes now is not the session's business
 			n = len(p)
 			break
@@ -111,6 +112,9 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 		s.proceed()
 		if n < len(p) {
 			s.out.receipts.pipelined()
+			if s.state == stateHandshake && s.extra.hello {
+				break // a PROXY header came before the client's hello
+			}
 		}
 	}
 	if n > 0 {
@@ -129,6 +133,8 @@ func (s *Session) consume(p []byte) int {
 		return s.feedData(p)
 	case stateChunk:
 		return s.feedChunk(p)
+	case stateProxy:
+		return s.feedProxy(p)
 	case stateHandshake:
 		s.noteInjection()
 	}
@@ -152,7 +158,7 @@ func (s *Session) proceed() {
 		if s.life.eof || s.life.stopping {
 			s.close(CloseFIN, ClosedByFault)
 		}
-	case s.life.stopping && s.state == stateHandshake:
+	case s.life.stopping && (s.state == stateHandshake || s.state == stateProxy):
 		s.close(CloseFIN, ClosedByShutdown)
 	case s.life.stopping && s.tx == nil:
 		s.closeWith(&replyShutdown, ClosedByShutdown)

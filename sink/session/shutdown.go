@@ -32,7 +32,7 @@ func (s *Session) timeout() {
 	case s.state == stateHandshake && s.extra.tlsFault != fault.TLSNone:
 		s.exchange.endedBy(s.extra.by)
 		s.close(CloseFIN, ClosedByFault)
-	case s.state == stateDiscard, s.state == stateHandshake: // it waits for a handshake and would not understand
+	case s.state == stateDiscard, s.state == stateProxy, s.state == stateHandshake: // it waits for a handshake and would not understand
 		s.close(CloseFIN, ClosedByTimeout)
 	default:
 		s.closeWith(&replyIdle, ClosedByTimeout)

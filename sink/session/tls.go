@@ -77,6 +77,7 @@ func (s *Session) TLSDone(now time.Time, info TLSInfo, err error) {
 		s.endCall()
 		return
 	}
+	s.extra.hello = false
 	s.endTransaction(EndAbandoned, smtp.StageStartTLS) // a plan may have answered a STARTTLS out of order
 	s.lasting().tls = info
 	s.secure, s.greeting, s.announced, s.authenticated = true, greetingNone, announcement{}, false

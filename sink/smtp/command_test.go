@@ -15,14 +15,17 @@ func TestVerbs(t *testing.T) {
 			}
 		}
 		want := strings.ToLower(v.String())
-		if v == VerbLhlo {
+		switch v {
+		case VerbLhlo:
 			want = "ehlo"
+		case VerbXClient:
+			want = "unknown"
 		}
 		if got := v.Stage().String(); got != want {
 			t.Errorf("%v is answered at stage %s, want %s", v, got, want)
 		}
 	}
-	for _, word := range []string{"", "x", "HEL", "HELOO", "STARTTLT", "STARTTL", "HEL\x0f", "\x28ELO", "MAILFROM:<a@b>", "XCLIENT", "BATA"} {
+	for _, word := range []string{"", "x", "HEL", "HELOO", "STARTTLT", "STARTTL", "HEL\x0f", "\x28ELO", "MAILFROM:<a@b>", "XCLIENS", "BATA"} {
 		if got := ParseCommand([]byte(word)).Verb; got != VerbUnknown || got.Stage() != StageUnknown {
 			t.Errorf("%q is %v, want unknown", word, got)
 		}

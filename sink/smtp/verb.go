@@ -8,7 +8,7 @@ import (
 // Verb is the keyword that starts a command.
 type Verb uint8
 
-// The verbs that have a stage of their own. Every other keyword is VerbUnknown.
+// The verbs that are told apart. Every other keyword is VerbUnknown.
 const (
 	VerbUnknown  Verb = iota
 	VerbHelo          // HELO
@@ -31,19 +31,20 @@ const (
 	VerbQuit          // QUIT
 	VerbTurn          // TURN (RFC 821)
 	VerbEtrn          // ETRN (RFC 1985)
+	VerbXClient       // XCLIENT (Postfix)
 
 	// NumVerbs is the number of verbs, for arrays indexed by Verb.
-	NumVerbs = int(VerbEtrn) + 1
+	NumVerbs = int(VerbXClient) + 1
 )
 
 var verbNames = [NumVerbs]string{
 	"unknown", "HELO", "EHLO", "LHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET",
-	"SEND", "SOML", "SAML", "VRFY", "EXPN", "HELP", "NOOP", "QUIT", "TURN", "ETRN",
+	"SEND", "SOML", "SAML", "VRFY", "EXPN", "HELP", "NOOP", "QUIT", "TURN", "ETRN", "XCLIENT",
 }
 
 var verbStages = [NumVerbs]Stage{
 	StageUnknown, StageHelo, StageEhlo, StageEhlo, StageStartTLS, StageAuth, StageMail, StageRcpt, StageData, StageBdat, StageRset,
-	StageSend, StageSoml, StageSaml, StageVrfy, StageExpn, StageHelp, StageNoop, StageQuit, StageTurn, StageEtrn,
+	StageSend, StageSoml, StageSaml, StageVrfy, StageExpn, StageHelp, StageNoop, StageQuit, StageTurn, StageEtrn, StageUnknown,
 }
 
 // String returns the keyword in capitals as commands carry it, and "unknown" for VerbUnknown.
@@ -55,7 +56,7 @@ func (v Verb) String() string {
 }
 
 // Stage returns the stage that answers the verb: StageData for DATA and StageBdat for BDAT, although the reply after a body
-// belongs to StageMessage, StageEhlo for LHLO, and StageUnknown for VerbUnknown.
+// belongs to StageMessage, StageEhlo for LHLO, and StageUnknown for XCLIENT and VerbUnknown.
 func (v Verb) Stage() Stage {
 	if int(v) < NumVerbs {
 		return verbStages[v]
@@ -68,6 +69,10 @@ func parseVerb(word []byte) Verb {
 	switch len(word) {
 	case 4:
 		return verbOf(binary.BigEndian.Uint32(word) & upper)
+	case 7:
+		if equalFold(word, "XCLIENT") {
+			return VerbXClient
+		}
 	case 8:
 		if binary.BigEndian.Uint32(word)&upper == 'S'<<24|'T'<<16|'A'<<8|'R' &&
 			binary.BigEndian.Uint32(word[4:])&upper == 'T'<<24|'T'<<16|'L'<<8|'S' {
