@@ -34,7 +34,9 @@ rules:
 		c.expectEOF()
 		_ = c.conn.Close()
 
-		if got, want := server.rows(), []string{"connection quit", "connection quit", "connection fault fin-before"}; !slices.Equal(got, want) {
+		got := server.rows()
+		slices.Sort(got)
+		if want := []string{"connection fault fin-before", "connection quit", "connection quit"}; !slices.Equal(got, want) {
 			t.Errorf("the ledger has %q, want %q", got, want)
 		}
 		stats := server.Stats()

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
