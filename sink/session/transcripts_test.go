@@ -20,6 +20,19 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
+// TestSuiteTranscripts plays servers of Exim's and curl's test suites, as plans have them.
+func TestSuiteTranscripts(t *testing.T) {
+	scripts := sinktest.SuiteScripts(t)
+	if len(scripts) < 40 {
+		t.Errorf("there are %d transcripts, want at least 40", len(scripts))
+	}
+	for _, s := range scripts {
+		t.Run(s.Name, func(t *testing.T) {
+			sinktest.Run(t, s, sinktest.NewSessionPeer(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}}))
+		})
+	}
+}
+
 // TestFaultTranscripts does the same for faults, TLS and AUTH.
 func TestFaultTranscripts(t *testing.T) {
 	scripts := sinktest.FaultScripts(t)

@@ -101,7 +101,7 @@ func (s *Script) Duration() (sum time.Duration) {
 	return sum
 }
 
-//go:embed transcripts/*.txt transcripts/faults/*.txt
+//go:embed transcripts/*.txt transcripts/faults/*.txt transcripts/suites/*.txt
 var transcripts embed.FS
 
 // Scripts returns the golden transcripts of a server that behaves, or has wrong replies and delays only, sorted by name. They hold
@@ -115,6 +115,12 @@ func Scripts(t testing.TB) []*Script {
 func FaultScripts(t testing.TB) []*Script {
 	t.Helper()
 	return scripts(t, "transcripts/faults/*.txt")
+}
+
+// SuiteScripts returns servers that other projects' test suites script, as plans, sorted by name: docs/suites.md.
+func SuiteScripts(t testing.TB) []*Script {
+	t.Helper()
+	return scripts(t, "transcripts/suites/*.txt")
 }
 
 func scripts(t testing.TB, pattern string) []*Script {
