@@ -36,7 +36,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: fleet-check soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
+.PHONY: rediscover fleet-check soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

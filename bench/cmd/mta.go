@@ -40,17 +40,22 @@ func knownSubcommand(cmd *cobra.Command, args []string) error {
 func newMTAListCommand(stdout io.Writer) *cobra.Command {
 	fetch := false
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [NAME...]",
 		Short: "list the MTAs and applications that can be run as private instances, and how to get those that are missing",
 		Long: `list says of each MTA whether it is ready, and else what to do. Debian's packages of MTAs exclude one another: all but Postfix are fetched into
-a directory of this user, $SMTPSTORM_MTAS or smtpstorm/mta in the user's cache, and installed nowhere.`,
+a directory of this user, $SMTPSTORM_MTAS or smtpstorm/mta in the user's cache, and installed nowhere. NAME@VERSION is another version of those that have
+several, such as nodemailer@6.3.0.`,
 		Example: `  smtpbench mta list
 
   # get what is missing
-  smtpbench mta list --fetch | sh -ex`,
-		Args: arguments(0, 0, "none"),
-		RunE: func(*cobra.Command, []string) error {
-			for _, c := range mta.Find() {
+  smtpbench mta list --fetch | sh -ex
+  smtpbench mta list --fetch nodemailer@6.3.0 | sh -ex`,
+		RunE: func(_ *cobra.Command, names []string) error {
+			list, err := candidates(names)
+			if err != nil {
+				return err
+			}
+			for _, c := range list {
 				err := c.Ready()
 				switch {
 				case fetch && errors.Is(err, mta.ErrMissing):
@@ -75,6 +80,22 @@ a directory of this user, $SMTPSTORM_MTAS or smtpstorm/mta in the user's cache, 
 	return cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "listed, whatever is missing"}, cli.Exit{Status: exitUsage, Meaning: "bad input"})
 }
 
+// candidates looks up the MTAs of these names; without any, all.
+func candidates(names []string) ([]mta.Candidate, error) {
+	if len(names) == 0 {
+		return mta.Find(), nil
+	}
+	var list []mta.Candidate
+	for _, name := range names {
+		c, err := mta.Lookup(name)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("mta list: %w", err)}
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
 func newMTALogCommand(stdout io.Writer) *cobra.Command {
 	var format, zone string
 	cmd := &cobra.Command{
@@ -84,7 +105,7 @@ func newMTALogCommand(stdout io.Writer) *cobra.Command {
 reads them (docs/mta.schema.json). accepted tells of a message; deferred, suspended, sent, bounced and expired of a recipient. Lines that tell nothing
 are left out, and so are those of other programs.
 
-Postfix: its own log, or syslog's; sendmail and OpenSMTPD: syslog's. A time without a year is taken for the last such before the file was changed. Exim: the main log. Haraka: the format
+Postfix: its own log, or syslog's; sendmail, OpenSMTPD and nullmailer: syslog's. A time without a year is taken for the last such before the file was changed. Exim: the main log. Haraka: the format
 "default" with timestamps, at level info; to whom its notifications go isn't in it.`,
 		Example: `  smtpbench mta log --format postfix /var/log/mail.log > results/latest/mta.jsonl
   smtpbench judge results/latest`,

@@ -79,7 +79,11 @@ func TestMTAList(t *testing.T) {
 			t.Errorf("%s, %q: listed as\n%s\nand to be fetched with\n%s", c.Name, c.Path, out, commands)
 		}
 	}
-	for _, args := range [][]string{{"mta"}, {"mta", "lst"}, {"mta", "list", "x"}} {
+	one, _, status := smtpbench(t, t.TempDir(), "mta", "list", "--fetch", "nodemailer@6.3.0")
+	if c, err := mta.Lookup("nodemailer@6.3.0"); status != 0 || err != nil || one != c.Fetch+"\n" {
+		t.Errorf("to be fetched with %q (%d, %v)", one, status, err)
+	}
+	for _, args := range [][]string{{"mta"}, {"mta", "lst"}, {"mta", "list", "x"}, {"mta", "list", "postfix@3"}} {
 		if out, errs, status := smtpbench(t, t.TempDir(), args...); status != 2 || out != "" || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%q: status %d, %q, %q", args, status, out, errs)
 		}

@@ -18,9 +18,19 @@ import (
 )
 
 // harakaPackage pins Haraka, and two modules whose latest versions don't go with it.
-const harakaPackage = `{"private":true,"dependencies":{"Haraka":"3.3.4"},"overrides":{"encoding-japanese":"2.2.0","libqp":"2.1.1"}}`
+const harakaPackage = `{"private":true,"dependencies":{"Haraka":"%s"},"overrides":{"encoding-japanese":"2.2.0","libqp":"2.1.1"}}`
 
 func harakaAdapter() adapter {
+	a := harakaAt("3.3.4")
+	a.at = func(version string) adapter {
+		other := harakaAt(version)
+		other.name += "@" + version
+		return other
+	}
+	return a
+}
+
+func harakaAt(version string) adapter {
 	return adapter{
 		name: "haraka", product: "Haraka", log: "log/console",
 		traits: Traits{Routes: true, FinalTimeout: true, RemoteStatus: true, ShortestBackoff: 5 * time.Second}, // one shorter interval makes it ignore them all, without a word
@@ -35,7 +45,7 @@ func harakaAdapter() adapter {
 			return path
 		},
 		fetch: func(private string) string {
-			return "mkdir -p " + private + " && cd " + private + " && printf '%s' '" + harakaPackage + "' > package.json" +
+			return "mkdir -p " + private + " && cd " + private + " && printf '%s' '" + fmt.Sprintf(harakaPackage, version) + "' > package.json" +
 				" && npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund"
 		},
 		layout:   harakaLayout,

@@ -486,7 +486,8 @@ func (i *instance) Log(f func(*reconcile.LogEvent) error) error {
 	if i.events {
 		return readEvents(log, i.LogPath(), f)
 	}
-	return mtalog.Read(i.name, log, i.LogPath(), mtalog.Options{Until: time.Now(), Location: time.UTC}, func(e *mtalog.Event) error { return f(&e.LogEvent) })
+	format, _, _ := strings.Cut(i.name, "@")
+	return mtalog.Read(format, log, i.LogPath(), mtalog.Options{Until: time.Now(), Location: time.UTC}, func(e *mtalog.Event) error { return f(&e.LogEvent) })
 }
 
 // readEvents reads a log that is one of events already. A last line without its line feed is still being written.

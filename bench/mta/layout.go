@@ -64,20 +64,24 @@ func (i *instance) copyPrograms(path string) error {
 		return err
 	}
 	for _, file := range files {
-		octets, err := os.ReadFile(file) // #nosec G304 -- the program that find found, and what was fetched with it
-		if err != nil {
-			return err
-		}
-		// No process may begin meanwhile: a child has all our files until it becomes another program, and a program that is open for
-		// writing can't be run (ETXTBSY).
-		syscall.ForkLock.RLock()
-		err = os.WriteFile(i.path("bin", filepath.Base(file)), octets, 0o755) // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
-		syscall.ForkLock.RUnlock()
-		if err != nil {
+		if err := i.copyTo("bin", file); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// copyTo copies a file, so that it can be run, into a directory of the instance.
+func (i *instance) copyTo(dir, file string) error {
+	octets, err := os.ReadFile(file) // #nosec G304 -- the program that find found, and what was fetched with it
+	if err != nil {
+		return err
+	}
+	// No process may begin meanwhile: a child has all our files until it becomes another program, and a program that is open for
+	// writing can't be run (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(i.path(dir, filepath.Base(file)), octets, 0o755) // #nosec G306 G703 -- a program for the user as whom it runs; a base name below the instance's folder
 }
 
 func (i *instance) setVersion(version string) {

@@ -188,11 +188,12 @@ func fuzz(f *testing.F, format string) {
 	})
 }
 
-func FuzzPostfix(f *testing.F)   { fuzz(f, "postfix") }
-func FuzzExim(f *testing.F)      { fuzz(f, "exim") }
-func FuzzHaraka(f *testing.F)    { fuzz(f, "haraka") }
-func FuzzSendmail(f *testing.F)  { fuzz(f, "sendmail") }
-func FuzzOpensmtpd(f *testing.F) { fuzz(f, "opensmtpd") }
+func FuzzPostfix(f *testing.F)    { fuzz(f, "postfix") }
+func FuzzExim(f *testing.F)       { fuzz(f, "exim") }
+func FuzzHaraka(f *testing.F)     { fuzz(f, "haraka") }
+func FuzzSendmail(f *testing.F)   { fuzz(f, "sendmail") }
+func FuzzOpensmtpd(f *testing.F)  { fuzz(f, "opensmtpd") }
+func FuzzNullmailer(f *testing.F) { fuzz(f, "nullmailer") }
 
 // TestEveryFormatIsFuzzed: each has a target of its own, which make fuzz finds.
 func TestEveryFormatIsFuzzed(t *testing.T) {

@@ -48,6 +48,15 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	if strings.HasPrefix(text, "tried all mxs") || text == "deferred" || text == "connection closed unexpectedly" {
 		return MaybeReached
 	}
+	// Libraries of applications (smtplib, PHPMailer, smtppool, nodemailer) don't say where a connection broke, or their patience did.
+	for _, anywhere := range [...]string{"connection unexpectedly closed", "smtp error: data not accepted.", "timed out", "timeout", "eof"} {
+		if e.Code == 0 && strings.HasPrefix(text, anywhere) {
+			return MaybeReached
+		}
+	}
+	if strings.Contains(text, "closing smtp data writer") { // go-mail
+		return DidReach
+	}
 	// Haraka writes the same of a greeting and of a reply to MAIL.
 	if strings.HasPrefix(text, "upstream error: ") {
 		return MaybeReached

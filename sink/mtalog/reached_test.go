@@ -38,6 +38,11 @@ func TestReachedEnvelope(t *testing.T) {
 		{Deferred, 421, "host 127.0.0.1[127.0.0.1] said: 421 4.3.2 Service shutting down (in reply to RCPT TO command)", DidReach},
 		{Deferred, 0, "message: EOF", DidReach},
 		{Deferred, 0, "connect: dial: connection refused", NotReached},
+		{Deferred, 0, "Connection unexpectedly closed: timed out", MaybeReached}, // smtplib
+		{Deferred, 0, "SMTP Error: data not accepted.", MaybeReached},            // PHPMailer
+		{Deferred, 0, "Timeout", MaybeReached},                                   // nodemailer
+		{Deferred, 0, "EOF", MaybeReached},                                       // smtppool
+		{Deferred, 0, "send failed: closing SMTP DATA writer: EOF, affected message ID: <1@x.test>", DidReach},
 		{Bounced, 550, "550 5.1.1 No such user here", DidReach},
 		{Expired, 0, "returned to sender", NotReached},
 	} {

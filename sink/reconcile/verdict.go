@@ -24,7 +24,7 @@ type Verdict struct {
 	Sentence string `json:"sentence"`
 }
 
-// FailOn is what changes the exit status: names of kinds of findings, and of undetermined, queued and thresholds.
+// FailOn is what changes the exit status: names of kinds of findings, and of undetermined, queued, expired and thresholds.
 type FailOn map[string]bool
 
 // failAliases are short names for several kinds.
@@ -34,7 +34,7 @@ var failAliases = map[string][]Kind{
 	"retried": {KindRetriedRefusal, KindRetriedTooSoon, KindWithoutPause},
 }
 
-const failOthers = "queued undetermined thresholds"
+const failOthers = "queued expired undetermined thresholds"
 
 // DefaultFailOn returns all faults, undetermined and thresholds.
 func DefaultFailOn() FailOn {
@@ -48,7 +48,7 @@ func DefaultFailOn() FailOn {
 }
 
 // ParseFailOn reads names that commas separate: kinds of findings, "altered", "dsn" or "retried" for all of theirs, "queued",
-// "undetermined", "thresholds", "faults" for all faults, or "none".
+// "expired", "undetermined", "thresholds", "faults" for all faults, or "none".
 func ParseFailOn(list string) (FailOn, error) {
 	f := FailOn{}
 	for name := range strings.SplitSeq(list, ",") {
@@ -75,7 +75,7 @@ func ParseFailOn(list string) (FailOn, error) {
 }
 
 func failNames() []string {
-	names := []string{"faults", "altered", "dsn", "retried", "queued", "undetermined", "thresholds", "none"}
+	names := []string{"faults", "altered", "dsn", "retried", "queued", "expired", "undetermined", "thresholds", "none"}
 	for _, k := range Kinds() {
 		names = append(names, string(k))
 	}
@@ -201,7 +201,7 @@ func (r *Result) exit(o *Options) int {
 		}
 	}
 	switch {
-	case o.FailOn["queued"] && r.Fates[Queued] > 0:
+	case o.FailOn["queued"] && r.Fates[Queued] > 0, o.FailOn["expired"] && r.Fates[Expired] > 0:
 		return ExitFaults
 	case o.FailOn["undetermined"] && (r.Fates[Undetermined] > 0 || o.Stopped != "" || r.TornClaims > 0 || r.claimless()):
 		return ExitUndetermined

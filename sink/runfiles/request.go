@@ -27,7 +27,7 @@ type Request struct {
 }
 
 // FailOnUsage is the help of a flag --fail-on.
-const FailOnUsage = "`names` of what fails: faults, undetermined, thresholds, queued, none, or findings such as lost,duplicated,altered,dsn"
+const FailOnUsage = "`names` of what fails: faults, undetermined, thresholds, queued, expired, none, or findings such as lost,duplicated,altered,dsn"
 
 // Flags defines the flags of queue, notifications, incidents and log, and how to judge and what to print.
 func (r *Request) Flags(f *pflag.FlagSet) {

@@ -1,0 +1,148 @@
+package mta
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+)
+
+// nullmailerLog runs a program and prints what it says with the heads of syslog: nullmailer-send tells no times.
+const nullmailerLog = `use Time::HiRes; use POSIX; $| = 1; my $pid = open(my $said, "-|") // die "$!\n";
+if (!$pid) { open(STDERR, ">&STDOUT"); exec @ARGV; die "$ARGV[0]: $!\n" } $SIG{TERM} = sub { kill TERM => $pid };
+while (<$said>) { my $t = Time::HiRes::time; printf "%s.%06dZ localhost nullmailer-send[$pid]: %s", POSIX::strftime("%Y-%m-%dT%H:%M:%S", gmtime $t), ($t - int $t) * 1e6, $_ }`
+
+// nullmailerAdapter: a queue of one process that sends one message after the other. It has no listener: an intake gives it mail by
+// nullmailer-queue. It tries all its queue whenever there is new mail, and so sooner than its pauses say.
+func nullmailerAdapter() adapter {
+	return adapter{
+		name: "nullmailer", product: "nullmailer", log: "log/console", announces: "Rescanning queue.",
+		traits: Traits{ShortestBackoff: time.Second, RetryEarly: 24 * time.Hour},
+		find: func(private string) string {
+			if fetched := filepath.Join(private, "usr/sbin/nullmailer-send"); isFile(fetched) {
+				return fetched
+			}
+			return lookTool("nullmailer-send")
+		},
+		fetch:  func(private string) string { return unpack(private, "nullmailer") },
+		layout: nullmailerLayout,
+		environment: func(i *instance) []string {
+			return append(libraries(i.private()), "NULLMAILER_TEST_PREFIX="+i.o.Dir)
+		},
+		front: func(i *instance) (front, error) {
+			return openIntake(i.addr, func(from string, to []string, message []byte) error { return nullmailerTake(i, from, to, message) })
+		},
+		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
+			return eachNullmailerFile(i, func(path string) error {
+				entries, err := nullmailerEnvelope(path)
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil // it has left the queue
+				}
+				for n := range entries {
+					if err == nil {
+						err = f(&entries[n])
+					}
+				}
+				return err
+			})
+		},
+		depth: func(i *instance) (n int, err error) {
+			err = eachNullmailerFile(i, func(string) error { n++; return nil })
+			return n, err
+		},
+	}
+}
+
+func nullmailerLayout(ctx context.Context, i *instance) (daemon []string, err error) {
+	host, port := i.relay()
+	if err := i.mkdirs("conf", "queue", "queue/queue", "queue/tmp", "queue/failed", "bin", "sbin", "protocols"); err != nil {
+		return nil, err
+	}
+	// Copies, since nullmailer-queue is setuid: such a program takes no prefix.
+	root := strings.TrimSuffix(i.program, "usr/sbin/nullmailer-send")
+	for _, program := range [...][2]string{{"usr/sbin/nullmailer-send", "sbin"}, {"usr/sbin/nullmailer-queue", "sbin"}, {"usr/bin/nullmailer-dsn", "bin"}, {"usr/bin/nullmailer-inject", "bin"}, {"usr/lib/nullmailer/smtp", "protocols"}} {
+		if err := i.copyTo(program[1], filepath.Join(root, program[0])); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := os.Lstat(i.path("queue/trigger")); errors.Is(err, fs.ErrNotExist) {
+		if _, err := i.output(ctx, "mkfifo", i.path("queue/trigger")); err != nil {
+			return nil, err
+		}
+	}
+	timeout := "3600\n"
+	if i.o.FinalTimeout > 0 {
+		timeout = strconv.Itoa(int(i.o.FinalTimeout/time.Second)) + "\n"
+	}
+	whole := func(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) + "\n" }
+	err = i.configure(
+		[2]string{"conf/remotes", fmt.Sprintf("%s smtp --port=%s %s\n", host, port, i.o.Extra)}, [2]string{"conf/pausetime", whole(i.o.Policy.MinimalBackoff)},
+		[2]string{"conf/maxpause", whole(i.o.Policy.MaximalBackoff)}, [2]string{"conf/queuelifetime", whole(i.o.Policy.Lifetime)},
+		[2]string{"conf/sendtimeout", timeout}, [2]string{"conf/helohost", "nullmailer.bench.test\n"}, [2]string{"conf/me", "nullmailer.bench.test\n"},
+		[2]string{"conf/idhost", "nullmailer.bench.test\n"})
+	if err != nil {
+		return nil, err
+	}
+	changes, err := filepath.Glob(filepath.Join(root, "usr/share/doc/nullmailer/changelog.Debian.gz"))
+	version := "of this system"
+	if err == nil && len(changes) > 0 {
+		if out, err := i.output(ctx, "zcat", changes[0]); err == nil {
+			version, _ = between(string(out), "nullmailer (", ")")
+			_, version, _ = strings.Cut(":"+version, "1:")
+		}
+	}
+	i.setVersion(version)
+	return []string{lookTool("perl"), "-e", nullmailerLog, i.path("sbin/nullmailer-send")}, err
+}
+
+// nullmailerTake gives a message to nullmailer-queue, which has answered for it when it ends well.
+func nullmailerTake(i *instance, from string, to []string, message []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	cmd := i.command(ctx, i.path("sbin/nullmailer-queue"))
+	var in bytes.Buffer
+	fmt.Fprintf(&in, "%s\n%s\n\n", from, strings.Join(to, "\n"))
+	in.Write(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")))
+	cmd.Stdin = &in
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nullmailer-queue: %w: %s", err, lastLine(string(out)))
+	}
+	return nil
+}
+
+func eachNullmailerFile(i *instance, f func(path string) error) error {
+	files, err := filepath.Glob(i.path("queue/queue/*"))
+	for _, path := range files {
+		if err := f(path); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// nullmailerEnvelope reads the lines that a file of the queue begins with: the sender, the recipients, and an empty one.
+func nullmailerEnvelope(path string) (entries []reconcile.QueueEntry, err error) {
+	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	if !lines.Scan() {
+		return []reconcile.QueueEntry{{Unnamed: true}}, lines.Err() // it is being written
+	}
+	sender := strings.Trim(lines.Text(), "<>")
+	for lines.Scan() && lines.Text() != "" {
+		entries = append(entries, reconcile.QueueEntry{Sender: sender, NullSender: sender == "", Recipient: lines.Text()})
+	}
+	return entries, lines.Err()
+}
