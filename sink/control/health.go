@@ -45,7 +45,7 @@ func getHealth(w http.ResponseWriter, _ *http.Request) error {
 
 // getReady says whether the sink takes mail. A listener that the plan has refused is as it should be.
 func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
-	switch stats := s.cfg.Sink.Stats(); {
+	switch stats := s.cfg.Sink.Totals(); {
 	case s.stopping.Load():
 		return problem(api.Stopping, "the sink is stopping")
 	case stats.Started.IsZero():
