@@ -45,15 +45,23 @@ func getHealth(w http.ResponseWriter, _ *http.Request) error {
 
 // getReady says whether the sink takes mail. A listener that the plan has refused is as it should be.
 func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
-	switch stats := s.cfg.Sink.Totals(); {
-	case s.stopping.Load():
-		return problem(api.Stopping, "the sink is stopping")
-	case stats.Started.IsZero():
-		return problem(api.Stopping, "the sink has not started yet")
-	case stats.Ledger != nil && stats.Ledger.Broken:
-		return problem(api.Stopping, "the ledger can't be written any more")
+	if err := readiness(s.cfg.Sink.Totals(), s.stopping.Load()); err != nil {
+		return err
 	}
 	return getHealth(w, nil)
+}
+
+// readiness returns why a sink that has counted so much takes no mail, or none that is written down.
+func readiness(counts *count.Counts, stopping bool) error {
+	switch {
+	case stopping:
+		return problem(api.Stopping, "the sink is stopping")
+	case counts.Started.IsZero():
+		return problem(api.Stopping, "the sink has not started yet")
+	case counts.Ledger != nil && counts.Ledger.Broken:
+		return problem(api.Stopping, "the ledger can't be written any more")
+	}
+	return nil
 }
 
 func (s *Server) postReset(w http.ResponseWriter, r *http.Request) error {
