@@ -203,6 +203,16 @@ func (c *ctl) nextCommand() *cobra.Command {
 	return c.sub(cmd)
 }
 
+// outcomeText is an outcome as --outcome takes it, or as --reply does where a reply is all that it has.
+func outcomeText(outcome json.RawMessage) string {
+	var only map[string]json.RawMessage
+	var reply string
+	if json.Unmarshal(outcome, &only) == nil && len(only) == 1 && json.Unmarshal(only["reply"], &reply) == nil {
+		return reply
+	}
+	return string(outcome)
+}
+
 func showNext(w io.Writer, all []api.NextStatus) {
 	if len(all) == 0 {
 		fmt.Fprintln(w, "nothing is asked for")
@@ -211,7 +221,7 @@ func showNext(w io.Writer, all []api.NextStatus) {
 	var t text.Table
 	t.Row("id", "stage", "met", "left", "until", "outcome", "whom")
 	for _, n := range all {
-		t.Row(n.ID, n.Stage, n.Hits, n.Remaining, n.Expires.Local().Format("15:04:05"), string(n.Outcome), string(n.Match))
+		t.Row(n.ID, n.Stage, n.Hits, n.Remaining, n.Expires.Local().Format("15:04:05"), outcomeText(n.Outcome), string(n.Match))
 	}
 	fmt.Fprint(w, t.String())
 }
