@@ -116,7 +116,7 @@ func (s *Server) sighted(plan *fault.Plan) func(*event.Attempt) {
 			}
 			o := fault.Occurrence{
 				Stage: smtp.StageRcpt, Listener: a.Listener, Client: a.Client.Addr(),
-				Sender: a.Sender, MessageN: a.Message, Recipient: a.Recipient, RcptN: a.N,
+				Sender: a.Sender, MessageN: a.Message, Recipient: a.Recipient, RcptN: a.N, Time: a.Time,
 			}
 			if l.Applies(&o) {
 				s.limits.Sighted(a.Time, l, &o)

@@ -93,7 +93,8 @@ func speaksOfTLS(plan *fault.Plan) bool {
 		return false
 	}
 	named := func(m *fault.Match, except []fault.Match) bool {
-		return m.TLS != fault.TLSEither || slices.ContainsFunc(except, func(m fault.Match) bool { return m.TLS != fault.TLSEither })
+		of := func(m fault.Match) bool { return m.TLS != fault.TLSEither || m.TLSVersions != fault.TLSVersions{} }
+		return of(*m) || slices.ContainsFunc(except, of)
 	}
 	if slices.ContainsFunc(plan.AllLimits(), func(l *fault.Limit) bool { return named(&l.Match, l.Except) }) {
 		return true

@@ -116,7 +116,7 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 	c.nc = secure
 	state := secure.ConnectionState()
 	return session.TLSInfo{
-		Version: tls.VersionName(state.Version), Cipher: cipherName(state.CipherSuite),
+		Version: tls.VersionName(state.Version), Number: fault.TLSVersion(state.Version), Cipher: cipherName(state.CipherSuite),
 		ServerName: state.ServerName, Resumed: state.DidResume,
 	}, nil
 }

@@ -2,8 +2,10 @@ package fault
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Example makes o, which is like any other, an occurrence that fulfils the conditions, and none of the exceptions if one can be found: of a
@@ -64,8 +66,21 @@ func (m *Match) example(o *Occurrence, n int) {
 	if len(m.Parameters) > 0 {
 		o.Parameters = []byte(strings.NewReplacer("*", "1", "?", "1").Replace(m.Parameters[0]))
 	}
-	if len(m.Headers) > 0 {
-		o.Headers = exampleHeaders(m.Headers)
+	if len(m.Headers) > 0 || len(m.Repeats) > 0 {
+		o.Headers = exampleHeader(m, o.Headers)
+	}
+	if m.Size != (SizeRange{}) {
+		o.Size = max(m.Size.From, 1)
+		if m.Size.To > 0 {
+			o.Size = min(o.Size+int64(n), m.Size.To)
+		}
+	}
+	if v := m.TLSVersions; v != (TLSVersions{}) {
+		o.TLS, o.TLSVersion = true, min(v.Min+TLSVersion(n), v.Max) // #nosec G115 -- below maxExamples
+	}
+	if len(m.Times) > 0 {
+		d := nth(m.Times, n)
+		o.Time = d.example(o.Time, n)
 	}
 }
 
@@ -110,20 +125,86 @@ func exampleAddress(pattern string, sender bool, n int) []byte {
 	switch {
 	case kind == patternExact:
 		return []byte(name)
+	case kind == patternGlob:
+		return exampleOfGlob(name, n)
 	case name == "": // *@
 		return []byte(exampleName(n))
 	}
 	return []byte(exampleName(n) + "@" + exampleDomain(kind, name, n))
 }
 
-// exampleHeaders are fields that fulfil patterns, as Headers.
-type exampleHeaders []HeaderPattern
+// exampleOfGlob fills in a glob's local part and domain.
+func exampleOfGlob(name string, n int) []byte {
+	g := newGlob(name)
+	local, domain := strings.ReplaceAll(g.local, "*", exampleName(n)), g.domain
+	switch g.where {
+	case patternBelow:
+		domain = exampleDomain(patternBelow, domain, n)
+	case patternDomain:
+		domain = "recipient.invalid"
+	}
+	return []byte(local + "@" + domain)
+}
+
+// example returns a time in the window, of the day of another time: the n-th minute of it.
+func (d DayTime) example(day time.Time, n int) time.Time {
+	w := newWindow(d)
+	at := day.In(w.zone)
+	at = time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, w.zone)
+	length := (w.to - w.from + dayMinutes) % dayMinutes
+	if length == 0 {
+		length = w.to - w.from
+	}
+	at = at.Add(time.Duration(w.from+n*max(1, length/maxExamples)%max(1, length)) * time.Minute)
+	for range dayMinutes { // a zone may have skipped it
+		if w.holds(at) {
+			break
+		}
+		at = at.Add(time.Minute)
+	}
+	return at.UTC()
+}
+
+// ExampleField is a field of an example's header.
+type ExampleField struct{ Name, Value string }
+
+// ExampleHeader is the header of an example.
+type ExampleHeader []ExampleField
+
+// exampleHeader adds fields that fulfil patterns and repetitions to those of another example.
+func exampleHeader(m *Match, other Headers) (fields ExampleHeader) {
+	if h, ok := other.(ExampleHeader); ok {
+		for _, f := range h {
+			if !slices.ContainsFunc(m.Repeats, func(r HeaderRepeats) bool { return strings.EqualFold(r.Name, f.Name) }) {
+				fields = append(fields, f)
+			}
+		}
+	}
+	for _, p := range m.Headers {
+		fields = append(fields, ExampleField{p.Name, strings.NewReplacer("*", "", "?", "x").Replace(p.Globs[0])})
+	}
+	for _, r := range m.Repeats {
+		for have := fields.count(r.Name); have < r.From; have++ {
+			fields = append(fields, ExampleField{r.Name, "x"})
+		}
+	}
+	return fields
+}
+
+func (h ExampleHeader) count(name string) (n int) {
+	for i := range h {
+		if strings.EqualFold(h[i].Name, name) {
+			n++
+		}
+	}
+	return n
+}
 
 // Header implements Headers.
-func (h exampleHeaders) Header(name string, from int) (value []byte, next int, ok bool) {
+func (h ExampleHeader) Header(name string, from int) (value []byte, next int, ok bool) {
 	for i := from; i < len(h); i++ {
 		if strings.EqualFold(h[i].Name, name) {
-			return []byte(strings.NewReplacer("*", "", "?", "x").Replace(h[i].Globs[0])), i + 1, true
+			return []byte(h[i].Value), i + 1, true
 		}
 	}
 	return nil, 0, false

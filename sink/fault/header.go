@@ -122,3 +122,79 @@ func lowerASCII(b []byte) []byte {
 	}
 	return b
 }
+
+// HeaderRepeats is a condition on how often a header field occurs.
+type HeaderRepeats struct {
+	Name string // compared without regard to ASCII case
+	From int    // at least so often
+	To   int    // at most so often; -1: without end
+}
+
+// MaxRepeats bounds HeaderRepeats: more fields than a header has room for that is captured.
+const MaxRepeats = 10_000
+
+// ParseRepeats parses how often: "0", "3", "1-3" or "30-".
+func ParseRepeats(text string) (from, to int, err error) {
+	low, high, span := strings.Cut(text, "-")
+	from, ok := parseTimes(low)
+	to = from
+	if span {
+		to = -1
+		if high != "" {
+			var known bool
+			to, known = parseTimes(high)
+			ok = ok && known && to >= from
+		}
+	}
+	if !ok || from == 0 && to < 0 {
+		return 0, 0, fmt.Errorf("invalid number of fields %q (want 0, 3, 1-3 or 30-, at most %d)", text, MaxRepeats)
+	}
+	return from, to, nil
+}
+
+func parseTimes(text string) (n int, ok bool) {
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' || n > MaxRepeats {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, text != "" && n <= MaxRepeats
+}
+
+// Times returns how often as ParseRepeats reads it.
+func (r HeaderRepeats) Times() string {
+	switch {
+	case r.To < 0:
+		return fmt.Sprintf("%d-", r.From)
+	case r.From == r.To:
+		return fmt.Sprint(r.From)
+	}
+	return fmt.Sprintf("%d-%d", r.From, r.To)
+}
+
+func (r *HeaderRepeats) validate() error {
+	if r.From < 0 || r.From > MaxRepeats || r.To > MaxRepeats || r.To < -1 || r.To >= 0 && r.To < r.From || r.From == 0 && r.To < 0 {
+		return fmt.Errorf("%s fields %s are out of range (want 0 to %d, the lower bound first)", r.Times(), r.Name, MaxRepeats)
+	}
+	p := HeaderPattern{Name: r.Name, Globs: []string{"*"}}
+	return p.validate()
+}
+
+// holds reports whether the field, whose name is lowered, occurs so often in a header. It looks no further than it must.
+func (r *HeaderRepeats) holds(headers Headers) bool {
+	if headers == nil {
+		return false
+	}
+	enough := r.From
+	if r.To >= 0 {
+		enough = r.To + 1
+	}
+	n := 0
+	for _, next, ok := headers.Header(r.Name, 0); ok; _, next, ok = headers.Header(r.Name, next) {
+		if n++; n >= enough {
+			break
+		}
+	}
+	return n >= r.From && (r.To < 0 || n <= r.To)
+}

@@ -36,7 +36,16 @@ type stageIndex struct {
 }
 
 // patternIndex leads from addresses to the rules that have a pattern for them.
-type patternIndex struct{ lists [3]map[string][]int32 }
+type patternIndex struct {
+	lists [3]map[string][]int32
+	globs []globEntry // in file order
+}
+
+// globEntry is a glob of the rule at a position. Globs are asked one after the other: no hash finds them.
+type globEntry struct {
+	glob
+	position int32
+}
 
 func (x *patternIndex) add(set *patternSet, position int32) {
 	for kind, names := range set.sets {
@@ -47,10 +56,13 @@ func (x *patternIndex) add(set *patternSet, position int32) {
 			x.lists[kind][name] = append(x.lists[kind][name], position)
 		}
 	}
+	for _, g := range set.globs {
+		x.globs = append(x.globs, globEntry{g, position})
+	}
 }
 
 func (x *patternIndex) empty() bool {
-	return x.lists[0] == nil && x.lists[1] == nil && x.lists[2] == nil
+	return x.lists[0] == nil && x.lists[1] == nil && x.lists[2] == nil && x.globs == nil
 }
 
 // networkIndex leads from addresses to the rules that have a network for them.
@@ -174,6 +186,9 @@ func (x *stageIndex) firstOf(index *patternIndex, address []byte, s *subject, be
 	}
 	domain := smtp.DomainOf(address)
 	best = x.first(index.lists[patternDomain][string(domain)], s, best)
+	if index.globs != nil {
+		best = x.firstOfGlobs(index.globs, address, domain, s, best)
+	}
 	return x.firstBelow(index, domain, s, best)
 }
 
@@ -205,4 +220,18 @@ func (x *stageIndex) first(list []int32, s *subject, best int32) int32 {
 func (x *stageIndex) exempt(r *Rule, s *subject) bool {
 	s.asked += len(r.excepted)
 	return r.excepted.hold(s.Occurrence)
+}
+
+// firstOfGlobs returns the first position before best whose rule has a glob for the address and matches, or best.
+func (x *stageIndex) firstOfGlobs(globs []globEntry, address, domain []byte, s *subject, best int32) int32 {
+	for i := range globs {
+		g := &globs[i]
+		if g.position >= best {
+			return best
+		}
+		if s.asked++; g.holds(address, domain) && x.first([]int32{g.position}, s, best) < best {
+			return g.position
+		}
+	}
+	return best
 }

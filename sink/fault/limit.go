@@ -89,18 +89,18 @@ func (l *Limit) Applies(o *Occurrence) bool {
 	return l.matcher.holdsAll(o) && !l.excepted.hold(o)
 }
 
-// Recalled returns the limit as it is asked for rows of a ledger, which tell neither HELO nor encryption nor the client's n-th
+// Recalled returns the limit as it is asked for rows of a ledger, which tell neither HELO nor encryption nor size nor the client's n-th
 // connection: conditions on these count as fulfilled, exceptions with such conditions as not.
 func (l *Limit) Recalled() *Limit {
 	r := *l
 	forget := func(m matcher) matcher {
-		m.helo, m.tls, m.connections, m.dialogue = patternSet{}, TLSEither, Range{}, dialogueMatcher{}
+		m.helo, m.tls, m.connections, m.dialogue, m.conditions = patternSet{}, TLSEither, Range{}, dialogueMatcher{}, m.conditions.recalled()
 		return m
 	}
 	r.matcher = forget(l.matcher)
 	r.excepted = nil
 	for i := range l.Except {
-		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() && m.Dialogue.isZero() {
+		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() && m.Dialogue.isZero() && m.TLSVersions == (TLSVersions{}) && m.Size == (SizeRange{}) {
 			r.excepted = append(r.excepted, l.excepted[i])
 		}
 	}

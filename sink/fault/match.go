@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -14,7 +13,8 @@ import (
 //
 // Patterns are an exact name or address, *@domain (any local part), or *.domain (any domain below it, at any depth, but not
 // itself). Addresses without a domain are root or <first.last>, and *@ is any of them. Domains, host names and addresses without a
-// domain compare without regard to ASCII case, other local parts exactly (RFC 5321 section 2.4). <> is the null sender.
+// domain compare without regard to ASCII case, other local parts exactly (RFC 5321 section 2.4). <> is the null sender. A local part
+// with * is a pattern itself, bounce+*@domain or bounce+*@*.domain; without a domain, or with @*, it is for any.
 type Match struct {
 	Listeners   []string        // names
 	Clients     []netip.Prefix  // networks of the client's address
@@ -27,6 +27,10 @@ type Match struct {
 	TLS         TLSMatch        // whether the connection is encrypted
 	Headers     []HeaderPattern // fields of the message's header, all of them; only at message
 	Dialogue                    // what the client said
+	Repeats     []HeaderRepeats // how often fields occur in it, all of them; only at message
+	Size        SizeRange       // octets of the message: as MAIL has declared them from mail on, as counted at message
+	TLSVersions TLSVersions     // encrypted by one of these; not beside TLS; not known at connect and pregreet
+	Times       []DayTime       // when it is
 
 	// OutOfOrder makes the rule one for commands that the session would refuse with "bad sequence of commands", and for no others: a rule
 	// without it never speaks there.
@@ -46,12 +50,15 @@ const (
 // IsZero reports whether there is no condition.
 func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
-		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.OutOfOrder
+		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.OutOfOrder &&
+		len(m.Repeats) == 0 && m.Size == SizeRange{} && m.TLSVersions == TLSVersions{} && len(m.Times) == 0
 }
 
 // needs returns what the conditions need.
 func (m *Match) needs() Needs {
-	return Needs{Connections: !m.Connections.IsZero(), Recipients: !m.Attempts.IsZero(), Headers: len(m.Headers) > 0}.or(m.Dialogue.needs())
+	return Needs{
+		Connections: !m.Connections.IsZero(), Recipients: !m.Attempts.IsZero(), Headers: len(m.Headers) > 0 || len(m.Repeats) > 0, Time: len(m.Times) > 0,
+	}.or(m.Dialogue.needs())
 }
 
 // Range is a range of ordinals, both ends included, counted from 1. The zero value is every ordinal.
@@ -128,6 +135,9 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 		{"match.attempt", !m.Attempts.IsZero(), knowsRecipients, "rcpt data bdat message"},
 		{"match.message", !m.Messages.IsZero(), knowsSender, "mail rcpt data bdat message"},
 		{"match.header", len(m.Headers) > 0, knowsHeader, "message"},
+		{"match.repeats", len(m.Repeats) > 0, knowsHeader, "message"},
+		{"match.size", m.Size != SizeRange{}, knowsSender, "mail rcpt data bdat message"},
+		{"match.tls", m.TLSVersions != TLSVersions{}, knowsHelo, "every stage but connect pregreet"},
 	}
 	for _, c := range conditions {
 		if c.present && !c.known(s) {
@@ -181,7 +191,7 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 	if m.TLS > TLSNo {
 		return "match.tls", fmt.Errorf("unknown value %d", m.TLS)
 	}
-	return "", nil
+	return m.validateConditions()
 }
 
 // matcher is a Match made ready to be asked. Listener, sender and recipient are what the plan's index looks up; a rule that was
@@ -194,10 +204,14 @@ type matcher struct {
 	tls                           TLSMatch
 	headers                       []HeaderPattern // lowered
 	dialogue                      dialogueMatcher
+	conditions                    *conditions // nil: none of them
 }
 
 func newMatcher(m *Match) matcher {
-	c := matcher{attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS, dialogue: newDialogueMatcher(&m.Dialogue)}
+	c := matcher{
+		attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS, dialogue: newDialogueMatcher(&m.Dialogue),
+		conditions: newConditions(m),
+	}
 	for i := range m.Headers {
 		c.headers = append(c.headers, m.Headers[i].lowered())
 	}
@@ -270,7 +284,7 @@ func (m *matcher) holds(s *subject) bool {
 		return false
 	}
 	return (m.helo.empty() || m.helo.containsHost(s.helo)) && (m.sender.empty() || m.sender.contains(s.sender)) &&
-		(m.headers == nil || holdsHeaders(m.headers, s.Headers))
+		(m.headers == nil || holdsHeaders(m.headers, s.Headers)) && (m.conditions == nil || m.conditions.hold(s.Occurrence))
 }
 
 // holdsAll reports whether every condition holds, without an index. It does not allocate for addresses of up to 320 octets.
@@ -311,124 +325,4 @@ func (m *matcher) holdsClient(client netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// patternKind is the shape of a pattern.
-type patternKind uint8
-
-const (
-	patternExact  patternKind = iota // an address or a host name
-	patternDomain                    // *@domain
-	patternBelow                     // *.domain
-)
-
-// parsePattern takes a pattern of addresses apart; name is as AppendAddress writes it, the domain alone for wildcards.
-func parsePattern(text string, sender bool) (kind patternKind, name string, err error) {
-	trimmed := text
-	if strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") && len(text) > 1 {
-		trimmed = text[1 : len(text)-1]
-	}
-	lowered := string(AppendAddress(nil, []byte(trimmed)))
-	local, domain, hasAt := cutAddress(lowered)
-	switch {
-	case trimmed == "" && trimmed != text && sender:
-		return patternExact, "", nil
-	case !hasAt && validLocalPart(lowered) && (trimmed != text || !strings.Contains(lowered, ".")): // a.b is rather a forgotten *@
-		return patternExact, lowered, nil
-	case lowered == "*@":
-		return patternDomain, "", nil
-	case strings.HasPrefix(lowered, "*.") && !hasAt && validHost(lowered[2:]):
-		return patternBelow, lowered[2:], nil
-	case local == "*" && hasAt && strings.HasPrefix(domain, "*.") && validHost(domain[2:]):
-		return patternBelow, domain[2:], nil
-	case local == "*" && hasAt && validHost(domain):
-		return patternDomain, domain, nil
-	case hasAt && local != "" && !strings.Contains(local, "*") && validHost(domain):
-		return patternExact, lowered, nil
-	}
-	forms := "user@example.com, *@example.com or *.example.com; without a domain postmaster, <first.last> or *@"
-	if sender {
-		forms = "<>, " + forms
-	}
-	return 0, "", fmt.Errorf("invalid pattern %q (want %s)", text, forms)
-}
-
-// parseHostPattern takes a pattern of host names apart.
-func parseHostPattern(text string) (kind patternKind, name string, err error) {
-	lowered := string(AppendAddress(nil, []byte(text)))
-	if below, ok := strings.CutPrefix(lowered, "*."); ok && validHost(below) {
-		return patternBelow, below, nil
-	}
-	if validHost(lowered) {
-		return patternExact, lowered, nil
-	}
-	return 0, "", fmt.Errorf("invalid pattern %q (want host.example.com or *.example.com)", text)
-}
-
-// validHost reports whether name can stand for a domain, a host name or an address literal.
-func validHost(name string) bool { return name != "" && !strings.ContainsAny(name, "*@<> \t\r\n\x00") }
-
-// validLocalPart reports whether a recipient without a domain can be called that: a quoted string, or none of what would end a path.
-func validLocalPart(name string) bool {
-	if len(name) > 2 && name[0] == '"' {
-		return name[len(name)-1] == '"' && !strings.ContainsAny(name, "\r\n\x00")
-	}
-	return name != "" && !strings.ContainsAny(name, "*@<>()[]:;,\\\" \t\r\n\x00")
-}
-
-func cutAddress(address string) (local, domain string, hasAt bool) {
-	i := strings.LastIndexByte(address, '@')
-	if i < 0 || strings.HasSuffix(address, `"`) { // see smtp.DomainOf
-		return address, "", false
-	}
-	return address[:i], address[i+1:], true
-}
-
-// patternSet is a set of patterns of addresses or host names, looked up in constant time per label of the domain.
-type patternSet struct{ sets [3]map[string]bool }
-
-func (p *patternSet) add(kind patternKind, name string) {
-	if p.sets[kind] == nil {
-		p.sets[kind] = map[string]bool{}
-	}
-	p.sets[kind][name] = true
-}
-
-func (p *patternSet) empty() bool { return p.sets[0] == nil && p.sets[1] == nil && p.sets[2] == nil }
-
-// contains reports whether the set holds address, which is as AppendAddress writes it.
-func (p *patternSet) contains(address []byte) bool {
-	if p.sets[patternExact][string(address)] {
-		return true
-	}
-	if len(address) == 0 { // the null sender has no local part that *@ could mean
-		return false
-	}
-	domain := smtp.DomainOf(address)
-	return p.sets[patternDomain][string(domain)] || p.containsBelow(domain)
-}
-
-func (p *patternSet) containsHost(name []byte) bool {
-	return p.sets[patternExact][string(name)] || p.containsBelow(name)
-}
-
-func (p *patternSet) containsBelow(domain []byte) bool {
-	if p.sets[patternBelow] == nil {
-		return false
-	}
-	for parent := parentDomain(domain); parent != nil; parent = parentDomain(parent) {
-		if p.sets[patternBelow][string(parent)] {
-			return true
-		}
-	}
-	return false
-}
-
-// parentDomain returns what follows the first dot of domain, or nil. It aliases domain.
-func parentDomain(domain []byte) []byte {
-	i := bytes.IndexByte(domain, '.')
-	if i < 0 || i+1 == len(domain) {
-		return nil
-	}
-	return domain[i+1:]
 }

@@ -55,6 +55,8 @@ func NewNext(spec NextSpec) (*Next, error) {
 		return fail("match.attempt", errors.New("attempts are counted only where a plan matches on them (times says how many)"))
 	case needs.Auth, needs.Parameters:
 		return fail("match", errors.New("mechanism, step and parameter are noted only where a plan matches on them"))
+	case len(spec.Match.Repeats) > 0:
+		return fail("match.repeats", errors.New("headers are kept only where a plan matches on them"))
 	case needs.Headers:
 		return fail("match.header", errors.New("headers are kept only where a plan matches on them"))
 	case spec.Stage == smtp.StageBdat && spec.Outcome.Body != BodyFault{}: // it would strike before the chunk's reply is decided

@@ -15,9 +15,10 @@ type Occurrence struct {
 	Client   netip.Addr // the client's address; invalid for a unix socket
 	// Connection tells this connection from all others of the server: scopes go by it.
 	Connection uint64
-	ConnN      uint64 // this client's n-th connection, from 1 (Needs.Connections)
-	Helo       []byte // argument of HELO, EHLO or LHLO, from that stage on
-	TLS        bool   // the connection is encrypted; known before connect when TLS is implicit
+	ConnN      uint64     // this client's n-th connection, from 1 (Needs.Connections)
+	Helo       []byte     // argument of HELO, EHLO or LHLO, from that stage on
+	TLS        bool       // the connection is encrypted; known before connect when TLS is implicit
+	TLSVersion TLSVersion // by which version; 0 before the handshake
 	// Handshake: a TLS handshake follows a positive reply. Told for outcomes that were asked for only.
 	Handshake bool
 
@@ -38,10 +39,12 @@ type Occurrence struct {
 	Recipients         int      // how many recipients were accepted so far, from rcpt on
 	AcceptedRecipients [][]byte // the accepted recipients, for a match on any of them
 
-	Size    int64   // octets of the message: at mail as declared by SIZE (0: not), at message as counted
+	Size    int64   // octets of the message: from mail on as declared by SIZE (0: not), at message as counted
 	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
 	Nth uint64 // n-th occurrence of this stage in this connection, from 1; of commands out of order, the n-th of those that the plan has rules for, whatever the stage
+
+	Time time.Time // when it occurs (Needs.Time)
 
 	// Asked is how many rules were asked whether they match: a decision adds to it, so that a session can tell what the occurrence
 	// has cost.
@@ -60,6 +63,7 @@ type Needs struct {
 	QueueIDs    bool // replies name messages by QueueID
 	Auth        bool // Occurrence.Mechanism and AuthStep
 	Parameters  bool // Occurrence.Parameters
+	Time        bool // Occurrence.Time
 }
 
 func (n Needs) or(m Needs) Needs {
@@ -68,6 +72,7 @@ func (n Needs) or(m Needs) Needs {
 		Mails:       n.Mails || m.Mails,
 		Recipients:  n.Recipients || m.Recipients,
 		Headers:     n.Headers || m.Headers,
+		Time:        n.Time || m.Time,
 		QueueIDs:    n.QueueIDs || m.QueueIDs,
 		Auth:        n.Auth || m.Auth,
 		Parameters:  n.Parameters || m.Parameters,

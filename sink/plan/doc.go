@@ -48,11 +48,13 @@
 //	      client: [192.0.2.0/24, "2001:db8::1"]
 //	      helo: [mail.example.com, "*.example.net"]
 //	      sender: ["<>", user@example.com, "*@example.com", "*.example.net"]
-//	      recipient: ["*@example.org"]
+//	      recipient: ["*@example.org", "bounce+*@", "abuse@*"]
 //	      attempt: 1-3               # of the (sender, recipient) pair; 3, 1-3 or 4-
 //	      message: 21-               # of the connection
 //	      connection: 1              # of the client
-//	      tls: true
+//	      tls: true                  # or versions: 1.3, 1.0-1.1 or 1.2-
+//	      size: 1KiB-10MiB           # as MAIL has declared it, at message as counted
+//	      time: [08:00-18:00 Europe/Berlin, 22:00-06:00]   # UTC without a zone
 //	      parameter: [PRDR, "AUTH=*"]   # of MAIL
 //	    reply: plain                 # or reply, or mode, or outcomes, or none: the plain reply
 //	  - stage: rcpt
@@ -84,7 +86,7 @@
 //	      - {stage: rcpt, reply: 450, malformed: missing-crlf}
 //	      - {stage: data, body: {after: 1MiB, stop_reading: true, for: 30s}}
 //	      - stage: message
-//	        match: {header: {x-priority: "1*"}}
+//	        match: {header: {x-priority: "1*"}, repeats: {received: 1-30}}
 //	        outcomes:
 //	          - {weight: 90}
 //	          - {weight: 4, close: fin, delivery: keep}

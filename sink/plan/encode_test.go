@@ -145,6 +145,23 @@ func anyMatch(t *rapid.T) (m fault.Match) {
 	m.Attempts, m.Messages, m.Connections = some(t, "attempts", anyRange), some(t, "messages", anyRange), some(t, "connections", anyRange)
 	m.Mechanisms, m.Parameters, m.Steps = several(t, "mechanisms", anyText), several(t, "parameters", anyText), some(t, "steps", anyRange)
 	m.TLS, m.OutOfOrder = fault.TLSMatch(rapid.IntRange(0, 2).Draw(t, "tls")), rapid.Bool().Draw(t, "out of order")
+	if m.TLS == fault.TLSEither {
+		m.TLSVersions = some(t, "versions", func(t *rapid.T) fault.TLSVersions {
+			return fault.TLSVersions{Min: fault.TLS10, Max: fault.TLS10 + fault.TLSVersion(rapid.IntRange(0, 3).Draw(t, "highest"))}
+		})
+	}
+	m.Size = some(t, "size", func(t *rapid.T) fault.SizeRange {
+		from := rapid.SampledFrom([]int64{1, 1000, 1024, 65537, 3 << 20, 1 << 40}).Draw(t, "from")
+		return fault.SizeRange{From: from, To: rapid.SampledFrom([]int64{0, from, from + 1, from * 1024}).Draw(t, "to")}
+	})
+	for _, name := range rapid.SliceOfNDistinct(rapid.Custom(anyText), 0, 2, rapid.ID).Draw(t, "repeats") {
+		from := rapid.IntRange(1, 99).Draw(t, "at least")
+		m.Repeats = append(m.Repeats, fault.HeaderRepeats{Name: name, From: from, To: rapid.SampledFrom([]int{-1, from, from + 5}).Draw(t, "at most")})
+	}
+	m.Times = several(t, "times", func(t *rapid.T) fault.DayTime {
+		minute := func(name string, first int) int { return rapid.IntRange(first, 1439).Draw(t, name) }
+		return fault.DayTime{From: minute("from", 720), To: minute("to", 0) % 720, Zone: rapid.SampledFrom([]string{"", "Europe/Berlin", "America/New_York"}).Draw(t, "zone")}
+	})
 	for i, name := range rapid.SliceOfNDistinct(rapid.Custom(anyText), 0, 2, rapid.ID).Draw(t, "headers") {
 		m.Headers = append(m.Headers, fault.HeaderPattern{Name: name, Globs: []string{anyText(t), "*"}[i:]})
 	}

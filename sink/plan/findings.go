@@ -46,6 +46,9 @@ func replayReasons(r *fault.Rule) (reasons []string) {
 	case r.Draws() && needs.Mails:
 		reasons = append(reasons, "it draws by the sender's n-th MAIL (it holds where every message has a sender of its own)")
 	}
+	if slices.ContainsFunc(matchesOf(r), func(m *fault.Match) bool { return len(m.Times) > 0 }) {
+		reasons = append(reasons, "it asks for the time of day")
+	}
 	if !r.Match.Messages.IsZero() {
 		reasons = append(reasons, "it asks for the n-th message of a connection")
 	}

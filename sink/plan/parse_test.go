@@ -44,8 +44,8 @@ func TestEveryKey(t *testing.T) {
 		t.Fatalf("%d rules, name %q, seed %d, description %q", len(rules), f.Plan.Name(), f.Plan.Seed(), f.Plan.Description())
 	}
 	m := rules[0].Match
-	if got, want := fmt.Sprint(m.Listeners, m.Clients, m.Helos, m.Senders, m.Recipients, m.Attempts, m.Messages, m.Connections),
-		"[mx1 mx2] [192.0.2.0/24 2001:db8::1/128] [mail.example.com *.example.net] [<> user@example.com *@example.com *.example.net] [*@example.org] 1-3 21- 1"; got != want {
+	if got, want := fmt.Sprint(m.Listeners, m.Clients, m.Helos, m.Senders, m.Recipients, m.Attempts, m.Messages, m.Connections, m.Size, m.Times),
+		"[mx1 mx2] [192.0.2.0/24 2001:db8::1/128] [mail.example.com *.example.net] [<> user@example.com *@example.com *.example.net] [*@example.org bounce+*@ abuse@*] 1-3 21- 1 {1024 10485760} [08:00-18:00 Europe/Berlin 22:00-06:00]"; got != want {
 		t.Errorf("match is\n %s, want\n %s", got, want)
 	}
 	if o := rules[0].Outcomes; rules[0].Name != "no bounces for bounces" || len(o) != 1 || o[0].Reply != nil {
@@ -161,7 +161,7 @@ func TestParseErrors(t *testing.T) {
 		{rules("{stage: rcpt, match: {client: [192.0.2.1/24]}}"), `test.yaml:3:36: rules[0].match.client[0]: network "192.0.2.1/24" has bits set behind its mask (want 192.0.2.0/24)`},
 		{rules("{stage: rcpt, match: {client: here}}"), `test.yaml:3:35: rules[0].match.client: invalid network "here"`},
 		{rules("{stage: rcpt, match: {listener: []}}"), "test.yaml:3:37: rules[0].match.listener: empty list"},
-		{rules("{stage: rcpt, match: {size: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "size" (valid: listener client helo sender recipient attempt message connection tls mechanism step parameter header sequence)`},
+		{rules("{stage: rcpt, match: {colour: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "colour" (valid: listener client helo sender recipient attempt message connection tls mechanism step parameter header repeats size time sequence)`},
 		{rules("{stage: rcpt, name: a}", "{stage: rcpt, name: a}"), "test.yaml:4:25: rules[1].name: name is taken by rule 1"},
 		{rules("{stage: rcpt, <<: {reply: 450}}"), `test.yaml:3:19: rules[0]: unknown key "<<"`},
 	} {
@@ -227,6 +227,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(rules("{stage: rcpt, match: {client: 192.0.2.1, attempt: 1-3}, mode: {name: random, accept: 0.5, weights: {450: 2}}, strict: false}")))
 	f.Add([]byte(exampleOfDoc(f)))
 	f.Add([]byte("version: 1\nlimits: [{name: d, kind: quota, scope: [client, network/16/48, sender-domain], stage: mail, max: 5, per: 1d12h, from: clock}, {name: r, kind: rate, rate: 200/d, burst: 20}]"))
+	f.Add([]byte(rules("{stage: message, match: {size: 10MiB-, tls: 1.0-1.1, repeats: {received: 30-, date: 0}, time: [22:00-06:00, 08:00-18:00 Europe/Berlin], recipient: [bounce+*@, abuse@*]}, reply: 450}")))
 	f.Add([]byte(rules("{stage: rcpt, except: [{sender: '<>'}, {client: 192.0.2.0/24, attempt: 2-}], reply: 450}")))
 	f.Add([]byte(rules("&a {stage: rcpt, outcomes: [*a]}")))
 	f.Add([]byte("version: 1\nrules: &r [*r]"))

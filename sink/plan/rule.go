@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -90,45 +89,6 @@ func ruleForm() form[fault.RuleSpec] {
 		*r = t.RuleSpec
 		r.Mode.Loose = !t.strict
 	})
-}
-
-func matchForm() form[fault.Match] {
-	ordinals := scalar("3, 1-3 or 4-", fault.ParseRange, fault.Range.String,
-		`{"anyOf":[{"type":"integer","minimum":1},`+patternSchema(`^[1-9][0-9]*(-([1-9][0-9]*)?)?$`)+`]}`).named("ordinal")
-	tls := as(boolean, func(m *fault.TLSMatch) bool { return *m == fault.TLSYes }, func(m *fault.TLSMatch, encrypted bool) {
-		if *m = fault.TLSNo; encrypted {
-			*m = fault.TLSYes
-		}
-	})
-	headers := dictionary("names of header fields to patterns", 1, textForm, textsForm,
-		func(l *[]fault.HeaderPattern) iter.Seq2[string, []string] {
-			return func(yield func(string, []string) bool) {
-				for _, p := range *l {
-					if !yield(p.Name, p.Globs) {
-						return
-					}
-				}
-			}
-		},
-		func(l *[]fault.HeaderPattern, name string, globs []string) {
-			*l = append(*l, fault.HeaderPattern{Name: name, Globs: globs})
-		})
-	return mapping(
-		at("listener", textsForm, func(m *fault.Match) *[]string { return &m.Listeners }, "Names of listeners."),
-		at("client", oneOrMore(network), func(m *fault.Match) *[]netip.Prefix { return &m.Clients }, "Addresses or networks."),
-		at("helo", textsForm, func(m *fault.Match) *[]string { return &m.Helos }, "host.example or *.example."),
-		at("sender", textsForm, func(m *fault.Match) *[]string { return &m.Senders }, "<>, user@domain, *@domain or *.domain; without a domain root, <first.last> or *@."),
-		at("recipient", textsForm, func(m *fault.Match) *[]string { return &m.Recipients }, "user@domain, *@domain or *.domain; without a domain root, <first.last> or *@; at message any accepted one, in LMTP that one."),
-		at("attempt", ordinals, func(m *fault.Match) *fault.Range { return &m.Attempts }, "n-th RCPT of the (sender, recipient) pair."),
-		at("message", ordinals, func(m *fault.Match) *fault.Range { return &m.Messages }, "n-th message of the connection."),
-		at("connection", ordinals, func(m *fault.Match) *fault.Range { return &m.Connections }, "n-th connection of the client."),
-		at("tls", tls, func(m *fault.Match) *fault.TLSMatch { return &m.TLS }, "Whether the connection is encrypted."),
-		at("mechanism", textsForm, func(m *fault.Match) *[]string { return &m.Mechanisms }, "At auth: the mechanism that the client named, one that the sink has or any other."),
-		at("step", ordinals, func(m *fault.Match) *fault.Range { return &m.Steps }, "At auth: n-th reply of the exchange; 1 answers the command, 2 the first response."),
-		at("parameter", textsForm, func(m *fault.Match) *[]string { return &m.Parameters }, "Parameters of MAIL such as PRDR, BODY=8BITMIME or AUTH=*, with * and ?; they are then known to the sink."),
-		at("header", headers, func(m *fault.Match) *[]fault.HeaderPattern { return &m.Headers }, "At message: patterns of header fields, with * and ?."),
-		at("sequence", only("bad", "bad", "bad, for commands out of order, or no such key"), func(m *fault.Match) *bool { return &m.OutOfOrder }, "bad: commands that are refused as out of order, and no others."),
-	).named("match")
 }
 
 func outcomeForm() form[fault.OutcomeSpec] {

@@ -81,6 +81,11 @@ rules: [{stage: rcpt, outcomes: [{weight: 9}, {weight: 1, reply: 450}]}]`, 1, 0.
 rules:
   - {stage: rcpt, except: [{sender: "*@good.test"}, {client: 203.0.113.0/24}], outcomes: [{weight: 4}, {weight: 1, reply: 550}]}
   - {stage: mail, match: {client: 192.0.2.0/24}, except: {client: 192.0.2.0/25}, outcomes: [{}, {reply: 451}]}`, 1, 0.8},
+		{"size, declared and counted", "rules: [{stage: mail, match: {size: 10KiB-}, outcomes: [{}, {reply: 552}]}, {stage: rcpt, match: {size: 10KiB-}, outcomes: [{weight: 9}, {reply: 450}]}, {stage: message, match: {size: 0-1000}, outcomes: [{}, {reply: 554}]}]", 1, 1},
+		{"size of nobody", "rules: [{stage: message, match: {size: 1-}, outcomes: [{}, {reply: 554}]}]", 1, 0.5},
+		{"time of day", "rules: [{stage: connect, match: {time: [\"22:00-06:00 Europe/Berlin\", 12:00-13:00]}, outcomes: [{weight: 3}, {reply: 421}]}, {stage: rcpt, except: {time: 00:00-12:00}, outcomes: [{weight: 4}, {reply: 450}]}]", 1, 0.8},
+		{"fields that occur often, or not at all", "rules: [{stage: message, match: {repeats: {received: 30-}}, reply: 554}, {stage: message, match: {repeats: {x-none: 0-1}}, reply: 550}]", 1, 1},
+		{"local parts", "rules: [{stage: rcpt, match: {recipient: \"bounce+*@\"}, outcomes: [{}, {reply: 550}]}, {stage: mail, match: {sender: \"*-request@*.example\"}, reply: 550}, {stage: rcpt, match: {recipient: \"abuse@*\"}, reply: 450}]", 1, 1},
 		{"a draw for the connection, and a fault in the body", `
 rules:
   - {stage: connect, key: connection, outcomes: [{weight: 9}, {weight: 1, reply: 554}]}
@@ -127,15 +132,16 @@ func simulate(t *testing.T, mail *traffic, recipients int) {
 	}
 	m := &mail.match
 	later := mail.example.RcptN > 1 || mail.example.MessageN > 1 || mail.example.ConnN > 1 // the sender would have to come before
-	exact := recipients > 1 && len(m.Recipients) > 0 && !bytes.HasPrefix(mail.example.Recipient, []byte("any@"))
-	if mail.down || later || exact {
+	exact := recipients > 1 && len(m.Recipients) > 0 && !bytes.Contains(mail.example.Recipient, []byte("any"))
+	tooBig := mail.example.Size == 1 || mail.example.Size > 64<<10 || mail.example.TLSVersion != 0
+	if mail.down || later || exact || tooBig {
 		return
 	}
 	messages := 2500
 	if recipients > 10 {
 		messages = 500
 	}
-	s := simulation{traffic: mail, store: state.NewStore(0), now: time.Unix(0, 0)}
+	s := simulation{traffic: mail, store: state.NewStore(0), now: mail.example.Time}
 	s.env = session.Env{Plans: fixedView{mail.view}, Attempts: state.NewAttempts(s.store), Limits: state.NewLimits(s.store), Scratch: new(session.Scratch)}
 	s.cfg = session.Config{LMTP: mail.lmtp}
 	if mail.implicitTLS {
@@ -178,11 +184,15 @@ const patience = session.DefaultIdleTimeout - time.Second
 
 // send sends one message, alone on its connection and long after the one before, and returns what became of it.
 func (s *simulation) send(t *testing.T, i, recipients int) effect {
-	s.now = s.now.Add(24 * time.Hour)
 	x, m := &s.example, &s.match
+	s.now = x.Time.Add(time.Duration(i+1) * 24 * time.Hour)
 	client := x.Client
 	if len(m.Clients) == 0 {
 		client = netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+	}
+	declared := ""
+	if x.Size > 0 {
+		declared = fmt.Sprintf(" SIZE=%d", x.Size)
 	}
 	sender := vary(x.Sender, len(m.Senders) == 0, fmt.Sprint("s", i))
 	s.output, s.closed = s.output[:0], false
@@ -190,7 +200,7 @@ func (s *simulation) send(t *testing.T, i, recipients int) effect {
 	s.obey()
 	defer func() { s.session.Closed(s.now, errors.New("done")); s.obey() }()
 	hello := map[bool]string{true: "LHLO ", false: "EHLO "}[s.cfg.LMTP]
-	for j, line := range []string{"", hello + string(x.Helo), "MAIL FROM:<" + sender + ">"} {
+	for j, line := range []string{"", hello + string(x.Helo), "MAIL FROM:<" + sender + ">" + declared} {
 		if j > 0 {
 			s.say(line)
 		}
@@ -208,7 +218,7 @@ func (s *simulation) send(t *testing.T, i, recipients int) effect {
 		return defers
 	}
 	for r := range recipients {
-		s.say("RCPT TO:<" + vary(x.Recipient, true, fmt.Sprint("r", i, "-", r)) + ">")
+		s.say("RCPT TO:<" + vary(x.Recipient, len(m.Recipients) == 0, fmt.Sprint("r", i, "-", r)) + ">")
 		e := meaning(s.reply(), 2)
 		bounced = bounced || e%passesLast == bounces
 		if e == passes {
@@ -244,20 +254,33 @@ func (s *simulation) send(t *testing.T, i, recipients int) effect {
 
 // vary puts another local part into an address that is an example, or that nobody names.
 func vary(address []byte, free bool, local string) string {
-	if domain, ok := bytes.CutPrefix(address, []byte("any@")); free || ok {
-		return local + "@" + string(domain)
+	at := bytes.LastIndexByte(address, '@')
+	if at < 0 {
+		return string(address)
 	}
-	return string(address)
+	if free {
+		return local + string(address[at:])
+	}
+	return strings.ReplaceAll(string(address[:at]), "any", local) + string(address[at:])
 }
 
 // body returns a message that is longer than what faults wait for.
 func (s *simulation) body() string {
 	header := "Subject: test\r\n"
-	if h := s.example.Headers; h != nil {
-		for _, p := range s.match.Headers {
-			value, _, _ := h.Header(strings.ToLower(p.Name), 0)
-			header += p.Name + ": " + string(value) + "\r\n"
+	if h, ok := s.example.Headers.(fault.ExampleHeader); ok {
+		for _, f := range h {
+			header += f.Name + ": " + f.Value + "\r\n"
 		}
+	}
+	if size := int(s.example.Size); size > 0 {
+		text := header + "\r\n"
+		if size < len(text)+2 {
+			text = ""
+		}
+		for size-len(text) > 140 {
+			text += strings.Repeat("x", 68) + "\r\n"
+		}
+		return text + strings.Repeat("x", size-len(text)-2) + "\r\n."
 	}
 	return header + "\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 20) + "."
 }

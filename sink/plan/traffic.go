@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/decide"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -141,7 +142,64 @@ func exampleOf(p *fault.Plan) fault.Occurrence {
 	return fault.Occurrence{
 		Client: unnamedClient(p), ConnN: 1, Helo: []byte("client.invalid"), Sender: []byte("any@sender.invalid"), MailN: 1, MessageN: 1,
 		Recipient: recipient, AcceptedRecipients: [][]byte{recipient}, RcptN: 1, MaxRcptN: 1, Nth: 1,
+		Size: unnamedSize(p), Time: unnamedTime(p), Headers: unnamedHeader(p),
 	}
+}
+
+// unnamedHeader has the fields whose absence some rule names; it is nil when no rule asks for headers.
+func unnamedHeader(p *fault.Plan) fault.Headers {
+	if !p.Needs().Headers {
+		return nil
+	}
+	header := fault.ExampleHeader{}
+	for _, r := range p.Rules() {
+		for _, m := range matchesOf(r) {
+			for _, n := range m.Repeats {
+				for have := n.From; n.From == 0 && have <= n.To; have++ { // one more than the rule is for
+					header = append(header, fault.ExampleField{Name: n.Name, Value: "x"})
+				}
+			}
+		}
+	}
+	return header
+}
+
+// unnamedSize returns a size that no rule names, if any does; otherwise none, which is within all limits of size.
+func unnamedSize(p *fault.Plan) int64 {
+	var named []fault.SizeRange
+	for _, r := range p.Rules() {
+		for _, m := range matchesOf(r) {
+			if m.Size != (fault.SizeRange{}) {
+				named = append(named, m.Size)
+			}
+		}
+	}
+	if named == nil {
+		return 0
+	}
+	for _, size := range []int64{2 << 10, 1, 64 << 10, 1 << 20, 32 << 20, 1 << 30} {
+		if !slices.ContainsFunc(named, func(r fault.SizeRange) bool { return size >= r.From && (r.To == 0 || size <= r.To) }) {
+			return size
+		}
+	}
+	return 2 << 10
+}
+
+// exampleDay is the day of all examples.
+var exampleDay = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// unnamedTime returns a time of day that no rule names, or any: there are windows that have them all.
+func unnamedTime(p *fault.Plan) time.Time {
+	for at := exampleDay; at.Before(exampleDay.Add(day)); at = at.Add(time.Minute) {
+		if !slices.ContainsFunc(p.Rules(), func(r *fault.Rule) bool {
+			return slices.ContainsFunc(matchesOf(r), func(m *fault.Match) bool {
+				return slices.ContainsFunc(m.Times, func(d fault.DayTime) bool { return d.Holds(at) })
+			})
+		}) {
+			return at
+		}
+	}
+	return exampleDay
 }
 
 // unnamedClient returns an address that no rule names, or any: there are networks that have them all.

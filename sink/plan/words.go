@@ -43,6 +43,16 @@ func matchWords(m *fault.Match) string {
 	case fault.TLSNo:
 		words = append(words, "without TLS")
 	}
+	if v := m.TLSVersions; v != (fault.TLSVersions{}) {
+		words = append(words, "with TLS "+v.String())
+	}
+	if m.Size != (fault.SizeRange{}) {
+		words = append(words, "size "+sizesText(m.Size))
+	}
+	list("time", texts(m.Times, fault.DayTime.String))
+	for _, r := range m.Repeats {
+		words = append(words, "header "+r.Name+" "+r.Times()+" times")
+	}
 	for _, h := range m.Headers {
 		list("header "+h.Name+":", h.Globs)
 	}

@@ -27,6 +27,7 @@ func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurren
 // Next implements decide.Connection.
 func (c *connection) Next(o *fault.Occurrence) (fault.Decision, bool) {
 	s := (*Session)(c)
+	o.Time = s.at(s.exchange.now)
 	o.Handshake = o.Stage == smtp.StageStartTLS && s.offersTLS() || o.Stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit
 	return s.env.Next.Take(s.at(s.exchange.now), o)
 }
@@ -39,6 +40,12 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	*o = fault.Occurrence{
 		Stage: stage, Listener: s.listener, Client: s.client.Addr(), Connection: s.id, ConnN: uint64(s.connN), Helo: s.helo,
 		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
+	}
+	if s.secure && s.extra != nil {
+		o.TLSVersion = s.extra.tls.Number
+	}
+	if s.view.Needs().Time {
+		o.Time = s.at(e.now)
 	}
 	tx := s.tx
 	if x := s.extra; x != nil && stage == smtp.StageAuth {
@@ -56,10 +63,8 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	default:
 		return
 	}
-	o.Sender, o.MailN, o.Parameters = tx.sender(), tx.mailN, tx.bytes(tx.params)
+	o.Sender, o.MailN, o.Size, o.Parameters = tx.sender(), tx.mailN, tx.declared, tx.bytes(tx.params)
 	switch stage {
-	case smtp.StageMail, smtp.StageSend, smtp.StageSoml, smtp.StageSaml:
-		o.Size = max(e.mail.Size, 0)
 	case smtp.StageRcpt:
 		o.Recipient, o.RcptN, o.Recipients = e.recipient, e.rcptN, len(tx.recipients)
 	case smtp.StageMessage:

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/state"
@@ -212,6 +213,78 @@ rules: [{stage: mail, match: {helo: bad.example}, reply: 550}]`, `
 			0s a HELO d -> 250
 			0s a MAIL FROM:<x@c.example> -> 250
 			0s a RCPT TO:<postmaster@s.example> -> 550`},
+		{"bounces by their local part", `rules:
+			- {stage: rcpt, match: {recipient: "bounce+*@"}, reply: 450}
+			- {stage: mail, match: {sender: "*-owner@*.c.example"}, reply: 550}`, `
+			0s a 192.0.2.1 -> 220
+			0s a HELO c -> 250
+			0s a MAIL FROM:<list-owner@mail.c.example> -> 550
+			0s a MAIL FROM:<list-owner@c.example> -> 250
+			0s a RCPT TO:<bounce+1=x@s.example> -> 450
+			0s a RCPT TO:<bounce+2@other.example> -> 450
+			0s a RCPT TO:<Bounce+2@other.example> -> 250
+			0s a RCPT TO:<bounce@s.example> -> 250`},
+		{"size as declared, and as counted", `rules:
+			- {stage: mail, match: {size: 1MiB-}, reply: 552}
+			- {stage: rcpt, match: {size: 1000-}, reply: 452}
+			- {stage: data, match: {size: 500-}, reply: 451}
+			- {stage: message, match: {size: 0-10}, reply: 554}`, `
+			0s a 192.0.2.1 -> 220
+			0s a EHLO c -> 250
+			0s a MAIL FROM:<x@c.example> SIZE=1048576 -> 552
+			0s a MAIL FROM:<x@c.example> SIZE=1048575 -> 250
+			0s a RCPT TO:<1@s.example> -> 452
+			0s a RSET -> 250
+			0s a MAIL FROM:<x@c.example> SIZE=999 -> 250
+			0s a RCPT TO:<1@s.example> -> 250
+			0s a DATA -> 451
+			0s a RSET -> 250
+			0s a MAIL FROM:<x@c.example> -> 250
+			0s a RCPT TO:<1@s.example> -> 250
+			0s a DATA -> 354
+			0s a 12345678 ->
+			0s a . -> 554
+			0s a MAIL FROM:<x@c.example> SIZE=10 -> 250
+			0s a RCPT TO:<1@s.example> -> 250
+			0s a DATA -> 354
+			0s a 123456789 ->
+			0s a . -> 250`},
+		{"loops by the number of Received fields, and a missing one", `rules:
+			- {stage: message, match: {repeats: {received: 3-}}, reply: 554}
+			- {stage: message, match: {repeats: {date: 0}}, reply: 550}`, `
+			0s a 192.0.2.1 -> 220
+			0s a HELO c -> 250
+			0s a MAIL FROM:<> -> 250
+			0s a RCPT TO:<1@s.example> -> 250
+			0s a DATA -> 354
+			0s a Received: 1 ->
+			0s a RECEIVED: 2 ->
+			0s a Date: today ->
+			0s a  ->
+			0s a Received: in the body ->
+			0s a . -> 250
+			0s a MAIL FROM:<> -> 250
+			0s a RCPT TO:<1@s.example> -> 250
+			0s a DATA -> 354
+			0s a Received: 1 ->
+			0s a Received: 2 ->
+			0s a Date: today ->
+			0s a Received: 3 ->
+			0s a . -> 554
+			0s a MAIL FROM:<> -> 250
+			0s a RCPT TO:<1@s.example> -> 250
+			0s a DATA -> 354
+			0s a Subject: no date ->
+			0s a . -> 550`},
+		{"closed at night, by a zone", `rules: [{stage: mail, except: {time: 08:00-18:00 America/New_York}, reply: 450}]`, `
+			0s a 192.0.2.1 -> 220
+			0s a HELO c -> 250
+			12h59m59s a MAIL FROM:<> -> 450
+			13h a MAIL FROM:<> -> 250
+			22h59m a RSET -> 250
+			22h59m a MAIL FROM:<> -> 250
+			23h a RSET -> 250
+			23h a MAIL FROM:<> -> 450`},
 	} {
 		t.Run(c.name, func(t *testing.T) { clients(t, strings.ReplaceAll(c.plan, "\t", " "), c.script) })
 	}
@@ -230,5 +303,24 @@ func TestQuotasAreBounded(t *testing.T) {
 	}
 	if s := limits.Stats(); s.Quotas > 64 || s.Evictions != 1000-s.Quotas {
 		t.Errorf("1,000 senders in a store for 64: %+v", s)
+	}
+}
+
+// The version of TLS is known once the handshake is done.
+func TestMatchTLSVersion(t *testing.T) {
+	const text = "rules: [{stage: ehlo, match: {tls: 1.0-1.1}, reply: 550}, {stage: mail, match: {tls: 1.3}, reply: 450}, {stage: mail, match: {tls: true}, reply: 451}]"
+	for version, want := range map[fault.TLSVersion]string{0: "250 250", fault.TLS10: "550 503", fault.TLS11: "550 503", fault.TLS12: "250 451", fault.TLS13: "250 450"} {
+		p := sinktest.NewSessionPeer(planned(t, text, "--tls", "starttls"), nil)
+		say(t, p, "EHLO c")
+		if version != 0 {
+			p.TLSVersion = version
+			say(t, p, "STARTTLS")
+			if err := p.StartTLS(fault.TLSNone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := say(t, p, "EHLO c", "MAIL FROM:<>"); got != want {
+			t.Errorf("TLS %v: got %s, want %s", version, got, want)
+		}
 	}
 }

@@ -45,6 +45,7 @@ type transaction struct {
 	unclear  []int    // recipients whose acceptance can't be read, ascending: a fault broke the reply to their RCPT
 	broken   bool     // likewise that to MAIL
 	scanner  smtp.BodyScanner
+	declared int64 // octets of the message by SIZE; 0: not
 	size     int64 // octets of the chunks of BDAT
 	last     int64 // octets of the last of them
 
@@ -137,7 +138,7 @@ func (tx *transaction) open(m *smtp.MailArgs, params bool) {
 		tx.params = tx.store(m.Params)
 	}
 	tx.envID = tx.store(m.EnvID)
-	tx.body, tx.smtputf8 = m.Body, m.SMTPUTF8
+	tx.body, tx.smtputf8, tx.declared = m.Body, m.SMTPUTF8, max(m.Size, 0)
 }
 
 // offer takes a recipient who may be accepted: what RCPT said, which is not kept. It returns his address and ORCPT. No other is offered

@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/netip"
@@ -19,8 +20,10 @@ var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 type SessionPeer struct {
 	Session *session.Session
 	Now     time.Time
-	Close   session.CloseMode // how the session asked to close, once it did
-	Writes  int               // write effects so far
+	// TLSVersion is that by which handshakes are done; 0: 1.3.
+	TLSVersion fault.TLSVersion
+	Close      session.CloseMode // how the session asked to close, once it did
+	Writes     int               // write effects so far
 
 	// Drains and Commits, when set, are called instead of answering at once that the output was taken, or that the rows are on disk.
 	Drains  func()
@@ -320,7 +323,7 @@ func (p *SessionPeer) StartTLS(f fault.TLSFault) error {
 	if f != fault.TLSNone {
 		err = fmt.Errorf("handshake: %v", f)
 	}
-	p.Session.TLSDone(p.Now, session.TLSInfo{Version: "TLS 1.3"}, err)
+	p.Session.TLSDone(p.Now, session.TLSInfo{Version: "TLS 1.3", Number: cmp.Or(p.TLSVersion, fault.TLS13)}, err)
 	p.obey()
 	return p.err
 }
