@@ -39,7 +39,7 @@ STORMOUT ?= results/storms
 .PHONY: rediscover fleet-check soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 go-version:
 	@command -v $(GO) >/dev/null || { echo "make: no Go on the PATH: install Go $(GO_MIN) or newer from https://go.dev/dl/ (Debian's and Ubuntu's own packages are too old)" >&2; exit 2; }
@@ -132,6 +132,9 @@ r-vectors: ## make the vectors that bench/stat is tested with anew (apt-get inst
 
 docs: go-version ## make docs/reference anew from the code: commands, plan keys, metrics, control API, exit statuses
 	SMTPSTORM_WRITE_DOCS=1 $(GO) test -count=1 -vet=off -run '^TestReference$$' ./docs ./xk6smtp
+
+report-picture: ## docs/report.png, the picture of the README, of results/latest/report.html (make run makes it; needs chromium)
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1240,1720 --screenshot="$(CURDIR)/docs/report.png" "file://$(CURDIR)/results/latest/report.html"
 
 fuzz: go-version ## every fuzz target for FUZZTIME (30s) each
 	@for package in $$($(GO) list ./...); do \

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,6 +132,7 @@ func open(t *testing.T, page string) *terminal {
 	cmd.Env = append(os.Environ(), "MARK="+mark, "PATH="+programs+":"+os.Getenv("PATH")+":/usr/sbin:/sbin",
 		"K6_NO_USAGE_REPORT=true", "HOME="+dir, "TERM=dumb", "COLUMNS=80")
 	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test binary be killed
 	said, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/input"
 )
 
-// Find returns the path of the k6 binary: the given one, or the first that exists beside this program, in ./bin or on the PATH.
+// Find returns the path of the k6 binary: the given one, or the first that exists beside this program or in ./bin.
 func Find(given, program string) (string, error) {
 	if given != "" {
 		path, err := exec.LookPath(given)
