@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed *.js README.md .dashboard.json plans/*.yaml plans/storms/*.yaml
+//go:embed *.js README.md .dashboard.json plans/*.yaml plans/providers/*.yaml plans/storms/*.yaml
 var files embed.FS
 
 // Files returns all of it, by the paths of the project's scripts directory: calm.js, plans/calm.yaml, .dashboard.json and so on.
@@ -42,8 +42,11 @@ func (f File) Base() string { return path.Base(f.path) }
 // Scripts lists the k6 scripts in the order of README.md.
 func Scripts() []File { return list(scriptTable, "", ".js") }
 
-// Plans lists the storm plans by name.
-func Plans() []File { return list(planTable, "plans/", ".yaml") }
+// Plans lists the storm plans by name, and after them Providers.
+func Plans() []File { return append(list(planTable, "plans/", ".yaml"), Providers()...) }
+
+// Providers lists the plans that copy mailbox providers.
+func Providers() []File { return list(providerTable, "plans/providers/", ".yaml") }
 
 // Storms lists the storms that smtpbench storm puts MTAs through, in the order of their numbers.
 func Storms() []File { return list(stormTable, "plans/storms/", ".yaml") }

@@ -34,6 +34,17 @@ var (
 		{"throttle-421-after-20", "limits per client: messages, connections, recipients"},
 		{"tls-trouble", "STARTTLS is missing or goes wrong in every way"},
 	}
+	providerTable = [][2]string{
+		{"gmail", "Gmail: 50 messages a connection, busy mailboxes"},
+		{"outlook", "Outlook, Microsoft 365: quotas of address and mailbox"},
+		{"yahoo", "Yahoo, AOL: 20 messages a connection, TSS04"},
+		{"icloud", "iCloud: 421 4.7.1 for too much mail"},
+		{"comcast", "Comcast: 25 connections, RL000010"},
+		{"gmx", "GMX, web.de: several lines, no enhanced codes"},
+		{"orange", "Orange: two connections, French replies"},
+		{"qq", "QQ: permanent codes for rates"},
+		{"mixed-internet", "eight providers by domain, others as in the wild"},
+	}
 	stormTable = [][2]string{
 		{"s00-control", "a quiet minute, which others are compared with"},
 		{"s01-outage-421", "421 in the greeting"},

@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // The figures for programs are those of the text, and the chances of a message add up.
 func TestExplanationOfShippedPlans(t *testing.T) {
-	files, err := filepath.Glob("../../scripts/plans/*.yaml")
+	files, err := ShippedPlans()
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}

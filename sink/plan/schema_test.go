@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +92,7 @@ func plainJSON(v any) any {
 func TestSchemaAcceptsPlans(t *testing.T) {
 	s := compiled(t)
 	plans := map[string]string{"doc.go": exampleOfDoc(t)}
-	paths, err := filepath.Glob("../../scripts/plans/*.yaml")
+	paths, err := plan.ShippedPlans()
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no plans", err)
 	}

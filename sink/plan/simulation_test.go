@@ -22,7 +22,7 @@ import (
 // TestChancesAreMetBySessions sends messages through sessions, as a client does, and compares what becomes of them with the chances that
 // are told: of every shipped plan, and of plans that were told wrongly once.
 func TestChancesAreMetBySessions(t *testing.T) {
-	paths, err := filepath.Glob("../../scripts/plans/*.yaml")
+	paths, err := ShippedPlans()
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no plans", err)
 	}
