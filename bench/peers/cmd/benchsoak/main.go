@@ -97,7 +97,7 @@ func run(argv []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+	} else if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	provenance := result.Collect(os.DirFS("/"), time.Now(), append([]string{"bin/benchsoak"}, argv[1:]...))
