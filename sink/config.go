@@ -217,6 +217,11 @@ type Config struct {
 	// Each takes StateEntry octets. When it is full the ones that were not used for the longest time are forgotten, and counted.
 	StateMemory int64
 
+	// StandingMemory bounds the memory of what reactions of plans know, in octets; 0 means DefaultStandingMemory. A key takes StandingOctets
+	// of the reactions that have it. When it is full the keys that were not used for the longest time are forgotten, and counted: first
+	// those that have no standing in force.
+	StandingMemory int64
+
 	// Now is the clock; nil means time.Now. It must keep pace with real time.
 	Now func() time.Time
 
@@ -378,6 +383,13 @@ const (
 	DefaultStateMemory = state.DefaultMemory // what Config.StateMemory is by default
 	StateEntry         = state.EntryOctets   // what each of them takes
 )
+
+// DefaultStandingMemory is what Config.StandingMemory is by default, in octets.
+const DefaultStandingMemory = state.DefaultStandingMemory
+
+// StandingOctets returns what a key of so many reactions takes of Config.StandingMemory. Its name, once a standing has begun for it, comes
+// on top.
+func StandingOctets(reactions int) int64 { return state.StandingOctets(reactions) }
 
 // DefaultWriteTimeout is what Config.WriteTimeout is by default.
 const DefaultWriteTimeout = 10 * time.Second

@@ -15,7 +15,7 @@ type epoch struct {
 // Reset says what begins anew.
 type Reset struct {
 	Counts  bool // Snapshot.Epoch counts from now on
-	State   bool // attempts, token buckets and greylists are forgotten; open connections still count
+	State   bool // attempts, token buckets, greylists and standings are forgotten; open connections still count
 	Next    bool // outcomes that were asked for are taken back
 	Capture bool // captured messages are forgotten
 }
@@ -32,6 +32,7 @@ func (s *Server) Reset(what Reset) uint64 {
 	}
 	if what.State {
 		s.store.Clear()
+		s.standings.Clear()
 	}
 	if what.Next {
 		s.next.Clear()

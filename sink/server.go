@@ -43,6 +43,7 @@ type Server struct {
 	store        *state.Store // of attempts and limits
 	attempts     *state.Attempts
 	limits       *state.Limits
+	standings    *state.Standings
 	next         *state.Next
 	metrics      *metrics.Set
 	certificates *certificates
@@ -94,6 +95,7 @@ func New(cfg Config) (*Server, error) {
 		epoch:   epoch{number: 1},
 	}
 	s.attempts, s.limits = state.NewAttempts(s.store), state.NewLimits(s.store)
+	s.standings = state.NewStandings(cfg.StandingMemory)
 	if s.certificates, err = newCertificates(cfg.Hostname, cfg.TLS.Certificate, cfg.Now); err != nil {
 		return nil, fmt.Errorf("sink: cannot make a certificate: %w", err)
 	}
@@ -109,6 +111,7 @@ func (s *Server) activate(f *activePlan) {
 	if old := s.active.Load(); f.plan != nil && (old == nil || old.plan != f.plan) {
 		s.metrics.Use(f.plan)
 	}
+	s.standings.Use(s.now(), f.plan)
 	s.active.Store(f)
 }
 
@@ -178,7 +181,7 @@ func (s *Server) closeFiles() (err error) {
 func (s *Server) newDriver() (conn.Driver, error) {
 	cfg := conn.Config{
 		Loops: s.cfg.Loops, Now: s.now, WriteTimeout: s.writeTimeout(), MaxHold: s.maxHold(), Metrics: s.metrics, Observer: s.cfg.Observer,
-		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Next: s.next},
+		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Standings: s.standings, Next: s.next},
 		Number: s.attempts.Connection, Certificates: s.certificates.profileOf,
 	}
 	if s.auth != nil { // a nil of its type would be one that is there

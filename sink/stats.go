@@ -21,6 +21,7 @@ func (s *Server) stats(windows bool) *Stats {
 	out := count.New()
 	out.Driver, out.Loops, out.Started, out.Phase = s.kind.String(), s.cfg.Loops, start, s.Phase()
 	out.Ordinals, out.Limits, out.StateCapacity, out.ReopenFailures = s.attempts.Stats(), s.limits.Stats(), s.store.Capacity(), s.reopenFailures.Load()
+	out.Reactions, out.StandingKeys = s.standings.Stats(), s.standings.Keys()
 	if f := s.active.Load(); f.plan != nil {
 		out.Plan, out.Hash, out.Seed = f.plan.Name(), f.hash, f.plan.Seed()
 	}

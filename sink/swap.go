@@ -52,6 +52,7 @@ type Replaced struct {
 	Generation     uint64     // of the new plan
 	Opened, Closed []Listener // empty while the server doesn't run
 	LimitsKept     []string   // limits that go on with what they have counted
+	StandingsKept  []string   // reactions whose standings go on: their text is the same
 	StormRestarts  bool       // the clock of the storm starts again
 }
 
@@ -62,7 +63,7 @@ func (s *Server) Swap(plan *fault.Plan, hash string) error {
 }
 
 // Replace puts another plan into force. Transactions that are under way keep the plan that they began with. Attempt counters and
-// greylists go on, and so do the counts of limits that both plans have, and the clock of a storm unless the new plan restarts it. When
+// greylists go on, and so do the counts of limits and the standings of reactions that both plans have, and the clock of a storm unless the new plan restarts it. When
 // the new plan's listeners can't be opened, the old plan stays in force.
 func (s *Server) Replace(c PlanChange) (Replaced, error) {
 	s.mu.Lock()
@@ -81,7 +82,7 @@ func (s *Server) replace(c *PlanChange) (done Replaced, err error) {
 		return done, ErrPlanChanged
 	}
 	f := old.after(c.Plan, c.Hash, c.Text, now)
-	done = Replaced{Generation: f.number, LimitsKept: limitsKept(old.plan, f.plan), StormRestarts: f.storms && f.first != old.first}
+	done = Replaced{Generation: f.number, LimitsKept: limitsKept(old.plan, f.plan), StandingsKept: s.standings.Kept(f.plan), StormRestarts: f.storms && f.first != old.first}
 	var dropped []*boundListener
 	if s.driver != nil && !s.closed {
 		wanted, err := s.wantedBy(f.plan)
@@ -148,13 +149,22 @@ func namesOf(listeners []Listener) (names []string) {
 	return names
 }
 
+// allLimits returns the limits of a plan, and those of its reactions' treatments.
+func allLimits(p *fault.Plan) []*fault.Limit {
+	all := p.AllLimits()
+	for _, r := range p.Reactions() {
+		all = slices.Concat(all, r.Limits)
+	}
+	return all
+}
+
 // limitsKept returns the names of the limits of plan that go on with what they have counted under the plan before.
 func limitsKept(before, plan *fault.Plan) (names []string) {
 	if before == nil || plan == nil {
 		return nil
 	}
-	for _, l := range plan.AllLimits() {
-		if slices.ContainsFunc(before.AllLimits(), func(old *fault.Limit) bool { return state.Continues(l, old) }) {
+	for _, l := range allLimits(plan) {
+		if slices.ContainsFunc(allLimits(before), func(old *fault.Limit) bool { return state.Continues(l, old) }) {
 			names = append(names, l.Name)
 		}
 	}

@@ -55,7 +55,7 @@ func completeValues(root *cobra.Command) {
 	cli.Values(root, "durability", "none", "batch", "ack")
 	cli.Values(root, "tls", "auto", "always", "never")
 	cli.Prefixes(root, "auth", "any:")
-	for _, flag := range []string{"weight", "random-accept", "seed", "loops", "hostname", "max-size", "max-recipients", "state-memory", "idle-timeout", "max-hold",
+	for _, flag := range []string{"weight", "random-accept", "seed", "loops", "hostname", "max-size", "max-recipients", "state-memory", "standing-memory", "idle-timeout", "max-hold",
 		"auth-user", "tls-implicit", "lmtp", "drain-timeout", "stats-interval", "ledger-timeout", "control-host"} {
 		cli.Values(root, flag)
 	}

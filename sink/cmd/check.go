@@ -57,6 +57,14 @@ order of keys, with short forms, without comments.`,
 				}
 				_, err := fmt.Fprintf(w, "\nwhat is remembered takes %d octets each: --state-memory (%s) has room for\n%d of them, and the oldest go first\n",
 					sink.StateEntry, defaultStateMemory, sink.DefaultStateMemory/sink.StateEntry)
+				groups := file.Plan.KeyGroups()
+				for _, g := range groups {
+					if err == nil {
+						octets := sink.StandingOctets(len(g.Reactions))
+						_, err = fmt.Fprintf(w, "\nstandings of each %v take %d octets and its name: --standing-memory (%s)\nhas room for %d of them, and those without a standing in force go first\n",
+							g.Of, octets, defaultStandingMemory, sink.DefaultStandingMemory/int64(len(groups))/octets)
+					}
+				}
 				return err
 			})
 		},

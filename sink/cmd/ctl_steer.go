@@ -79,7 +79,7 @@ func showChange(w io.Writer, p *api.PlanChange) {
 	for _, l := range []struct {
 		what  string
 		names []string
-	}{{"limits that go on", p.LimitsKept}, {"listeners that open", p.Opened}, {"listeners that close", p.Closed}} {
+	}{{"limits that go on", p.LimitsKept}, {"reactions whose standings go on", p.StandingsKept}, {"listeners that open", p.Opened}, {"listeners that close", p.Closed}} {
 		if len(l.names) > 0 {
 			fmt.Fprintf(w, "%s: %s\n", l.what, strings.Join(l.names, ", "))
 		}

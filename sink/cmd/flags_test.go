@@ -51,6 +51,7 @@ var flagTable = map[string][]flagRow{
 	"hostname":           {{"--hostname mx.example", hello, "250-mx.example"}, {"--hostname a\tb", "", refused + "--hostname"}},
 	"max-size":           {{"--max-size 1000", hello, "250-SIZE 1000\n"}, {"--max-size none", hello, "250-SIZE 0\n"}, {"--max-size much", "", refused + "--max-size"}},
 	"max-recipients":     {{"--max-recipients 1", two, "452 4.5.3"}, {"--max-recipients 0", "", refused + "--max-recipients"}},
+	"standing-memory":    {{"--standing-memory 1KiB", "", refused + "--standing-memory"}},
 	"state-memory":       {{"--state-memory 1KiB", "", refused + "--state-memory"}},
 	"bare-lf":            {{"--bare-lf accept", bareLF, "250 2.0.0"}, {"--bare-lf reject", bareLF, "554 5.6.0"}, {"--bare-lf maybe", "", refused + "--bare-lf"}},
 	"idle-timeout":       {{"--idle-timeout 20ms", silent, "Idle timeout"}, {"--idle-timeout 0", "", refused + "--idle-timeout"}},

@@ -22,33 +22,34 @@ import (
 type options struct {
 	stdout, stderr io.Writer
 
-	listen        []string
-	listenGiven   bool
-	argument      bool            // listen came as arguments, without the flag
-	inherited     []sink.Listener // that whoever started this process has opened
-	keeping       keeping
-	security      security
-	controls      controls
-	durable       bool // --durability was given
-	timeoutGiven  bool // --ledger-timeout was given
-	intervalGiven bool // --stats-interval was given
-	maxHold       time.Duration
-	noTriggers    bool
-	flags         fault.Flags
-	seedGiven     bool
-	oddsGiven     bool
-	plan          string
-	driver        string
-	loops         int
-	hostname      string
-	maxSize       string
-	maxRecipients int
-	stateMemory   string
-	bareLF        string
-	idleTimeout   time.Duration
-	drainTimeout  time.Duration
-	json, quiet   bool
-	interval      time.Duration
+	listen         []string
+	listenGiven    bool
+	argument       bool            // listen came as arguments, without the flag
+	inherited      []sink.Listener // that whoever started this process has opened
+	keeping        keeping
+	security       security
+	controls       controls
+	durable        bool // --durability was given
+	timeoutGiven   bool // --ledger-timeout was given
+	intervalGiven  bool // --stats-interval was given
+	maxHold        time.Duration
+	noTriggers     bool
+	flags          fault.Flags
+	seedGiven      bool
+	oddsGiven      bool
+	plan           string
+	driver         string
+	loops          int
+	hostname       string
+	maxSize        string
+	maxRecipients  int
+	stateMemory    string
+	standingMemory string
+	bareLF         string
+	idleTimeout    time.Duration
+	drainTimeout   time.Duration
+	json, quiet    bool
+	interval       time.Duration
 }
 
 func (o *options) addFlags(f *pflag.FlagSet) {
@@ -68,6 +69,7 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.maxSize, "max-size", "50MiB", "largest message, as SIZE announces it: a `size` in octets, KiB, MiB or GiB, or none")
 	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction; its envelope takes 64 MiB at most whatever this says")
 	f.StringVar(&o.stateMemory, "state-memory", defaultStateMemory, "memory of attempt counters, token buckets and greylists together, a `size` in octets, KiB, MiB or GiB: 8192 of them per MiB; beyond it the oldest are forgotten, and the self-check says so")
+	f.StringVar(&o.standingMemory, "standing-memory", defaultStandingMemory, "memory of what a plan's reactions know of clients, senders and so on, a `size` in octets, KiB, MiB or GiB; beyond it the oldest are forgotten, those with a standing in force last, and the self-check says so")
 	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: `reject|accept`")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", session.DefaultIdleTimeout, "how long a client may be silent")
 	f.DurationVar(&o.maxHold, "max-hold", session.DefaultMaxHold, "how long a fault may hold a connection, such as by silence")
@@ -117,6 +119,12 @@ func (o *options) config() (sink.Config, error) {
 	}
 	if err != nil {
 		return cfg, fmt.Errorf("--state-memory: %w", err)
+	}
+	if cfg.StandingMemory, err = parseSize(o.standingMemory); err == nil && cfg.StandingMemory < minStateMemory {
+		err = fmt.Errorf("%q is too little (want 1MiB or more)", o.standingMemory)
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("--standing-memory: %w", err)
 	}
 	if err := checkHostname(o.hostname); err != nil {
 		return cfg, fmt.Errorf("--hostname: %w", err)
@@ -203,6 +211,8 @@ func (o *options) planSpec() (spec fault.PlanSpec, hash string, text []byte, err
 const (
 	defaultStateMemory = "256MiB"
 	minStateMemory     = 1 << 20
+
+	defaultStandingMemory = "128MiB" // sink.DefaultStandingMemory
 )
 
 // parseSize parses a number of octets; -1 stands for none.

@@ -62,7 +62,7 @@ func counterTable(s *sink.Stats) string {
 	}
 	sayClients(say, s.Clients)
 	b.WriteString(selfCheck(s.SelfCheck))
-	for _, table := range []*text.Table{repliesTable(s), rulesTable(s), destinationsTable(s.Destinations), phasesTable(s), inFlightTable(s)} {
+	for _, table := range []*text.Table{repliesTable(s), rulesTable(s), reactionsTable(s), destinationsTable(s.Destinations), phasesTable(s), inFlightTable(s)} {
 		if table != nil {
 			b.WriteString("\n" + table.String())
 		}
@@ -74,6 +74,18 @@ func counterTable(s *sink.Stats) string {
 func headed(right []int, titles ...any) *text.Table {
 	t := &text.Table{Right: right}
 	t.Row(titles...)
+	return t
+}
+
+func reactionsTable(s *sink.Stats) *text.Table {
+	if len(s.Reactions) == 0 {
+		return nil
+	}
+	t := headed([]int{2, 3, 4, 5, 6}, "reaction", "of each", "begun", "keys", "highest level", "came back", "so often")
+	for i := range s.Reactions {
+		r := &s.Reactions[i]
+		t.Row(r.Name, r.Key, r.Begun, r.Keys, r.Highest, r.Returned, r.Returns)
+	}
 	return t
 }
 

@@ -115,7 +115,7 @@ func (s *Server) putPlan(w http.ResponseWriter, r *http.Request) error {
 		return flawed(api.InvalidPlan, errors.New(said(err)))
 	}
 	out := api.PlanChange{
-		Generation: done.Generation, ETag: etag(text), DryRun: dry, Warnings: s.warnings(file, &done), LimitsKept: list(done.LimitsKept), StandingsKept: []string{},
+		Generation: done.Generation, ETag: etag(text), DryRun: dry, Warnings: s.warnings(file, &done), LimitsKept: list(done.LimitsKept), StandingsKept: list(done.StandingsKept),
 		Opened: namesOf(done.Opened), Closed: namesOf(done.Closed), StormRestarts: done.StormRestarts,
 	}
 	if !dry {

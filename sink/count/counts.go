@@ -40,6 +40,8 @@ type Counts struct {
 
 	Ordinals       Ordinals       `json:"attempt_counters,omitzero"`
 	Limits         Limits         `json:"limit_counters,omitzero"`
+	Reactions      []Reaction     `json:"reactions,omitempty"`       // of the plan in force, in the order of its file
+	StandingKeys   uint64         `json:"standing_keys,omitempty"`   // clients, senders and so on of which reactions know something now
 	StateCapacity  uint64         `json:"state_capacity,omitempty"`  // how many counters, buckets, windows and greylisted triples there is room for
 	ReopenFailures uint64         `json:"reopen_failures,omitempty"` // times a listener could not be opened again after a fault
 	Ledger         *Ledger        `json:"ledger,omitempty"`          // nil without one

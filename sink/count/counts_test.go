@@ -43,6 +43,7 @@ func filled(n uint64) *Counts {
 	c.Folded = Folded{n, 2 * n}
 	c.Clients = &Clients{n, n, n, n, n, n, []string{"RCPT 999+b@x.test"}}
 	c.Ordinals, c.Limits = Ordinals{1, 2, 3, n}, Limits{1, 2, 3, 4, n}
+	c.Reactions, c.StandingKeys = []Reaction{{"react", "client", 3 * n, 2 * n, 4, 5 * n, n, n}}, 9
 	c.Ledger = &Ledger{n, 2 * n, n, n, n, n, n, 1, true, "disk full"}
 	c.DSN = &Notifications{n, n, n, n, n, "disk full"}
 	c.Captures = &Captures{n, n, n, n, "disk full", n, n}

@@ -53,6 +53,7 @@ func (c *Counts) combine(o *Counts, k uint64) {
 	c.Net.combine(&o.Net, k)
 	c.Ordinals.Evictions += k * o.Ordinals.Evictions
 	c.Limits.Evictions += k * o.Limits.Evictions
+	c.Reactions = joined(c.Reactions, o.Reactions, k, func(r *Reaction) [2]string { return [2]string{r.Name, r.Key} }, (*Reaction).combine)
 	if k == once {
 		c.ListenOverflows = max(c.ListenOverflows, o.ListenOverflows) // of the whole system
 	} else {

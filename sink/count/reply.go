@@ -18,6 +18,7 @@ const (
 	CauseProtocol = "protocol" // the client broke the protocol's rules
 	CauseTrigger  = "trigger"  // an address or a header asked for it
 	CauseNext     = "next:"    // it was asked for from outside, for the next occurrences
+	CauseReact    = "react:"   // the treatment of a reaction to what the client, or who else it is about, did before
 	CauseRule     = "rule:"    // a rule of the plan drew it
 	CauseLimit    = "limit:"   // a limit refused (rate, quota, concurrency, greylist)
 )

@@ -60,6 +60,10 @@ func (c *Counts) saturation() (lines []string) {
 		"what was a second attempt may have counted as a first, and a replay may draw otherwise", c.Ordinals.Evictions, c.StateCapacity)
 	add(c.Limits.Evictions > 0, "%d token buckets, windows of quotas or greylisted triples were forgotten, the oldest first, since there is room for %d of all kinds "+
 		"(--state-memory): limits were not what they should be", c.Limits.Evictions, c.StateCapacity)
+	for i := range c.Reactions {
+		r := &c.Reactions[i]
+		add(r.Evictions > 0, "reaction %q has forgotten %d keys, the oldest first, for want of room (--standing-memory): they were treated as if they had not come before", r.Name, r.Evictions)
+	}
 	add(c.ReopenFailures > 0, "a listener could not be opened again %d times after a fault", c.ReopenFailures)
 	add(c.Ledger != nil && c.Ledger.Lost > 0, "rows are missing in the ledger")
 	return lines

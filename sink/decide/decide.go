@@ -1,9 +1,10 @@
 // Package decide says what a sink answers: the decision on one occurrence of a stage as a value.
 //
-// In this order somebody decides: a protocol error (and, of a command out of order, the rules for those), the limits of the plan in file
-// order until one refuses, what a tester asks for by an address or a header or for the next occurrences, the rules of the plan, and otherwise the plain reply. Decide is
-// the only place that knows this order: the session asks it at every stage, and Spread, which smtpsink check computes its chances from, is
-// the same chain with all outcomes of the last step in place of the drawn one.
+// In this order somebody decides: a protocol error (and, of a command out of order, the rules for those), the treatments of the reactions
+// whose standings hold, in file order and of each its limits before its rules, the limits of the plan in file order until one refuses, what a
+// tester asks for by an address or a header or for the next occurrences, the rules of the plan, and otherwise the plain reply. Decide is the
+// only place that knows this order: the session asks it at every stage, and Spread, which smtpsink check computes its chances from, is the
+// same chain with all outcomes of the last step in place of the drawn one. At the end React shows the reactions what came of it.
 //
 // It leaves out what a client makes of a reply, what is wrong with a command (the session knows its protocol), and where limits are counted:
 // that is behind Connection. It keeps nothing, reads no clock and does not allocate.
@@ -38,50 +39,89 @@ type Connection interface {
 	Admit(l *fault.Limit, o *fault.Occurrence) bool
 	// Return takes back what Admit has counted of an occurrence that another limit refuses. A greylist keeps what it has seen.
 	Return(l *fault.Limit, o *fault.Occurrence)
+	// Stand tells what the reactions at the stage know of the occurrence: Occurrence.Levels, and Occurrence.Early, for which greylists are
+	// looked at and keep nothing. It is asked only where StageReactions.Asks says so.
+	Stand(x *fault.StageReactions, o *fault.Occurrence)
+	// Count counts the occurrence for reactions.
+	Count(x *fault.StageReactions, o *fault.Occurrence, c fault.Counts)
 	// Next takes one of the outcomes that were asked for from outside, if one waits for this occurrence. It is asked only where Point.Next
 	// says so.
 	Next(o *fault.Occurrence) (fault.Decision, bool)
 }
 
 // Decide decides, and puts the decision into d. A nil Reply there means the stage's plain one, which is the session's to word, see
-// fault.Plain.
-func Decide(d *fault.Decision, v *fault.View, p Point, c Connection) {
+// fault.Plain. The result is the occurrence, when it had to be described, for React.
+func Decide(d *fault.Decision, v *fault.View, p Point, c Connection) *fault.Occurrence {
 	*d = fault.Decision{}
-	if p.Error == nil && p.Switch == nil && !p.Next && v.Silent(p.Stage) {
-		return
+	if p.Error == nil && p.Switch == nil && !p.Next && v.Silent(p.Stage) && !v.Reactions(p.Stage).Asks() {
+		return nil
 	}
-	if o := before(d, v, p, c); o != nil {
+	o, treated, open := before(d, v, p, c)
+	switch {
+	case treated.rule != nil:
+		treated.decide(d, v, o, c)
+	case open:
 		*d = v.Decide(o)
 		orElse(d, p)
 	}
+	return o
 }
 
-// before asks everybody but the rules. It decides, or returns the occurrence that the rules are to be asked about; d is zero before.
-func before(d *fault.Decision, v *fault.View, p Point, c Connection) *fault.Occurrence {
+// React lets the reactions see what was decided of an occurrence, once and at the end: whatever they make of it holds from the next one on.
+// o is what Decide has returned.
+func React(d *fault.Decision, v *fault.View, p Point, c Connection, o *fault.Occurrence) {
+	x := v.Reactions(p.Stage)
+	if !x.MayCount(p.Stage, d) {
+		return
+	}
+	if o == nil {
+		o = c.Describe(p.Stage, false)
+	}
+	if counts := x.Counted(o, d); !counts.IsZero() {
+		c.Count(x, o, counts)
+	}
+}
+
+// before asks everybody but the rules, and those of treatments. It decides, and open is false; or it returns the rule of a treatment that
+// speaks; or the rules are to be asked. d is zero before.
+func before(d *fault.Decision, v *fault.View, p Point, c Connection) (o *fault.Occurrence, t treatment, open bool) {
 	if p.Error != nil {
 		d.Cause, d.Reply = fault.CauseProtocol, p.Error
-		return beyondError(v, p, c)
+		o = beyondError(v, p, c)
+		return o, t, o != nil
 	}
 	limits := v.Limits(p.Stage)
-	o := c.Describe(p.Stage, false)
+	o = c.Describe(p.Stage, false)
 	o.Asked = len(limits)
+	x := v.Reactions(p.Stage)
+	if x.Asks() {
+		c.Stand(x, o)
+		switch t = find(x, o, c); {
+		case t.limit != nil:
+			*d = fault.Decision{Cause: fault.CauseReact, Reaction: t.reaction, Limit: t.limit, Reply: t.limit.Reply}
+			return o, t, false
+		case t.rule != nil:
+			return o, t, false
+		}
+	}
 	if len(limits) > 0 {
 		if l := refusing(limits, o, c); l != nil {
+			giveBack(x, nil, nil, o, c)
 			*d = l.Decision()
-			return nil
+			return o, t, false
 		}
 	}
 	if p.Switch != nil {
 		*d = p.Switch.Decide(v, o)
-		return nil
+		return o, t, false
 	}
 	if p.Next {
 		if next, ok := c.Next(o); ok {
 			*d = next
-			return nil
+			return o, t, false
 		}
 	}
-	return o
+	return o, t, true
 }
 
 // beyondError returns the occurrence that rules may speak about in spite of a protocol error, or nil.

@@ -18,6 +18,7 @@ type client struct {
 	described  int
 	admit      map[string]bool // by limit: whether it grants
 	log        []string
+	levels     fault.Levels
 	quiet      bool // nothing is written down
 	next       fault.Decision
 }

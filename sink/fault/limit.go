@@ -58,6 +58,8 @@ type Limit struct {
 
 	matcher  matcher
 	excepted exceptions
+	levels   []*Limit // of a limit that depends on the level of a standing: by level, from 1; the last for all above
+	base     *Limit   // that it is another level of; nil: it is the first
 }
 
 // LimitSpec is a limit of a PlanSpec, as a person wrote it.
@@ -81,6 +83,9 @@ type LimitSpec struct {
 	NoEnhanced bool // no enhanced status code
 	Text       []string
 
+	// The growths are of limits within a reaction's treatment: how the value depends on the standing's level.
+	RateGrowth, BurstGrowth, MaxGrowth Growth
+
 	HasStage bool // otherwise the kind's first stage at which the scope is known
 }
 
@@ -94,17 +99,60 @@ func (l *Limit) Applies(o *Occurrence) bool {
 func (l *Limit) Recalled() *Limit {
 	r := *l
 	forget := func(m matcher) matcher {
-		m.helo, m.tls, m.connections, m.dialogue, m.conditions = patternSet{}, TLSEither, Range{}, dialogueMatcher{}, m.conditions.recalled()
+		m.helo, m.tls, m.connections, m.dialogue, m.conditions, m.standings, m.levels = patternSet{}, TLSEither, Range{}, dialogueMatcher{}, m.conditions.recalled(), 0, Range{}
 		return m
 	}
 	r.matcher = forget(l.matcher)
 	r.excepted = nil
 	for i := range l.Except {
-		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() && m.Dialogue.isZero() && m.TLSVersions == (TLSVersions{}) && m.Size == (SizeRange{}) {
+		if m := &l.Except[i]; len(m.Helos) == 0 && m.TLS == TLSEither && m.Connections.IsZero() && m.Dialogue.isZero() && m.TLSVersions == (TLSVersions{}) && m.Size == (SizeRange{}) && len(m.Standings) == 0 {
 			r.excepted = append(r.excepted, l.excepted[i])
 		}
 	}
 	return &r
+}
+
+// At returns the limit as it is at a level of a standing, from 1 on.
+func (l *Limit) At(level int) *Limit {
+	if l.levels == nil {
+		return l
+	}
+	return l.levels[min(max(level, 1), len(l.levels))-1]
+}
+
+// Levels returns from which level on the limit stays as it is.
+func (l *Limit) Levels() int { return max(len(l.levels), 1) }
+
+// Base returns the limit as it is at level 1: what it counts goes on from level to level.
+func (l *Limit) Base() *Limit {
+	if l.base == nil {
+		return l
+	}
+	return l.base
+}
+
+type limitGrowth struct {
+	field  string
+	growth *Growth
+}
+
+func (spec *LimitSpec) growths() [3]limitGrowth {
+	return [...]limitGrowth{{"rate", &spec.RateGrowth}, {"burst", &spec.BurstGrowth}, {"max", &spec.MaxGrowth}}
+}
+
+// at returns the spec with the values of a level.
+func (spec *LimitSpec) at(level int) LimitSpec {
+	one := *spec
+	if g := spec.RateGrowth; !g.IsZero() {
+		one.Rate = g.At(level)
+	}
+	if g := spec.BurstGrowth; !g.IsZero() {
+		one.Burst = g.At(level)
+	}
+	if g := spec.MaxGrowth; !g.IsZero() {
+		one.Max = int64(g.At(level))
+	}
+	return one
 }
 
 // Conditional reports whether the limit is for some only: messages and recipients that it is not for don't count towards it.

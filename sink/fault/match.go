@@ -31,6 +31,8 @@ type Match struct {
 	Size        SizeRange       // octets of the message: as MAIL has declared them from mail on, as counted at message
 	TLSVersions TLSVersions     // encrypted by one of these; not beside TLS; not known at connect and pregreet
 	Times       []DayTime       // when it is
+	Standings   []string        // names of reactions: a standing of any of them holds
+	Levels      Range           // level of the standing; only within its reaction's treatment
 
 	// OutOfOrder makes the rule one for commands that the session would refuse with "bad sequence of commands", and for no others: a rule
 	// without it never speaks there.
@@ -51,7 +53,7 @@ const (
 func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
 		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.OutOfOrder &&
-		len(m.Repeats) == 0 && m.Size == SizeRange{} && m.TLSVersions == TLSVersions{} && len(m.Times) == 0
+		len(m.Standings) == 0 && m.Levels.IsZero() && len(m.Repeats) == 0 && m.Size == SizeRange{} && m.TLSVersions == TLSVersions{} && len(m.Times) == 0
 }
 
 // needs returns what the conditions need.
@@ -163,7 +165,7 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 	for _, r := range [...]struct {
 		field string
 		r     Range
-	}{{"match.attempt", m.Attempts}, {"match.message", m.Messages}, {"match.connection", m.Connections}} {
+	}{{"match.attempt", m.Attempts}, {"match.message", m.Messages}, {"match.connection", m.Connections}, {"match.level", m.Levels}} {
 		if r.r.To != 0 && r.r.To < r.r.From {
 			return r.field, fmt.Errorf("empty range %d-%d (want the lower bound first)", r.r.From, r.r.To)
 		}
@@ -205,12 +207,15 @@ type matcher struct {
 	headers                       []HeaderPattern // lowered
 	dialogue                      dialogueMatcher
 	conditions                    *conditions // nil: none of them
+	standings                     uint64      // of reactions, by their index: see resolveStandings
+	levels                        Range
+	levelOf                       int // the reaction whose level it is
 }
 
 func newMatcher(m *Match) matcher {
 	c := matcher{
 		attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS, dialogue: newDialogueMatcher(&m.Dialogue),
-		conditions: newConditions(m),
+		conditions: newConditions(m), levels: m.Levels,
 	}
 	for i := range m.Headers {
 		c.headers = append(c.headers, m.Headers[i].lowered())
@@ -276,6 +281,12 @@ func (m *matcher) holds(s *subject) bool {
 		if !m.attempt.Contains(n) {
 			return false
 		}
+	}
+	if m.standings != 0 && !holdsStandings(m.standings, s.Levels) {
+		return false
+	}
+	if !m.levels.IsZero() && !m.levels.Contains(s.level(m.levelOf)) {
+		return false
 	}
 	if !m.dialogue.holds(s.Occurrence) {
 		return false

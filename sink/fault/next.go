@@ -49,6 +49,8 @@ func NewNext(spec NextSpec) (*Next, error) {
 		return fail("times", fmt.Errorf("%d is out of range (want 1 to %d)", spec.Times, MaxNextTimes))
 	case err != nil:
 		return fail(strings.Replace(field, "outcomes[0]", "outcome", 1), err)
+	case len(spec.Match.Standings) > 0 || !spec.Match.Levels.IsZero():
+		return fail("match.standing", errors.New("standings are known to the plan only (match on the client or the sender)"))
 	case spec.Match.OutOfOrder:
 		return fail("match.sequence", errors.New("commands out of order are refused before"))
 	case needs.Recipients: // only a plan that has rules for attempts has them counted

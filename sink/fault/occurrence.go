@@ -46,6 +46,9 @@ type Occurrence struct {
 
 	Time time.Time // when it occurs (Needs.Time)
 
+	Levels *Levels // of the standings that matter at the stage; nil where none does
+	Early  uint64  // greylists for which it comes too early, by EarlyCheck.Bit
+
 	// Asked is how many rules were asked whether they match: a decision adds to it, so that a session can tell what the occurrence
 	// has cost.
 	Asked int
@@ -90,12 +93,13 @@ const (
 	CauseLimit                 // a limit of the plan
 	CauseTrigger               // an address trigger or a header of the message
 	CauseNext                  // an outcome that was asked for from outside, see Next
+	CauseReact                 // the treatment of a reaction of the plan
 )
 
 // NumCauses is the number of causes, for arrays indexed by Cause.
-const NumCauses = int(CauseNext) + 1
+const NumCauses = int(CauseReact) + 1
 
-// String returns "plain", "protocol", "rule", "limit", "trigger" or "next".
+// String returns "plain", "protocol", "rule", "limit", "trigger", "next" or "react".
 func (c Cause) String() string {
 	switch c {
 	case CausePlain:
@@ -110,6 +114,8 @@ func (c Cause) String() string {
 		return "trigger"
 	case CauseNext:
 		return "next"
+	case CauseReact:
+		return "react"
 	}
 	return "unknown"
 }
@@ -119,13 +125,14 @@ func (c Cause) String() string {
 // A nil Reply from View.Decide means the stage's plain reply, which the session renders itself (a greeting holds its host name,
 // the EHLO reply its capabilities); see Plain.
 type Decision struct {
-	Cause   Cause
-	Outcome int32         // index into Rule.Outcomes
-	Rule    *Rule         // set when Cause is CauseRule
-	Chosen  *Outcome      // that outcome, with its faults, also for CauseNext, and for CauseTrigger by a mode; nil otherwise
-	Limit   *Limit        // set when Cause is CauseLimit
-	Next    *Next         // set when Cause is CauseNext
-	Reply   *smtp.Reply   // shared and never changed
-	Draw    uint64        // that chose the outcome of a rule with several: the same for the same key
-	Delay   time.Duration // from the moment the reply is known to the moment it is written; 0 to MaxDelay
+	Cause    Cause
+	Outcome  int32         // index into Rule.Outcomes
+	Rule     *Rule         // set when Cause is CauseRule
+	Chosen   *Outcome      // that outcome, with its faults, also for CauseNext, and for CauseTrigger by a mode; nil otherwise
+	Limit    *Limit        // set when Cause is CauseLimit, and for CauseReact when a limit of the treatment has refused
+	Reaction *Reaction     // set when Cause is CauseReact
+	Next     *Next         // set when Cause is CauseNext
+	Reply    *smtp.Reply   // shared and never changed
+	Draw     uint64        // that chose the outcome of a rule with several: the same for the same key
+	Delay    time.Duration // from the moment the reply is known to the moment it is written; 0 to MaxDelay
 }

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,14 +27,17 @@ type Plan struct {
 	stages            ruleIndex                    // of the plan's own rules
 	phases            []*Phase                     // distinct
 	timeline          Timeline
-	base              View // outside of the storm
+	reactions         []*Reaction
+	groups            []*KeyGroup                      // of them
+	reacting          *[smtp.NumStages]*StageReactions // nil without any
+	base              View                             // outside of the storm
 }
 
 // NewPlan checks a spec and makes it a plan. Errors are *SpecError. The plan keeps the slices of the spec, which must not be
 // changed afterwards.
 func NewPlan(spec PlanSpec) (*Plan, error) {
 	p := &Plan{name: spec.Name, description: spec.Description, seed: spec.Seed, start: spec.Start, restart: spec.Restart}
-	c := planCompiler{plan: p, declared: map[string]int{}, rules: map[string]string{}, limits: map[string]string{}, phases: map[string]string{}}
+	c := planCompiler{plan: p, declared: map[string]int{}, rules: map[string]string{}, limits: map[string]string{}, phases: map[string]string{}, reactions: map[string]*Reaction{}}
 	if err := c.listeners(spec.Listeners); err != nil {
 		return nil, err
 	}
@@ -43,6 +47,9 @@ func NewPlan(spec PlanSpec) (*Plan, error) {
 	faults, err := listenerFaultsOf(spec.ListenerFaults, c.declared)
 	if err != nil {
 		return nil, &SpecError{Path: "listener_faults", Err: err}
+	}
+	if err := c.reactionsOf(spec.Reactions); err != nil {
+		return nil, err
 	}
 	limits, err := c.limitsOf(spec.Limits, "", "limits")
 	if err != nil {
@@ -56,6 +63,9 @@ func NewPlan(spec PlanSpec) (*Plan, error) {
 	p.base = View{plan: p, limits: byStage(limits), listeners: faults}
 	p.timeline.base = &p.base
 	if err := c.storm(spec.Phases); err != nil {
+		return nil, err
+	}
+	if err := c.treatments(spec.Reactions); err != nil {
 		return nil, err
 	}
 	if spec.Start != (Start{}) && p.timeline.Len() == 0 {
@@ -120,6 +130,11 @@ type planCompiler struct {
 	declared              map[string]int // listeners, by name
 	implicitTLS           bool           // some declared listener has it
 	rules, limits, phases map[string]string
+	reactions             map[string]*Reaction
+	treating              *Reaction              // whose treatment is compiled; nil: none
+	asked                 [smtp.NumStages]uint64 // reactions that rules and limits of the stage match on
+	ruleCount             int                    // of the plan and its phases
+	early                 []*Limit               // greylists that reactions ask for
 }
 
 func (c *planCompiler) listeners(listeners []Listener) error {
@@ -151,34 +166,96 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *rul
 		fail := func(field string, err error) error {
 			return &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Rule: i, Name: specs[i].Name, Field: field, Err: err}
 		}
-		r, field, err := newRule(&specs[i])
+		each, field, err := c.eachStage(&specs[i])
 		if err != nil {
 			return nil, fail(field, err)
 		}
-		if field, err := c.checkRule(r); err != nil {
-			return nil, fail(field, err)
+		c.ruleCount++
+		name, where := specs[i].Name, fmt.Sprintf("rule %d", c.ruleCount)
+		if c.treating != nil {
+			c.ruleCount-- // the numbers are those of the plan's rules
+			where = fmt.Sprintf("rule %d of reaction %q", i+1, c.treating.Name)
 		}
-		if r.Index, r.Phase = len(p.rules), phase; r.Name == "" {
-			r.Name = fmt.Sprintf("rule %d", r.Index+1)
+		if name == "" {
+			name = where
 		}
-		if first, taken := c.rules[r.Name]; taken {
+		if first, taken := c.rules[name]; taken {
 			err := fmt.Errorf("name is taken by %s", first)
-			return nil, &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Rule: i, Name: r.Name, Field: "name", Err: err}
+			return nil, &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Rule: i, Name: name, Field: "name", Err: err}
 		}
-		c.rules[r.Name] = fmt.Sprintf("rule %d", r.Index+1)
-		r.id = r.identify()
-		p.rules = append(p.rules, r)
-		p.needs = p.needs.or(r.Needs())
-		p.knowParameters(&r.Match)
-		stages.of(r.Stage, r.Match.OutOfOrder).add(r)
-		rules = append(rules, r)
+		c.rules[name] = where
+		for _, r := range each {
+			r.Index, r.Phase, r.Name = -1, phase, name
+			if c.treating == nil {
+				r.Index = len(p.rules)
+				p.rules = append(p.rules, r)
+			}
+			r.id = r.identify()
+			p.needs = p.needs.or(r.Needs())
+			p.knowParameters(&r.Match)
+			stages.of(r.Stage, r.Match.OutOfOrder).add(r)
+			rules = append(rules, r)
+		}
 	}
 	return rules, nil
 }
 
+// eachStage makes a rule for each stage that a spec speaks at.
+func (c *planCompiler) eachStage(spec *RuleSpec) (rules []*Rule, field string, err error) {
+	first := error(nil)
+	for _, s := range spec.stages() {
+		one := *spec
+		one.Stage, one.Stages, one.AnyStage = s, nil, false
+		r, f, err := newRule(&one)
+		if err == nil {
+			f, err = c.checkRule(r)
+		}
+		switch {
+		case err == nil:
+			rules = append(rules, r)
+		case !spec.AnyStage:
+			return nil, f, err
+		case first == nil:
+			field, first = f, err
+		}
+	}
+	if rules == nil {
+		return nil, field, first
+	}
+	return rules, "", nil
+}
+
+// settle gives the conditions of a rule or a limit what they can't know alone: the plan's reactions.
+func (c *planCompiler) settle(stage smtp.Stage, m *matcher, match *Match, x exceptions, except []Match) (field string, err error) {
+	if field, err := c.settleMatch(stage, m, match); err != nil {
+		return "match." + field, err
+	}
+	for i := range x {
+		if field, err := c.settleMatch(stage, &x[i], &except[i]); err != nil {
+			return fmt.Sprintf("except[%d].%s", i, field), err
+		}
+	}
+	return "", nil
+}
+
+func (c *planCompiler) settleMatch(stage smtp.Stage, m *matcher, match *Match) (field string, err error) {
+	if !match.Levels.IsZero() {
+		if c.treating == nil {
+			return "level", errLevel
+		}
+		m.levelOf = c.treating.Index
+	}
+	return "standing", c.resolveStandings(m, match, stage)
+}
+
+var errLevel = errors.New("there is no standing whose level it could be (valid within then of a reaction)")
+
 // checkRule checks what a rule can't know alone: the plan's listeners.
 func (c *planCompiler) checkRule(r *Rule) (field string, err error) {
 	if field, err := c.checkMatches(&r.Match, r.Except); err != nil {
+		return field, err
+	}
+	if field, err := c.settle(r.Stage, &r.matcher, &r.Match, r.excepted, r.Except); err != nil {
 		return field, err
 	}
 	if r.Stage != smtp.StageConnect || len(c.declared) == 0 {
@@ -228,19 +305,18 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 		fail := func(field string, err error) error {
 			return &SpecError{Path: fmt.Sprintf("%s[%d]", path, i), Name: specs[i].Name, Field: field, Err: err}
 		}
-		l, field, err := newLimit(&specs[i])
+		l, field, err := c.limit(&specs[i])
 		if err != nil {
-			return nil, fail(field, err)
-		}
-		if field, err := c.checkMatches(&l.Match, l.Except); err != nil {
 			return nil, fail(field, err)
 		}
 		if where, taken := c.limits[l.Name]; taken {
 			return nil, fail("name", fmt.Errorf("name is taken by %s", where))
 		}
 		c.limits[l.Name] = fmt.Sprintf("%s[%d]", path, i)
-		l.Index, l.Phase = len(c.plan.limits), phase
-		c.plan.limits = append(c.plan.limits, l)
+		if l.Index, l.Phase = -1, phase; c.treating == nil {
+			l.Index = len(c.plan.limits)
+			c.plan.limits = append(c.plan.limits, l)
+		}
 		if l.Kind == LimitConcurrency && l.Stage == smtp.StageConnect {
 			c.plan.concurrency = append(c.plan.concurrency, l)
 		}
@@ -249,6 +325,47 @@ func (c *planCompiler) limitsOf(specs []LimitSpec, phase, path string) ([]*Limit
 		limits = append(limits, l)
 	}
 	return limits, nil
+}
+
+// limit makes a limit; within a treatment one that may depend on the level of the standing, and that counts for its key unless it says
+// for whom.
+func (c *planCompiler) limit(spec *LimitSpec) (l *Limit, field string, err error) {
+	last := 1
+	for _, g := range spec.growths() {
+		switch {
+		case g.growth.IsZero():
+			continue
+		case c.treating == nil:
+			return nil, g.field, fmt.Errorf("%v goes by the level of a standing (valid within then of a reaction)", g.growth.Kind)
+		case g.growth.validate() != nil:
+			return nil, g.field, g.growth.validate()
+		}
+		last = max(last, g.growth.last())
+	}
+	var levels []*Limit
+	for level := 1; level <= last; level++ {
+		one := spec.at(level)
+		if c.treating != nil && one.Scope == 0 && (one.Kind == LimitRate || one.Kind == LimitQuota || one.Kind == LimitConcurrency) {
+			one.Scope = c.treating.Of
+		}
+		if l, field, err = newLimit(&one); err != nil {
+			return nil, field, err
+		}
+		if field, err := c.checkMatches(&l.Match, l.Except); err != nil {
+			return nil, field, err
+		}
+		if field, err := c.settle(l.Stage, &l.matcher, &l.Match, l.excepted, l.Except); err != nil {
+			return nil, field, err
+		}
+		levels = append(levels, l)
+	}
+	if l = levels[0]; last > 1 {
+		l.levels = levels
+		for _, other := range levels[1:] {
+			other.base = l
+		}
+	}
+	return l, "", nil
 }
 
 // storm adds the phases and puts them in order.

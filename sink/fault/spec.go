@@ -19,6 +19,7 @@ type PlanSpec struct {
 	ListenerFaults []ListenerFaultSpec // outside of phases, and in those that say nothing about the listener
 	Limits         []LimitSpec         // the first that refuses decides
 	Rules          []RuleSpec          // in every phase, before the phase's own; the first that matches decides
+	Reactions      []ReactionSpec      // what senders' own behaviour leads to; asked before limits and rules
 	Phases         []PhaseSpec         // the storm, in order
 }
 
@@ -27,6 +28,8 @@ type PlanSpec struct {
 type RuleSpec struct {
 	Name     string // empty: "rule N", counted from 1; unique within the plan
 	Stage    smtp.Stage
+	Stages   []smtp.Stage // if not nil, instead of Stage: any of these
+	AnyStage bool         // instead of Stage: every stage at which what the rule says is valid
 	Match    Match
 	Except   []Match // whom of these it is not for
 	Mode     ModeSpec
@@ -47,6 +50,21 @@ type OutcomeSpec struct {
 	NoDelay  bool          // no delay even if the rule has one
 	Faults
 	NoEnhanced bool // no enhanced status code, whatever the catalogue has
+}
+
+// stages returns the stages that the rule may speak at.
+func (spec *RuleSpec) stages() []smtp.Stage {
+	switch {
+	case spec.AnyStage:
+		all := make([]smtp.Stage, smtp.NumStages)
+		for s := range all {
+			all[s] = smtp.Stage(s)
+		}
+		return all
+	case spec.Stages != nil:
+		return spec.Stages
+	}
+	return []smtp.Stage{spec.Stage}
 }
 
 // ParseReply parses a reply as flags and plans write it: "450", "550/5.7.1", "550/none" for no enhanced status code, or "plain" for the stage's plain reply. The weight of the

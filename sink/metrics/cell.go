@@ -23,7 +23,7 @@ type cellKey struct {
 	enhanced smtp.Enhanced
 	rule     fault.RuleID // zero unless the cause is a rule
 	outcome  int
-	by       string // name of the rule or limit; count.Other when it was folded; empty for other causes
+	by       string // name of the rule, limit or reaction; count.Other when it was folded; empty for other causes
 	fault    string // what is done besides the reply and its delay
 }
 

@@ -82,6 +82,9 @@ func (s *Cells) Cell(stage smtp.Stage, d *fault.Decision, e smtp.Enhanced) *Cell
 	if d.Limit != nil {
 		key.by = d.Limit.Name
 	}
+	if d.Reaction != nil {
+		key.by = d.Reaction.Name
+	}
 	if d.Next != nil {
 		key.by = d.Next.ID
 	}

@@ -46,6 +46,7 @@ func documentForm() form[document] {
 		at("plain", plainForm(), func(d *document) *[]fault.PlainSpec { return &d.Plain }, "Own words of plain replies, by stage; what they mean stays."),
 		at("limits", limits, func(d *document) *[]fault.LimitSpec { return &d.Limits }, "Asked before all rules; the first that refuses decides."),
 		at("rules", rules, func(d *document) *[]fault.RuleSpec { return &d.Rules }, "In every phase, before the phase's own; the first that matches decides."),
+		at("react", list(reactionForm(limits, rules)), func(d *document) *[]fault.ReactionSpec { return &d.Reactions }, "What senders' own behaviour leads to, for those who behave so; treatments are asked before limits and rules."),
 		at("phases", phasesForm(faults, limits, rules), func(d *document) *[]fault.PhaseSpec { return &d.Phases }, "The storm: phases in order. Afterwards only the plan's own rules and limits are left."),
 	).checked(func(n *yaml.Node, d *document) error {
 		if d.version == 0 {

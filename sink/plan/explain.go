@@ -24,6 +24,7 @@ var recipientCounts = [...]int{1, 5, 50}
 func Explain(w io.Writer, f *File, serving Serving) error {
 	e := explainer{plan: f.Plan, serving: serving}
 	e.head(f)
+	e.reactions()
 	for _, phase := range f.Plan.Phases() {
 		e.period(phaseWords(phase), phase)
 	}
@@ -182,6 +183,11 @@ func stageWords(s smtp.Stage) string {
 }
 
 func (e *explainer) rule(r *fault.Rule) {
+	e.printf("    %q for %s\n", r.Name, ruleWords(r))
+}
+
+// ruleWords says for whom a rule is, and what it does.
+func ruleWords(r *fault.Rule) string {
 	who := "everybody"
 	if !r.Match.IsZero() {
 		who = matchWords(&r.Match)
@@ -202,14 +208,14 @@ func (e *explainer) rule(r *fault.Rule) {
 		}
 		outcomes = append(outcomes, words)
 	}
-	e.printf("    %q for %s: %s", r.Name, who, strings.Join(outcomes, "; "))
+	words := who + ": " + strings.Join(outcomes, "; ")
 	if shared {
-		e.printf("; each late by %v", *delay)
+		words += fmt.Sprintf("; each late by %v", *delay)
 	}
 	if r.Key != fault.KeyAttempt {
-		e.printf("; one draw per %v", r.Key)
+		words += fmt.Sprintf("; one draw per %v", r.Key)
 	}
-	e.printf("\n")
+	return words
 }
 
 // kind explains what one kind of mail meets.
@@ -251,6 +257,11 @@ A lost connection, a reply that is missing or malformed, and 421 count as
 deferred. Mail with a condition is an example of it, whatever else that meets.
 Triggers and retries are not in the chances.
 `)
+	if len(e.plan.Reactions()) > 0 {
+		e.printf(`Of reactions only those hold that begin at first sight, and none begins
+meanwhile.
+`)
+	}
 }
 
 func (e *explainer) list(title string, lines []string, none string) {

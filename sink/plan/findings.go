@@ -20,6 +20,7 @@ func (e *explainer) replay() (lines []string) {
 			lines = append(lines, fmt.Sprintf("limit %q breaks it: what it counts depends on time and order", l.Name))
 		}
 	}
+	lines = append(lines, e.reactionReplay()...)
 	for _, r := range e.plan.Rules() {
 		if reasons := replayReasons(r); len(reasons) > 0 {
 			lines = append(lines, fmt.Sprintf("rule %q breaks it: %s", r.Name, strings.Join(reasons, "; ")))
@@ -59,15 +60,7 @@ func replayReasons(r *fault.Rule) (reasons []string) {
 func (e *explainer) warnings() (lines []string) {
 	deciding := map[stagePhase]*fault.Rule{} // the first for everybody
 	for _, r := range e.plan.Rules() {
-		var odd []string
-		for j := range r.Outcomes {
-			if o := &r.Outcomes[j]; o.Reply != nil && !fault.Allowed(r.Stage, o.Code) {
-				odd = append(odd, fmt.Sprint(uint16(o.Code)))
-			}
-		}
-		if len(odd) > 0 {
-			lines = append(lines, fmt.Sprintf("rule %q: the RFCs don't allow %s at %v", r.Name, strings.Join(odd, " "), r.Stage))
-		}
+		lines = append(lines, oddCodes(r)...)
 		hides := deciding[stagePhase{r.Stage, "", r.Match.OutOfOrder}]
 		if hides == nil {
 			hides = deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}]
@@ -85,6 +78,7 @@ func (e *explainer) warnings() (lines []string) {
 	}
 	lines = append(lines, e.unmetPregreets()...)
 	lines = append(lines, e.longReplies()...)
+	lines = append(lines, e.reactionWarnings()...)
 	if f := e.firstFault(); f != fault.ListenerUp {
 		lines = append(lines, fmt.Sprintf("the storm waits for a first connection, but every listener is %v until then", f))
 	}
@@ -103,6 +97,20 @@ func (e *explainer) unmetPregreets() (lines []string) {
 		if r.Stage == smtp.StagePregreet && !held {
 			lines = append(lines, fmt.Sprintf("rule %q never speaks: no greeting is held back (want a rule at connect with a delay)", r.Name))
 		}
+	}
+	return lines
+}
+
+// oddCodes warns of the codes of a rule that the RFCs don't allow at its stage.
+func oddCodes(r *fault.Rule) (lines []string) {
+	var odd []string
+	for j := range r.Outcomes {
+		if o := &r.Outcomes[j]; o.Reply != nil && !fault.Allowed(r.Stage, o.Code) {
+			odd = append(odd, fmt.Sprint(uint16(o.Code)))
+		}
+	}
+	if len(odd) > 0 {
+		lines = append(lines, fmt.Sprintf("rule %q: the RFCs don't allow %s at %v", r.Name, strings.Join(odd, " "), r.Stage))
 	}
 	return lines
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
@@ -32,6 +33,13 @@ func keeps(p *fault.Plan) (lines []string) {
 		case l.Kind == fault.LimitQuota:
 			lines = append(lines, "limit "+strconv.Quote(l.Name)+": a window for each "+l.Scope.Each())
 		}
+	}
+	for _, g := range p.KeyGroups() {
+		names := make([]string, len(g.Reactions))
+		for i, r := range g.Reactions {
+			names[i] = strconv.Quote(r.Name)
+		}
+		lines = append(lines, "reactions "+strings.Join(names, " ")+": the standings of "+eachWords(g.Of))
 	}
 	return lines
 }

@@ -61,6 +61,12 @@ func limitForm() form[fault.LimitSpec] {
 		}
 		return answer.write(l)
 	}
+	burst := at("burst", decimal.described(`{"type":"number","minimum":1}`), func(l *fault.LimitSpec) *float64 { return &l.Burst }, "Kind rate: tokens at most; default: one second's, at least 1.")
+	rate = growing(rate, func(l *fault.LimitSpec) *fault.Growth { return &l.RateGrowth }, fault.ParseRate, func(l *fault.LimitSpec, v float64) string {
+		return rateText(v, l.Burst != 0 || !l.BurstGrowth.IsZero())
+	})
+	burst = growing(burst, func(l *fault.LimitSpec) *fault.Growth { return &l.BurstGrowth }, parseDecimal, func(_ *fault.LimitSpec, v float64) string { return decimalText(v) })
+	max = growing(max, func(l *fault.LimitSpec) *fault.Growth { return &l.MaxGrowth }, parseOctetsOf, maxText)
 	limit := mapping(
 		needs("name", textForm.described(someText), func(l *fault.LimitSpec) *string { return &l.Name }, "What refusals are counted under, as limit:NAME."),
 		needs("kind", enum("a kind of limit", fault.ParseLimitKind, 0), func(l *fault.LimitSpec) *fault.LimitKind { return &l.Kind }, "What is counted."),
@@ -69,7 +75,7 @@ func limitForm() form[fault.LimitSpec] {
 		at("match", match, func(l *fault.LimitSpec) *fault.Match { return &l.Match }, "Whom it is for; everybody by default."),
 		at("except", oneOrMore(match), func(l *fault.LimitSpec) *[]fault.Match { return &l.Except }, "Whom of these it is not for."),
 		rate,
-		at("burst", decimal.described(`{"type":"number","minimum":1}`), func(l *fault.LimitSpec) *float64 { return &l.Burst }, "Kind rate: tokens at most; default: one second's, at least 1."),
+		burst,
 		max,
 		at("delay", duration, func(l *fault.LimitSpec) *time.Duration { return &l.Delay }, "Kind greylist: from the first sight of a triple to the first acceptance."),
 		at("window", duration, func(l *fault.LimitSpec) *time.Duration { return &l.Window }, "Kind greylist: from the first sight to a retry that still counts, and how long an accepted triple is known."),

@@ -11,7 +11,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
-func matchForm() form[fault.Match] {
+func matchForm() form[fault.Match] { return mapping(matchKeys()...).named("match") }
+
+func matchKeys() []key[fault.Match] {
 	ordinals := scalar("3, 1-3 or 4-", fault.ParseRange, fault.Range.String,
 		`{"anyOf":[{"type":"integer","minimum":1},`+patternSchema(`^[1-9][0-9]*(-([1-9][0-9]*)?)?$`)+`]}`).named("ordinal")
 	headers := dictionary("names of header fields to patterns", 1, textForm, textsForm,
@@ -48,7 +50,7 @@ func matchForm() form[fault.Match] {
 		`{"anyOf":[{"type":"integer","minimum":1},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?(-([0-9]+ ?(KiB|MiB|GiB)?)?)?$`)+`]}`).named("sizes")
 	dayTimes := oneOrMore(scalar("a time of day such as 08:00-18:00", fault.ParseDayTime, fault.DayTime.String,
 		patternSchema(`^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}( .+)?$`)).named("dayTime"))
-	return mapping(
+	return []key[fault.Match]{
 		at("listener", textsForm, func(m *fault.Match) *[]string { return &m.Listeners }, "Names of listeners."),
 		at("client", oneOrMore(network), func(m *fault.Match) *[]netip.Prefix { return &m.Clients }, "Addresses or networks."),
 		at("helo", textsForm, func(m *fault.Match) *[]string { return &m.Helos }, "host.example or *.example."),
@@ -66,7 +68,9 @@ func matchForm() form[fault.Match] {
 		at("size", size, func(m *fault.Match) *fault.SizeRange { return &m.Size }, "Octets of the message: as MAIL has declared them, at message as counted."),
 		at("time", dayTimes, func(m *fault.Match) *[]fault.DayTime { return &m.Times }, "Time of day, UTC or of a zone: 08:00-18:00 Europe/Berlin."),
 		at("sequence", only("bad", "bad", "bad, for commands out of order, or no such key"), func(m *fault.Match) *bool { return &m.OutOfOrder }, "bad: commands that are refused as out of order, and no others."),
-	).named("match")
+		at("standing", textsForm, func(m *fault.Match) *[]string { return &m.Standings }, "Names of reactions: a standing of any of them holds."),
+		at("level", ordinals, func(m *fault.Match) *fault.Range { return &m.Levels }, "Within then of a reaction: level of the standing."),
+	}
 }
 
 // times is how often a field occurs.

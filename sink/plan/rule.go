@@ -27,6 +27,7 @@ var (
 type ruleText struct {
 	fault.RuleSpec
 	strict bool
+	stages ruleStages
 	single fault.OutcomeSpec
 }
 
@@ -44,7 +45,7 @@ func ruleForm() form[fault.RuleSpec] {
 	faults := faultKeys(func(r *ruleText) *fault.Faults { return &r.single.Faults })
 	f := mapping(append([]key[ruleText]{
 		at("name", textForm, func(r *ruleText) *string { return &r.Name }, "Unique within the plan; default: rule N."),
-		needs("stage", stageForm, func(r *ruleText) *smtp.Stage { return &r.Stage }, "At which the rule speaks."),
+		needs("stage", ruleStagesForm(), func(r *ruleText) *ruleStages { return &r.stages }, "One stage, a list, or any: every stage at which what the rule says is valid."),
 		at("match", matchForm(), func(r *ruleText) *fault.Match { return &r.Match }, "Everybody by default."),
 		at("except", oneOrMore(matchForm()), func(r *ruleText) *[]fault.Match { return &r.Except }, "Whom of these it is not for."),
 		answer,
@@ -79,7 +80,7 @@ func ruleForm() form[fault.RuleSpec] {
 		return nil
 	})
 	return as(f, func(r *fault.RuleSpec) ruleText {
-		t := ruleText{RuleSpec: *r, strict: !r.Mode.Loose}
+		t := ruleText{RuleSpec: *r, strict: !r.Mode.Loose, stages: ruleStagesOf(r)}
 		t.Mode.Loose = false
 		if len(r.Outcomes) == 1 && r.Outcomes[0].Weight == 1 && r.Outcomes[0].Delay.IsZero() && !r.Outcomes[0].NoDelay {
 			t.single, t.Outcomes = r.Outcomes[0], nil
@@ -88,6 +89,7 @@ func ruleForm() form[fault.RuleSpec] {
 	}, func(r *fault.RuleSpec, t ruleText) {
 		*r = t.RuleSpec
 		r.Mode.Loose = !t.strict
+		t.stages.put(r)
 	})
 }
 

@@ -105,13 +105,7 @@ var (
 		}
 		return v, nil
 	}, func(v uint64) string { return strconv.FormatUint(v, 10) }, `{"type":"integer"}`)
-	decimal = scalar("a number", func(text string) (float64, error) {
-		v, err := strconv.ParseFloat(text, 64)
-		if err != nil || strings.ContainsAny(text, "xX_") {
-			return 0, fmt.Errorf("invalid number %q", text)
-		}
-		return v, nil
-	}, decimalText, `{"type":"number"}`)
+	decimal  = scalar("a number", parseDecimal, decimalText, `{"type":"number"}`)
 	duration = scalar("a duration such as 30s", parseDuration, durationText, patternSchema("^([0-9]+d|([0-9]+d)?"+durationPattern+")$")).named("dur")
 	octets   = scalar("a number of octets", parseOctets, octetsText,
 		`{"anyOf":[{"type":"integer","minimum":0},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?$`)+`]}`).named("octets")
@@ -138,6 +132,14 @@ func asJSON(v any) string {
 		panic(err)
 	}
 	return string(text)
+}
+
+func parseDecimal(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || strings.ContainsAny(text, "xX_") {
+		return 0, fmt.Errorf("invalid number %q", text)
+	}
+	return v, nil
 }
 
 func decimalText(v float64) string {

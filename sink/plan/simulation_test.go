@@ -91,6 +91,12 @@ rules:
   - {stage: connect, key: connection, outcomes: [{weight: 9}, {weight: 1, reply: 554}]}
   - {stage: data, outcomes: [{weight: 8}, {weight: 1, body: {after: 1KiB, close: rst}}, {weight: 1, body: {after: 1KiB, stop_reading: true, for: 1s}}]}`, 1, 0.81},
 		{"implicit TLS", "listeners: [{name: a, address: \"127.0.0.1:0\", tls: implicit}]\nrules: [{stage: connect, outcomes: [{weight: 8}, {weight: 1, tls: garbage}, {weight: 1, tls: expired}]}]", 1, 0.9},
+		{"what is met at first sight", `
+react:
+  - {name: new, of: client, when: {stage: message, code: 250}, after: 0, then: {limits: [{name: few, kind: quota, stage: rcpt, max: "doubling(3,9)", per: 1d}],
+      rules: [{stage: mail, outcomes: [{weight: 3}, {weight: 1, reply: 451}]}]}}
+  - {name: bad, of: client, when: {stage: rcpt, code: 450}, then: {rules: [{stage: rcpt, reply: 550}]}}
+rules: [{stage: rcpt, outcomes: [{weight: 9}, {weight: 1, reply: 450}]}, {stage: mail, match: {standing: bad}, reply: 550}]`, 1, 0.75 * 0.9},
 		{"replies out of step", "rules: [{stage: rcpt, outcomes: [{weight: 8}, {weight: 1, reply: 354}, {weight: 1, malformed: wrong-code}]}, {stage: data, outcomes: [{weight: 9}, {weight: 1, reply: 250}]}]", 1, 0.72},
 		{"one kind of mail among others", "rules: [{stage: rcpt, match: {sender: \"*@a.test\"}, outcomes: [{}, {reply: 550}]}, {stage: rcpt, match: {recipient: \"*.b.test\"}, reply: 451}, {stage: message, match: {header: {x-bulk: \"yes*\"}}, outcomes: [{}, {reply: 554}]}]", 1, 1},
 	} {
@@ -143,6 +149,9 @@ func simulate(t *testing.T, mail *traffic, recipients int) {
 	}
 	s := simulation{traffic: mail, store: state.NewStore(0), now: mail.example.Time}
 	s.env = session.Env{Plans: fixedView{mail.view}, Attempts: state.NewAttempts(s.store), Limits: state.NewLimits(s.store), Scratch: new(session.Scratch)}
+	standings := state.NewStandings(0)
+	standings.Use(s.now, mail.view.Plan())
+	s.env.Standings = firstSights{standings}
 	s.cfg = session.Config{LMTP: mail.lmtp}
 	if mail.implicitTLS {
 		s.cfg.TLS = session.TLSImplicit
@@ -159,6 +168,13 @@ func simulate(t *testing.T, mail *traffic, recipients int) {
 		t.Errorf("%s %s, %d recipients: of %d messages %v were accepted, deferred, bounced; the chances are %.5f %.5f %.5f: p = %v",
 			mail.mail(), mail.when, recipients, messages, got, want.accepted, want.deferred, want.bounced, result.P)
 	}
+}
+
+// firstSights are standings in which nothing begins but at first sight, as the chances have it.
+type firstSights struct{ *state.Standings }
+
+func (firstSights) Count(_ time.Time, _ *fault.Plan, _ *fault.Occurrence, _ fault.Counts, changes []state.Change) []state.Change {
+	return changes
 }
 
 // fixedView is a plan that stays in its phase.

@@ -31,7 +31,7 @@ type traffic struct {
 // spread returns what may be decided at a stage, and how probably; at rcpt after so many RCPTs that no limit has refused, of which so many
 // were accepted.
 func (t *traffic) spread(s smtp.Stage, before, accepted int) []decide.Share {
-	if t.view.Silent(s) {
+	if t.view.Silent(s) && !t.view.Reactions(s).Asks() {
 		return plain
 	}
 	return decide.Spread(t.view, decide.Point{Stage: s}, &visit{traffic: t, before: before, accepted: accepted})
@@ -45,6 +45,7 @@ type visit struct {
 	*traffic
 	before, accepted int
 	occurrence       fault.Occurrence
+	levels           fault.Levels
 }
 
 // Describe implements decide.Connection.
@@ -71,6 +72,22 @@ func (v *visit) Admit(l *fault.Limit, o *fault.Occurrence) bool {
 	return l.Fits(o)
 }
 
+// Stand implements decide.Connection: nobody has come before, so that only what begins at first sight holds.
+func (v *visit) Stand(x *fault.StageReactions, o *fault.Occurrence) {
+	v.levels = fault.Levels{}
+	o.Levels = &v.levels
+	for _, g := range x.Groups {
+		for _, r := range g.Reactions {
+			if r.FirstSight && r.KnowsKey(o) && !r.Exempts(o) {
+				v.levels[r.Index] = 1
+			}
+		}
+	}
+}
+
+// Count implements decide.Connection.
+func (v *visit) Count(*fault.StageReactions, *fault.Occurrence, fault.Counts) {}
+
 // Return implements decide.Connection.
 func (v *visit) Return(*fault.Limit, *fault.Occurrence) {}
 
@@ -92,9 +109,15 @@ func (t *traffic) rcptRoom() (tokens, places int) {
 	tokens, places = math.MaxInt, math.MaxInt
 	o := t.example
 	o.Stage = smtp.StageRcpt
-	for _, l := range t.view.Limits(smtp.StageRcpt) {
+	limits := t.view.Limits(smtp.StageRcpt)
+	for _, r := range t.view.Plan().Reactions() {
+		if r.FirstSight && !r.Exempts(&o) {
+			limits = slices.Concat(limits, r.Limits)
+		}
+	}
+	for _, l := range limits {
 		switch {
-		case !l.Applies(&o):
+		case l.Stage != smtp.StageRcpt || !l.Applies(&o):
 		case (l.Kind == fault.LimitRate || l.Kind == fault.LimitQuota) && sharedByRecipients(l):
 			tokens = min(tokens, tokensOf(l))
 		case l.Kind == fault.LimitRecipients:

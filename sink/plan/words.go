@@ -56,6 +56,10 @@ func matchWords(m *fault.Match) string {
 	for _, h := range m.Headers {
 		list("header "+h.Name+":", h.Globs)
 	}
+	list("a standing", texts(m.Standings, strconv.Quote))
+	if !m.Levels.IsZero() {
+		words = append(words, "level "+m.Levels.String())
+	}
 	if m.OutOfOrder {
 		words = append(words, "commands out of order")
 	}

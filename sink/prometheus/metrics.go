@@ -54,6 +54,10 @@ var metrics = described([]metric{
 	{name: "clients_authenticated_total", help: "Connections whose client logged in.", read: clients(func(c *count.Clients) uint64 { return c.Authenticated })},
 	{name: "folded_total", help: "Replies and attempts that were counted together, since clients or plans have made up too many kinds.",
 		read: number(func(c *count.Counts) uint64 { return c.Folded.Replies + c.Folded.Attempts })},
+	{name: "standings_begun_total", help: "Standings that the reactions of the plan in force have begun.", labels: reactionLabels, read: reactions(func(r *count.Reaction) uint64 { return r.Begun })},
+	{name: "standing_returns_total", help: "Occurrences that came while a standing held, where it matters.", labels: reactionLabels, read: reactions(func(r *count.Reaction) uint64 { return r.Returns })},
+	{name: "standing_keys", help: "Clients, senders and so on of which reactions know something now.", read: number(func(c *count.Counts) uint64 { return c.StandingKeys })},
+	{name: "standing_evictions_total", help: "Keys that reactions have forgotten for want of room.", labels: reactionLabels, read: reactions(func(r *count.Reaction) uint64 { return r.Evictions })},
 	{name: "state_entries", help: "Attempt counters, token buckets, windows of quotas and greylisted triples now.", labels: []string{"of"}, read: func(s *scrape, set func(float64, ...string)) {
 		o, l := &s.counts.Ordinals, &s.counts.Limits
 		set(float64(o.Connections+o.Mails+o.Recipients), "attempts")
@@ -130,6 +134,16 @@ func outcomes(get func(*count.Rule, *count.Outcome) float64) func(*scrape, func(
 				set(get(r, o), name, r.Stage.String(), code)
 			}
 		})
+	}
+}
+
+var reactionLabels = []string{"reaction"}
+
+func reactions(get func(*count.Reaction) uint64) func(*scrape, func(float64, ...string)) {
+	return func(s *scrape, set func(float64, ...string)) {
+		for i := range s.counts.Reactions {
+			set(float64(get(&s.counts.Reactions[i])), label(s.counts.Reactions[i].Name))
+		}
 	}
 }
 

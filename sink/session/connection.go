@@ -1,6 +1,8 @@
 package session
 
 import (
+	"slices"
+
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -22,6 +24,39 @@ func (c *connection) Describe(stage smtp.Stage, outOfOrder bool) *fault.Occurren
 		}
 	}
 	return &e.occurrence
+}
+
+// Stand implements decide.Connection.
+func (c *connection) Stand(x *fault.StageReactions, o *fault.Occurrence) {
+	s := (*Session)(c)
+	e, env := s.exchange, s.env
+	if env.Standings == nil {
+		return
+	}
+	now := s.at(e.now)
+	for _, early := range x.Early {
+		if l := early.Limit; env.Limits != nil && s.inForce(l) && l.Applies(o) && env.Limits.Early(now, l, o) {
+			o.Early |= early.Bit
+		}
+	}
+	e.levels = fault.Levels{}
+	o.Levels = &e.levels
+	e.changes = env.Standings.Look(now, s.view.Plan(), x, o, o.Levels, e.changes[:0])
+}
+
+// inForce reports whether a limit of the plan is asked now: those of other phases are not.
+func (s *Session) inForce(l *fault.Limit) bool {
+	return slices.Contains(s.view.Limits(l.Stage), l)
+}
+
+// Count implements decide.Connection.
+func (c *connection) Count(_ *fault.StageReactions, o *fault.Occurrence, counts fault.Counts) {
+	s := (*Session)(c)
+	e := s.exchange
+	if s.env.Standings == nil {
+		return
+	}
+	e.changes = s.env.Standings.Count(s.at(e.now), s.view.Plan(), o, counts, e.changes[:0])
 }
 
 // Next implements decide.Connection.

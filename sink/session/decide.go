@@ -40,9 +40,12 @@ func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 	e := s.exchange
 	e.nth = s.countOccurrence(stage)
 	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst}
-	decide.Decide(&e.decision, s.view, p, (*connection)(s))
+	o := decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
 		s.sayPlain(stage)
+	}
+	if r != &replyNotCommitted { // the outcome of the message was seen already
+		decide.React(&e.decision, s.view, p, (*connection)(s), o)
 	}
 	if e.decision.Cause != fault.CauseRule {
 		return
@@ -60,13 +63,14 @@ func (s *Session) decide(stage smtp.Stage) {
 	if s.cfg.Triggers {
 		p.Switch = s.switchFor(stage)
 	}
-	decide.Decide(&e.decision, s.view, p, (*connection)(s))
+	o := decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
 		s.sayPlain(stage)
 		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
 			s.rephrasePlain(stage)
 		}
 	}
+	decide.React(&e.decision, s.view, p, (*connection)(s), o)
 }
 
 // sayPlain gives the stage's plain reply, in the plan's own words if it has some.
@@ -111,6 +115,8 @@ func (s *Session) countOccurrence(stage smtp.Stage) uint64 {
 func originOf(d *fault.Decision) (v Origin) {
 	v.Cause = d.Cause
 	switch {
+	case d.Reaction != nil:
+		v.By = d.Reaction.Name
 	case d.Limit != nil:
 		v.By = d.Limit.Name
 	case d.Rule != nil:

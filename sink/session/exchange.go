@@ -6,6 +6,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	shared "github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
 // exchange is one occurrence of a stage, such as a command or the end of a body, and the reply to it.
@@ -28,20 +29,22 @@ type exchange struct {
 	stage      smtp.Stage
 	decision   fault.Decision
 	occurrence fault.Occurrence
-	described  bool          // occurrence was set
-	nth        uint64        // occurrence of the stage in this connection, see countOccurrence
-	plain      bool          // the reply is the stage's plain one
-	faults     *fault.Faults // of the outcome; nil when it has none
-	wrong      smtp.Reply    // a reply made for this occurrence
-	filled     []byte        // scratch space for its lines
-	enhanced   smtp.Enhanced // of the reply, as it stands on the wire
-	decidedAt  time.Duration // since the session started
-	promised   bool          // a ledger has been given the rows of the reply, or is about to write them (Config.Commit)
-	amends     bool          // the rows of the reply instead of which this one is given may be on disk, or get there
-	by         Origin        // who ends the connection, when a fault does
-	ending     bool          // by was set
-	announced  announcement  // by the reply to EHLO, as it was sent
-	rows       struct {      // space for them
+	described  bool            // occurrence was set
+	levels     fault.Levels    // what occurrence.Levels is
+	changes    []shared.Change // space for those of standings
+	nth        uint64          // occurrence of the stage in this connection, see countOccurrence
+	plain      bool            // the reply is the stage's plain one
+	faults     *fault.Faults   // of the outcome; nil when it has none
+	wrong      smtp.Reply      // a reply made for this occurrence
+	filled     []byte          // scratch space for its lines
+	enhanced   smtp.Enhanced   // of the reply, as it stands on the wire
+	decidedAt  time.Duration   // since the session started
+	promised   bool            // a ledger has been given the rows of the reply, or is about to write them (Config.Commit)
+	amends     bool            // the rows of the reply instead of which this one is given may be on disk, or get there
+	by         Origin          // who ends the connection, when a fault does
+	ending     bool            // by was set
+	announced  announcement    // by the reply to EHLO, as it was sent
+	rows       struct {        // space for them
 		attempt     Attempt
 		transaction Transaction
 		message     event.Message

@@ -272,6 +272,8 @@ type shared struct {
 	places map[state.Place]string
 }
 
+func (s *shared) Early(time.Time, *fault.Limit, *fault.Occurrence) bool { return false }
+
 func (s *shared) Admit(now time.Time, l *fault.Limit, o *fault.Occurrence) bool {
 	s.admit--
 	s.log = append(s.log, fmt.Sprintf("%v %s %v <%s> %v", since(now), l.Name, o.Stage, o.Recipient, s.admit >= 0))

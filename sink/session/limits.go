@@ -38,9 +38,9 @@ func countOf(counts *[]count, l *fault.Limit, now int64) *count {
 func (s *Session) own(l *fault.Limit) *count {
 	switch {
 	case (l.Kind == fault.LimitRate || l.Kind == fault.LimitQuota) && l.Scope == fault.ScopeConnection, l.Kind == fault.LimitMessages && l.Conditional():
-		return countOf(&s.lasting().counts, l, int64(s.exchange.now))
+		return countOf(&s.lasting().counts, l.Base(), int64(s.exchange.now))
 	case l.Kind == fault.LimitRecipients && l.Conditional():
-		return countOf(&s.tx.counts, l, 0)
+		return countOf(&s.tx.counts, l.Base(), 0)
 	}
 	return nil
 }
@@ -119,7 +119,14 @@ func (c *connection) Return(l *fault.Limit, o *fault.Occurrence) {
 
 // countRecipient counts the recipient that was accepted towards the limits that are for some recipients only.
 func (s *Session) countRecipient() {
-	for _, l := range s.view.Limits(smtp.StageRcpt) {
+	s.countTowards(s.view.Limits(smtp.StageRcpt))
+	for _, r := range s.view.Plan().Reactions() {
+		s.countTowards(r.Limits)
+	}
+}
+
+func (s *Session) countTowards(limits []*fault.Limit) {
+	for _, l := range limits {
 		if l.Kind == fault.LimitRecipients && l.Conditional() && l.Applies(&s.exchange.occurrence) {
 			s.own(l).n++
 		}

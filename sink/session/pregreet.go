@@ -5,7 +5,7 @@ import "github.com/smtpstorm/xk6-smtp/sink/smtp"
 // watchesGreeting reports whether anybody wants to know that the client talks while its greeting is held back (stage pregreet). Where nobody
 // does, such octets just wait for the greeting.
 func (s *Session) watchesGreeting() bool {
-	return !s.view.Silent(smtp.StagePregreet) || s.env.Next.Waits(smtp.StagePregreet)
+	return !s.view.Silent(smtp.StagePregreet) || s.view.Reactions(smtp.StagePregreet) != nil || s.env.Next.Waits(smtp.StagePregreet)
 }
 
 // holdGreeting holds back the greeting that was decided, for as long as its decision says.

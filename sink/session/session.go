@@ -244,6 +244,9 @@ func (s *Session) Closed(now time.Time, err error) {
 		s.lost(err)
 	}
 	s.recordConnection()
+	if s.env.Standings != nil {
+		s.env.Standings.End(s.id)
+	}
 	s.endCall()
 }
 

@@ -215,6 +215,7 @@ func (l *Limits) sight(now int64, limit *fault.Limit, o *fault.Occurrence) bool 
 // bucketKey names a bucket: the limit's name and all that shapes the bucket, and whose it is.
 func bucketKey(limit *fault.Limit, o *fault.Occurrence) fingerprint {
 	var space [21]byte
+	limit = limit.Base()
 	shape := appendShape(space[:0], limit)
 	shape = binary.LittleEndian.AppendUint64(shape, math.Float64bits(limit.Rate))
 	shape = binary.LittleEndian.AppendUint64(shape, math.Float64bits(limit.Burst))

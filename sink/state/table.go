@@ -129,6 +129,19 @@ func (t *Store) acquire(k kind, key fingerprint) (v *value, fresh bool, s *shard
 	return &s.slots[i].value, true, s
 }
 
+// peek returns the value of a key, if it is known, and leaves it as it is.
+func (t *Store) peek(k kind, key fingerprint) (v value, known bool) {
+	key.lo ^= uint64(k)
+	s := &t.shards[key.hi%t.used]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, known := s.index[key]
+	if known {
+		v = s.slots[i].value
+	}
+	return v, known
+}
+
 // link makes a slot the newest.
 func (s *shard) link(i int32) {
 	x := &s.slots[i]
