@@ -73,6 +73,9 @@ storm-smoke: build ## two MTAs through two storms of some seconds, under three m
 	  for mta in postfix haraka; do bin/smtpbench storm --mta $$mta --storm $$dir/$$storm.yaml --messages 60 --backoff 5s --out $$dir/$$mta-$$storm; done; done; \
 	bin/smtpbench storm report $$dir
 
+rediscover: build ## known bugs of old versions, met by storms that know nothing of them: old versions must fail, new ones pass (some 6 minutes; fetches them privately)
+	scripts/rediscover.sh
+
 scheduler: go-version ## Postfix's own published experiment on concurrency feedback, three runs each, against theory (3 minutes, root); writes results/scheduler/
 	scripts/record-scheduler.sh
 

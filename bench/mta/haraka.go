@@ -76,7 +76,7 @@ func harakaLayout(_ context.Context, i *instance) (daemon []string, err error) {
 	}
 	i.setVersion(described.Version)
 	connection, err := os.ReadFile(filepath.Join(program, "config/connection.ini")) // #nosec G304 -- as above; without it a connection is its end
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {                              // versions before 3.1 have none
 		return nil, err
 	}
 	var intervals []string // the same ones in a row as 5s*3

@@ -79,15 +79,11 @@ func nullmailerLayout(ctx context.Context, i *instance) (daemon []string, err er
 			return nil, err
 		}
 	}
-	timeout := "3600\n"
-	if i.o.FinalTimeout > 0 {
-		timeout = strconv.Itoa(int(i.o.FinalTimeout/time.Second)) + "\n"
-	}
 	whole := func(d time.Duration) string { return strconv.Itoa(int(d/time.Second)) + "\n" }
 	err = i.configure(
 		[2]string{"conf/remotes", fmt.Sprintf("%s smtp --port=%s %s\n", host, port, i.o.Extra)}, [2]string{"conf/pausetime", whole(i.o.Policy.MinimalBackoff)},
 		[2]string{"conf/maxpause", whole(i.o.Policy.MaximalBackoff)}, [2]string{"conf/queuelifetime", whole(i.o.Policy.Lifetime)},
-		[2]string{"conf/sendtimeout", timeout}, [2]string{"conf/helohost", "nullmailer.bench.test\n"}, [2]string{"conf/me", "nullmailer.bench.test\n"},
+		[2]string{"conf/helohost", "nullmailer.bench.test\n"}, [2]string{"conf/me", "nullmailer.bench.test\n"},
 		[2]string{"conf/idhost", "nullmailer.bench.test\n"})
 	if err != nil {
 		return nil, err

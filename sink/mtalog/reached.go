@@ -48,8 +48,8 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	if strings.HasPrefix(text, "tried all mxs") || text == "deferred" || text == "connection closed unexpectedly" {
 		return MaybeReached
 	}
-	// Libraries of applications (smtplib, PHPMailer, smtppool, nodemailer) don't say where a connection broke, or their patience did.
-	for _, anywhere := range [...]string{"connection unexpectedly closed", "smtp error: data not accepted.", "timed out", "timeout", "eof"} {
+	// Libraries of applications (smtplib, PHPMailer, smtppool, nodemailer) and nullmailer don't say where a connection broke, or their patience did.
+	for _, anywhere := range [...]string{"connection unexpectedly closed", "smtp error: data not accepted.", "timed out", "timeout", "eof", "protocol error"} {
 		if e.Code == 0 && strings.HasPrefix(text, anywhere) {
 			return MaybeReached
 		}
