@@ -49,8 +49,10 @@ done`
 
 const mark = "--end-of-command--"
 
-// theirPrograms are built once for all pages.
-var theirPrograms = sync.OnceValues(func() (string, error) {
+// theirPrograms returns the directory of the module's programs, which are built once for all pages.
+var theirPrograms func() (string, error)
+
+func programs() (string, error) {
 	dir, err := os.MkdirTemp("", "smtpstorm-docs-")
 	for _, folder := range []string{"xk6smtp/cmd/k6", "sink/cmd/smtpsink", "bench/cmd/smtpbench"} {
 		var program string
@@ -62,7 +64,22 @@ var theirPrograms = sync.OnceValues(func() (string, error) {
 		}
 	}
 	return dir, err
-})
+}
+
+// TestMain takes them away again.
+func TestMain(m *testing.M) {
+	var made string
+	theirPrograms = sync.OnceValues(func() (string, error) {
+		dir, err := programs()
+		made = dir
+		return dir, err
+	})
+	status := m.Run()
+	if made != "" {
+		_ = os.RemoveAll(made)
+	}
+	os.Exit(status)
+}
 
 func copyProgram(from, to string) error {
 	if os.Link(from, to) == nil {
