@@ -19,6 +19,8 @@ type Faults struct {
 	Dribble Dribble
 	// Split sends the reply in several writes, each drained before the next.
 	Split Split
+	// Cut sends the beginning of the reply, and never the rest.
+	Cut Cut
 	// Malformed breaks the reply's syntax.
 	Malformed Malformation
 	// Raw are the octets that are sent in the place of the reply, whose code says what the sink takes them for; nil: none.
@@ -50,7 +52,7 @@ type Capabilities struct {
 
 // IsZero reports whether nothing is edited.
 func (f *Faults) IsZero() bool {
-	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Malformed == MalformedNone && f.Raw == nil && f.Close == Close{} &&
+	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Cut == Cut{} && f.Malformed == MalformedNone && f.Raw == nil && f.Close == Close{} &&
 		f.Delivery == DeliveryFollow && f.Body == BodyFault{} && !f.announces() && f.TLS == TLSNone
 }
 
@@ -66,6 +68,7 @@ func (f *Faults) Unsent() bool {
 const (
 	MaxDribbleOctets = 512 // octets per tick
 	MaxSplitPackets  = 64
+	MaxCutOctets     = 4096
 	MaxBodyAfter     = 1 << 40 // octets
 )
 
@@ -79,6 +82,13 @@ type Dribble struct {
 type Split struct {
 	Packets int           // 2 to MaxSplitPackets
 	Pause   time.Duration // 0 to MaxDelay
+}
+
+// Cut sends the first Octets octets of a reply, but never its last one, and then closes the connection, or holds it without another word. The
+// zero value sends it all.
+type Cut struct {
+	Octets int       // 1 to MaxCutOctets
+	Close  CloseKind // CloseNone: the connection is held, as by Silence
 }
 
 // Malformation is a way to break the syntax of a reply (RFC 5321 section 4.2).
@@ -171,13 +181,26 @@ func ParseDelivery(name string) (Delivery, error) {
 	return parseName[Delivery]("delivery", name, deliveries[:], 0)
 }
 
-// BodyFault is what happens once After octets of the body were read: the connection is closed, or the sink stops reading, so that
-// the client meets a zero window. The zero value is nothing.
+// BodyFault is what happens once After octets of the body were read: the sink speaks, the connection is closed, or the sink stops reading, so
+// that the client meets a zero window. The zero value is nothing.
 type BodyFault struct {
 	After       int64         // octets of the body, 0 to MaxBodyAfter; at bdat, of the chunk
+	Reply       *BodyReply    // that nobody has asked for; nil: none. Without Close, the dialogue goes on
 	Close       CloseKind     // or StopReading
-	StopReading bool          // or Close
+	StopReading bool          // or Reply, or Close
 	For         time.Duration // how long reading stops, 0 to MaxDelay; 0: until the client goes away or the session's maximum hold is over
+}
+
+// BodyReply is a reply in mid-body. It is no reply of a stage.
+type BodyReply struct {
+	Code     smtp.Code
+	Enhanced smtp.Enhanced // absent: the catalogue's default after the body
+	Text     []string      // none: the catalogue's
+}
+
+// Reply returns the reply, its text and enhanced status code filled in. The error is that of smtp.NewReply.
+func (r *BodyReply) Reply() (*smtp.Reply, error) {
+	return smtp.NewReply(smtp.StageMessage, r.Code, r.Enhanced, r.Text...)
 }
 
 // TLSFault is what goes wrong with a TLS handshake.
@@ -242,13 +265,16 @@ func (f *Faults) validateParameters() (field string, err error) {
 	if p := f.Split; p != (Split{}) && (p.Packets < 2 || p.Packets > MaxSplitPackets || p.Pause < 0 || p.Pause > MaxDelay) {
 		return ".split", fmt.Errorf("%d packets with a pause of %v is out of range (want 2 to %d packets and 0s to %v)", p.Packets, p.Pause, MaxSplitPackets, MaxDelay)
 	}
+	if c := f.Cut; c != (Cut{}) && (c.Octets < 1 || c.Octets > MaxCutOctets) {
+		return ".cut", fmt.Errorf("%d octets is out of range (want 1 to %d)", c.Octets, MaxCutOctets)
+	}
 	for _, e := range [...]struct {
 		field      string
 		value, max int
 	}{
 		{".malformed", int(f.Malformed), len(malformations)}, {".close", int(f.Close.Mode), len(closeKinds)},
 		{".close", int(f.Close.When), len(closeWhens)}, {".delivery", int(f.Delivery), len(deliveries)},
-		{".body", int(f.Body.Close), len(closeKinds)}, {".tls", int(f.TLS), len(tlsFaults)},
+		{".body", int(f.Body.Close), len(closeKinds)}, {".cut", int(f.Cut.Close), len(closeKinds)}, {".tls", int(f.TLS), len(tlsFaults)},
 	} {
 		if e.value >= e.max {
 			return e.field, fmt.Errorf("unknown value %d", e.value)
@@ -293,19 +319,23 @@ func (b *BodyFault) validate() error {
 	case *b == BodyFault{}:
 	case b.After < 0 || b.After > MaxBodyAfter:
 		return fmt.Errorf("after %d octets is out of range (want 0 to %d)", b.After, int64(MaxBodyAfter))
-	case (b.Close != CloseNone) == b.StopReading:
-		return fmt.Errorf("nothing or two things to do after %d octets (want either close or stop_reading)", b.After)
+	case b.StopReading && (b.Close != CloseNone || b.Reply != nil), !b.StopReading && b.Close == CloseNone && b.Reply == nil:
+		return fmt.Errorf("nothing or two things to do after %d octets (want reply, close, both of them, or stop_reading)", b.After)
 	case b.For != 0 && !b.StopReading:
 		return fmt.Errorf("a time to stop reading for, but reading does not stop")
 	case b.For < 0 || b.For > MaxDelay:
 		return fmt.Errorf("time %v is out of range (want 0s to %v)", b.For, MaxDelay)
+	}
+	if b.Reply != nil {
+		_, err := b.Reply.Reply()
+		return err
 	}
 	return nil
 }
 
 // validateTogether refuses edits of a reply that is never sent, and those that a reply leaves no room for.
 func (f *Faults) validateTogether(code smtp.Code, s smtp.Stage, reply *smtp.Reply, delayed bool) (field string, err error) {
-	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Malformed != MalformedNone || f.Raw != nil
+	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Cut != Cut{} || f.Malformed != MalformedNone || f.Raw != nil
 	switch {
 	case f.Silence && (reply != nil || delayed || edited || f.Close.Mode != CloseNone || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
 		return ".silence", fmt.Errorf("no reply is sent: it goes with delivery only")
@@ -313,6 +343,10 @@ func (f *Faults) validateTogether(code smtp.Code, s smtp.Stage, reply *smtp.Repl
 		return ".close", fmt.Errorf("closed before the reply, which is never sent: it goes with delay and delivery only (or: when: after)")
 	case f.Raw != nil && (f.Malformed != MalformedNone || f.announces()):
 		return ".raw", fmt.Errorf("beside malformed, missing or capabilities (the octets are all that is sent)")
+	case f.Cut != Cut{} && (f.Dribble != Dribble{} || f.Split != Split{} || f.Close.Mode != CloseNone):
+		return ".cut", fmt.Errorf("not together with dribble, split or close (want cut alone; it has a close of its own)")
+	case f.Cut != Cut{} && (f.Body != BodyFault{} || f.TLS != TLSNone):
+		return ".cut", fmt.Errorf("nothing follows a reply that is cut")
 	case f.Dribble != Dribble{} && f.Split != Split{}:
 		return ".dribble", fmt.Errorf("both dribble and split (want one of them)")
 	case f.Body != BodyFault{} && f.Close.Mode != CloseNone:

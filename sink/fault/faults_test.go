@@ -87,7 +87,7 @@ func TestFaultErrors(t *testing.T) {
 		{"rcpt", OutcomeSpec{Faults: Faults{Close: Close{Mode: CloseFIN}, Malformed: MalformedNoCode}}, "close: closed before the reply"},
 		{"data", OutcomeSpec{Faults: Faults{Body: body, Close: Close{CloseFIN, CloseAfter}}}, "body: the connection is closed before there is a body"},
 		{"data", OutcomeSpec{Code: 451, Faults: Faults{Body: body}}, "body: reply 451 opens no body (want 354, or another from 300 to 399)"},
-		{"data", OutcomeSpec{Faults: Faults{Body: BodyFault{After: 1}}}, "body: nothing or two things to do after 1 octets (want either close or stop_reading)"},
+		{"data", OutcomeSpec{Faults: Faults{Body: BodyFault{After: 1}}}, "body: nothing or two things to do after 1 octets (want reply, close, both of them, or stop_reading)"},
 		{"data", OutcomeSpec{Faults: Faults{Body: BodyFault{Close: CloseFIN, StopReading: true}}}, "body: nothing or two things"},
 		{"data", OutcomeSpec{Faults: Faults{Body: BodyFault{Close: CloseFIN, For: 1}}}, "body: a time to stop reading for"},
 		{"data", OutcomeSpec{Faults: Faults{Body: BodyFault{StopReading: true, For: time.Hour}}}, "body: time 1h0m0s is out of range (want 0s to 30m0s)"},

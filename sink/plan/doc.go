@@ -84,6 +84,8 @@
 //	      - {stage: starttls, raw: "220 go\r\n250 more\r\n"}   # own octets; or {base64: /w0K}
 //	      - {stage: mail, reply: 451, dribble: {octets: 1, every: 1s}}
 //	      - {stage: rcpt, reply: 450, malformed: missing-crlf}
+//	      - {stage: vrfy, cut: {octets: 2, close: fin}}   # without close: held
+//	      - {stage: bdat, body: {after: 1KiB, reply: 421/4.3.2, close: fin}}
 //	      - {stage: data, body: {after: 1MiB, stop_reading: true, for: 30s}}
 //	      - stage: message
 //	        match: {header: {x-priority: "1*"}, repeats: {received: 1-30}}

@@ -177,6 +177,9 @@ func anyFaults(t *rapid.T) (f fault.Faults) {
 	f.Split = some(t, "split", func(t *rapid.T) fault.Split {
 		return fault.Split{Packets: int(rapid.Int32().Draw(t, "packets")), Pause: anyDuration(t)}
 	})
+	f.Cut = some(t, "cut", func(t *rapid.T) fault.Cut {
+		return fault.Cut{Octets: int(rapid.Int32().Draw(t, "octets")), Close: fault.CloseKind(number(4))}
+	})
 	f.Malformed, f.Delivery, f.TLS = fault.Malformation(number(7)), fault.Delivery(number(3)), fault.TLSFault(number(8))
 	f.Raw = some(t, "raw", func(t *rapid.T) []byte {
 		return append([]byte{}, rapid.OneOf(rapid.SliceOfN(rapid.Byte(), 0, 9), rapid.Custom(func(t *rapid.T) []byte { return []byte(anyText(t)) })).Draw(t, "octets")...)

@@ -13,6 +13,7 @@ var faultExamples = map[string]string{
 	"silence":      "{stage: rcpt, silence: true}",
 	"dribble":      "{stage: rcpt, dribble: {octets: 1, every: 1s}}",
 	"split":        "{stage: rcpt, split: {packets: 2, pause: 1s}}",
+	"cut":          "{stage: rcpt, cut: {octets: 2, close: fin}}",
 	"malformed":    "{stage: rcpt, malformed: no-code}",
 	"raw":          `{stage: rcpt, reply: 250, raw: "\r\n"}`,
 	"close":        "{stage: rcpt, close: {mode: rst, when: after}}",

@@ -36,7 +36,15 @@ func effectOf(s smtp.Stage, d *fault.Decision, implicitTLS bool) effect {
 	if o := d.Chosen; o != nil {
 		handshake := o.TLS == fault.TLSGarbage || o.TLS == fault.TLSStall || o.TLS == fault.TLSReset || o.TLS == fault.TLSRefused
 		switch {
-		case o.Unsent(), o.Unreadable(), handshake && (implicitTLS || s != smtp.StageConnect):
+		case o.Unsent(), o.Cut.Octets > 0, o.Unreadable(), handshake && (implicitTLS || s != smtp.StageConnect):
+			return defersLast
+		case o.Body.Reply != nil: // taken for the reply after the body, which is then taken for another
+			switch code := o.Body.Reply.Code; {
+			case code.Permanent():
+				return bouncesLast
+			case code.Class() == 2 && o.Body.Close == fault.CloseNone:
+				return passesLast
+			}
 			return defersLast
 		case o.Body.Close != fault.CloseNone, o.Body.StopReading && o.Body.For == 0:
 			return defersLast

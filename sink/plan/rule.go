@@ -175,12 +175,17 @@ func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
 			needs("packets", integer(2, fault.MaxSplitPackets), func(s *fault.Split) *int { return &s.Packets }, "In how many packets the reply goes out."),
 			at("pause", duration, func(s *fault.Split) *time.Duration { return &s.Pause }, "Between two of them."),
 		).named("split"), func(v *T) *fault.Split { return &of(v).Split }, "The reply is sent in several packets."),
+		at("cut", mapping(
+			needs("octets", integer(1, fault.MaxCutOctets), func(c *fault.Cut) *int { return &c.Octets }, "How many are sent."),
+			at("close", closeKind, func(c *fault.Cut) *fault.CloseKind { return &c.Close }, "Default: the connection is held without another word."),
+		).named("cut"), func(v *T) *fault.Cut { return &of(v).Cut }, "The first octets of the reply are sent, and never the rest."),
 		at("malformed", enum("a malformation", fault.ParseMalformation, 0).named("malformed"), func(v *T) *fault.Malformation { return &of(v).Malformed }, "How the reply's syntax is broken."),
 		at("raw", rawForm(), func(v *T) *[]byte { return &of(v).Raw }, "Octets that are sent in the place of the reply: a text, line ends included, or {base64: ...}. The code beside it, or theirs, says what the sink takes them for."),
 		at("close", closeForm().named("closing"), func(v *T) *fault.Close { return &of(v).Close }, "How the connection is closed; a word alone means before the reply, which is never sent."),
 		at("delivery", enum("follow, keep or discard", fault.ParseDelivery, 0).named("delivery"), func(v *T) *fault.Delivery { return &of(v).Delivery }, "At message: whether it counts as delivered: as the reply says, or whatever the client is told."),
 		at("body", mapping(
 			at("after", octets, func(b *fault.BodyFault) *int64 { return &b.After }, "Octets of the body."),
+			at("reply", pointer(bodyReplyForm()), func(b *fault.BodyFault) **fault.BodyReply { return &b.Reply }, "What the sink says in mid-body; without close, it reads on."),
 			at("close", closeKind, func(b *fault.BodyFault) *fault.CloseKind { return &b.Close }, "How the connection is closed there."),
 			at("stop_reading", boolean, func(b *fault.BodyFault) *bool { return &b.StopReading }, "The client meets a zero window."),
 			at("for", duration, func(b *fault.BodyFault) *time.Duration { return &b.For }, "How long reading stops; default: until the client goes away or the longest hold is over."),
@@ -189,6 +194,21 @@ func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
 		at("capabilities", pointer(capabilitiesForm()), func(v *T) **fault.Capabilities { return &of(v).Capabilities }, "At ehlo: what the reply announces: all, or these lines; beside a text of one's own, without it nothing."),
 		at("tls", enum("a TLS fault", fault.ParseTLSFault, 0).named("tlsFault"), func(v *T) *fault.TLSFault { return &of(v).TLS }, "At starttls, and at connect of listeners with implicit TLS: what goes wrong with the handshake."),
 	}
+}
+
+// bodyReplyForm is a reply in mid-body: any but the plain one.
+func bodyReplyForm() form[fault.BodyReply] {
+	f := as(planReply, func(r *fault.BodyReply) reply {
+		return reply{Code: r.Code, wording: wording{enhanced{Enhanced: r.Enhanced}, r.Text}}
+	}, func(b *fault.BodyReply, r reply) {
+		*b = fault.BodyReply{Code: r.Code, Enhanced: r.Enhanced.Enhanced, Text: r.Text}
+	})
+	return f.checked(func(n *yaml.Node, r *fault.BodyReply) error {
+		if r.Code == 0 {
+			return errorf(n, "there is no plain reply in mid-body (want a code such as 421)")
+		}
+		return nil
+	})
 }
 
 // closeForm is fin, rst or half, which are before the reply, or a mapping.

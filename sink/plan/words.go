@@ -87,6 +87,13 @@ func outcomeWords(s smtp.Stage, o *fault.Outcome, shared bool) string {
 	if f.Split.Packets > 0 {
 		words = append(words, fmt.Sprintf("split over %d packets with a pause of %v", f.Split.Packets, f.Split.Pause))
 	}
+	if f.Cut.Octets > 0 {
+		then := "held without another word"
+		if f.Cut.Close != fault.CloseNone {
+			then = closeWords(f.Cut.Close)
+		}
+		words = append(words, fmt.Sprintf("cut after %d octets, then %s", f.Cut.Octets, then))
+	}
 	if f.Malformed != fault.MalformedNone {
 		words = append(words, "malformed: "+f.Malformed.String())
 	}
@@ -170,6 +177,13 @@ func bodyWords(b *fault.BodyFault) string {
 		if b.For > 0 {
 			what += fmt.Sprintf(" for %v", b.For)
 		}
+	}
+	if b.Reply != nil {
+		said := fmt.Sprintf("the sink says %d", b.Reply.Code)
+		if what == "" {
+			return fmt.Sprintf("after %d octets of the body %s, and reads on", b.After, said)
+		}
+		what = said + " and is " + what
 	}
 	return fmt.Sprintf("after %d octets of the body %s", b.After, what)
 }

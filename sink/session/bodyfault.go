@@ -56,7 +56,13 @@ func (s *Session) advanceBody(n int) {
 	}
 	b.pending, b.struck = false, true
 	s.strike(b.stage, &b.decision)
-	if b.For == 0 { // nothing follows
+	if b.Reply != nil {
+		s.interject(b)
+	}
+	switch {
+	case !b.StopReading && b.Close == fault.CloseNone:
+		return // the client has been told something, and that is all
+	case b.For == 0: // nothing follows
 		s.cutChunk()
 	}
 	if !b.StopReading {
@@ -69,6 +75,13 @@ func (s *Session) advanceBody(n int) {
 		hold = b.For
 	}
 	s.waitFor(waitReading, hold)
+}
+
+// interject says in mid-body what nobody has asked for. Recorders don't see it as the reply of a stage.
+func (s *Session) interject(b *bodyFault) {
+	if r, err := b.Reply.Reply(); err == nil { // it was checked with the plan
+		s.write(smtp.StageMessage, r, false)
+	}
 }
 
 // strike tells the recorder that a fault happened that no reply carries.

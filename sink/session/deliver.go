@@ -118,15 +118,19 @@ func (s *Session) replied() {
 	s.after(e.stage, e.decision.Reply)
 }
 
-// withhold never sends the reply that was decided: the session falls silent, or closes instead.
+// withhold never sends the reply that was decided, or the rest of it: the session falls silent, or closes instead.
 func (s *Session) withhold(f *fault.Faults) {
 	s.exchange.withhold()
-	if f.Silence {
+	kind := f.Close.Mode
+	if f.Cut.Octets > 0 {
+		kind = f.Cut.Close
+	}
+	if kind == fault.CloseNone { // silence, or a reply that is cut
 		s.exchange.endedBy(s.exchange.origin())
 		s.hold()
 		return
 	}
-	s.closeByFault(f.Close.Mode, s.exchange.origin())
+	s.closeByFault(kind, s.exchange.origin())
 }
 
 // closeByFault ends the connection as planned.
@@ -165,6 +169,10 @@ func (s *Session) sendPiece() {
 	if last {
 		x.pieces.release()
 		s.replied()
+		return
+	}
+	if e.faults.Cut.Octets > 0 {
+		s.withhold(e.faults)
 		return
 	}
 	if d := e.faults.Dribble; d.Octets > 0 {

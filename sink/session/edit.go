@@ -45,6 +45,9 @@ func (s *Session) edit(before int) (pieces bool) {
 		return false
 	}
 	size := f.Dribble.Octets
+	if f.Cut.Octets > 0 {
+		size = max(min(f.Cut.Octets, n-1), 1)
+	}
 	if size == 0 {
 		if f.Split.Packets == 0 {
 			return false
