@@ -35,13 +35,13 @@ var (
 		{"tls-trouble", "STARTTLS is missing or goes wrong in every way"},
 	}
 	providerTable = [][2]string{
-		{"gmail", "Gmail: 50 messages a connection, busy mailboxes"},
-		{"outlook", "Outlook, Microsoft 365: quotas of address and mailbox"},
-		{"yahoo", "Yahoo, AOL: 20 messages a connection, TSS04"},
+		{"gmail", "Gmail: 421 4.7.28 for unknown users, busy mailboxes"},
+		{"outlook", "Outlook, Microsoft 365: reputation, a new address"},
+		{"yahoo", "Yahoo, AOL: TSS04, TSS05, TSS09 for who comes back"},
 		{"icloud", "iCloud: 421 4.7.1 for too much mail"},
-		{"comcast", "Comcast: 25 connections, RL000010"},
-		{"gmx", "GMX, web.de: several lines, no enhanced codes"},
-		{"orange", "Orange: two connections, French replies"},
+		{"comcast", "Comcast: 25 connections, RL000010, a block list"},
+		{"gmx", "GMX, web.de: 450, then a closed door in several lines"},
+		{"orange", "Orange: two connections, OFR_999 for who opens more"},
 		{"qq", "QQ: permanent codes for rates"},
 		{"mixed-internet", "eight providers by domain, others as in the wild"},
 	}

@@ -61,7 +61,7 @@ order of keys, with short forms, without comments.`,
 				for _, g := range groups {
 					if err == nil {
 						octets := sink.StandingOctets(len(g.Reactions))
-						_, err = fmt.Fprintf(w, "\nstandings of each %v take %d octets and its name: --standing-memory (%s)\nhas room for %d of them, and those without a standing in force go first\n",
+						_, err = fmt.Fprintf(w, "\nstandings of each %v take %d octets and its name: --standing-memory\n(%s) has room for %d of them, and those without a standing in\nforce go first\n",
 							g.Of, octets, defaultStandingMemory, sink.DefaultStandingMemory/int64(len(groups))/octets)
 					}
 				}

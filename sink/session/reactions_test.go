@@ -64,6 +64,9 @@ func addressOf(client byte) netip.Addr {
 }
 
 func (w *world) connect(name string) {
+	if before := w.conns[name]; before != nil && !before.closed { // the client leaves that one
+		before.session.Closed(w.now, errors.New("gone"))
+	}
 	w.ids++
 	d := &wire{w: w}
 	w.conns[name] = d
@@ -129,6 +132,12 @@ const someMessage = "Subject: test\r\n\r\ntext\r\n.\r\n"
 
 // say does what a line of a transcript tells the client to do, and returns the reply.
 func (w *world) say(name, what string) string {
+	if first, rest, more := strings.Cut(what, " | "); more {
+		if got := w.say(name, first); got == "" || got[0] != '2' {
+			return got
+		}
+		return w.say(name, rest)
+	}
 	switch what {
 	case "dial":
 		w.connect(name)
@@ -155,14 +164,7 @@ func (w *world) say(name, what string) string {
 		}
 		d.say(someMessage)
 	default:
-		first, rest, more := strings.Cut(what, " | ")
-		d.say(first + "\r\n")
-		if more {
-			if got := d.reply(); got[0] != '2' {
-				return got
-			}
-			return w.say(name, rest)
-		}
+		d.say(what + "\r\n")
 	}
 	return d.reply()
 }
