@@ -80,7 +80,7 @@ scheduler: go-version ## Postfix's own published experiment on concurrency feedb
 	scripts/record-scheduler.sh
 
 test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
-	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./xk6smtp ./bench/run ./sink ./bench/cmd ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
+	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./sink ./docs ./xk6smtp ./bench/run ./bench/cmd ./bench/mta ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	(cd bench/peers && $(GO) test -json -vet=off $(TESTFLAGS) -timeout 5m ./...) | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	cd scripts/tools && $(GO) test -vet=off $(TESTFLAGS) ./...
 

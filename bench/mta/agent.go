@@ -18,6 +18,9 @@ var ErrMissing = errors.New("not installed")
 // ErrFixedSchedule is wrapped by New when a Policy asks for pauses of an MTA whose schedule can't be changed.
 var ErrFixedSchedule = errors.New("has a retry schedule that can't be changed")
 
+// ErrUnaskable is wrapped by Schedule of an MTA that has no way to say its retry policy.
+var ErrUnaskable = errors.New("can't be asked for its retry policy")
+
 // ErrNeedsRoot is wrapped by New when this user can't run the MTA.
 var ErrNeedsRoot = errors.New("needs root")
 

@@ -419,7 +419,7 @@ func (i *instance) Traits() Traits  { return i.traits }
 
 func (i *instance) Schedule(ctx context.Context) (Schedule, error) {
 	if i.schedule == nil {
-		return Schedule{}, fmt.Errorf("%s can't be asked for its retry policy", i.name)
+		return Schedule{}, fmt.Errorf("%s %w", i.name, ErrUnaskable)
 	}
 	s, err := i.schedule(ctx, i)
 	if err == nil && len(s.Gaps) == 0 {

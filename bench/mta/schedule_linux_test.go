@@ -2,6 +2,7 @@ package mta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -68,6 +69,9 @@ func TestScheduleIsReadBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, err := a.Schedule(context.Background())
+			if errors.Is(err, ErrUnaskable) && c.Name == "nullmailer" {
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

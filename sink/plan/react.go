@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,7 +87,7 @@ func ruleStagesForm() form[ruleStages] {
 		}
 		s, err := smtp.ParseStage(text)
 		if err != nil {
-			err = fmt.Errorf("%w, or any for all of these", err)
+			err = errors.New(strings.TrimSuffix(err.Error(), ")") + " any)")
 		}
 		return ruleStages{list: []smtp.Stage{s}}, err
 	}, func(r ruleStages) string {

@@ -87,7 +87,7 @@ func newStandingTable(g *fault.KeyGroup, memory int64) *standingTable {
 	}
 	slots := max(memory/StandingOctets(len(g.Reactions)), shardCount)
 	t.used = uint64(min(max(1, slots/leastStandings), shardCount)) // #nosec G115 -- 1 to shardCount
-	t.most = max(1, slots/int64(t.used))                           // #nosec G115 -- likewise
+	t.most = max(1, slots/int64(t.used))                           // #nosec G115 -- as in the line before
 	for i := range t.shards {
 		t.shards[i].reset(len(t.reactions))
 	}
@@ -141,7 +141,7 @@ func (t *standingTable) take(old *standingTable, now int64) (kept []string) {
 				s.rename(t, slot, source.slots[at].name)
 				for column, c := range from {
 					if c >= 0 {
-						*s.standing(t, slot, uint8(column)) = *source.standing(old, at, uint8(c)) // #nosec G115 -- columns
+						*s.standing(t, slot, uint8(column)) = *source.standing(old, at, uint8(c)) // #nosec G115 -- a column is below 64
 					}
 				}
 				s.move(slot, o)
