@@ -136,7 +136,6 @@ func TestCtl(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	steer(t, 1, at("reset", "capture")...)
-	steer(t, 1, at("standings")...)
 	steer(t, 1, at("messages", "raw", "x")...)
 	sinktest.RequireTool(t, "curl", "curl")
 	curl := func(args ...string) string {
@@ -306,4 +305,54 @@ func TestBadInputOfControl(t *testing.T) {
 			t.Errorf("ctl %v: %q, want %q", test.args, line, test.want)
 		}
 	}
+}
+
+// Whom the plan treats is listed, and forgiven.
+func TestCtlStandings(t *testing.T) {
+	plan := filepath.Join(t.TempDir(), "plan.yaml")
+	if err := os.WriteFile(plan, []byte("version: 1\nreact:\n  - {name: full once, of: client, when: {stage: rcpt}, for: 1h, then: {rules: [{stage: mail, reply: 421}]}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, control := steerable(t, "--plan", plan)
+	at := func(args ...string) []string {
+		return append(append([]string{"standings"}, args...), "--control", control)
+	}
+	list := func(want string, args ...string) {
+		t.Helper()
+		if out, _ := steer(t, 0, at(args...)...); !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	list("^no standing is in force\n$")
+	if err := deliver(t, p.addr[0]); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if got := codeOf(deliver(t, p.addr[0])); got != 421 {
+		t.Errorf("the second: %d, want 421", got)
+	}
+	list(`^reaction +level +since +until +came back +key\nfull once +1 +\d{4}-\S+ \S+ +\d{4}-\S+ \S+ +yes +127\.0\.0\.1\n$`)
+	list(`"standings":\[\{"react":"full once","key":"127\.0\.0\.1","level":1,`, "--react", "full once", "--key", "127.0.0.1", "--json")
+	list("^no standing is in force\n$", "--after", "full%20once/127.0.0.1")
+	for _, tt := range []struct {
+		status int
+		want   string
+		args   []string
+	}{
+		{1, `unknown reaction "full" (valid: "full once")`, []string{"--react", "full"}},
+		{1, `unknown reaction "full" (valid: "full once")`, []string{"forgive", "full", "127.0.0.1"}},
+		{1, `no standing of reaction "full once" is in force for the key "127.0.0.2"`, []string{"forgive", "full once", "127.0.0.2"}},
+		{2, "after: invalid value", []string{"--after", "x"}},
+		{2, "forgive: got 1 arguments, want two: a reaction's name and a key", []string{"forgive", "full once"}},
+		{2, "forgive: an empty name", []string{"forgive", "full once", ""}},
+	} {
+		if _, stderr := steer(t, tt.status, at(tt.args...)...); !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%v: %q, want one line with %q", tt.args, stderr, tt.want)
+		}
+	}
+	steer(t, 0, at("forgive", "full once", "127.0.0.1")...)
+	list("^no standing is in force\n$")
+	if err := deliver(t, p.addr[0]); err != nil {
+		t.Errorf("after it was forgiven: %v", err)
+	}
+	p.stop(syscall.SIGTERM)
 }

@@ -228,15 +228,6 @@ func showMessages(w io.Writer, all api.Messages) {
 	}
 }
 
-func (c *ctl) standingsCommand() *cobra.Command {
-	return c.sub(&cobra.Command{
-		Use: "standings", Short: "print the standings of reactions, where plans have any", Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			return ask(c, func(ctx context.Context, s steered) (json.RawMessage, error) { return s.Standings(ctx, nil) }, showRaw)
-		},
-	})
-}
-
 func (c *ctl) ledgerCommand() *cobra.Command {
 	out := ""
 	from := int64(0)

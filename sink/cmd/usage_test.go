@@ -177,7 +177,7 @@ func TestHelp(t *testing.T) {
 // Every command explains itself in 80 columns, and says what its exit status means.
 func TestHelpOfEveryCommand(t *testing.T) {
 	for _, command := range []string{"", "check", "plans", "catalogue", "ledger", "ledger summarize", "ledger reconcile", "completion", "version", "ctl", "ctl plan", "ctl plan put", "ctl storm", "ctl storm jump", "ctl next", "ctl next add", "ctl stats", "ctl events", "ctl messages",
-		"ctl judge", "ctl ledger", "ctl reset", "ctl token", "ctl info", "ctl ready", "ctl standings"} {
+		"ctl judge", "ctl ledger", "ctl reset", "ctl token", "ctl info", "ctl ready", "ctl standings", "ctl standings forgive"} {
 		stdout, stderr, status := invoke(t, append(strings.Fields(command), "--help")...)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, "\nExit status:\n  ") {
 			t.Errorf("%s --help: exit status %d, stderr %q, stdout\n%s", command, status, stderr, stdout)

@@ -268,9 +268,3 @@ func TestHealth(t *testing.T) {
 	refused := start(t, "version: 1\nlistener_faults: {mx: refused}\n", nil)
 	refused.call("GET", "/readyz", "", 200, nil) // as it should be
 }
-
-func TestStandings(t *testing.T) {
-	g := start(t, "", nil)
-	g.refused("GET", "/v1/standings", "", api.NotFound, nil)
-	g.refused("DELETE", "/v1/standings/harvester/192.0.2.1", "", api.NotFound, nil)
-}

@@ -125,7 +125,7 @@ func foreignRead(r *http.Request) bool {
 
 // find returns the routes of a request's path; nil when there are none.
 func (s *Server) find(r *http.Request) map[string]*route {
-	if p := r.URL.Path; p == "" || p[0] != '/' || path.Clean(p) != p && path.Clean(p)+"/" != p {
+	if p := r.URL.EscapedPath(); p == "" || p[0] != '/' || path.Clean(p) != p && path.Clean(p)+"/" != p {
 		return nil // neither a redirection nor a second name for anything
 	}
 	_, pattern := s.mux.Handler(r)

@@ -119,17 +119,3 @@ func (s *Server) getStats(w http.ResponseWriter, r *http.Request) error {
 	write(w, http.StatusOK, api.TypeJSON, out)
 	return nil
 }
-
-// Standings are of reactions, which plans of this version don't have: none is there, and none can be forgiven.
-func (s *Server) getStandings(w http.ResponseWriter, r *http.Request) error {
-	if err := query(r, "react", "key", "after"); err != nil {
-		return err
-	}
-	return noReactions()
-}
-
-func (s *Server) deleteStanding(http.ResponseWriter, *http.Request) error { return noReactions() }
-
-func noReactions() error {
-	return problem(api.NotFound, "there are no standings: this sink's plans have no reactions (GET /v1 says which formats it has)")
-}

@@ -3,12 +3,13 @@ package fault
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // KeyText names an occurrence's key for people: the identities that the scope is made of, with blanks between, as AppendKey compares them.
-// A unix socket is "unix", the null sender "<>", and everybody together "all".
+// A unix socket is "unix", the null sender "<>", and everybody together "all". What is no UTF-8 is replaced by U+FFFD.
 func (s Scope) KeyText(o *Occurrence) string {
 	var space [512]byte
 	text := space[:0]
@@ -43,7 +44,7 @@ func (s Scope) KeyText(o *Occurrence) string {
 			text = append(text, "all"...)
 		}
 	}
-	return string(text)
+	return strings.ToValidUTF8(string(text), "\ufffd")
 }
 
 func appendClientText(dst []byte, client netip.Addr) []byte {

@@ -169,6 +169,22 @@ type Messages struct {
 	Missing  bool      `json:"missing,omitempty"` // older events are gone, and what they told
 }
 
+// Standing is a standing that is in force: a client, a sender or whoever its reaction is of meets the treatment of that.
+type Standing struct {
+	React    string     `json:"react"`           // name of the reaction
+	Key      string     `json:"key"`             // whose it is
+	Level    int        `json:"level"`           // from 1
+	Changed  time.Time  `json:"changed"`         // when it began, or its level changed last
+	Until    *time.Time `json:"until,omitempty"` // absent: as long as the sink runs
+	Returned bool       `json:"returned"`        // the key came back while it held
+}
+
+// Standings is GET /v1/standings, in the order of reactions' names and of keys.
+type Standings struct {
+	Standings []Standing `json:"standings"`
+	Next      string     `json:"next,omitempty"` // there are more: after=NEXT asks for those
+}
+
 // Reset says what begins anew: POST /v1/reset. At least one of counts, state, next and capture.
 type Reset struct {
 	What []string `json:"what"`

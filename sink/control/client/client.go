@@ -271,9 +271,24 @@ func (c *Client) Stats(ctx context.Context, since *uint64) (api.Stats, error) {
 	return get[api.Stats](ctx, c, "/v1/stats", query)
 }
 
-// Standings returns the standings of reactions, as JSON.
-func (c *Client) Standings(ctx context.Context, query url.Values) (json.RawMessage, error) {
-	return get[json.RawMessage](ctx, c, "/v1/standings", query)
+// Standings returns standings of reactions that are in force; query has the parameters of GET /v1/standings. Where Next is not empty there
+// are more behind them.
+func (c *Client) Standings(ctx context.Context, query url.Values) (api.Standings, error) {
+	return get[api.Standings](ctx, c, "/v1/standings", query)
+}
+
+// Forgive ends the standing of a key by a reaction, as Standings names both.
+func (c *Client) Forgive(ctx context.Context, react, key string) error {
+	_, err := c.call(ctx, request{method: http.MethodDelete, path: "/v1/standings/" + segment(react) + "/" + segment(key)}, nil)
+	return err
+}
+
+// segment is a name as one segment of a path. Nobody takes it for a way up.
+func segment(name string) string {
+	if name == "." || name == ".." {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
 }
 
 // Messages returns messages that came; query has the parameters of GET /v1/messages.

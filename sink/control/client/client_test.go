@@ -30,7 +30,7 @@ import (
 const (
 	reading  = "read RHXJW3E4JEG2TSCO2SWHD6MJU4"
 	writing  = "write 7BZ5QTMY3JKXW2VHOA4CNLD6EF"
-	planText = "version: 1\nname: tested\nrules: [{name: busy, stage: rcpt, match: {recipient: '*@busy.test'}, reply: 450}]\nphases: [{name: one, duration: 1h}, {name: two, duration: 1h}]\n"
+	planText = "version: 1\nname: tested\nrules: [{name: busy, stage: rcpt, match: {recipient: '*@busy.test'}, reply: 450}]\nphases: [{name: one, duration: 1h}, {name: two, duration: 1h}]\nreact: [{name: seen once, of: network, when: {stage: ehlo}}]\n"
 )
 
 // token is the token in a line of a file of tokens.
@@ -274,8 +274,16 @@ func TestSteer(t *testing.T) {
 	if err != nil || after.Since != before.Seq || after.Rows.Deliveries != 1 {
 		t.Errorf("%+v, %v", after.Rows, err)
 	}
-	if _, err := c.Standings(ctx, nil); slug(err) != "" && slug(err) != api.NotFound {
-		t.Errorf("standings: %v", err)
+	if all, err := c.Standings(ctx, url.Values{"react": {"seen once"}}); err != nil || len(all.Standings) != 1 || all.Standings[0].Key != "127.0.0.0/24" || all.Standings[0].Until != nil {
+		t.Errorf("standings: %+v, %v", all, err)
+	}
+	if err := c.Forgive(ctx, "seen once", "127.0.0.0/24"); err != nil {
+		t.Errorf("forgiving: %v", err)
+	}
+	for _, key := range []string{"127.0.0.0/24", "..", "."} {
+		if err := c.Forgive(ctx, "seen once", key); slug(err) != api.NotFound || !strings.Contains(err.Error(), "is in force for the key \""+key+"\"") {
+			t.Errorf("forgiving %s, which has no standing: %v", key, err)
+		}
 	}
 	found, err := c.Messages(ctx, url.Values{"recipient": {"b@client.test"}})
 	if err != nil || len(found.Messages) != 2 {
