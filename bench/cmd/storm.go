@@ -36,7 +36,7 @@ func newStormCommand(host Host, stdout *os.File) *cobra.Command {
 		Long: `storm starts a private instance of an MTA on loopback, whose next hop is a sink that misbehaves as the storm says, submits messages at
 fixed instants before, during and after the storm, watches the queue grow and drain, and says of every message what became of it: delivered, bounced,
 still queued, lost, duplicated. The MTA retries after 5, 5, 10, 20 and 40 s; the seed draws the storm's end over one longest pause. It takes one to
-three minutes. The results have the books (sent.jsonl, ledger.jsonl, queue.jsonl, dsn.jsonl, mta.jsonl: smtpbench judge reads them again), a line for each message
+three minutes. The results have what it is judged by (sent.jsonl, ledger.jsonl, queue.jsonl, dsn.jsonl, mta.jsonl: smtpbench judge reads them again), a line for each message
 in units.jsonl, and the figures in storm.json.
 
 A storm is one of those that are built in (smtpbench storm list), by its number or name, or a plan file with phases.`,

@@ -146,7 +146,7 @@ func (r *Result) verdict(o *Options) Verdict {
 		v.Sentence = "UNDETERMINED: " + noClaims
 	case o.Crossed != "":
 		v.Verdict = "thresholds"
-		v.Sentence = fmt.Sprintf("THRESHOLDS crossed (%s); the books are sound: %s", o.Crossed, r.proved())
+		v.Sentence = fmt.Sprintf("THRESHOLDS crossed (%s); the verdict on the messages is sound: %s", o.Crossed, r.proved())
 	default:
 		v.Verdict = "sound"
 		v.Sentence = "SOUND: " + r.proved()
