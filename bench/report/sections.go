@@ -28,7 +28,10 @@ func findingViews(b *reconcile.Result) (out []findingView) {
 			v.Evidence = append(v.Evidence, e.String())
 		}
 		if shown := uint64(len(f.Evidence)); f.Units > shown {
-			v.More = "and " + count(f.Units-shown) + " more: units.jsonl has all"
+			v.More = "and " + count(f.Units-shown) + " more"
+			if _, listed := f.Kind.Counts(); listed {
+				v.More += ": units.jsonl has all"
+			}
 		}
 		out = append(out, v)
 	}

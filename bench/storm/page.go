@@ -90,7 +90,8 @@ func newPage(r *Record) (*page, error) {
 	}
 	for i := range r.Judgement.Findings {
 		f := &r.Judgement.Findings[i]
-		one := found{Severity: f.Severity.String(), Kind: string(f.Kind), Units: text.Count(f.Units) + " " + text.Plural(f.Units, "unit"), Means: f.Means}
+		noun, _ := f.Kind.Counts()
+		one := found{Severity: f.Severity.String(), Kind: string(f.Kind), Units: text.Count(f.Units) + " " + text.Plural(f.Units, noun), Means: f.Means}
 		for _, e := range f.Evidence {
 			one.Evidence = append(one.Evidence, e.String())
 		}

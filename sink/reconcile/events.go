@@ -22,6 +22,8 @@ type Ledger struct {
 	open  map[connKey]*connection
 	spare []*connection
 
+	blocked blockedClients
+
 	stopped bool // the last run had its stop row
 	lossy   bool // a run had durability none
 	cutRows bool // an attempt can't be known, because the row has a piece of its identities only
@@ -59,6 +61,10 @@ func (l *Ledger) Row(row *event.Row) error {
 		l.except(&row.Told)
 	case event.KindConnection:
 		l.ended(&row.Connection)
+	case event.KindReset:
+		if row.Reset.State {
+			l.blocked.forget()
+		}
 	}
 	return nil
 }
@@ -69,6 +75,7 @@ func (l *Ledger) start(s *event.Start) {
 	run, known := l.judge.runNumber(s.Run)
 	if l.begun && run != l.run {
 		l.cut()
+		l.blocked.forget()
 		if !l.stopped {
 			l.judge.result.Killed++
 		}
@@ -109,6 +116,7 @@ func (l *Ledger) transaction(t *event.Transaction) {
 	if end < j.begin {
 		return
 	}
+	l.exchanged(transactionExchange(t))
 	m := j.messageOf(t.Token, t.Sender)
 	if m < 0 {
 		return
@@ -148,6 +156,7 @@ func (l *Ledger) attempt(a *event.Attempt) {
 		return
 	}
 	j.result.Attempts++
+	l.exchanged(attemptExchange(a))
 	if len(a.Recipient) == 0 {
 		j.result.Unattributed++
 		return

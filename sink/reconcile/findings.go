@@ -68,6 +68,7 @@ const (
 	KindExpiredPermanent Kind = "expired-with-5xx-status"
 	KindDSNAfterUntold   Kind = "dsn-after-untold"
 	KindIncident         Kind = "explained-by-incident"
+	KindReturned         Kind = "returned-too-soon"
 	KindForeignOther     Kind = "foreign-of-another-run"
 )
 
@@ -106,7 +107,19 @@ var kinds = [...]struct {
 	{KindExpiredPermanent, Information, "given up with a status of 5.x.x although the sink told no permanent refusal"},
 	{KindDSNAfterUntold, Information, "notified as failed although the refusal was never received"},
 	{KindIncident, Information, "delivered again after an incident that excuses it"},
+	{KindReturned, Information, "a sender that a reaction of the plan had refused, and that came back while its standing held"},
 	{KindForeignOther, Information, "seen at the sink, never claimed, without this run's id"},
+}
+
+// Counts returns what a finding of the kind has so many of, in the singular, and whether units.jsonl names them all.
+func (k Kind) Counts() (noun string, units bool) {
+	switch k {
+	case KindHarness:
+		return "difference", false
+	case KindReturned:
+		return "sender", false
+	}
+	return "unit", true
 }
 
 // Severity returns the kind's severity.
@@ -132,7 +145,7 @@ func Kinds() []Kind {
 type Finding struct {
 	Kind     Kind              `json:"kind"`
 	Severity Severity          `json:"severity"`
-	Units    uint64            `json:"units"` // how many units it concerns, or strangers that no unit is known of
+	Units    uint64            `json:"units"` // how many units it concerns, or strangers that no unit is known of, or what Kind.Counts says
 	Means    string            `json:"means"`
 	Numbers  map[string]uint64 `json:"numbers,omitempty"`
 	Evidence []Evidence        `json:"evidence,omitempty"` // the first 20

@@ -122,6 +122,9 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 	}
 	j.tie()
 	j.splits()
+	for _, l := range j.ledgers {
+		l.cameBack()
+	}
 	lacking := j.lacking()
 	out := &j.result
 	out.Lacking = lacking

@@ -96,9 +96,10 @@ func (r *Result) WriteFound(w io.Writer) error {
 	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		noun, where := "unit", " (all are in units.jsonl)"
-		if f.Kind == KindHarness { // it is about replies
-			noun, where = "difference", ""
+		noun, listed := f.Kind.Counts()
+		where := ""
+		if listed {
+			where = " (all are in units.jsonl)"
 		}
 		fmt.Fprintf(&text, "\n%v: %s, %s: %s\n", f.Severity, f.Kind, counted(f.Units, noun), f.Means)
 		for _, e := range f.Evidence {
