@@ -82,9 +82,9 @@ func newHost(t *testing.T, unshare, hosts string) host {
 	return host{strconv.Itoa(cmd.Process.Pid)}
 }
 
-// command is one that runs on the host.
+// command is one that runs on the host, with its root: a mount namespace that is entered has that of the whole machine, which a chroot has not.
 func (h host) command(t *testing.T, name string, args ...string) *exec.Cmd {
-	return exec.CommandContext(t.Context(), "nsenter", append([]string{"--target", h.pid, "--net", "--mount", name}, args...)...)
+	return exec.CommandContext(t.Context(), "nsenter", append([]string{"--target", h.pid, "--net", "--mount", "--root", "--wd", name}, args...)...)
 }
 
 func (h host) run(t *testing.T, line string) {
@@ -168,7 +168,9 @@ func (f *fleet) start(dir string, i int) *fleetSink {
 	}
 	f.t.Cleanup(func() { _ = s.cmd.Process.Kill() })
 	lines := bufio.NewScanner(said)
+	var all []string
 	for lines.Scan() {
+		all = append(all, lines.Text())
 		if strings.Contains(lines.Text(), "listening on") {
 			go func() {
 				for lines.Scan() {
@@ -177,7 +179,7 @@ func (f *fleet) start(dir string, i int) *fleetSink {
 			return s
 		}
 	}
-	f.t.Fatalf("sink %d does not listen", i+1)
+	f.t.Fatalf("sink %d does not listen: %q", i+1, all)
 	return nil
 }
 
