@@ -56,8 +56,6 @@ mtas: go-version ## get the MTAs that are missing into a private directory, Post
 run: build ## the main job: calm against bounce storm, compared; writes results/latest/report.html
 	bin/smtpbench run --out results/latest
 
-# Tests that run real programs wait more than they compute: four packages at once, four parallel tests in each, whatever the cores, and the
-# longest first. Lint has vetted everything: go test would do it again, with fewer checks, for all that we depend on.
 storms: build ## MTAs under storms, one after the other, two minutes each (STORMS='S1 S8' MTAS='postfix exim' RUNS=1 MESSAGES=200); what is there already is left
 	@for run in $$(seq $(RUNS)); do for storm in $(STORMS); do for mta in $(MTAS); do \
 	  out=$(STORMOUT)/$$storm/$$mta-$$run; if [ -e $$out/storm.json ]; then continue; fi; echo "== $$mta $$storm, run $$run"; status=0; \
@@ -73,12 +71,11 @@ storm-smoke: build ## two MTAs through two storms of some seconds, under three m
 	  for mta in postfix haraka; do bin/smtpbench storm --mta $$mta --storm $$dir/$$storm.yaml --messages 60 --backoff 5s --out $$dir/$$mta-$$storm; done; done; \
 	bin/smtpbench storm report $$dir
 
-rediscover: build ## known bugs of old versions, met by storms that know nothing of them: old versions must fail, new ones pass (some 6 minutes; fetches them privately)
-	scripts/rediscover.sh
-
 scheduler: go-version ## Postfix's own published experiment on concurrency feedback, three runs each, against theory (3 minutes, root); writes results/scheduler/
 	scripts/record-scheduler.sh
 
+# Tests that run real programs wait more than they compute: four packages at once, four parallel tests in each, whatever the cores, and the
+# longest first. Lint has vetted everything: go test would do it again, with fewer checks, for all that we depend on.
 test: lint ## lint, vet and all tests but xk6-lint (REQUIRE_ALL=1: a missing system tool fails instead of skipping)
 	$(GO) test -json -vet=off -p 4 -parallel 4 $(TESTFLAGS) -timeout 20m ./sink ./docs ./xk6smtp ./bench/run ./bench/cmd ./bench/mta ./... | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
 	(cd bench/peers && $(GO) test -json -vet=off $(TESTFLAGS) -timeout 5m ./...) | $(LINES) $(filter -v,$(TESTFLAGS)) $(MODULE)
