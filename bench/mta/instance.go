@@ -440,7 +440,7 @@ func (i *instance) Version() string {
 func (i *instance) Config() string {
 	i.texts.Lock()
 	defer i.texts.Unlock()
-	return i.config
+	return strings.ReplaceAll(i.config, privateDir(), "$SMTPSTORM_MTAS")
 }
 
 func (i *instance) Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error {
