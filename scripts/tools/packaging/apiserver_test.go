@@ -15,9 +15,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 )
 
-// A apiServer is a real API server of Kubernetes with an etcd of its own, on loopback.
+// apiServer is a real API server of Kubernetes with an etcd of its own, on loopback.
 type apiServer struct {
 	url    string
 	client *http.Client
@@ -48,17 +50,11 @@ func startAPIServer(t *testing.T) *apiServer {
 		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none")
 	// Its certificate is made at its start, and the token opens nothing but this server.
 	s := &apiServer{"https://127.0.0.1:" + secure, &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}}
-	deadline := time.Now().Add(3 * time.Minute)
-	for {
-		status, said, _ := s.do(t, http.MethodGet, "/readyz", nil)
-		if status == http.StatusOK {
-			return s
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the API server isn't ready: status %d, %s; its log ends\n%s", status, said, logTail(dir, server))
-		}
-		time.Sleep(100 * time.Millisecond) // another program's start
-	}
+	testkit.Await(t, "the API server is ready", func() bool {
+		status, _, _ := s.do(t, http.MethodGet, "/readyz", nil)
+		return status == http.StatusOK
+	}, func() string { return logTail(dir, server) })
+	return s
 }
 
 // daemon starts a program that dies with this process.
@@ -158,13 +154,10 @@ func TestManifestsOnAnAPIServer(t *testing.T) {
 	if status, said, _ := s.do(t, http.MethodPost, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldValidation=Strict", crd); status != http.StatusCreated {
 		t.Fatalf("the operator's definition of a TestRun: status %d: %s", status, said)
 	}
-	deadline := time.Now().Add(time.Minute)
-	for status := 0; status != http.StatusOK; {
-		if status, _, _ = s.do(t, http.MethodGet, "/apis/k6.io/v1alpha1/testruns", nil); time.Now().After(deadline) {
-			t.Fatal("the server doesn't serve TestRuns")
-		}
-		time.Sleep(100 * time.Millisecond) // another program's work
-	}
+	testkit.Await(t, "the server serves TestRuns", func() bool {
+		status, _, _ := s.do(t, http.MethodGet, "/apis/k6.io/v1alpha1/testruns", nil)
+		return status == http.StatusOK
+	})
 
 	example := rendered(t, "overlays/example")
 	const namespace = "smtpstorm"
