@@ -173,16 +173,6 @@ func Names() []string {
 // names lists the registry for errors.
 func names() string { return strings.Join(Names(), " ") }
 
-// between returns what stands between the first occurrence of one text and the next of another.
-func between(s, from, to string) (string, bool) {
-	_, rest, found := strings.Cut(s, from)
-	if !found {
-		return "", false
-	}
-	inner, _, found := strings.Cut(rest, to)
-	return inner, found
-}
-
 // libraries is the environment that lets a program find the libraries that were unpacked with it.
 func libraries(private string) []string {
 	var dirs []string

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -316,7 +317,7 @@ func phpmailerApplication() application {
 		fetch: func(private, _ string) string { return unpack(private, "php-cli libphp-phpmailer") },
 		version: func(_ context.Context, i *instance) (string, error) {
 			text, err := os.ReadFile(filepath.Join(library(i.private()), "PHPMailer.php"))
-			version, _ := between(string(text), "const VERSION = '", "'")
+			version, _ := mtalog.Between(string(text), "const VERSION = '", "'")
 			return version, err
 		},
 		environment: func(i *instance) []string { return libraries(i.private()) },

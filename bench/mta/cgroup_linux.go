@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 )
 
 // group is a control group (cgroups(7)) for the processes of an instance: whatever they start is in it, and what they used stays counted when
@@ -69,7 +70,7 @@ func (g *group) take(pid int) error {
 func (g *group) usage() (cpu time.Duration, memory int64, ok bool) {
 	if g.unified {
 		text, err := os.ReadFile(filepath.Join(g.cpu, "cpu.stat"))
-		micros, found := between(string(text), "usage_usec ", "\n")
+		micros, found := mtalog.Between(string(text), "usage_usec ", "\n")
 		n, numberErr := strconv.ParseInt(micros, 10, 64)
 		return time.Duration(n) * time.Microsecond, readNumber(filepath.Join(g.memory, "memory.peak")), err == nil && found && numberErr == nil
 	}

@@ -14,6 +14,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -146,7 +147,7 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	version, _ := between(string(about), "Exim version ", " ")
+	version, _ := mtalog.Between(string(about), "Exim version ", " ")
 	i.setVersion(version)
 	return append(exim, "-bdf", "-q"+seconds(eximScan(p))), nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -134,7 +135,7 @@ func harakaSchedule(_ context.Context, i *instance) (s Schedule, err error) {
 	if err != nil {
 		return s, err
 	}
-	list, _ := between(string(text), "temp_fail_intervals=", "\n")
+	list, _ := mtalog.Between(string(text), "temp_fail_intervals=", "\n")
 	s = Schedule{Text: "temp_fail_intervals=" + list, Late: time.Second, Later: time.Second}
 	for entry := range strings.SplitSeq(list, ",") {
 		pause, times, several := strings.Cut(entry, "*")

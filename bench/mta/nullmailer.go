@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -92,7 +93,7 @@ func nullmailerLayout(ctx context.Context, i *instance) (daemon []string, err er
 	version := "of this system"
 	if err == nil && len(changes) > 0 {
 		if out, err := i.output(ctx, "zcat", changes[0]); err == nil {
-			version, _ = between(string(out), "nullmailer (", ")")
+			version, _ = mtalog.Between(string(out), "nullmailer (", ")")
 			_, version, _ = strings.Cut(":"+version, "1:")
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -85,7 +86,7 @@ func opensmtpdLayout(ctx context.Context, i *instance) (daemon []string, err err
 	}
 	// The usage tells the version, on standard error and with status 1.
 	about, _ := i.command(ctx, i.path("bin", "smtpd"), "-h").CombinedOutput()
-	version, known := between(string(about), "OpenSMTPD ", "\n")
+	version, known := mtalog.Between(string(about), "OpenSMTPD ", "\n")
 	if !known {
 		return nil, fmt.Errorf("smtpd -h says %q and no version", lastLine(string(about)))
 	}
@@ -107,7 +108,7 @@ func opensmtpdFlush(ctx context.Context, i *instance) error {
 		if err != nil {
 			return err
 		}
-		known, _ := between(string(stats), "scheduler.envelope=", "\n") // absent: none
+		known, _ := mtalog.Between(string(stats), "scheduler.envelope=", "\n") // absent: none
 		if n, _ := strconv.Atoi(known); n >= files {
 			break
 		}

@@ -11,6 +11,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
@@ -51,7 +52,7 @@ func sendmailSchedule(_ context.Context, i *instance) (s Schedule, err error) {
 	}
 	var ages [2]time.Duration
 	for n, name := range []string{"MinQueueAge", "MaxQueueAge"} {
-		value, _ := between(string(text), "\nO "+name+"=", "\n")
+		value, _ := mtalog.Between(string(text), "\nO "+name+"=", "\n")
 		if ages[n], err = time.ParseDuration(value); err != nil {
 			return s, fmt.Errorf("%s: %w", name, err)
 		}
@@ -121,7 +122,7 @@ func sendmailLayout(ctx context.Context, i *instance) (daemon []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	version, _ := between(string(about), "Version ", "\n")
+	version, _ := mtalog.Between(string(about), "Version ", "\n")
 	i.setVersion(version)
 	return i.jail(nil, append(sendmail, "-bD", "-q1s")...)
 }

@@ -90,7 +90,7 @@ func newEximParser() parser {
 			}
 		default:
 			e.Event = Sent
-			e.Text, _ = between(rest, ` C="`, `"`)
+			e.Text, _ = Between(rest, ` C="`, `"`)
 		}
 		e.Code = reply(e.Text)
 		emit(e)

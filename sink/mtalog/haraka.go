@@ -75,13 +75,13 @@ func newHarakaParser() parser {
 			}
 		case strings.HasPrefix(rest, "delivered file="):
 			e.Event = Sent
-			host, _ := between(rest, " ip=", " ")
-			port, _ := between(rest, " port=", " ")
+			host, _ := Between(rest, " ip=", " ")
+			port, _ := Between(rest, " port=", " ")
 			e.Connection = host + ":" + port
-			e.Text, _ = between(rest, " response=", " delay=")
+			e.Text, _ = Between(rest, " response=", " delay=")
 			e.Text = strings.Trim(e.Text, `"`)
 			if counts := harakaCounts.FindStringSubmatch(rest); m != nil && counts != nil && counts[1] != "1" {
-				domain, _ := between(rest, " domain=", " ") // not split
+				domain, _ := Between(rest, " domain=", " ") // not split
 				whose = slices.DeleteFunc(slices.Clone(m.recipients), func(r string) bool { return !strings.HasSuffix(r, "@"+domain) })
 			}
 		case strings.HasPrefix(rest, "bouncing mail: Some recipients failed"):
@@ -119,11 +119,11 @@ func harakaTakes(messages map[string]*harakaMessage, e Event, rest string, emit 
 		if len(messages) >= maxOpen {
 			clear(messages)
 		}
-		sender, _ := between(rest, "<", "> code=")
+		sender, _ := Between(rest, "<", "> code=")
 		messages[e.QueueID] = &harakaMessage{sender: sender}
 	case verb == "recipient" && strings.Contains(rest, "> code=OK "):
 		if m := messages[e.QueueID]; m != nil {
-			recipient, _ := between(rest, "<", "> code=")
+			recipient, _ := Between(rest, "<", "> code=")
 			m.recipients = append(m.recipients, recipient)
 			m.open++
 		}

@@ -90,8 +90,9 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// between returns what stands between the first occurrence of one text and the next of another.
-func between(s, from, to string) (string, bool) {
+// Between returns what stands between the first occurrence of one text and the next of another: in a line of a log, or in what else an MTA
+// writes.
+func Between(s, from, to string) (string, bool) {
 	_, rest, found := strings.Cut(s, from)
 	if !found {
 		return "", false

@@ -25,7 +25,7 @@ func newOpensmtpdParser() parser {
 		e.Sender, e.Recipient, e.Text, e.Connection = fields["from"], fields["to"], fields["stat"], fields["relay"]
 		_, told := fields["from"]
 		e.NullSender = told && e.Sender == ""
-		if gone, found := between(head[2], ": Expire for ", ": "); found {
+		if gone, found := Between(head[2], ": Expire for ", ": "); found {
 			e.QueueID, e.Event = gone, Expired
 			_, e.Text, _ = strings.Cut(head[2], ", stat=")
 		}

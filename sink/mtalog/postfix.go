@@ -27,7 +27,7 @@ func newPostfixParser() parser {
 		}
 		e := newEvent(at, id)
 		if head[2] == "qmgr" {
-			sender, named := between(rest, "from=<", ">, ")
+			sender, named := Between(rest, "from=<", ">, ")
 			switch {
 			case rest == "removed":
 				delete(messages, id)
@@ -81,7 +81,7 @@ func newPostfixParser() parser {
 
 // postfixDelays reads delays=a/b/c/d: before the queue manager, within it, setting up the connection (with DNS, EHLO and STARTTLS), and the rest.
 func postfixDelays(rest string) (connecting, took time.Duration) {
-	delays, found := between(rest, ", delays=", ",")
+	delays, found := Between(rest, ", delays=", ",")
 	if !found {
 		return -1, -1
 	}

@@ -54,7 +54,7 @@ func newSendmailParser() parser {
 		if relay := sendmailRelay.FindStringSubmatch(head[3]); relay != nil {
 			e.Connection = relay[1]
 		}
-		if xdelay, found := between(head[3], ", xdelay=", ","); found {
+		if xdelay, found := Between(head[3], ", xdelay=", ","); found {
 			e.Took = sendmailTime(xdelay)
 		}
 		class := sendmailDSN.FindStringSubmatch(head[3])
@@ -70,7 +70,7 @@ func newSendmailParser() parser {
 		default:
 			e.Event = Deferred
 		}
-		e.Said, _ = between(head[3], ", reply=", ", stat=")
+		e.Said, _ = Between(head[3], ", reply=", ", stat=")
 		if reply := sendmailReply.FindStringSubmatch(head[3]); reply != nil {
 			e.Code = int(reply[1][0]-'0')*100 + int(reply[1][1]-'0')*10 + int(reply[1][2]-'0')
 		}
