@@ -24,6 +24,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
@@ -185,7 +186,7 @@ func (spec *serverSpec) start() (*serving, error) {
 	return &serving{address: server.Addr("").String(), server: server, stop: func() { _ = server.Close(); discard() }}, nil
 }
 
-// config returns the sink's configuration: "calm" accepts everything, "bounce-storm" refuses some, "500-rules" has that many, the
+// config returns the sink's configuration: "calm" accepts everything, "bounce-storm" refuses some, "500-rules" and "five-reactions" have that many, the
 // ledgers are named by their durability, "no-triggers" heeds no address. discard removes what was made for it.
 func (spec *serverSpec) config() (cfg *sink.Config, discard func(), err error) {
 	cfg = &sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, IdleTimeout: spec.IdleTimeout, WriteTimeout: spec.WriteTimeout}
@@ -202,6 +203,8 @@ func (spec *serverSpec) config() (cfg *sink.Config, discard func(), err error) {
 		}
 	case "500-rules":
 		cfg.Plan, err = manyRules()
+	case "five-reactions":
+		cfg.Plan, err = fiveReactions()
 	case "no-triggers":
 		cfg.NoTriggers = true
 	default:
@@ -238,6 +241,15 @@ func (spec *serverSpec) keepBooks(cfg *sink.LedgerConfig) (discard func(), err e
 		return nil, fmt.Errorf("a disk of %d octets: %w", spec.Disk, err)
 	}
 	return func() { _ = unix.Unmount(dir, unix.MNT_DETACH); remove() }, nil
+}
+
+// fiveReactions returns a plan of five reactions, which look at each client, and treat none that behaves.
+func fiveReactions() (*fault.Plan, error) {
+	file, err := plan.Load("session/testdata/five-reactions.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return file.Plan, nil
 }
 
 // manyRules returns a plan of 500 rules for 1,000 recipient domains, with draws that all let mail pass, so that the work is that of

@@ -3,6 +3,7 @@ package session_test
 import (
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -11,18 +12,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
-// fiveReactions are of key client, and between them ask at MAIL, and count after RCPT and after the message.
-const fiveReactions = `version: 1
-react:
-  - {name: harvester, of: client, when: {stage: rcpt, code: 550/5.1.1}, after: 20, within: 1h, for: 1h, then: {rules: [{stage: [connect, mail], reply: 554/5.7.1}]}}
-  - {name: TSS04, of: client, when: {stage: rcpt, code: 550/5.1.1}, after: 50, within: 10m, for: 2h, then: {rules: [{stage: mail, reply: 421/4.7.0}]}}
-  - {name: errors, of: client, when: {code: [4xx, 5xx]}, after: 10, within: 1h, for: 1h, then: {rules: [{stage: mail, reply: 421/4.7.0}]}}
-  - {name: TSS, of: client, when: {stage: rcpt, code: 550}, after: 50, worse: {stage: mail, after: 4}, for: [2h, 24h], then: {rules: [{stage: mail, reply: 553/5.7.2}]}}
-  - {name: warming, of: client, after: 0, when: {stage: message, code: 2xx}, pace: 1d, for: 7d, then: {rules: [{stage: mail, match: {level: 60-}, reply: 451/4.7.0}]}}
-`
-
 // BenchmarkReactions is a message of 1 KiB on one of 100,000 connections that are open, each of a client of its own, without a plan and with
-// five reactions to these clients. 1.3 is the bound of the ratio. octets/client is what the reactions know of each.
+// five reactions to these clients; it is the session alone, without sockets (BenchmarkCost has those). octets/client is what the reactions know of each.
 func BenchmarkReactions(b *testing.B) {
 	const clients = 100_000
 	message := transaction(1, 1024)
@@ -30,7 +21,11 @@ func BenchmarkReactions(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			text := "version: 1\n"
 			if kind == "five" {
-				text = fiveReactions
+				five, err := os.ReadFile("testdata/five-reactions.yaml")
+				if err != nil {
+					b.Fatal(err)
+				}
+				text = string(five)
 			}
 			w := newWorld(b, text)
 			standings := w.env.Standings.(*state.Standings)
