@@ -305,8 +305,8 @@ func (c *ctl) resetCommand() *cobra.Command {
 	parts := []string{"counts", "state", "next", "capture"}
 	cmd := &cobra.Command{
 		Use:   "reset PART...",
-		Short: "begin an epoch: counts, state (attempts, limits, greylists), next, capture",
-		Long: `reset begins an epoch, in which what is named begins anew: counts, state (attempts, token buckets and greylists are forgotten), next (what was asked for is taken back), capture (captured messages are thrown away). The ledger is not cut, and has a
+		Short: "begin an epoch: counts, state (attempts, limits, greylists, standings), next, capture",
+		Long: `reset begins an epoch, in which what is named begins anew: counts, state (attempts, token buckets, quotas, greylists and standings are forgotten), next (what was asked for is taken back), capture (captured messages are thrown away). The ledger is not cut, and has a
 row of it.`,
 		Example:   "  smtpsink ctl reset counts next",
 		ValidArgs: parts,

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,10 +45,21 @@ func (t *table) writeTo(w io.Writer) error {
 	return err
 }
 
+// named says of the plan without a name that it has none.
+func named(plans []string) []string {
+	plans = slices.Clone(plans)
+	for i, name := range plans {
+		if name == "" {
+			plans[i] = "(unnamed)"
+		}
+	}
+	return plans
+}
+
 // WriteText renders the summary for people.
 func (s *Summary) WriteText(w io.Writer) error {
 	t := newTable()
-	t.line("runs", fmt.Sprintf("%d, with plan %s", s.Runs, strings.Join(s.Plans, ", ")))
+	t.line("runs", fmt.Sprintf("%d, with plan %s", s.Runs, strings.Join(named(s.Plans), ", ")))
 	t.line("from", s.First.Format(time.RFC3339Nano))
 	t.line("to", fmt.Sprintf("%s (%v)", s.Last.Format(time.RFC3339Nano), s.Last.Sub(s.First)))
 	for _, r := range s.Rows {

@@ -86,13 +86,13 @@ func limitForm() form[fault.LimitSpec] {
 	object := limit.schema
 	limit.schema = func(defs definitions) string { // a rate per day has a burst
 		return strings.TrimSuffix(object(defs), "}") +
-			`,"if":{"required":["rate"],"properties":{"rate":{"type":"string","pattern":"d$"}}},"then":{"required":["burst"]}}`
+			`,"if":{"required":["rate"],"properties":{"rate":{"type":"string","pattern":"/d"}}},"then":{"required":["burst"]}}`
 	}
 	return limit.named("limit").checked(func(n *yaml.Node, l *fault.LimitSpec) error {
 		if child(n, "kind") == nil {
 			return within("kind", errorf(n, "missing (want what the limit counts)"))
 		}
-		if rate := child(n, "rate"); rate != nil && strings.HasSuffix(deref(rate).Value, "d") && child(n, "burst") == nil {
+		if rate := child(n, "rate"); rate != nil && strings.Contains(deref(rate).Value, "/d") && child(n, "burst") == nil {
 			return within("rate", errorf(rate, "a rate per day needs a burst: without one it is a second's tokens, %v (want burst, or kind: quota with max and per: 1d)", max1(l.Rate)))
 		}
 		return nil

@@ -145,6 +145,7 @@ func TestBadStorms(t *testing.T) {
 		{top("limits: [{name: l, kind: rate, rate: 5/y}]"), `x.yaml:2:38: limits[0].rate: invalid rate "5/y"`},
 		{top("limits: [{name: l, kind: rate, rate: 5/s, reply: plain}]"), "x.yaml:2:50: limits[0].reply: the plain reply is no refusal"},
 		{top("limits: [{name: l, kind: rate, rate: 5/s, except: [{sender: '<>'}, {helo: '*'}]}]"), `x.yaml:2:75: limits[0].except[1].helo: invalid pattern "*"`},
+		{top("react: [{name: r, of: client, when: {stage: rcpt, code: 4xx}, then: {limits: [{name: l, kind: rate, rate: 'halving(1000/d,1/d)'}]}}]"), "x.yaml:2:107: react[0].then.limits[0].rate: a rate per day needs a burst: without one it is a second's tokens, 1 (want burst, or kind: quota with max and per: 1d)"},
 		{top("limits: [{name: l, kind: rate, rate: 5/d}]"), "x.yaml:2:38: limits[0].rate: a rate per day needs a burst: without one it is a second's tokens, 1 (want burst, or kind: quota with max and per: 1d)"},
 		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: sender domain}]"), `x.yaml:2:50: limits[0].scope: unknown scope "sender domain" (valid: client network helo connection sender sender-domain recipient recipient-domain all)`},
 		{top("limits: [{name: l, kind: rate, rate: 5/s, scope: [client, all]}]"), "x.yaml:2:50: limits[0].scope: all stands alone"},
