@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -12,17 +13,26 @@ import (
 // DefaultTail is how many octets of rows a Tail keeps when nobody says.
 const DefaultTail = 16 << 20
 
+// tailBlock is how many octets of lines are set aside at once: a row costs no allocation of its own.
+const tailBlock = 64 << 10
+
 // Tail is an Observer that keeps the last rows, so that others can read them as they come, and again from where they were. All its
 // methods are safe for concurrent use; readers never hold up the sink.
 type Tail struct {
 	limit int
 
 	mu      sync.Mutex
-	rows    []TailRow     // in order, the oldest first
-	octets  int           // of their lines
+	blocks  []*rowBlock   // in order, the oldest first
+	octets  int           // of the lines that are kept
 	last    uint64        // the number of the last row
 	counts  TailCounts    // of all rows up to that one
 	changed chan struct{} // closed at the next row; nil while nobody waits
+}
+
+// rowBlock holds rows that follow each other. What is written in it stays as it is, since readers have it too.
+type rowBlock struct {
+	rows  []TailRow // all that are kept of it
+	lines []byte    // theirs, one behind the other; it never grows beyond its capacity
 }
 
 // TailRow is a row as a ledger has it.
@@ -43,23 +53,40 @@ func NewTail(octets int) *Tail {
 // Row implements Observer.
 func (t *Tail) Row(row *event.Row) {
 	var space [1 << 10]byte
-	line := slices.Clone(ledger.Append(space[:0], row))
+	line := ledger.Append(space[:0], row)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last++
 	t.counts.count(row)
-	t.rows = append(t.rows, TailRow{Seq: t.last, Kind: row.Kind, Line: line})
-	t.octets += len(line)
-	drop := 0
-	for t.octets > t.limit && drop < len(t.rows)-1 {
-		t.octets -= len(t.rows[drop].Line)
-		t.rows[drop].Line = nil // the array goes on
-		drop++
-	}
-	t.rows = t.rows[drop:]
+	t.keep(row.Kind, line)
 	if t.changed != nil {
 		close(t.changed)
 		t.changed = nil
+	}
+}
+
+// keep copies the line of the last row, and lets the oldest go that are over the limit. The last one stays, whatever its size.
+func (t *Tail) keep(kind event.Kind, line []byte) {
+	var block *rowBlock
+	if n := len(t.blocks); n > 0 {
+		block = t.blocks[n-1]
+	}
+	if block == nil || len(block.lines)+len(line) > cap(block.lines) {
+		size := max(min(tailBlock, t.limit), len(line))
+		block = &rowBlock{make([]TailRow, 0, size/400), make([]byte, 0, size)} // a usual row has 400 octets and more
+		t.blocks = append(t.blocks, block)
+	}
+	from := len(block.lines)
+	block.lines = append(block.lines, line...)
+	block.rows = append(block.rows, TailRow{Seq: t.last, Kind: kind, Line: block.lines[from:len(block.lines):len(block.lines)]})
+	t.octets += len(line)
+	for t.octets > t.limit && (len(t.blocks) > 1 || len(block.rows) > 1) {
+		oldest := t.blocks[0]
+		t.octets -= len(oldest.rows[0].Line)
+		if oldest.rows = oldest.rows[1:]; len(oldest.rows) == 0 {
+			t.blocks[0] = nil // the array goes on
+			t.blocks = t.blocks[1:]
+		}
 	}
 }
 
@@ -71,14 +98,26 @@ func (t *Tail) After(seq uint64, n int) (rows []TailRow, missed uint64) {
 	if seq >= t.last || n <= 0 {
 		return nil, 0
 	}
-	first := t.rows[0].Seq
+	first := t.blocks[0].rows[0].Seq
 	if from := seq + 1; from < first {
 		missed = first - from
 	} else {
 		first = from
 	}
-	rest := t.rows[first-t.rows[0].Seq:]
-	return slices.Clone(rest[:min(n, len(rest))]), missed
+	at, found := slices.BinarySearchFunc(t.blocks, first, func(b *rowBlock, seq uint64) int { return cmp.Compare(b.rows[0].Seq, seq) })
+	if !found {
+		at-- // it is in the block that begins before
+	}
+	rows = make([]TailRow, 0, min(uint64(n), t.last-first+1)) // #nosec G115 -- n is not negative
+	for _, block := range t.blocks[at:] {
+		rest := block.rows[first-block.rows[0].Seq:]
+		rest = rest[:min(len(rest), n-len(rows))]
+		if rows = append(rows, rest...); len(rows) == cap(rows) {
+			break
+		}
+		first += uint64(len(rest))
+	}
+	return rows, missed
 }
 
 // Last returns the number of the last row; 0 before the first.

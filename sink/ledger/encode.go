@@ -276,12 +276,9 @@ func appendReply(dst []byte, s smtp.Stage, code smtp.Code, e smtp.Enhanced) []by
 	return dst
 }
 
-// appendTime appends the instant in UTC, to the nanosecond (RFC 3339).
+// appendTime appends the instant behind its key.
 func appendTime(dst []byte, key string, t time.Time) []byte {
-	dst = append(dst, key...)
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
-	return append(dst, '"')
+	return jsonl.AppendTime(append(dst, key...), t)
 }
 
 // appendInstant appends the instant unless it is the zero one.
