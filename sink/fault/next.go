@@ -73,10 +73,15 @@ func validNextID(id string) bool {
 	}) < 0
 }
 
-// Matches reports whether the occurrence counts. The stage is not looked at. A fault of TLS waits for a handshake: where none follows, it
-// could not be met.
+// Matches reports whether the occurrence counts. The stage is not looked at. An outcome waits for an occurrence at which it is met: a fault of
+// TLS for a handshake, a failure of AUTH for the end of the exchange, and one without a reply of its own for a command that is not refused.
 func (n *Next) Matches(o *Occurrence) bool {
-	return (o.Handshake || !n.Handshake()) && n.rule.Matches(o)
+	outcome := &n.rule.Outcomes[0]
+	switch {
+	case n.Handshake() && !o.Handshake, o.GoesOn && outcome.Written && outcome.Code == AuthFailedCode, o.AsWritten && !outcome.Written:
+		return false
+	}
+	return n.rule.Matches(o)
 }
 
 // Handshake reports whether the outcome is about a TLS handshake.

@@ -21,6 +21,9 @@ type Occurrence struct {
 	TLSVersion TLSVersion // by which version; 0 before the handshake
 	// Handshake: a TLS handshake follows a positive reply. Told for outcomes that were asked for only.
 	Handshake bool
+	// GoesOn: AUTH asks for another response, so that a 535 is not yet met. AsWritten: the command is refused, but by an outcome with a reply
+	// of its own. Told for outcomes that were asked for only.
+	GoesOn, AsWritten bool
 
 	Mechanism []byte // of AUTH, as the client wrote it, at auth (Needs.Auth)
 	AuthStep  uint64 // n-th reply of that AUTH, from 1 (Needs.Auth)

@@ -213,6 +213,9 @@ func (spec *RuleSpec) outcomes() (outcomes []OutcomeSpec, field string, err erro
 	return outcomes, "", nil
 }
 
+// AuthFailedCode is the code of a planned failure of AUTH that waits for the end of the exchange (RFC 4954 section 6).
+const AuthFailedCode smtp.Code = 535
+
 // OutOfOrderCode is the code of the usual reply to a command out of order: bad sequence of commands (RFC 5321 section 4.2.4). DATA
 // without a recipient that was accepted is refused with 554 (section 3.3) and counts as one, too.
 const OutOfOrderCode smtp.Code = 503

@@ -64,6 +64,7 @@ func (c *connection) Next(o *fault.Occurrence) (fault.Decision, bool) {
 	s := (*Session)(c)
 	o.Time = s.at(s.exchange.now)
 	o.Handshake = o.Stage == smtp.StageStartTLS && s.offersTLS() || o.Stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit
+	o.GoesOn, o.AsWritten = s.exchange.goesOn, s.exchange.asWritten
 	return s.env.Next.Take(s.at(s.exchange.now), o)
 }
 

@@ -57,20 +57,32 @@ func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 
 // decide decides on an occurrence that is no protocol error.
 func (s *Session) decide(stage smtp.Stage) {
-	e := s.exchange
-	e.nth = s.countOccurrence(stage)
+	p := s.point(stage)
+	o := s.choose(p)
+	if s.exchange.plain && (stage == smtp.StageStartTLS || stage == smtp.StageAuth) {
+		s.rephrasePlain(stage)
+	}
+	decide.React(&s.exchange.decision, s.view, p, (*connection)(s), o)
+}
+
+// point returns the occurrence of a stage, of which nothing is known to be wrong.
+func (s *Session) point(stage smtp.Stage) decide.Point {
 	p := decide.Point{Stage: stage, Next: s.env.Next.Waits(stage)}
 	if s.cfg.Triggers {
 		p.Switch = s.switchFor(stage)
 	}
+	return p
+}
+
+// choose decides on an occurrence, of which reactions have still to be told.
+func (s *Session) choose(p decide.Point) *fault.Occurrence {
+	e := s.exchange
+	e.nth = s.countOccurrence(p.Stage)
 	o := decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
-		s.sayPlain(stage)
-		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
-			s.rephrasePlain(stage)
-		}
+		s.sayPlain(p.Stage)
 	}
-	decide.React(&e.decision, s.view, p, (*connection)(s), o)
+	return o
 }
 
 // sayPlain gives the stage's plain reply, in the plan's own words if it has some.
