@@ -13,7 +13,7 @@ type glob struct {
 	domain string
 }
 
-// validGlob reports whether an address, as AppendAddress writes it, is such a pattern.
+// validGlob reports whether an address, as smtp.AppendAddress writes it, is such a pattern.
 func validGlob(address string) bool {
 	local, domain, _ := cutAddress(address)
 	if strings.ContainsAny(local, "<> \t\r\n\x00") || local == "" {
@@ -39,7 +39,7 @@ func newGlob(address string) glob {
 	return glob{local, patternExact, domain}
 }
 
-// holds reports whether the glob is for an address, which is not empty and as AppendAddress writes it, and has this domain.
+// holds reports whether the glob is for an address, which is not empty and as smtp.AppendAddress writes it, and has this domain.
 func (g *glob) holds(address, domain []byte) bool {
 	switch g.where {
 	case patternExact:

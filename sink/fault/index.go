@@ -123,10 +123,10 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 	var senderSpace, heloSpace, recipientSpace [320]byte
 	s := subject{Occurrence: o}
 	if x.sender {
-		s.sender = AppendAddress(senderSpace[:0], o.Sender)
+		s.sender = smtp.AppendAddress(senderSpace[:0], o.Sender)
 	}
 	if x.helo {
-		s.helo = AppendAddress(heloSpace[:0], o.Helo)
+		s.helo = smtp.AppendDomain(heloSpace[:0], o.Helo)
 	}
 	best := x.first(x.unindexed, &s, int32(len(x.rules))) // #nosec G115 -- as in add
 	if x.byListener != nil {
@@ -143,10 +143,10 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 	}
 	if !x.byRecipient.empty() {
 		if len(o.Recipient) > 0 {
-			best = x.firstOf(&x.byRecipient, AppendAddress(recipientSpace[:0], o.Recipient), &s, best)
+			best = x.firstOf(&x.byRecipient, smtp.AppendAddress(recipientSpace[:0], o.Recipient), &s, best)
 		} else {
 			for _, recipient := range o.AcceptedRecipients {
-				best = x.firstOf(&x.byRecipient, AppendAddress(recipientSpace[:0], recipient), &s, best)
+				best = x.firstOf(&x.byRecipient, smtp.AppendAddress(recipientSpace[:0], recipient), &s, best)
 			}
 		}
 	}

@@ -252,7 +252,7 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p.Masked()
 }
 
-// subject is an occurrence with its addresses in the form that patterns compare: see AppendAddress.
+// subject is an occurrence with its addresses in the form that patterns compare: see smtp.AppendAddress.
 type subject struct {
 	*Occurrence
 	sender, helo []byte
@@ -303,14 +303,14 @@ func (m *matcher) holdsAll(o *Occurrence) bool {
 	var space [320]byte
 	s := subject{Occurrence: o}
 	if !m.helo.empty() {
-		s.helo = AppendAddress(space[:0], o.Helo)
+		s.helo = smtp.AppendDomain(space[:0], o.Helo)
 		if !m.helo.containsHost(s.helo) {
 			return false
 		}
 	}
 	var senderSpace [320]byte
 	if !m.sender.empty() {
-		s.sender = AppendAddress(senderSpace[:0], o.Sender)
+		s.sender = smtp.AppendAddress(senderSpace[:0], o.Sender)
 	}
 	return m.holds(&s) && (m.recipient.empty() || m.holdsRecipient(o))
 }
@@ -318,10 +318,10 @@ func (m *matcher) holdsAll(o *Occurrence) bool {
 func (m *matcher) holdsRecipient(o *Occurrence) bool {
 	var space [320]byte
 	if len(o.Recipient) > 0 {
-		return m.recipient.contains(AppendAddress(space[:0], o.Recipient))
+		return m.recipient.contains(smtp.AppendAddress(space[:0], o.Recipient))
 	}
 	for _, recipient := range o.AcceptedRecipients {
-		if m.recipient.contains(AppendAddress(space[:0], recipient)) {
+		if m.recipient.contains(smtp.AppendAddress(space[:0], recipient)) {
 			return true
 		}
 	}
