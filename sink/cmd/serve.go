@@ -218,8 +218,8 @@ func describe(p *fault.Plan) []string {
 		if rule.Phase != "" {
 			phase = fmt.Sprintf(", phase %q", rule.Phase)
 		}
-		if rule.Match.OutOfOrder {
-			phase += ", commands out of order"
+		if rule.Match.Wrong() {
+			phase += ", commands that are refused"
 		}
 		lines = append(lines, fmt.Sprintf("%v: %s (rule %q%s, seed %d)", rule.Stage, strings.Join(outcomes, ", "), rule.Name, phase, p.Seed()))
 	}

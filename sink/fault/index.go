@@ -33,6 +33,7 @@ type stageIndex struct {
 	byRecipient patternIndex
 	sender      bool // some rule has a condition on the sender
 	helo        bool
+	errors      bool // some rule is for errors whatever they are
 }
 
 // patternIndex leads from addresses to the rules that have a pattern for them.
@@ -93,6 +94,7 @@ func (x *networkIndex) add(network netip.Prefix, position int32) {
 func (x *stageIndex) add(r *Rule) {
 	position := int32(len(x.rules)) // #nosec G115 -- a plan of at most plan.MaxSize octets has fewer than 2^31 rules
 	x.rules = append(x.rules, r)
+	x.errors = x.errors || r.matcher.errors != nil
 	x.sender = x.sender || !r.matcher.sender.empty()
 	x.helo = x.helo || !r.matcher.helo.empty()
 	switch {

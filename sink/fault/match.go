@@ -37,6 +37,8 @@ type Match struct {
 	// OutOfOrder makes the rule one for commands that the session would refuse with "bad sequence of commands", and for no others: a rule
 	// without it never speaks there.
 	OutOfOrder bool
+	// Errors makes it one for commands that the session would refuse with any of these, whatever is wrong, and for no others.
+	Errors []ErrorPattern
 }
 
 // TLSMatch is a condition on a connection's encryption.
@@ -52,7 +54,7 @@ const (
 // IsZero reports whether there is no condition.
 func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
-		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.OutOfOrder &&
+		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.Wrong() &&
 		len(m.Standings) == 0 && m.Levels.IsZero() && len(m.Repeats) == 0 && m.Size == SizeRange{} && m.TLSVersions == TLSVersions{} && len(m.Times) == 0
 }
 
@@ -149,6 +151,9 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 	if field, err := m.Dialogue.validate(s); err != nil {
 		return field, err
 	}
+	if len(m.Errors) > 0 && !knowsHelo(s) {
+		return "match.error", fmt.Errorf("nothing is wrong at stage %v (valid at every stage but connect pregreet)", s)
+	}
 	if m.OutOfOrder && (!knowsHelo(s) || s == smtp.StageMessage || s == smtp.StageQuit) {
 		return "match.sequence", fmt.Errorf("nothing is out of order at stage %v (valid at every stage but connect pregreet message quit)", s)
 	}
@@ -210,12 +215,14 @@ type matcher struct {
 	standings                     uint64      // of reactions, by their index: see resolveStandings
 	levels                        Range
 	levelOf                       int // the reaction whose level it is
+	outOfOrder                    bool
+	errors                        []ErrorPattern
 }
 
 func newMatcher(m *Match) matcher {
 	c := matcher{
 		attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS, dialogue: newDialogueMatcher(&m.Dialogue),
-		conditions: newConditions(m), levels: m.Levels,
+		conditions: newConditions(m), levels: m.Levels, outOfOrder: m.OutOfOrder, errors: m.Errors,
 	}
 	for i := range m.Headers {
 		c.headers = append(c.headers, m.Headers[i].lowered())
@@ -281,6 +288,9 @@ func (m *matcher) holds(s *subject) bool {
 		if !m.attempt.Contains(n) {
 			return false
 		}
+	}
+	if !m.holdsError(s.Occurrence) {
+		return false
 	}
 	if m.standings != 0 && !holdsStandings(m.standings, s.Levels) {
 		return false

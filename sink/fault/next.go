@@ -53,6 +53,8 @@ func NewNext(spec NextSpec) (*Next, error) {
 		return fail("match.standing", errors.New("standings are known to the plan only (match on the client or the sender)"))
 	case spec.Match.OutOfOrder:
 		return fail("match.sequence", errors.New("commands out of order are refused before"))
+	case len(spec.Match.Errors) > 0:
+		return fail("match.error", errors.New("commands that are refused for an error are refused before"))
 	case needs.Recipients: // only a plan that has rules for attempts has them counted
 		return fail("match.attempt", errors.New("attempts are counted only where a plan matches on them (times says how many)"))
 	case needs.Auth, needs.Parameters:

@@ -45,7 +45,9 @@ type Occurrence struct {
 	Size    int64   // octets of the message: from mail on as declared by SIZE (0: not), at message as counted
 	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
-	Nth uint64 // n-th occurrence of this stage in this connection, from 1; of commands out of order, the n-th of those that the plan has rules for, whatever the stage
+	Nth     uint64 // n-th occurrence of this stage in this connection, from 1; of commands that are refused, the n-th of those that the plan has rules for, whatever the stage
+	Turn    uint64 // n-th reply of this connection, from 1: the greeting
+	NthRcpt uint64 // n-th RCPT of the transaction, from 1, at rcpt
 
 	Time time.Time // when it occurs (Needs.Time)
 
@@ -56,7 +58,10 @@ type Occurrence struct {
 	// has cost.
 	Asked int
 
-	OutOfOrder bool // the command is out of order: only rules with Match.OutOfOrder speak
+	// OutOfOrder: the command is refused by the session, with this Error, unless a rule for that speaks; only such rules do (Match.Wrong).
+	// BadSequence: it is refused for being out of order.
+	OutOfOrder, BadSequence bool
+	Error                   *smtp.Reply
 }
 
 // Needs says which counters that connections share, and what else that costs something, a plan's rules draw or match on. A

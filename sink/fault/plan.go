@@ -193,7 +193,7 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *rul
 			r.id = r.identify()
 			p.needs = p.needs.or(r.Needs())
 			p.knowParameters(&r.Match)
-			stages.of(r.Stage, r.Match.OutOfOrder).add(r)
+			stages.of(r.Stage, r.Match.Wrong()).add(r)
 			rules = append(rules, r)
 		}
 	}

@@ -3,6 +3,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -40,12 +41,12 @@ type Outcome struct {
 }
 
 // UsualReply returns the reply of an outcome, or what stands for it where the session chooses the words: the stage's plain reply, or the
-// refusal of a command out of order. It is shared and must not be changed.
+// refusal of a command that is wrong. It is shared and must not be changed.
 func (r *Rule) UsualReply(outcome int) *smtp.Reply {
 	switch {
 	case r.Outcomes[outcome].Reply != nil:
 		return r.Outcomes[outcome].Reply
-	case r.Match.OutOfOrder:
+	case r.Match.Wrong():
 		return &outOfOrderReply
 	}
 	return Plain(r.Stage)
@@ -58,10 +59,12 @@ var outOfOrderReply = smtp.Reply{
 // Matches reports whether the rule is for the occurrence, whatever stands before it. The stage is not looked at.
 func (r *Rule) Matches(o *Occurrence) bool { return r.matcher.holdsAll(o) && !r.excepted.hold(o) }
 
-// ForEverybody reports whether no condition keeps anyone from the rule, but that commands are out of order.
+// ForEverybody reports whether no condition keeps anyone from the rule, but that commands are wrong (Match.Wrong).
 func (r *Rule) ForEverybody() bool {
 	m := r.Match
-	m.OutOfOrder = false
+	if m.OutOfOrder = false; slices.Contains(m.Errors, ErrorPattern{}) {
+		m.Errors = nil
+	}
 	return m.IsZero() && len(r.Except) == 0
 }
 
@@ -76,7 +79,7 @@ func (r *Rule) Repeats() bool {
 		return false
 	case r.Key != KeyAttempt:
 		return true
-	case r.Match.OutOfOrder: // each command is another
+	case r.Match.Wrong(): // each command is another
 		return false
 	}
 	switch r.Stage {
@@ -100,7 +103,7 @@ func (r *Rule) Needs() Needs {
 
 // keyNeeds returns the shared counters that keys of this kind are made of.
 func (r *Rule) keyNeeds(kind KeyKind) Needs {
-	if r.Match.OutOfOrder {
+	if r.Match.Wrong() {
 		kind = KeyConnection
 	}
 	return keyNeeds(kind, r.Stage)
@@ -175,7 +178,7 @@ func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
 	return r, "", nil
 }
 
-var errExceptSequence = errors.New("commands out of order have rules of their own (say it in match)")
+var errExceptSequence = errors.New("commands out of order or with an error have rules of their own (say it in match)")
 
 func (r *Rule) setKey() error {
 	switch {
@@ -183,8 +186,8 @@ func (r *Rule) setKey() error {
 		r.Key = KeyAttempt
 	case int(r.Key) >= len(keyKinds):
 		return fmt.Errorf("unknown key %v", r.Key)
-	case r.Match.OutOfOrder && r.Key != KeyAttempt && r.Key != KeyConnection:
-		return fmt.Errorf("key %v is not known for commands out of order (valid there: attempt connection)", r.Key)
+	case r.Match.Wrong() && r.Key != KeyAttempt && r.Key != KeyConnection:
+		return fmt.Errorf("key %v is not known for commands out of order, or with an error (valid there: attempt connection)", r.Key)
 	case r.Key == KeyRecipient && !knowsRecipients(r.Stage):
 		return fmt.Errorf("key recipient is not known yet at stage %v (known at: rcpt data bdat message)", r.Stage)
 	case r.Key == KeyMessage && scopeOf(r.Stage) != scopeTransaction:
@@ -242,7 +245,7 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 		outcome.Delay = o.Delay
 	}
 	plain := PlainCode(spec.Stage)
-	if spec.Match.OutOfOrder {
+	if spec.Match.Wrong() {
 		plain = OutOfOrderCode
 		if field, err := o.validateOutOfOrder(); err != nil {
 			return Outcome{}, field, err

@@ -36,6 +36,12 @@ func matchWords(m *fault.Match) string {
 	if !m.Steps.IsZero() {
 		words = append(words, "step "+m.Steps.String()+" of AUTH")
 	}
+	if !m.Turns.IsZero() {
+		words = append(words, "reply "+m.Turns.String()+" of the connection")
+	}
+	if !m.Rcpts.IsZero() {
+		words = append(words, "RCPT "+m.Rcpts.String()+" of the transaction")
+	}
 	list("parameter", m.Parameters)
 	switch m.TLS {
 	case fault.TLSYes:
@@ -62,6 +68,9 @@ func matchWords(m *fault.Match) string {
 	}
 	if m.OutOfOrder {
 		words = append(words, "commands out of order")
+	}
+	if len(m.Errors) > 0 {
+		words = append(words, "commands refused by "+strings.Join(texts(m.Errors, fault.ErrorPattern.String), " or "))
 	}
 	return strings.Join(words, ", ")
 }

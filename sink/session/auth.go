@@ -141,8 +141,8 @@ func (s *Session) answerAuth(v *authVerdict) {
 			s.extra.mechanism = nil // the plan has its own challenges, or lets the client in as nobody
 		}
 	case v.wrong:
-		*d = fault.Decision{Cause: fault.CauseProtocol}
-		d.Reply, e.plain = v.reply, false
+		p = decide.Point{Stage: smtp.StageAuth, Error: v.reply}
+		o = s.choose(p)
 	default:
 		if d.Chosen != nil && d.Chosen.Written { // a 535 that waits for the end
 			*d = fault.Decision{}

@@ -75,7 +75,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	e.described = true
 	*o = fault.Occurrence{
 		Stage: stage, Listener: s.listener, Client: s.client.Addr(), Connection: s.id, ConnN: uint64(s.connN), Helo: s.helo,
-		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
+		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth, Turn: uint64(s.turns) + 1,
 	}
 	if s.secure && s.extra != nil {
 		o.TLSVersion = s.extra.tls.Number
@@ -102,6 +102,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	o.Sender, o.MailN, o.Size, o.Parameters = tx.sender(), tx.mailN, tx.declared, tx.bytes(tx.params)
 	switch stage {
 	case smtp.StageRcpt:
+		o.NthRcpt = uint64(tx.attempts) // #nosec G115 -- not negative
 		o.Recipient, o.RcptN, o.Recipients = e.recipient, e.rcptN, len(tx.recipients)
 	case smtp.StageMessage:
 		o.Size = tx.octets()

@@ -29,7 +29,7 @@ func (s *Session) answer(stage smtp.Stage) {
 	s.deliver(stage)
 }
 
-// refuse answers an occurrence of the stage with a protocol error, which no rule can change but one for commands out of order.
+// refuse answers an occurrence of the stage with a protocol error, which no rule can change but one for such errors.
 func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 	s.reject(stage, r)
 	s.deliver(stage)
@@ -39,7 +39,7 @@ func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 	e := s.exchange
 	e.nth = s.countOccurrence(stage)
-	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst}
+	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst, Fixed: fixed(r)}
 	o := decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
 		s.sayPlain(stage)
@@ -50,9 +50,19 @@ func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 	if e.decision.Cause != fault.CauseRule {
 		return
 	}
-	if e.opensBody = stage == smtp.StageData; e.decision.Rule.Match.OutOfOrder {
+	if e.opensBody = stage == smtp.StageData; e.decision.Rule.Match.Wrong() {
 		e.misplaced = r
 	}
+}
+
+// fixed reports whether a protocol error is answered in these words whatever a plan says: what follows it is not taken for commands, or it is
+// the sink's trouble rather than the client's mistake.
+func fixed(r *smtp.Reply) bool {
+	switch r {
+	case &replyNotSMTP, &replyChunkTooBig, &replyNotCommitted, &replyNoRoom:
+		return true
+	}
+	return false
 }
 
 // decide decides on an occurrence that is no protocol error.

@@ -106,6 +106,7 @@ func (s *Session) send() {
 func (s *Session) replied() {
 	e := s.exchange
 	e.given()
+	s.turns++
 	s.out.replied(e.stage, e.decision.Reply.Code, e.enhanced)
 	s.noteText(e.decision.Reply)
 	if r := s.env.Recorder; r != nil {
