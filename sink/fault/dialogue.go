@@ -23,7 +23,7 @@ func (d *Dialogue) isZero() bool {
 }
 
 func (d *Dialogue) needs() Needs {
-	return Needs{Auth: len(d.Mechanisms) > 0 || !d.Steps.IsZero(), Parameters: len(d.Parameters) > 0}
+	return Needs{Auth: len(d.Mechanisms) > 0 || !d.Steps.IsZero(), Parameters: len(d.Parameters) > 0, Turns: !d.Turns.IsZero()}
 }
 
 func (d *Dialogue) validate(s smtp.Stage) (field string, err error) {

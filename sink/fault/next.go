@@ -57,8 +57,8 @@ func NewNext(spec NextSpec) (*Next, error) {
 		return fail("match.error", errors.New("commands that are refused for an error are refused before"))
 	case needs.Recipients: // only a plan that has rules for attempts has them counted
 		return fail("match.attempt", errors.New("attempts are counted only where a plan matches on them (times says how many)"))
-	case needs.Auth, needs.Parameters:
-		return fail("match", errors.New("mechanism, step and parameter are noted only where a plan matches on them"))
+	case needs.Auth, needs.Parameters, needs.Turns:
+		return fail("match", errors.New("mechanism, step, turn and parameter are noted only where a plan matches on them"))
 	case len(spec.Match.Repeats) > 0:
 		return fail("match.repeats", errors.New("headers are kept only where a plan matches on them"))
 	case needs.Headers:

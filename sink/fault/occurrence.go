@@ -46,7 +46,7 @@ type Occurrence struct {
 	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
 	Nth     uint64 // n-th occurrence of this stage in this connection, from 1; of commands that are refused, the n-th of those that the plan has rules for, whatever the stage
-	Turn    uint64 // n-th reply of this connection, from 1: the greeting
+	Turn    uint64 // n-th reply of this connection, from 1: the greeting (Needs.Turns)
 	NthRcpt uint64 // n-th RCPT of the transaction, from 1, at rcpt
 
 	Time time.Time // when it occurs (Needs.Time)
@@ -75,6 +75,7 @@ type Needs struct {
 	Auth        bool // Occurrence.Mechanism and AuthStep
 	Parameters  bool // Occurrence.Parameters
 	Time        bool // Occurrence.Time
+	Turns       bool // Occurrence.Turn
 }
 
 func (n Needs) or(m Needs) Needs {
@@ -87,6 +88,7 @@ func (n Needs) or(m Needs) Needs {
 		QueueIDs:    n.QueueIDs || m.QueueIDs,
 		Auth:        n.Auth || m.Auth,
 		Parameters:  n.Parameters || m.Parameters,
+		Turns:       n.Turns || m.Turns,
 	}
 }
 

@@ -75,13 +75,18 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	e.described = true
 	*o = fault.Occurrence{
 		Stage: stage, Listener: s.listener, Client: s.client.Addr(), Connection: s.id, ConnN: uint64(s.connN), Helo: s.helo,
-		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth, Turn: uint64(s.turns) + 1,
+		TLS: s.secure || s.cfg.TLS == TLSImplicit, MessageN: uint64(s.messages), Nth: nth,
 	}
 	if s.secure && s.extra != nil {
 		o.TLSVersion = s.extra.tls.Number
 	}
 	if s.view.Needs().Time {
 		o.Time = s.at(e.now)
+	}
+	if s.view.Needs().Turns {
+		if o.Turn = 1; s.extra != nil {
+			o.Turn += s.extra.turns
+		}
 	}
 	tx := s.tx
 	if x := s.extra; x != nil && stage == smtp.StageAuth {

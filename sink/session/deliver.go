@@ -106,7 +106,9 @@ func (s *Session) send() {
 func (s *Session) replied() {
 	e := s.exchange
 	e.given()
-	s.turns++
+	if s.view.Needs().Turns {
+		s.lasting().turns++
+	}
 	s.out.replied(e.stage, e.decision.Reply.Code, e.enhanced)
 	s.noteText(e.decision.Reply)
 	if r := s.env.Recorder; r != nil {

@@ -37,7 +37,6 @@ type Session struct {
 	connN     uint32 // ConnInfo.N
 	delivered uint32
 	attempts  uint32
-	turns     uint32 // replies that were given
 	nth       [numCommandStages]uint16
 
 	life          lifetime
