@@ -48,8 +48,9 @@ type Agent interface {
 	Name() string
 	// Version is product and version, such as "Postfix 3.7.11". It is known from Prepare on.
 	Version() string
-	// Config is the text of all configuration files, for the provenance of a result, with $SMTPSTORM_MTAS for the user's own directory
-	// of fetched MTAs. It is known from Prepare on.
+	// Config is the text of all configuration files, for the provenance of a result. Names stand in it for what differs between
+	// instances: $DIR for the directory, $LISTEN, $NEXT_HOP and $HOP_N_OF_DOMAIN for the ports, $SMTPSTORM_MTAS for the directory of
+	// fetched MTAs. It is known from Prepare on.
 	Config() string
 
 	// Queue passes on what the queue holds: an entry for each message and recipient that is not delivered. A message that moves

@@ -437,12 +437,6 @@ func (i *instance) Version() string {
 	return i.version
 }
 
-func (i *instance) Config() string {
-	i.texts.Lock()
-	defer i.texts.Unlock()
-	return strings.ReplaceAll(i.config, privateDir(), "$SMTPSTORM_MTAS")
-}
-
 func (i *instance) Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error {
 	if err := i.queue(ctx, i, f); err != nil {
 		return fmt.Errorf("queue of %s: %w", i.name, err)

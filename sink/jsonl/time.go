@@ -42,5 +42,5 @@ func AppendTime(dst []byte, t time.Time) []byte {
 // put writes the two digits of n, which is below 100.
 func put(text []byte, n uint) {
 	_ = text[1]
-	text[0], text[1] = byte('0'+n/10), byte('0'+n%10) // #nosec G115 -- digits
+	text[0], text[1] = byte('0'+n/10), byte('0'+n%10) // #nosec G115 -- both are digits
 }

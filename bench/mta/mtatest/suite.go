@@ -142,8 +142,15 @@ func (s *suite) describes(t *testing.T, relay string) {
 		t.Errorf("name %q and version %q: want a name, and product and version", s.agent.Name(), s.agent.Version())
 	}
 	_, port, _ := net.SplitHostPort(relay)
-	if !strings.Contains(s.agent.Config(), port) {
-		t.Errorf("the port of the next hop, %s, is not in the configuration:\n%s", port, s.agent.Config())
+	_, own, _ := net.SplitHostPort(s.agent.Addr())
+	config := s.agent.Config()
+	if !strings.Contains(config, "$NEXT_HOP") {
+		t.Errorf("$NEXT_HOP, for its port, is not in the configuration:\n%s", config)
+	}
+	for _, word := range []string{port, own, s.dir} { // else no two runs would have one configuration
+		if strings.Contains(config, word) {
+			t.Errorf("%s, which is this instance's alone, is in the configuration:\n%s", word, config)
+		}
 	}
 	if p := s.agent.Policy(); !s.agent.Traits().FixedSchedule && p.MinimalBackoff != 5*time.Second || p.MaximalBackoff != p.MinimalBackoff || p.Lifetime != 5*time.Minute {
 		t.Errorf("policy %+v is not what was asked for", p)
