@@ -36,7 +36,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: docs suites report-picture rediscover fleet-check soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
+.PHONY: docs suites report-picture rediscover fleet-check soak storms storm-smoke scheduler qshape help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ storm-smoke: build ## two MTAs through two storms of some seconds, under three m
 
 scheduler: go-version ## Postfix's own published experiment on concurrency feedback, three runs each, against theory (3 minutes, root); writes results/scheduler/
 	scripts/record-scheduler.sh
+
+qshape: go-version ## Postfix's example of two mail exchangers of which one is dead, three runs each with and without connection caching (5 minutes, root); writes results/qshape/
+	scripts/record-qshape.sh
 
 # Tests that run real programs wait more than they compute: four packages at once, four parallel tests in each, whatever the cores, and the
 # longest first. Lint has vetted everything: go test would do it again, with fewer checks, for all that we depend on.

@@ -15,7 +15,7 @@ import (
 // registry has every MTA that this package can run. Nothing else names one.
 func registry() []adapter {
 	return []adapter{
-		postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter(), nullmailerAdapter(),
+		postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter(), nullmailerAdapter(), chasquidAdapter(), dmaAdapter(),
 		nodemailerApplication().adapter(), smtplibApplication().adapter(), phpmailerApplication().adapter(), gomailApplication().adapter(), smtppoolApplication().adapter(),
 	}
 }

@@ -58,6 +58,8 @@ func newInstance(a adapter, program string, o Options) (*instance, error) {
 	case err != nil:
 	case len(o.Routes) > 0 && !a.traits.Routes:
 		err = errors.New("can't be given next hops for single domains")
+	case len(o.Sources) > 0 && !a.traits.Sources:
+		err = errors.New("can't be told to send from several addresses")
 	case o.FinalTimeout > 0 && !a.traits.FinalTimeout:
 		err = errors.New("can't be told how long to wait for the final reply")
 	}

@@ -194,6 +194,8 @@ func FuzzHaraka(f *testing.F)     { fuzz(f, "haraka") }
 func FuzzSendmail(f *testing.F)   { fuzz(f, "sendmail") }
 func FuzzOpensmtpd(f *testing.F)  { fuzz(f, "opensmtpd") }
 func FuzzNullmailer(f *testing.F) { fuzz(f, "nullmailer") }
+func FuzzChasquid(f *testing.F)   { fuzz(f, "chasquid") }
+func FuzzDma(f *testing.F)        { fuzz(f, "dma") }
 
 // TestEveryFormatIsFuzzed: each has a target of its own, which make fuzz finds.
 func TestEveryFormatIsFuzzed(t *testing.T) {
