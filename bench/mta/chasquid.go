@@ -42,17 +42,12 @@ func chasquidAdapter() adapter {
 		layout:      chasquidLayout,
 		environment: func(*instance) []string { return []string{"GODEBUG=netdns=go"} },
 		front: func(i *instance) (front, error) {
-			host, _ := i.relay()
-			names, err := openNameServer(i.inside(), host)
-			if err != nil {
-				return nil, err
-			}
 			_, port := i.listen()
-			proxy, err := openAuthProxy(i.addr, i.inside()+":"+port, chasquidUser+"@"+i.home(), chasquidPassword)
-			if err != nil {
-				return nil, errors.Join(err, names.Close())
-			}
-			return fronts{proxy, names}, nil
+			return openAuthProxy(i.addr, net4(i.inside(), port), chasquidUser+"@"+i.home(), chasquidPassword)
+		},
+		service: func(i *instance) (front, error) {
+			host, _ := i.relay()
+			return openNameServer(i.inside(), host)
 		},
 		// It has no command for that; after a start it tries all that it finds.
 		flush: func(ctx context.Context, i *instance) error {

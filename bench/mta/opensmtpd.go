@@ -23,7 +23,7 @@ func opensmtpdAdapter() adapter {
 	return adapter{
 		name: "opensmtpd", product: "OpenSMTPD", root: true, log: "log/mail.log", syslog: "dev/log", jailed: true,
 		// 400 n^2 seconds after the arrival is the n-th attempt, whatever the configuration says (scheduler_backoff in its source).
-		traits: Traits{DSN: true, Sources: true, FixedSchedule: true, RetryEarly: time.Second, ShortestBackoff: 400 * time.Second},
+		traits: Traits{DSN: true, FixedSchedule: true, RetryEarly: time.Second, ShortestBackoff: 400 * time.Second},
 		find: func(private string) string {
 			for _, path := range [...]string{filepath.Join(private, "usr/sbin/smtpd"), "/usr/sbin/smtpd"} {
 				if isFile(path) && lookTool("unshare") != "" {
@@ -75,13 +75,9 @@ func opensmtpdLayout(ctx context.Context, i *instance) (daemon []string, err err
 	if err := os.Chmod(i.path("spool/smtpd"), 0o711); err != nil { // #nosec G302 -- it insists on that
 		return nil, err
 	}
-	sources := ""
-	if len(i.o.Sources) > 0 {
-		sources = " src { " + strings.Join(i.o.Sources, ", ") + " }"
-	}
 	err = i.configure(
-		[2]string{"smtpd.conf", fmt.Sprintf("listen on %s port %s hostname opensmtpd.bench.test\nqueue ttl %s\nbounce warn-interval 4h\n%s\naction \"relay\" relay host \"smtp://%s\" helo opensmtpd.bench.test%s\n"+
-			"match from any for any action \"relay\"\n", host, port, seconds(i.o.Policy.Lifetime), i.o.Extra, i.o.Relay, sources)},
+		[2]string{"smtpd.conf", fmt.Sprintf("listen on %s port %s hostname opensmtpd.bench.test\nqueue ttl %s\nbounce warn-interval 4h\n%s\naction \"relay\" relay host \"smtp://%s\" helo opensmtpd.bench.test\n"+
+			"match from any for any action \"relay\"\n", host, port, seconds(i.o.Policy.Lifetime), i.o.Extra, i.o.Relay)},
 		[2]string{"passwd", fmt.Sprintf("root:x:0:0:root:/:/bin/false\nopensmtpd:x:%d:%d::/var/lib/opensmtpd/empty:/bin/false\nopensmtpq:x:%d:%d::/:/bin/false\n",
 			opensmtpdUser, opensmtpdUser, opensmtpdQueueUser, opensmtpdQueueUser)},
 		[2]string{"group", fmt.Sprintf("root:x:0:\nopensmtpd:x:%d:\nopensmtpq:x:%d:\n", opensmtpdUser, opensmtpdQueueUser)})
