@@ -2,6 +2,7 @@ package mta
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -49,8 +50,10 @@ func chasquidAdapter() adapter {
 			host, _ := i.relay()
 			return openNameServer(i.inside(), host)
 		},
-		// It has no command for that; after a start it tries all that it finds.
+		// It has no command for that; after a start it tries all that it finds. What is under way would be sent twice: who ends it waits for that.
 		flush: func(ctx context.Context, i *instance) error {
+			for end := time.Now().Add(commandTimeout); !chasquidWaits(i) && time.Now().Before(end); time.Sleep(pollInterval) {
+			}
 			return errors.Join(i.stop(), i.start(ctx))
 		},
 		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
@@ -175,6 +178,18 @@ func eachChasquidFile(i *instance, f func(path string) error) error {
 		}
 	}
 	return err
+}
+
+// chasquidWaits reports whether all messages of the queue have failed once, and wait.
+func chasquidWaits(i *instance) bool {
+	err := eachChasquidFile(i, func(path string) error {
+		text, err := os.ReadFile(path) // #nosec G304 -- in the instance's queue
+		if err == nil && !bytes.Contains(text, []byte("last_failure_message:")) {
+			err = errors.New("it is under way")
+		}
+		return err
+	})
+	return err == nil
 }
 
 // chasquidItem reads a message of the queue, a protocol buffer as text, as far as it is needed: whose it is, and the recipients that

@@ -20,8 +20,19 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// dmaRun is what stands in for cron, which on Debian has dma try its whole queue at every fifth minute.
-const dmaRun = `trap 'exit 0' TERM; echo ready; while :; do "$1" -q; sleep 300 & wait $!; done`
+// dmaRun is what stands in for cron, which on Debian has dma try its whole queue at every fifth minute. When it is to end, it waits until all of dma's
+// processes sleep: one that has delivered and is killed leaves nothing in the log.
+const dmaRun = `busy() {
+  for p in /proc/[0-9]*; do
+    read -r name <$p/comm && [ "$name" = dma ] || continue
+    waits=; read -r waits <$p/wchan
+    case $waits in *nanosleep*) ;; *) return 0 ;; esac
+  done 2>/dev/null
+  return 1
+}
+trap 'n=0; while busy && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done; exit 0' TERM
+echo ready
+while :; do "$1" -q; sleep 300 & wait $!; done`
 
 // dmaAdapter: a program without a daemon. Who gives it a message is answered when it is in the queue, and leaves a process behind for each
 // recipient, which tries and sleeps until it is delivered. It listens nowhere: an intake runs it for each message. Its users and paths are
