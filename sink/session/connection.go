@@ -42,6 +42,7 @@ func (c *connection) Stand(x *fault.StageReactions, o *fault.Occurrence) {
 	e.levels = fault.Levels{}
 	o.Levels = &e.levels
 	e.changes = env.Standings.Look(now, s.view.Plan(), x, o, o.Levels, e.changes[:0])
+	s.recordStandings(o.Stage, nil)
 }
 
 // inForce reports whether a limit of the plan is asked now: those of other phases are not.
@@ -57,6 +58,7 @@ func (c *connection) Count(_ *fault.StageReactions, o *fault.Occurrence, counts 
 		return
 	}
 	e.changes = s.env.Standings.Count(s.at(e.now), s.view.Plan(), o, counts, e.changes[:0])
+	s.recordStandings(o.Stage, &e.decision)
 }
 
 // Next implements decide.Connection.

@@ -51,6 +51,7 @@ type exchange struct {
 		transaction Transaction
 		message     event.Message
 		connection  Connection
+		standing    event.Standing
 	}
 }
 
