@@ -46,9 +46,6 @@ func (x *standing) change(level int, now int64) {
 	x.level, x.changed, x.n = uint8(level), max(now, x.changed+1), 0 // #nosec G115 -- at most MaxLevel
 }
 
-// clockSlack is how far apart the clocks of event loops may be, in nanoseconds. What lies further ahead was noted before the clock was set back.
-const clockSlack = int64(2 * time.Second)
-
 // settle moves what lies ahead because the clock was set back: the standing holds as long as it would have.
 func (x *standing) settle(now int64) {
 	if x.window > now+clockSlack {
