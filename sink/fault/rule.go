@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -24,6 +25,7 @@ type Rule struct {
 	excepted exceptions
 	table    aliasTable
 	draws    bool // code or delay depends on a draw, and so on the key
+	levelOf  int  // index of the reaction whose treatment it is of; only meaningful where a delay grows
 	id       RuleID
 }
 
@@ -114,7 +116,7 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	d := Decision{Cause: CauseRule, Rule: r}
 	if !r.draws {
 		d.Chosen = &r.Outcomes[0]
-		d.Reply, d.Delay = d.Chosen.Reply, d.Chosen.Delay.At(0)
+		d.Reply, d.Delay = d.Chosen.Reply, r.delay(d.Chosen, o)
 		return d
 	}
 	var space [400]byte
@@ -128,9 +130,17 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	if outcome.Delay.random() {
 		d.Delay = outcome.Delay.At(Draw(seed, r.Stage, PurposeDelay, key))
 	} else {
-		d.Delay = outcome.Delay.At(0)
+		d.Delay = r.delay(outcome, o)
 	}
 	return d
+}
+
+// delay returns the delay of an outcome where no draw decides it, but perhaps the level of the standing.
+func (r *Rule) delay(outcome *Outcome, o *Occurrence) time.Duration {
+	if outcome.Delay.Grows() && o.Levels != nil {
+		return outcome.Delay.AtLevel(int(o.Levels[r.levelOf]))
+	}
+	return outcome.Delay.At(0)
 }
 
 // newRule validates a spec; the error has no position yet, only field and cause.
@@ -163,6 +173,9 @@ func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
 			return nil, fmt.Sprintf("outcomes[%d]%s", i, field), err
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
+		if outcome.Delay.Grows() && !spec.treated {
+			return nil, fmt.Sprintf("outcomes[%d].delay", i), fmt.Errorf("%v goes by the level of a standing (valid within then of a reaction)", outcome.Delay.Kind)
+		}
 		weights[i] = outcomes[i].Weight
 		r.draws = r.draws || outcome.Delay.random()
 	}

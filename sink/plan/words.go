@@ -83,11 +83,24 @@ func texts[T any](values []T, text func(T) string) []string {
 	return words
 }
 
+// delayWords says how long a delay is.
+func delayWords(d *fault.Delay) string {
+	switch d.Kind {
+	case fault.DelayDoubling:
+		return fmt.Sprintf("%s at level 1 and twice as much at each above, at most %s", durationText(d.A), durationText(d.B))
+	case fault.DelayHalving:
+		return fmt.Sprintf("%s at level 1 and half as much at each above, at least %s", durationText(d.A), durationText(d.B))
+	case fault.DelayPerLevel:
+		return fmt.Sprintf("%s for each level, at most %s", durationText(d.A), durationText(d.B))
+	}
+	return d.String()
+}
+
 // outcomeWords says what an outcome does, without its probability and without a delay that all of the rule's outcomes share.
 func outcomeWords(s smtp.Stage, o *fault.Outcome, shared bool) string {
 	words := []string{replyWords(s, o)}
 	if !o.Delay.IsZero() && !shared {
-		words = append(words, "late by "+o.Delay.String())
+		words = append(words, "late by "+delayWords(&o.Delay))
 	}
 	f := &o.Faults
 	if f.Dribble.Octets > 0 {
