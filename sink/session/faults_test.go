@@ -75,9 +75,8 @@ func opinion(code smtp.Code, sent bool, verdict session.Origin, phase string) (s
 	return s
 }
 
-func (v *verdicts) Message(*event.Message)                   {}
-func (v *verdicts) Told(*event.Exception)                    {}
-func (v *verdicts) Standing(*event.Standing, session.Origin) {}
+func (v *verdicts) Message(*event.Message) {}
+func (v *verdicts) Told(*event.Exception)  {}
 func (v *verdicts) Connection(c *session.Connection) {
 	v.connection = *c
 	row := fmt.Sprintf("connection: %v", c.Reason)
@@ -463,5 +462,33 @@ func TestShutdownOfFaults(t *testing.T) {
 		}
 		p.Session.Shutdown(p.Now)
 		wantEffects(t, p.Session, tt.plan+": shutdown", tt.want)
+	}
+}
+
+// TestRowOfAWaitingRcptWithoutMail: such a RCPT leaves its row, too, when the connection ends before its reply was sent: by the client, or by
+// the fault that withholds it.
+func TestRowOfAWaitingRcptWithoutMail(t *testing.T) {
+	for plan, want := range map[string]string{
+		`- {name: late, stage: rcpt, match: {sequence: bad}, delay: 1s}`:                          `<b@s.example> lost at rcpt 503 unsent by rule "late"`,
+		`- {name: late, stage: rcpt, match: {sequence: bad}, dribble: {octets: 1, every: 1s}}`:    `<b@s.example> lost at rcpt 503 unsent by rule "late" dribble`,
+		`- {name: late, stage: rcpt, match: {sequence: bad}, silence: true}`:                      `<b@s.example> lost at rcpt 503 unsent by rule "late" silence`,
+		`- {name: late, stage: rcpt, match: {sequence: bad}, close: half}`:                        `<b@s.example> lost at rcpt 503 unsent by rule "late" half-before`,
+	} {
+		p, v := newPlanned(t, session.Env{}, plan)
+		for _, line := range []string{"EHLO c.example\r\n", "RCPT TO:<b@s.example>\r\n"} {
+			if err := p.Send([]byte(line)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Vanish(errors.New("reset"))
+		var rows []string
+		for _, row := range v.rows {
+			if strings.HasPrefix(row, "<") {
+				rows = append(rows, row)
+			}
+		}
+		if len(rows) != 1 || rows[0] != want {
+			t.Errorf("%s\nleft the rows %q, want %q", plan, rows, want)
+		}
 	}
 }

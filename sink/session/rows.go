@@ -160,6 +160,10 @@ func (s *Session) recordMessage() {
 func (s *Session) endTransaction(ending Ending, stage smtp.Stage) {
 	tx, e := s.tx, s.exchange
 	if tx == nil {
+		if unsent := e.unsent(); unsent != nil && e.stage == smtp.StageRcpt { // a RCPT without MAIL, whose reply waits
+			s.recordRcpt(ending, unsent, false)
+			e.state = exchangeOpen
+		}
 		return
 	}
 	tx.header.finish() // each row asks it for the message's identity
@@ -228,28 +232,6 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	s.env.Recorder.Transaction(t)
 }
 
-// recordStandings writes the rows of the standings that have changed by an occurrence of the stage; d is what was decided of it, nil when nobody
-// has yet.
-func (s *Session) recordStandings(stage smtp.Stage, d *fault.Decision) {
-	e := s.exchange
-	if s.env.Recorder == nil || len(e.changes) == 0 {
-		return
-	}
-	e.cost += len(e.changes) / rowsPerCost
-	row, by := &e.rows.standing, Origin{}
-	*row = event.Standing{Conn: s.id, Stage: stage}
-	if d != nil {
-		by, row.Code, row.Enhanced = originOf(d), d.Reply.Code, s.enhancedOf(stage, d.Reply)
-	}
-	for i := range e.changes {
-		c := &e.changes[i]
-		row.Time, row.React, row.Reaction, row.Key, row.Fingerprint = c.Time, c.Reaction.Name, c.Reaction.ID(), c.Key, c.Fingerprint
-		row.From, row.To, row.Until, row.Reason = uint64(c.From), uint64(c.Level), c.Until, c.Reason // #nosec G115 -- levels are not negative
-		s.env.Recorder.Standing(row, by)
-	}
-	clear(e.changes) // of a plan that another may replace
-}
-
 // recordConnection writes the last row.
 func (s *Session) recordConnection() {
 	if s.env.Recorder == nil {
@@ -271,7 +253,6 @@ func (s *Session) recordConnection() {
 		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
 		c.Undeclared8Bit, c.Err = x.eightBit, x.err
 		c.Cause, c.By, c.Fault = x.by.Cause, x.by.By, x.by.Fault
-		c.Refusal = x.refusal
 	}
 	s.env.Recorder.Connection(c)
 	*c = Connection{}
