@@ -29,6 +29,7 @@ var (
 		{"lost-reply-after-dot", "5% of the messages are kept but never answered"},
 		{"outage-421", "421 in the greeting for 60 s"},
 		{"recovery", "60 s of outage, then 120 s of slow recovery"},
+		{"slow-link", "a link of 40 kbit/s, a reader of 100 octets a second"},
 		{"slow-tarpit", "the greeting takes 10 s and each reply 2 s, for 60 s"},
 		{"tempfail-rcpt-30", "30% of the RCPTs are deferred, each attempt anew"},
 		{"throttle-421-after-20", "limits per client: messages, connections, recipients"},

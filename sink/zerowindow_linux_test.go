@@ -105,3 +105,27 @@ func TestZeroWindowUntilTheClientGoes(t *testing.T) {
 		}
 	})
 }
+
+// A client that is read slowly meets a closed window once the kernels' buffers are full. What it was offered while it was read fast stays
+// offered: so the message before is small.
+func TestSlowReadingClosesTheWindow(t *testing.T) {
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		t.Parallel()
+		server := faulty(t, kind, "rules: [{name: slow, stage: data, match: {message: 2}, bandwidth: {in: 4Mbit/s}}]", nil)
+		c := greeted(t, server.Server)
+		var before *unix.TCPInfo
+		for _, size := range []int{8 << 10, 768 << 10} {
+			before = tcpInfo(t, c.conn)
+			c.command("MAIL FROM:<a@sender.test>", "250 ")
+			c.command("RCPT TO:<b@recipient.test>", "250 ")
+			c.command("DATA", "354 ")
+			c.send(strings.Repeat(strings.Repeat("x", 62)+"\r\n", size/64) + ".\r\n")
+			c.expect("250 ")
+		}
+		after := tcpInfo(t, c.conn)
+		if waited := time.Duration(after.Rwnd_limited-before.Rwnd_limited) * time.Microsecond; waited < 200*time.Millisecond {
+			t.Errorf("the window kept the client waiting for %v, want more than a second, and 200ms at least; before %+v, after %+v", waited, before, after)
+		}
+		c.quit()
+	})
+}

@@ -230,6 +230,7 @@ func (c *epollConn) forget() {
 func (c *epollConn) write(p []byte) { c.conn.Write(p) }
 func (c *epollConn) pause()         { c.conn.Pause() }
 func (c *epollConn) resume()        { c.conn.Resume() }
+func (c *epollConn) narrow()        { c.conn.ClampWindow(narrowWindow) }
 func (c *epollConn) awaitDrain()    { c.conn.AwaitDrain(reactor.DrainKernel) }
 
 func (c *epollConn) unread() int         { return c.conn.Unread() }

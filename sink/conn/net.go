@@ -140,7 +140,8 @@ func (c *netConn) run() error {
 			}
 		default:
 			buf := small[:]
-			if c.pump.session.WantRead() <= len(buf) {
+			if want := c.pump.session.WantRead(); want <= len(buf) {
+				buf = buf[:want]
 				releaseLarge(large)
 				large = nil
 			} else {
@@ -416,6 +417,7 @@ func (c *netConn) limitWrites() {
 
 func (c *netConn) pause()      { c.paused = true }
 func (c *netConn) resume()     { c.paused = false }
+func (c *netConn) narrow()     { clampWindow(c.raw, narrowWindow) }
 func (c *netConn) awaitDrain() { c.drain = true }
 
 func (c *netConn) unread() int         { return unreadInput(c.raw) }

@@ -20,6 +20,10 @@ const (
 	acceptPause = 100 * time.Millisecond // after accept has failed for want of descriptors
 )
 
+// narrowWindow is the window of a client that is read slowly, in octets: what it is shown at first on most networks. With less, a client whose segments are
+// as large as those of a loopback device would send by the timer that probes a closed window, and by nothing else.
+const narrowWindow = 64 << 10
+
 // netDriver carries each connection on a goroutine of its own, over plain package net. The epoll driver hands its TLS connections
 // over to one.
 type netDriver struct {

@@ -17,6 +17,7 @@ type transport interface {
 	resume()
 	awaitDrain() // the driver then calls pump.drained once
 	close(mode session.CloseMode)
+	narrow()                               // the client is read slowly: its window shall close
 	startTLS(f fault.TLSFault, hello bool) // input that the session has left begins the handshake, if hello; the driver then calls pump.tlsDone once
 	Committer
 	kernel
@@ -239,6 +240,8 @@ func (p *pump) perform(r *recorder, t transport, now time.Time) {
 			t.resume()
 		case session.EffectAwaitDrain:
 			t.awaitDrain()
+		case session.EffectNarrow:
+			t.narrow()
 		case session.EffectClose:
 			t.close(e.Close)
 		case session.EffectStartTLS:

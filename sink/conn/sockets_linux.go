@@ -118,6 +118,11 @@ func socketFailure(fd int) error {
 	return unix.Errno(errno)
 }
 
+// clampWindow bounds the window that the client is shown from now on.
+func clampWindow(nc net.Conn, octets int) {
+	onSocket(nc, func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, octets) })
+}
+
 // setBacklog changes how many connections may wait to be accepted.
 func setBacklog(ln net.Listener, n int) {
 	control(ln, func(fd int) { _ = unix.Listen(fd, n) })

@@ -29,6 +29,9 @@ func takeError(net.Conn) error    { return nil }
 // setBacklog does nothing here: the kernel's own backlog has to fill up.
 func setBacklog(net.Listener, int) {}
 
+// clampWindow does nothing here: the kernel's own buffers have to fill up.
+func clampWindow(net.Conn, int) {}
+
 // setReceiveBuffer does nothing here: the kernel's own buffers have to fill up.
 func setReceiveBuffer(net.Listener, int) {}
 

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +24,8 @@ type Faults struct {
 	Malformed Malformation
 	// Raw are the octets that are sent in the place of the reply, whose code says what the sink takes them for; nil: none.
 	Raw []byte
+	// Bandwidth is that of the connection from this reply on.
+	Bandwidth Bandwidth
 	// Close ends the connection, instead of the reply or after it.
 	Close Close
 	// Delivery says whether the message counts as delivered. Only at message.
@@ -48,12 +49,6 @@ type Faults struct {
 type Capabilities struct {
 	All   bool     // the sink's own, whatever the reply's words are
 	Lines []string // or these, a keyword with its parameters each, in this order; none: nothing
-}
-
-// IsZero reports whether nothing is edited.
-func (f *Faults) IsZero() bool {
-	return !f.Silence && f.Dribble == Dribble{} && f.Split == Split{} && f.Cut == Cut{} && f.Malformed == MalformedNone && f.Raw == nil && f.Close == Close{} &&
-		f.Delivery == DeliveryFollow && f.Body == BodyFault{} && !f.announces() && f.TLS == TLSNone
 }
 
 // announces reports whether the capabilities in the reply to EHLO are not the usual ones.
@@ -234,70 +229,6 @@ var capabilities = []string{
 	"REQUIRETLS", "SIZE", "SMTPUTF8", "STARTTLS", "VRFY", "XCLIENT",
 }
 
-// validate checks the faults of an outcome at a stage, with the code and reply that it has; reply is nil for the plain one, and
-// delayed is set when the outcome has a delay. The error has the field's name as plans write it.
-func (f *Faults) validate(s smtp.Stage, code smtp.Code, reply *smtp.Reply, delayed bool) (field string, err error) {
-	for _, c := range [...]struct {
-		field  string
-		given  bool
-		stages []smtp.Stage
-	}{
-		{".delivery", f.Delivery != DeliveryFollow, []smtp.Stage{smtp.StageMessage}},
-		{".body", f.Body != BodyFault{}, []smtp.Stage{smtp.StageData, smtp.StageBdat}},
-		{".missing", len(f.Missing) > 0, []smtp.Stage{smtp.StageEhlo}},
-		{".capabilities", f.Capabilities != nil, []smtp.Stage{smtp.StageEhlo}},
-		{".tls", f.TLS != TLSNone, []smtp.Stage{smtp.StageConnect, smtp.StageStartTLS}},
-	} {
-		if c.given && !slices.Contains(c.stages, s) {
-			return c.field, fmt.Errorf("not valid at stage %v (valid at: %s)", s, stageList(c.stages))
-		}
-	}
-	if field, err := f.validateParameters(); err != nil {
-		return field, err
-	}
-	return f.validateTogether(code, s, reply, delayed)
-}
-
-func (f *Faults) validateParameters() (field string, err error) {
-	if d := f.Dribble; d != (Dribble{}) && (d.Octets < 1 || d.Octets > MaxDribbleOctets || d.Every < time.Millisecond || d.Every > MaxDelay) {
-		return ".dribble", fmt.Errorf("%d octets every %v is out of range (want 1 to %d octets every 1ms to %v)", d.Octets, d.Every, MaxDribbleOctets, MaxDelay)
-	}
-	if p := f.Split; p != (Split{}) && (p.Packets < 2 || p.Packets > MaxSplitPackets || p.Pause < 0 || p.Pause > MaxDelay) {
-		return ".split", fmt.Errorf("%d packets with a pause of %v is out of range (want 2 to %d packets and 0s to %v)", p.Packets, p.Pause, MaxSplitPackets, MaxDelay)
-	}
-	if c := f.Cut; c != (Cut{}) && (c.Octets < 1 || c.Octets > MaxCutOctets) {
-		return ".cut", fmt.Errorf("%d octets is out of range (want 1 to %d)", c.Octets, MaxCutOctets)
-	}
-	for _, e := range [...]struct {
-		field      string
-		value, max int
-	}{
-		{".malformed", int(f.Malformed), len(malformations)}, {".close", int(f.Close.Mode), len(closeKinds)},
-		{".close", int(f.Close.When), len(closeWhens)}, {".delivery", int(f.Delivery), len(deliveries)},
-		{".body", int(f.Body.Close), len(closeKinds)}, {".cut", int(f.Cut.Close), len(closeKinds)}, {".tls", int(f.TLS), len(tlsFaults)},
-	} {
-		if e.value >= e.max {
-			return e.field, fmt.Errorf("unknown value %d", e.value)
-		}
-	}
-	if f.Close.When != CloseBefore && f.Close.Mode == CloseNone {
-		return ".close", fmt.Errorf("a time but no mode (want fin, rst or half)")
-	}
-	for _, name := range f.Missing {
-		if !slices.Contains(capabilities, name) {
-			return ".missing", fmt.Errorf("unknown capability %q (valid: %s)", name, strings.Join(capabilities, " "))
-		}
-	}
-	if c := f.Capabilities; c != nil {
-		for _, line := range c.Lines {
-			if err := validateCapability(line); err != nil {
-				return ".capabilities", err
-			}
-		}
-	}
-	return ".body", f.Body.validate()
-}
-
 // maxCapability is the longest capability in octets: what a reply line has room for.
 const maxCapability = smtp.MaxReplyLine - len("250-\r\n")
 
@@ -335,11 +266,10 @@ func (b *BodyFault) validate() error {
 
 // validateTogether refuses edits of a reply that is never sent, and those that a reply leaves no room for.
 func (f *Faults) validateTogether(code smtp.Code, s smtp.Stage, reply *smtp.Reply, delayed bool) (field string, err error) {
-	edited := f.Dribble != Dribble{} || f.Split != Split{} || f.Cut != Cut{} || f.Malformed != MalformedNone || f.Raw != nil
 	switch {
-	case f.Silence && (reply != nil || delayed || edited || f.Close.Mode != CloseNone || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
+	case f.Silence && (reply != nil || delayed || f.beside() || f.Close.Mode != CloseNone):
 		return ".silence", fmt.Errorf("no reply is sent: it goes with delivery only")
-	case f.Unsent() && (reply != nil || edited || f.Body != BodyFault{} || f.announces() || f.TLS != TLSNone):
+	case f.Unsent() && (reply != nil || f.beside()):
 		return ".close", fmt.Errorf("closed before the reply, which is never sent: it goes with delay and delivery only (or: when: after)")
 	case f.Raw != nil && (f.Malformed != MalformedNone || f.announces()):
 		return ".raw", fmt.Errorf("beside malformed, missing or capabilities (the octets are all that is sent)")

@@ -28,6 +28,7 @@ func TestFaultsReachTheDecision(t *testing.T) {
 		{smtp.StageStartTLS, OutcomeSpec{Faults: Faults{TLS: TLSExpired}}, false},
 		{smtp.StageAuth, OutcomeSpec{Code: 535, Faults: Faults{Malformed: MalformedBadCode}}, false},
 		{smtp.StageMail, OutcomeSpec{Code: 451, Faults: Faults{Dribble: Dribble{1, time.Second}}}, false},
+		{smtp.StageConnect, OutcomeSpec{Faults: Faults{Bandwidth: Bandwidth{In: 5000, Out: Unlimited}}}, false},
 		{smtp.StageRcpt, OutcomeSpec{Delay: fixed(time.Second), Faults: Faults{Close: Close{Mode: CloseRST}}}, true},
 		{smtp.StageRcpt, OutcomeSpec{Code: 550, Faults: Faults{Close: Close{CloseHalf, CloseAfter}}}, false},
 		{smtp.StageData, OutcomeSpec{Faults: Faults{Body: BodyFault{After: 1, Close: CloseRST}}}, false},
@@ -110,6 +111,10 @@ func TestFaultErrors(t *testing.T) {
 		{"ehlo", OutcomeSpec{Faults: Faults{Raw: []byte("250 x\r\n"), Missing: []string{"SIZE"}}}, "raw: beside malformed, missing or capabilities"},
 		{"rcpt", OutcomeSpec{Code: 250, Faults: Faults{Silence: true, Raw: []byte{}}}, "silence: no reply is sent"},
 		{"rcpt", OutcomeSpec{Code: 250, Faults: Faults{Raw: make([]byte, 65537)}}, "raw: 65537 octets are too many (want at most 65536)"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Bandwidth: Bandwidth{In: -2}}}, "bandwidth: -2 octets a second is out of range (want none, or 1B/s to 10Mbit/s)"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Bandwidth: Bandwidth{Out: MaxByteRate + 1}}}, "bandwidth: 1250001 octets a second"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Silence: true, Bandwidth: Bandwidth{In: 1}}}, "silence: no reply is sent"},
+		{"rcpt", OutcomeSpec{Faults: Faults{Close: Close{Mode: CloseFIN}, Bandwidth: Bandwidth{In: 1}}}, "close: closed before the reply"},
 		{"starttls", OutcomeSpec{Faults: Faults{TLS: 99}}, "tls: unknown value 99"},
 	} {
 		s, err := smtp.ParseStage(c.stage)

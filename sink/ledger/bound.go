@@ -26,7 +26,7 @@ const (
 )
 
 // cuts are the keys of a row whose values were cut.
-type cuts uint32
+type cuts uint16
 
 const (
 	cutListener cuts = 1 << iota
@@ -43,15 +43,12 @@ const (
 	cutError
 	cutORCPT
 	cutText
-	cutReact
-	cutWhose
-	cutRefusedCause
 
-	numCuts = 17
+	numCuts = 14
 )
 
 var cutNames = [numCuts]string{
-	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt", "text", "react", "key", "refused_cause",
+	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt", "text",
 }
 
 // cutsOf returns the cuts that a row which was read tells of.

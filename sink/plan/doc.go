@@ -85,6 +85,7 @@
 //	      - {stage: mail, reply: 451, dribble: {octets: 1, every: 1s}}
 //	      - {stage: rcpt, reply: 450, malformed: missing-crlf}
 //	      - {stage: vrfy, cut: {octets: 2, close: fin}}   # without close: held
+//	      - {stage: helo, bandwidth: {in: 100B/s, out: none}}   # or 40kbit/s, both ways; to the connection's end or another
 //	      - {stage: bdat, body: {after: 1KiB, reply: 421/4.3.2, close: fin}}
 //	      - {stage: data, body: {after: 1MiB, stop_reading: true, for: 30s}}
 //	      - stage: message

@@ -144,10 +144,6 @@ func anyMatch(t *rapid.T) (m fault.Match) {
 	})
 	m.Attempts, m.Messages, m.Connections = some(t, "attempts", anyRange), some(t, "messages", anyRange), some(t, "connections", anyRange)
 	m.Mechanisms, m.Parameters, m.Steps = several(t, "mechanisms", anyText), several(t, "parameters", anyText), some(t, "steps", anyRange)
-	m.Turns, m.Rcpts = some(t, "turns", anyRange), some(t, "rcpts", anyRange)
-	m.Errors = several(t, "errors", func(t *rapid.T) fault.ErrorPattern {
-		return rapid.SampledFrom([]fault.ErrorPattern{{}, {Class: 5}, {Code: 501}, {Code: 555, Enhanced: smtp.Enhanced{Class: 5, Subject: 5, Detail: 4}}}).Draw(t, "error")
-	})
 	m.TLS, m.OutOfOrder = fault.TLSMatch(rapid.IntRange(0, 2).Draw(t, "tls")), rapid.Bool().Draw(t, "out of order")
 	if m.TLS == fault.TLSEither {
 		m.TLSVersions = some(t, "versions", func(t *rapid.T) fault.TLSVersions {
@@ -183,6 +179,10 @@ func anyFaults(t *rapid.T) (f fault.Faults) {
 	})
 	f.Cut = some(t, "cut", func(t *rapid.T) fault.Cut {
 		return fault.Cut{Octets: int(rapid.Int32().Draw(t, "octets")), Close: fault.CloseKind(number(4))}
+	})
+	f.Bandwidth = some(t, "bandwidth", func(t *rapid.T) fault.Bandwidth {
+		rate := rapid.SampledFrom([]fault.ByteRate{0, 1, 124, 125, 126, 4200, 5000, 125_000, fault.MaxByteRate, fault.Unlimited})
+		return fault.Bandwidth{In: rate.Draw(t, "in"), Out: rate.Draw(t, "out")}
 	})
 	f.Malformed, f.Delivery, f.TLS = fault.Malformation(number(7)), fault.Delivery(number(3)), fault.TLSFault(number(8))
 	f.Raw = some(t, "raw", func(t *rapid.T) []byte {

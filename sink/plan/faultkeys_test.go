@@ -16,6 +16,7 @@ var faultExamples = map[string]string{
 	"cut":          "{stage: rcpt, cut: {octets: 2, close: fin}}",
 	"malformed":    "{stage: rcpt, malformed: no-code}",
 	"raw":          `{stage: rcpt, reply: 250, raw: "\r\n"}`,
+	"bandwidth":    "{stage: rcpt, bandwidth: {in: 40kbit/s}}",
 	"close":        "{stage: rcpt, close: {mode: rst, when: after}}",
 	"delivery":     "{stage: message, delivery: keep}",
 	"body":         "{stage: data, body: {after: 1KiB, close: rst}}",

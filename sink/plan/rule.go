@@ -5,8 +5,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
-	"time"
 
 	yaml "go.yaml.in/yaml/v4"
 
@@ -16,11 +14,10 @@ import (
 
 var (
 	stageForm = enum("a stage", smtp.ParseStage, 0).named("stage")
-	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParsePlanDelay, func(d fault.Delay) string { return briefly(d.String()) },
-		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles|doubling|halving|per-level)\(.+\))$`)).named("delay")
+	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParseDelay, func(d fault.Delay) string { return briefly(d.String()) },
+		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles)\(.+\))$`)).named("delay")
 	codeForm  = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
 	planReply = replyForm(200, `^(plain|[2-5][0-9]{2}(/([245]\.[0-9]{1,3}\.[0-9]{1,3}|none))?)$`).named("reply")
-	closeKind = enum("fin, rst or half", fault.ParseCloseKind, fault.CloseNone).named("closeKind")
 )
 
 // ruleText is a rule as it stands in a file: without outcomes it may have the reply and the faults of its only one.
@@ -42,7 +39,7 @@ func ruleForm() form[fault.RuleSpec] {
 		}
 		return other(r)
 	}
-	faults := faultKeys(func(r *ruleText) *fault.Faults { return &r.single.Faults })
+	faults := keysOf(faultKeys(func(r *ruleText) *fault.Faults { return &r.single.Faults }))
 	f := mapping(append([]key[ruleText]{
 		at("name", textForm, func(r *ruleText) *string { return &r.Name }, "Unique within the plan; default: rule N."),
 		needs("stage", ruleStagesForm(), func(r *ruleText) *ruleStages { return &r.stages }, "One stage, a list, or any: every stage at which what the rule says is valid."),
@@ -51,7 +48,7 @@ func ruleForm() form[fault.RuleSpec] {
 		answer,
 		at("mode", modeForm(), func(r *ruleText) *fault.ModeSpec { return &r.Mode }, "A table of codes by its name, as smtpsink catalogue prints it; in place of reply and outcomes."),
 		outcomes,
-		at("delay", delayForm, func(r *ruleText) *fault.Delay { return &r.Delay }, "Of each outcome that has none of its own. Within then of a reaction also by level: doubling(FIRST,MOST), halving(FIRST,LEAST) or per-level(EACH,MOST)."),
+		at("delay", delayForm, func(r *ruleText) *fault.Delay { return &r.Delay }, "Of each outcome that has none of its own."),
 		at("key", enum("a key", fault.ParseKeyKind, 1), func(r *ruleText) *fault.KeyKind { return &r.Key }, "What draws depend on."),
 		preset("strict", boolean, func(r *ruleText) *bool { return &r.strict }, true, "With mode only; false keeps its table whole."),
 	}, faults...)...).named("rule").starting(ruleText{strict: true, single: fault.OutcomeSpec{Weight: 1}}).checked(func(n *yaml.Node, r *ruleText) error {
@@ -113,7 +110,7 @@ func outcomeKeys() []key[fault.OutcomeSpec] {
 		return delayForm.write(&o.Delay)
 	}
 	answer := replyKey(planReply, func(o *fault.OutcomeSpec) *fault.OutcomeSpec { return o })
-	return append([]key[fault.OutcomeSpec]{answer, delay}, faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults })...)
+	return append([]key[fault.OutcomeSpec]{answer, delay}, keysOf(faultKeys(func(o *fault.OutcomeSpec) *fault.Faults { return &o.Faults }))...)
 }
 
 // modeForm is a mode's name, or a mapping.
@@ -155,75 +152,4 @@ func modeForm() form[fault.ModeSpec] {
 		}
 		return nil
 	})).named("mode")
-}
-
-// faultKeys are the keys of an outcome beside weight, reply and delay.
-func faultKeys[T any](of func(*T) *fault.Faults) []key[T] {
-	capitals := textsForm.checked(func(_ *yaml.Node, names *[]string) error {
-		for i, name := range *names {
-			(*names)[i] = strings.ToUpper(name)
-		}
-		return nil
-	})
-	return []key[T]{
-		at("silence", boolean, func(v *T) *bool { return &of(v).Silence }, "No reply is ever sent."),
-		at("dribble", mapping(
-			needs("octets", integer(1, fault.MaxDribbleOctets), func(d *fault.Dribble) *int { return &d.Octets }, "How many at a time."),
-			needs("every", duration, func(d *fault.Dribble) *time.Duration { return &d.Every }, "The pause between them, 1 ms or more."),
-		).named("dribble"), func(v *T) *fault.Dribble { return &of(v).Dribble }, "The reply is sent a few octets at a time."),
-		at("split", mapping(
-			needs("packets", integer(2, fault.MaxSplitPackets), func(s *fault.Split) *int { return &s.Packets }, "In how many packets the reply goes out."),
-			at("pause", duration, func(s *fault.Split) *time.Duration { return &s.Pause }, "Between two of them."),
-		).named("split"), func(v *T) *fault.Split { return &of(v).Split }, "The reply is sent in several packets."),
-		at("cut", mapping(
-			needs("octets", integer(1, fault.MaxCutOctets), func(c *fault.Cut) *int { return &c.Octets }, "How many are sent."),
-			at("close", closeKind, func(c *fault.Cut) *fault.CloseKind { return &c.Close }, "Default: the connection is held without another word."),
-		).named("cut"), func(v *T) *fault.Cut { return &of(v).Cut }, "The first octets of the reply are sent, and never the rest."),
-		at("malformed", enum("a malformation", fault.ParseMalformation, 0).named("malformed"), func(v *T) *fault.Malformation { return &of(v).Malformed }, "How the reply's syntax is broken."),
-		at("raw", rawForm(), func(v *T) *[]byte { return &of(v).Raw }, "Octets that are sent in the place of the reply: a text, line ends included, or {base64: ...}. The code beside it, or theirs, says what the sink takes them for."),
-		at("close", closeForm().named("closing"), func(v *T) *fault.Close { return &of(v).Close }, "How the connection is closed; a word alone means before the reply, which is never sent."),
-		at("delivery", enum("follow, keep or discard", fault.ParseDelivery, 0).named("delivery"), func(v *T) *fault.Delivery { return &of(v).Delivery }, "At message: whether it counts as delivered: as the reply says, or whatever the client is told."),
-		at("body", mapping(
-			at("after", octets, func(b *fault.BodyFault) *int64 { return &b.After }, "Octets of the body."),
-			at("reply", pointer(bodyReplyForm()), func(b *fault.BodyFault) **fault.BodyReply { return &b.Reply }, "What the sink says in mid-body; without close, it reads on."),
-			at("close", closeKind, func(b *fault.BodyFault) *fault.CloseKind { return &b.Close }, "How the connection is closed there."),
-			at("stop_reading", boolean, func(b *fault.BodyFault) *bool { return &b.StopReading }, "The client meets a zero window."),
-			at("for", duration, func(b *fault.BodyFault) *time.Duration { return &b.For }, "How long reading stops; default: until the client goes away or the longest hold is over."),
-		).named("body"), func(v *T) *fault.BodyFault { return &of(v).Body }, "At data and bdat: what happens in mid-body."),
-		at("missing", capitals, func(v *T) *[]string { return &of(v).Missing }, "At ehlo: capabilities that the reply leaves out of the sink's own."),
-		at("capabilities", pointer(capabilitiesForm()), func(v *T) **fault.Capabilities { return &of(v).Capabilities }, "At ehlo: what the reply announces: all, or these lines; beside a text of one's own, without it nothing."),
-		at("tls", enum("a TLS fault", fault.ParseTLSFault, 0).named("tlsFault"), func(v *T) *fault.TLSFault { return &of(v).TLS }, "At starttls, and at connect of listeners with implicit TLS: what goes wrong with the handshake."),
-	}
-}
-
-// bodyReplyForm is a reply in mid-body: any but the plain one.
-func bodyReplyForm() form[fault.BodyReply] {
-	f := as(planReply, func(r *fault.BodyReply) reply {
-		return reply{Code: r.Code, wording: wording{enhanced{Enhanced: r.Enhanced}, r.Text}}
-	}, func(b *fault.BodyReply, r reply) {
-		*b = fault.BodyReply{Code: r.Code, Enhanced: r.Enhanced.Enhanced, Text: r.Text}
-	})
-	return f.checked(func(n *yaml.Node, r *fault.BodyReply) error {
-		if r.Code == 0 {
-			return errorf(n, "there is no plain reply in mid-body (want a code such as 421)")
-		}
-		return nil
-	})
-}
-
-// closeForm is fin, rst or half, which are before the reply, or a mapping.
-func closeForm() form[fault.Close] {
-	word := as(closeKind, func(c *fault.Close) fault.CloseKind { return c.Mode }, func(c *fault.Close, mode fault.CloseKind) { c.Mode = mode })
-	return short(word, func(c *fault.Close) bool { return c.When == fault.CloseBefore }, yaml.MappingNode, mapping(
-		needs("mode", closeKind, func(c *fault.Close) *fault.CloseKind { return &c.Mode }, "fin: an ordinary end; rst: a reset; half: the sink's side only."),
-		at("when", enum("before or after", fault.ParseCloseWhen, 0), func(c *fault.Close) *fault.CloseWhen { return &c.When }, "Instead of the reply, or once it was sent; default: before."),
-	))
-}
-
-// capabilitiesForm is all, or a list that may be empty.
-func capabilitiesForm() form[fault.Capabilities] {
-	const want = "all, or a list such as [PIPELINING, SIZE 1000]"
-	all := as(only("all", want, want), func(c *fault.Capabilities) bool { return c.All }, func(c *fault.Capabilities, all bool) { c.All = all })
-	lines := as(list(textForm), func(c *fault.Capabilities) []string { return c.Lines }, func(c *fault.Capabilities, lines []string) { c.Lines = lines })
-	return short(all, func(c *fault.Capabilities) bool { return c.All }, yaml.SequenceNode, lines).named("capabilities")
 }

@@ -36,12 +36,6 @@ func matchWords(m *fault.Match) string {
 	if !m.Steps.IsZero() {
 		words = append(words, "step "+m.Steps.String()+" of AUTH")
 	}
-	if !m.Turns.IsZero() {
-		words = append(words, "reply "+m.Turns.String()+" of the connection")
-	}
-	if !m.Rcpts.IsZero() {
-		words = append(words, "RCPT "+m.Rcpts.String()+" of the transaction")
-	}
 	list("parameter", m.Parameters)
 	switch m.TLS {
 	case fault.TLSYes:
@@ -69,9 +63,6 @@ func matchWords(m *fault.Match) string {
 	if m.OutOfOrder {
 		words = append(words, "commands out of order")
 	}
-	if len(m.Errors) > 0 {
-		words = append(words, "commands refused by "+strings.Join(texts(m.Errors, fault.ErrorPattern.String), " or "))
-	}
 	return strings.Join(words, ", ")
 }
 
@@ -83,65 +74,19 @@ func texts[T any](values []T, text func(T) string) []string {
 	return words
 }
 
-// delayWords says how long a delay is.
-func delayWords(d *fault.Delay) string {
-	switch d.Kind {
-	case fault.DelayDoubling:
-		return fmt.Sprintf("%s at level 1 and twice as much at each above, at most %s", durationText(d.A), durationText(d.B))
-	case fault.DelayHalving:
-		return fmt.Sprintf("%s at level 1 and half as much at each above, at least %s", durationText(d.A), durationText(d.B))
-	case fault.DelayPerLevel:
-		return fmt.Sprintf("%s for each level, at most %s", durationText(d.A), durationText(d.B))
-	}
-	return d.String()
-}
-
 // outcomeWords says what an outcome does, without its probability and without a delay that all of the rule's outcomes share.
 func outcomeWords(s smtp.Stage, o *fault.Outcome, shared bool) string {
 	words := []string{replyWords(s, o)}
 	if !o.Delay.IsZero() && !shared {
-		words = append(words, "late by "+delayWords(&o.Delay))
+		words = append(words, "late by "+o.Delay.String())
 	}
-	f := &o.Faults
-	if f.Dribble.Octets > 0 {
-		words = append(words, fmt.Sprintf("dribbled, %d octets every %v", f.Dribble.Octets, f.Dribble.Every))
-	}
-	if f.Split.Packets > 0 {
-		words = append(words, fmt.Sprintf("split over %d packets with a pause of %v", f.Split.Packets, f.Split.Pause))
-	}
-	if f.Cut.Octets > 0 {
-		then := "held without another word"
-		if f.Cut.Close != fault.CloseNone {
-			then = closeWords(f.Cut.Close)
+	for _, k := range outcomeFaults {
+		if k.write(&o.Faults) == nil {
+			continue
 		}
-		words = append(words, fmt.Sprintf("cut after %d octets, then %s", f.Cut.Octets, then))
-	}
-	if f.Malformed != fault.MalformedNone {
-		words = append(words, "malformed: "+f.Malformed.String())
-	}
-	if f.Raw != nil {
-		words = append(words, fmt.Sprintf("sent as %q", f.Raw))
-	}
-	if f.Close.Mode != fault.CloseNone {
-		words = append(words, closeWords(f.Close.Mode)+" "+f.Close.When.String()+" the reply")
-	}
-	if f.Body != (fault.BodyFault{}) {
-		words = append(words, bodyWords(&f.Body))
-	}
-	if len(f.Missing) > 0 {
-		words = append(words, "without "+strings.Join(f.Missing, " "))
-	}
-	if f.Capabilities != nil {
-		words = append(words, capabilityWords(f.Capabilities))
-	}
-	if f.TLS != fault.TLSNone {
-		words = append(words, "TLS "+f.TLS.String())
-	}
-	switch f.Delivery {
-	case fault.DeliveryKeep:
-		words = append(words, "the message is kept")
-	case fault.DeliveryDiscard:
-		words = append(words, "the message is discarded")
+		if said := k.words(&o.Faults); said != "" {
+			words = append(words, said)
+		}
 	}
 	return strings.Join(words, ", ")
 }
@@ -176,38 +121,6 @@ func codeWords(r *smtp.Reply) string {
 		return fmt.Sprint(uint16(r.Code)) + namesWords(r)
 	}
 	return fmt.Sprintf("%d %v", r.Code, r.Enhanced) + namesWords(r)
-}
-
-func capabilityWords(c *fault.Capabilities) string {
-	switch {
-	case c.All:
-		return "announcing all capabilities"
-	case len(c.Lines) == 0:
-		return "announcing nothing"
-	}
-	return "announcing " + strings.Join(c.Lines, ", ")
-}
-
-func closeWords(c fault.CloseKind) string {
-	return map[fault.CloseKind]string{fault.CloseFIN: "closed by FIN", fault.CloseRST: "closed by RST", fault.CloseHalf: "half-closed"}[c]
-}
-
-func bodyWords(b *fault.BodyFault) string {
-	what := closeWords(b.Close)
-	if b.StopReading {
-		what = "reading stops"
-		if b.For > 0 {
-			what += fmt.Sprintf(" for %v", b.For)
-		}
-	}
-	if b.Reply != nil {
-		said := fmt.Sprintf("the sink says %d", b.Reply.Code)
-		if what == "" {
-			return fmt.Sprintf("after %d octets of the body %s, and reads on", b.After, said)
-		}
-		what = said + " and is " + what
-	}
-	return fmt.Sprintf("after %d octets of the body %s", b.After, what)
 }
 
 // limitWords says what a limit allows.

@@ -170,6 +170,14 @@ func (c *Conn) Unacknowledged() int {
 	return n + c.Pending()
 }
 
+// ClampWindow bounds the window that the peer is shown from now on, in octets,
+// by a system call. Nothing happens on a unix socket.
+func (c *Conn) ClampWindow(octets int) {
+	if c.flags&(flagClosed|flagUnix) == 0 {
+		_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, octets)
+	}
+}
+
 // TakeError returns the error that the socket has met and not told yet, by a
 // system call: after the peer's FIN reading tells of none.
 func (c *Conn) TakeError() error {

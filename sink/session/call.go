@@ -57,9 +57,12 @@ func (s *Session) costOf(stage smtp.Stage) int {
 func (s *Session) spent() bool { return s.exchange.cost >= s.env.Scratch.share() }
 
 // WantRead returns how many octets the next read should take at the most: 4 KiB while commands are expected, so that a client
-// can't make the session answer thousands of commands in one go; more within a body, but where many are busy.
+// can't make the session answer thousands of commands in one go; more within a body, but where many are busy; of a client that is read slowly, what
+// passes at a time, in whole KiB.
 func (s *Session) WantRead() int {
 	switch {
+	case s.slowInput():
+		return min((s.extra.link.in.most()+1023)&^1023, readCommands)
 	case s.state == stateData && s.tx.scanner.ShortLines():
 		return s.env.Scratch.bodyRead(manyShort)
 	case s.state == stateData, s.state == stateChunk:

@@ -31,7 +31,7 @@ func drawDelay(t *rapid.T) fault.Delay {
 // drawOutcome draws an outcome with any fault that the stage can have, perhaps with a reply and a delay.
 func drawOutcome(t *rapid.T, stage smtp.Stage, broken bool) fault.OutcomeSpec {
 	o := fault.OutcomeSpec{Weight: 1}
-	kinds := []string{"plain", "silence", "dribble", "split", "before", "after"}
+	kinds := []string{"plain", "silence", "dribble", "split", "bandwidth", "before", "after"}
 	if broken {
 		kinds = append(kinds, "malformed")
 	}
@@ -61,6 +61,8 @@ func drawOutcome(t *rapid.T, stage smtp.Stage, broken bool) fault.OutcomeSpec {
 		o.Dribble = fault.Dribble{Octets: n, Every: wait}
 	case "split":
 		o.Split = fault.Split{Packets: n + 1, Pause: wait * time.Duration(n%2)}
+	case "bandwidth":
+		o.Bandwidth = fault.Bandwidth{In: fault.ByteRate(n%2) * 50_000, Out: []fault.ByteRate{fault.ByteRate(100 * n), 100_000, fault.Unlimited}[n%3]}
 	case "before":
 		o.Code, o.Close = 0, fault.Close{Mode: mode}
 	case "after":

@@ -84,18 +84,23 @@ func (s *Session) send() {
 	e := s.exchange
 	before := len(s.out.open(s.env.Scratch).B)
 	s.write(e.stage, e.decision.Reply, e.plain)
-	pieces := e.faults != nil && s.edit(before)
+	size := 0
+	if e.faults != nil {
+		s.changeBandwidth(e.faults.Bandwidth)
+		size = s.edit(before)
+	}
+	if size == 0 && s.extra != nil && s.extra.link.out.slow() && len(s.out.buffer.B) > before {
+		size = s.extra.link.out.most()
+	}
 	if e.stage == smtp.StageEhlo {
 		sent := s.out.buffer.B[before:]
-		if pieces {
-			sent = s.extra.pieces.reply.B
-		}
 		whole := e.plain && e.faults == nil
 		e.announced = announcement{
 			enhanced: whole || announcesKeyword(sent, capEnhanced), eightBit: whole || announcesKeyword(sent, cap8BitMIME),
 		}
 	}
-	if pieces {
+	if size > 0 {
+		s.takePieces(before, size)
 		s.sendPiece()
 		return
 	}
@@ -106,11 +111,7 @@ func (s *Session) send() {
 func (s *Session) replied() {
 	e := s.exchange
 	e.given()
-	if s.view.Needs().Turns {
-		s.lasting().turns++
-	}
 	s.out.replied(e.stage, e.decision.Reply.Code, e.enhanced)
-	s.noteRefused()
 	s.noteText(e.decision.Reply)
 	if r := s.env.Recorder; r != nil {
 		r.Replied(e.stage, &e.decision, e.enhanced, s.view)
@@ -120,16 +121,6 @@ func (s *Session) replied() {
 		s.out.receipts.given(e.stage != smtp.StageMessage, e.late())
 	}
 	s.after(e.stage, e.decision.Reply)
-}
-
-// noteRefused keeps a refusal of which no row of a transaction or an attempt tells.
-func (s *Session) noteRefused() {
-	e := s.exchange
-	r := e.decision.Reply
-	if !r.Code.Temporary() && !r.Code.Permanent() || e.decision.Cause == fault.CauseProtocol || e.decision.Cause == fault.CausePlain || s.hasRow(e.stage) {
-		return
-	}
-	s.lasting().refusal = Refusal{Stage: e.stage, Code: r.Code, Enhanced: e.enhanced, By: e.origin()}
 }
 
 // withhold never sends the reply that was decided, or the rest of it: the session falls silent, or closes instead.
@@ -175,26 +166,29 @@ func (s *Session) hold() {
 
 // sendPiece sends the next piece of a reply that goes out in pieces, and waits before the one after it.
 func (s *Session) sendPiece() {
-	e, x := s.exchange, s.extra
-	piece, last := x.pieces.next()
-	out := s.out.open(s.env.Scratch)
-	out.B = append(out.B, piece...)
-	s.out.count(len(piece))
-	if last {
-		x.pieces.release()
-		s.replied()
-		return
+	f, x := s.exchange.faults, s.extra
+	for s.sentBy() {
+		piece, last := x.pieces.next()
+		out := s.out.open(s.env.Scratch)
+		out.B = append(out.B, piece...)
+		s.out.count(len(piece))
+		switch {
+		case last:
+			x.pieces.release()
+			s.replied()
+			return
+		case f != nil && f.Cut.Octets > 0:
+			s.withhold(f)
+			return
+		case f != nil && f.Dribble.Octets > 0:
+			s.waitFor(waitPiece, f.Dribble.Every)
+			return
+		case f != nil && f.Split.Packets > 0:
+			s.touch() // a client that takes nothing is as good as silent
+			s.pause.begin(waitTaken)
+			return
+		}
 	}
-	if e.faults.Cut.Octets > 0 {
-		s.withhold(e.faults)
-		return
-	}
-	if d := e.faults.Dribble; d.Octets > 0 {
-		s.waitFor(waitPiece, d.Every)
-		return
-	}
-	s.touch() // a client that takes nothing is as good as silent
-	s.pause.begin(waitTaken)
 }
 
 // pieceTaken goes on with a reply whose last piece the kernel has taken.

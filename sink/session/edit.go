@@ -26,9 +26,9 @@ func (s *Session) replaceCode(stage smtp.Stage) {
 	e.plain, e.decision.Reply = false, &e.wrong
 }
 
-// edit does to the reply at the end of the output, from before on, what the outcome's faults have done to it. It reports whether the
-// reply goes out in pieces; it is then taken from the output.
-func (s *Session) edit(before int) (pieces bool) {
+// edit does to the reply at the end of the output, from before on, what the outcome's faults have done to it. It returns how many octets of
+// it go out at a time; 0 is all.
+func (s *Session) edit(before int) (size int) {
 	f, out := s.exchange.faults, s.out.buffer
 	if f.Raw != nil {
 		s.out.count(before - len(out.B))
@@ -41,23 +41,23 @@ func (s *Session) edit(before int) (pieces bool) {
 		s.out.count(len(out.B) - before)
 	}
 	n := len(out.B) - before
-	if n == 0 {
-		return false
+	switch {
+	case n == 0:
+		return 0
+	case f.Cut.Octets > 0:
+		return max(min(f.Cut.Octets, n-1), 1)
+	case f.Split.Packets > 0:
+		return max((n+f.Split.Packets-1)/f.Split.Packets, 1)
 	}
-	size := f.Dribble.Octets
-	if f.Cut.Octets > 0 {
-		size = max(min(f.Cut.Octets, n-1), 1)
-	}
-	if size == 0 {
-		if f.Split.Packets == 0 {
-			return false
-		}
-		size = max((n+f.Split.Packets-1)/f.Split.Packets, 1)
-	}
+	return f.Dribble.Octets
+}
+
+// takePieces takes the reply at the end of the output, from before on, to send it so many octets at a time.
+func (s *Session) takePieces(before, size int) {
+	out := s.out.buffer
 	s.more().pieces.split(out.B[before:], size)
+	s.out.count(before - len(out.B))
 	out.B = out.B[:before]
-	s.out.count(-n)
-	return true
 }
 
 // malform breaks the syntax of the reply at the end of b, from reply on (RFC 5321 section 4.2).

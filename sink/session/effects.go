@@ -21,6 +21,9 @@ const (
 	// EffectStopReading: as EffectPause, and for real: nothing may be read from the connection until EffectResume, not even to learn
 	// that the client has gone, so that the kernel's receive buffer fills up and the client meets a zero window.
 	EffectStopReading
+	// EffectNarrow: the client is read slowly from now on. As little as possible of what it sends shall be kept for the session by
+	// anybody, so that it meets a window that closes.
+	EffectNarrow
 	// EffectStartTLS: after the output was written, do a TLS handshake as Effect.TLS says, then call TLSDone. Input that was
 	// read before this effect and that Feed did not take is plaintext: offer it to Feed, which throws it away and counts it, or
 	// forget it; it is no part of the handshake. After TLSDone without an error, input and output are those of the TLS connection.
@@ -50,6 +53,8 @@ func (k EffectKind) String() string {
 		return "close"
 	case EffectStopReading:
 		return "stop reading"
+	case EffectNarrow:
+		return "narrow"
 	case EffectStartTLS:
 		return "start TLS"
 	case EffectCommit:
@@ -117,6 +122,9 @@ func (s *Session) Next() (Effect, bool) {
 	}
 	if kind, ok := s.pause.read(); ok {
 		return Effect{Kind: kind}, true
+	}
+	if x != nil && s.narrows() {
+		return Effect{Kind: EffectNarrow}, true
 	}
 	if x != nil && x.handshake {
 		x.handshake = false

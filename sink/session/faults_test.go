@@ -473,6 +473,7 @@ func TestRowOfAWaitingRcptWithoutMail(t *testing.T) {
 		`- {name: late, stage: rcpt, match: {sequence: bad}, dribble: {octets: 1, every: 1s}}`:    `<b@s.example> lost at rcpt 503 unsent by rule "late" dribble`,
 		`- {name: late, stage: rcpt, match: {sequence: bad}, silence: true}`:                      `<b@s.example> lost at rcpt 503 unsent by rule "late" silence`,
 		`- {name: late, stage: rcpt, match: {sequence: bad}, close: half}`:                        `<b@s.example> lost at rcpt 503 unsent by rule "late" half-before`,
+		`- {name: late, stage: rcpt, match: {sequence: bad}, reply: 550, bandwidth: {out: 1B/s}}`: `<b@s.example> lost at rcpt 550 unsent by rule "late" bandwidth`,
 	} {
 		p, v := newPlanned(t, session.Env{}, plan)
 		for _, line := range []string{"EHLO c.example\r\n", "RCPT TO:<b@s.example>\r\n"} {

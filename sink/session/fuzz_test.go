@@ -38,6 +38,11 @@ var fuzzSetups = []string{
 	"--lmtp --max-hold 3s --commit plan: " + `{seed: 6, start: clock, phases: [
 		{name: bad, duration: 2s, rules: [{stage: message, outcomes: [{weight: 2}, {weight: 1, dribble: {octets: 2, every: 100ms}}, {weight: 1, close: fin, delivery: keep}]}]},
 		{name: good, duration: 1h, rules: [{stage: rcpt, delay: 1s}]}]}`,
+	"--lmtp plan: " + `{seed: 8, rules: [{stage: connect, bandwidth: {out: 2kB/s}}, {stage: rcpt, outcomes: [{}, {bandwidth: {out: none}}, {bandwidth: {out: 70B/s}, dribble: {octets: 3, every: 10ms}}]},
+		{stage: message, outcomes: [{}, {bandwidth: {out: 70B/s}}]}]}`,
+	`--service {"xclient":["192.0.2.0/24","198.51.100.0/24"],"limits":{"mailmax":3,"rcptmax":2,"rcptdomainmax":1}} --auth ann:secret`,
+	`--tls starttls --service {"proxy_protocol":true,"xclient":"127.0.0.0/8","requiretls":"accept","limits":{"rcptdomainmax":2}} plan: ` +
+		`{seed: 9, rules: [{stage: connect, match: {client: 198.51.100.0/24}, outcomes: [{}, {reply: 554}, {bandwidth: {out: 1kB/s}}]}]}`,
 	"--tls starttls --auth ann:secret --triggers --max-size -1 --max-hold 3s plan: " + `{seed: 7, rules: [
 		{stage: ehlo, outcomes: [{reply: {code: 250, text: [a, ENHANCEDSTATUSCODES]}, split: {packets: 3}}, {reply: {code: 250, text: a}}, {capabilities: [SIZE]}, {malformed: missing-crlf, capabilities: [ENHANCEDSTATUSCODES]}]},
 		{stage: mail, match: {sequence: bad}, outcomes: [{reply: 250, delay: 1s}, {delay: 1s}, {close: half}, {reply: 250, malformed: wrong-code}]},
@@ -78,6 +83,11 @@ var fuzzSeeds = []string{
 	"MAIL FROM:<a@c.example>\r\nRCPT TO:<b>\r\nMAIL FROM:<c>\r\nDATA\r\nQUIT\r\n.\r\nRCPT TO:<d>\r\nDATA\r\nEHLO c\r\nSTARTTLS\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b>\r\n" +
 		"DATA\r\nX-A:\r\n c\r\n\td\r\nSubject: x\r\nX-Storm-Reply:\t550-5.1.1\r\n x\r\n\r\n.\r\nBDAT 4\r\nabcdDATA\r\nAUTH PLAIN\r\nQUIT now\r\n",
 	"EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@s.example>\r\nBDAT 4\r\nabcdBDAT 9223372036854775806 LAST\r\nQUIT\r\n",
+	"EHLO c\r\nXCLIENT ADDR=198.51.100.7 PORT=4711 HELO=d+2Eexample LOGIN=ann\r\nEHLO d\r\nMAIL FROM:<a@c.example> REQUIRETLS\r\nRCPT TO:<b@s.example>\r\nRCPT TO:<b@t.example>\r\n" +
+		"RCPT TO:<c@s.example>\r\nRCPT TO:<d@s.example>\r\nXCLIENT ADDR=[UNAVAILABLE]\r\nRSET\r\nXCLIENT ADDR=[UNAVAILABLE] NAME=[TEMPUNAVAIL]\r\nMAIL FROM:<>\r\nMAIL FROM:<>\r\n" +
+		"RSET\r\nMAIL FROM:<>\r\nRSET\r\nMAIL FROM:<>\r\n",
+	"PROXY TCP4 198.51.100.7 198.51.100.1 4711 25\r\nEHLO c\r\nXCLIENT ADDR=192.0.2.1\r\nSTARTTLS\r\nMAIL FROM:<>\r\n", "PROXY UNKNOWN\r\nNOOP\r\n", "PROXY TCP4 1\r\n",
+	"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x07\xc6\x33\x64\x01\x12\x67\x00\x19EHLO c\r\nNOOP\r\n", "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00NOOP\r\nQUIT\r\n",
 	"GET / HTTP/1.1\r\n\r\nNOOP\r\n", "NOOP\r\n\x16\x03\x01", "SUBSCRIBE x SIP/2.0\nNOOP\r\n", "EHLO c\r\nNOOP\nQUIT .\r\nHTTP/1",
 	"EHLO c\r\n" + strings.Repeat("RSET\r\n", 300) + "MAIL FROM:<a@c.example>\r\n" + strings.Repeat("RCPT TO:<b@s.example>\r\n", 40),
 }

@@ -93,6 +93,9 @@ func (p *pieces) next() (piece []byte, last bool) {
 	return piece, p.sent == len(p.reply.B)
 }
 
+// following returns how many octets the next piece has.
+func (p *pieces) following() int { return min(p.size, len(p.reply.B)-p.sent) }
+
 // cut reports whether a part of a reply was handed over, and the rest was not.
 func (p *pieces) cut() bool { return p.reply != nil && p.sent > 0 }
 

@@ -8,6 +8,7 @@ const (
 	waitDelay         // a decided reply waits for its time
 	waitFarewell      // the reply to QUIT waits for the client's FIN, see Config.Farewell
 	waitPiece         // the next piece of a reply waits for its time
+	waitPassage       // input waits until it has passed a slow link
 	waitTaken         // it waits for the kernel to take the piece before
 	waitCommit        // a positive reply waits for its rows
 	waitCapture       // a reply waits for its message to be captured
@@ -23,7 +24,7 @@ const (
 //	waitNone, waitGreeting            read
 //	waitPregreet                      read                               its time has come, or the client talks
 //	waitDelay, waitFarewell           pause                              its time has come; waitFarewell, when the client's FIN has
-//	waitPiece                         pause                              its time has come
+//	waitPiece, waitPassage            pause                              its time has come
 //	waitTaken, waitDrain              pause, and wait for the output     the driver calls Drained
 //	                                  to be taken
 //	waitCommit, waitCapture           pause, and write                   the driver calls Committed, or its time has come

@@ -94,6 +94,9 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 	s.beginCall(now)
 	if s.exchange.bodyOpened = false; len(p) > 0 {
 		s.exchange.blind = s.out.receipts.followed()
+		if s.passes() {
+			s.exchange.blind = s.extra.link.blind // it has come with the octets before
+		}
 	}
 	n := 0
 	for n < len(p) && !s.paused() {
@@ -106,7 +109,16 @@ func (s *Session) Feed(now time.Time, p []byte) int {
 			n = len(p)
 			break
 		}
-		taken := s.consume(p[n:])
+		input := p[n:]
+		if s.slowInput() {
+			if input = s.arrived(input); len(input) == 0 {
+				break
+			}
+		}
+		taken := s.consume(input)
+		if s.passes() {
+			s.extra.link.passed -= taken
+		}
 		s.octetsIn += uint64(taken) // #nosec G115 -- consume takes none or some, never fewer
 		n += taken
 		s.proceed()
@@ -185,6 +197,8 @@ func (s *Session) Advance(now time.Time) {
 	case waitPiece:
 		s.resume()
 		s.sendPiece()
+	case waitPassage:
+		s.resume()
 	case waitReading:
 		s.readOn()
 	case waitCommit:

@@ -36,6 +36,7 @@ type SessionPeer struct {
 	End     error           // how the connection shall end once the session has asked to close it; nil: in good order
 
 	Stopped bool // the session wants nothing read
+	Narrow  bool // the session reads slowly
 
 	output []byte // what the server said and nobody has read
 	input  []byte // what the session did not take
@@ -113,6 +114,8 @@ func (p *SessionPeer) obey() {
 		case session.EffectResume:
 			p.paused, p.Stopped = false, false
 			p.feed()
+		case session.EffectNarrow:
+			p.Narrow = true
 		case session.EffectAwaitDrain:
 			if p.Drains != nil {
 				p.Drains()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/sasl"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -28,6 +29,7 @@ const Hostname = "sink.example"
 //	--hostname NAME --max-size OCTETS --max-recipients N --max-discard OCTETS --idle-timeout DURATION --max-hold DURATION
 //	--bare-lf POLICY --lmtp --tls starttls --require-tls --auth USER:PASSWORD --auth-needs-tls --require-auth --triggers
 //	--capture-headers --commit --capture null|all
+//	--service {KEY: VALUE, ...}, how the listener serves, as in plans
 func ParseFlags(words []string) (Setup, error) {
 	setup := Setup{Config: session.Config{Hostname: Hostname}}
 	switches := map[string]*bool{
@@ -93,6 +95,11 @@ func (s *Setup) set(flags *fault.Flags, flag, value string) (err error) {
 		err = s.setAuth(value)
 	case "--capture":
 		s.Config.Capture = map[string]session.Capture{"null": session.CaptureNull, "all": session.CaptureAll}[value]
+	case "--service":
+		var service fault.Service
+		if service, err = plan.ParseService([]byte(value)); err == nil {
+			s.Config.Serve(&service)
+		}
 	case "--bare-lf":
 		s.Config.BareLF, err = session.ParseBareLF(value)
 	default:

@@ -7,11 +7,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair, however these are
-// spelt. All methods
+// Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair. All methods
 // are safe for concurrent use; none keeps a slice that it was given; none allocates once its store has grown to its load.
 type Attempts struct{ store *Store }
 
@@ -42,14 +40,12 @@ func clientOctets(client netip.Addr) (octets [17]byte) {
 
 // Mail returns the ordinal, from 1, of a MAIL command of the sender. The null sender is the empty slice.
 func (a *Attempts) Mail(sender []byte) uint64 {
-	var space [320]byte
-	return a.store.next(kindMail, fingerprintOf(smtp.AppendAddress(space[:0], sender), nil))
+	return a.store.next(kindMail, fingerprintOf(sender, nil))
 }
 
 // Recipient returns the ordinal, from 1, of a RCPT command for the recipient in a transaction of the sender.
 func (a *Attempts) Recipient(sender, recipient []byte) uint64 {
-	var senders, recipients [320]byte
-	return a.store.next(kindRecipient, fingerprintOf(smtp.AppendAddress(senders[:0], sender), smtp.AppendAddress(recipients[:0], recipient)))
+	return a.store.next(kindRecipient, fingerprintOf(sender, recipient))
 }
 
 // Stats returns the figures without stopping anyone: they may be apart by the calls that are under way.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // Standing is a standing in force.
@@ -104,22 +102,24 @@ func (t *standingTable) list(s *standingShard, now int64, q *StandingQuery, foun
 	return found
 }
 
-// Forgive ends the standing that a key of that name has by a reaction, and forgets what was counted towards it, and returns what that has
-// changed: nothing when none was in force. Where a reaction begins at first sight, it begins anew when the key is seen next. Calls must not
-// overlap with Use. The error is an *UnknownReactionError.
-func (s *Standings) Forgive(now time.Time, reaction, key string) (forgiven []Change, err error) {
+// Forgive ends the standing that a key of that name has by a reaction, and forgets what was counted towards it, and reports whether there was
+// one in force. Where a reaction begins at first sight, it begins anew when the key is seen next. Calls must not overlap with Use. The error
+// is an *UnknownReactionError.
+func (s *Standings) Forgive(now time.Time, reaction, key string) (forgiven bool, err error) {
 	t, column, err := s.layout.Load().reaction(reaction)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	for i := range t.shards {
-		forgiven = t.forgive(&t.shards[i], column, key, now.UnixNano(), forgiven)
+		if t.forgive(&t.shards[i], column, key, now.UnixNano()) {
+			forgiven = true
+		}
 	}
 	return forgiven, nil
 }
 
 // forgive is Forgive for the keys of a shard. There may be several of one name: octets that are no text look the same in it.
-func (t *standingTable) forgive(s *standingShard, column uint8, key string, now int64, dst []Change) []Change {
+func (t *standingTable) forgive(s *standingShard, column uint8, key string, now int64) (forgiven bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots {
@@ -128,14 +128,12 @@ func (t *standingTable) forgive(s *standingShard, column uint8, key string, now 
 		}
 		slot := int32(i) // #nosec G115 -- at most standingTable.most
 		if x := s.standing(t, slot, column); x.at(now) > 0 {
-			from := x.at(now)
-			*x = standing{begun: true, changed: x.changed} // so that it counts as one key still
-			x.change(0, now)
+			*x = standing{begun: true} // so that it counts as one key still
 			s.sort(t, slot, now)
-			dst = append(dst, s.change(t, slot, column, from, now, event.StandingForgiven))
+			forgiven = true
 		}
 	}
-	return dst
+	return forgiven
 }
 
 // reaction returns where the standings of a reaction are.
