@@ -36,7 +36,7 @@ RUNS ?= 1
 MESSAGES ?= 200
 STORMOUT ?= results/storms
 
-.PHONY: docs report-picture rediscover fleet-check soak storms storm-smoke scheduler help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
+.PHONY: docs suites report-picture rediscover fleet-check soak storms storm-smoke scheduler qshape help build mtas run test lint race bench benchstat record-bench bench-peers bench-curves bench-k6 calibrate r-vectors fuzz release package-check kubernetes-check xk6 xk6-lint clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ storm-smoke: build ## two MTAs through two storms of some seconds, under three m
 
 scheduler: go-version ## Postfix's own published experiment on concurrency feedback, three runs each, against theory (3 minutes, root); writes results/scheduler/
 	scripts/record-scheduler.sh
+
+qshape: go-version ## Postfix's example of two mail exchangers of which one is dead, three runs each with and without connection caching (5 minutes, root); writes results/qshape/
+	scripts/record-qshape.sh
 
 # Tests that run real programs wait more than they compute: four packages at once, four parallel tests in each, whatever the cores, and the
 # longest first. Lint has vetted everything: go test would do it again, with fewer checks, for all that we depend on.
@@ -132,6 +135,11 @@ r-vectors: ## make the vectors that bench/stat is tested with anew (apt-get inst
 
 rediscover: build ## known bugs of old senders, met by storms: the old version fails and the new one passes (six minutes, npm and the network)
 	scripts/rediscover.sh
+
+CURL_SOURCE ?= http://deb.debian.org/debian/pool/main/c/curl/curl_7.88.1.orig.tar.gz
+suites: go-version ## which scripted servers of curl's test suite (fetched from Debian) and of Exim's (EXIM=its directory) a plan can be: docs/suites.md
+	@d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && curl -fsS "$(CURL_SOURCE)" | tar -xz -C "$$d" && \
+	  $(GO) test -count=1 ./sink/sinktest/suites -run 'TestServers|TestSources' -v -args -curl "$$(echo "$$d"/*)" $(if $(EXIM),-exim "$(abspath $(EXIM))")
 
 docs: go-version ## make docs/reference anew from the code: commands, plan keys, metrics, control API, exit statuses
 	SMTPSTORM_WRITE_DOCS=1 $(GO) test -count=1 -vet=off -run '^TestReference$$' ./docs ./xk6smtp

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -170,6 +171,20 @@ func open(t *testing.T, page string) *terminal {
 	return &terminal{t: t, page: page, dir: dir, input: input, output: bufio.NewReader(said)}
 }
 
+// background is a sink that a page starts behind the prompt, and where it listens unless that is the default.
+var background = regexp.MustCompile(`(?m)^(?:bin/)?smtpsink\b.*?(?:--listen 127\.0\.0\.1:(\d+) .*)?&(?: \w+=\$!)?$`)
+
+// listened has each sink in the background listen before the next command is run: whoever types that takes longer than the sink.
+func listened(command string) string {
+	return background.ReplaceAllStringFunc(command, func(line string) string {
+		port := background.FindStringSubmatch(line)[1]
+		if port == "" {
+			port = "2525"
+		}
+		return fmt.Sprintf("%s\nfor i in {1..3000}; do ss -Hltn 'sport = :%s' | grep -q . && break; sleep 0.02; done", line, port)
+	})
+}
+
 // run runs a command to its end, and returns what it said.
 func (m *terminal) run(line int, command string) (said string, status int) {
 	m.t.Helper()
@@ -178,7 +193,7 @@ func (m *terminal) run(line int, command string) (said string, status int) {
 		m.input.Close()
 	})
 	defer overdue.Stop()
-	if _, err := m.input.WriteString(command + "\x00"); err != nil {
+	if _, err := m.input.WriteString(listened(command) + "\x00"); err != nil {
 		m.t.Fatalf("%s:%d: %v", m.page, line, err)
 	}
 	var all bytes.Buffer

@@ -5,19 +5,19 @@
 # printed before anything is drawn. It ends with status 1 where a bound is missed, with the table written all the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/provenance.sh
 
 file=${1:-results/calibration/calibration.md}
 mkdir -p "$(dirname "$file")"
 table=$(mktemp)
 trap 'rm -f "$table" "$file.partial"' EXIT
 
-load=$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)
+load=$(load_now)
 status=0
 SMTPSTORM_CALIBRATE=${REPETITIONS:-10000} SMTPSTORM_CALIBRATION_FILE=$table \
   go test -count=1 -timeout 3h -v -run '^TestCalibration$' ./bench/stat || status=$?
 [ -s "$table" ] || exit "$status"
 
-dirty=$([ -z "$(git status --porcelain -- bench/stat go.mod)" ] && echo false || echo true)
 {
   echo "# Calibration of bench/stat"
   echo
@@ -25,14 +25,8 @@ dirty=$([ -z "$(git status --porcelain -- bench/stat go.mod)" ] && echo false ||
   echo "an exact value is wanted), fails. Bounds missed: $([ "$status" = 0 ] && echo none || echo "some, see the output of the command")."
   echo
   echo '```'
-  echo "commit: $(git rev-parse --short HEAD)"
-  echo "dirty: $dirty"
+  provenance "$load" bench/stat go.mod
   echo "tree of bench/stat: $(git rev-parse --short HEAD:bench/stat)"
-  echo "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  echo "go: $(go env GOVERSION)"
-  echo "kernel: $(uname -sr)"
-  echo "cores: $(nproc)"
-  echo "load-before: $load"
   echo "repetitions: ${REPETITIONS:-10000}"
   echo '```'
   cat "$table"

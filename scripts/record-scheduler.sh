@@ -6,19 +6,19 @@
 # says, with the table written all the same. Needs root, as Postfix does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/provenance.sh
 
 file=${1:-results/scheduler/scheduler.md}
 mkdir -p "$(dirname "$file")"
 table=$(mktemp)
 trap 'rm -f "$table" "$file.partial"' EXIT
 
-load=$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)
+load=$(load_now)
 status=0
 SMTPSTORM_SCHEDULER=${RUNS:-3} SMTPSTORM_SCHEDULER_FILE=$table REQUIRE_ALL=1 \
   go test -count=1 -parallel 6 -timeout 30m -v -run '^TestPostfixScheduler$' ./bench/mta || status=$?
 [ -s "$table" ] || exit "$status"
 
-dirty=$([ -z "$(git status --porcelain -- '*.go' go.mod)" ] && echo false || echo true)
 {
   echo "# Postfix's scheduler against a server that limits concurrency"
   echo
@@ -28,14 +28,8 @@ dirty=$([ -z "$(git status --porcelain -- '*.go' go.mod)" ] && echo false || ech
   echo "within 1.5 points of theory for the first four; the last two were published for an algorithm that didn't yet round by half a feedback."
   echo
   echo '```'
-  echo "commit: $(git rev-parse --short HEAD)"
-  echo "dirty: $dirty"
-  echo "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  echo "go: $(go env GOVERSION)"
-  echo "kernel: $(uname -sr)"
-  echo "cores: $(nproc)"
-  echo "load-before: $load"
-  echo "load-after: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)"
+  provenance "$load" '*.go' go.mod
+  echo "load-after: $(load_now)"
   echo "status: $status"
   echo '```'
   echo

@@ -92,6 +92,7 @@ func TestLedgerIsReadOnlyWhereThePlanAsksForIt(t *testing.T) {
 		"first attempts":   {"rules: [{stage: rcpt, match: {attempt: 1}, reply: 450}]\n", true},
 		"draws":            {"rules: [{stage: rcpt, outcomes: [{weight: 1}, {weight: 1, reply: 450}]}]\n", true},
 		"draws at message": {"rules: [{stage: message, outcomes: [{weight: 1}, {weight: 1, reply: 450}]}]\n", true},
+		"reactions":        {"react: [{name: r, of: client, when: {code: 550}}]\n", true},
 		"greylist":         {"limits: [{name: g, kind: greylist, delay: 1m, window: 1h}]\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -9,12 +8,12 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
-	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/state"
 )
 
 // LedgerConfig says where and how the sink keeps its ledger; see package ledger.
 type LedgerConfig struct {
-	// Path is the file; empty means no ledger. A ledger that is there is gone on with: attempts and greylists are as its rows have
+	// Path is the file; empty means no ledger. A ledger that is there is gone on with: attempts, greylists and standings are as its rows have
 	// left them.
 	Path       string
 	Durability event.Durability
@@ -25,7 +24,7 @@ type LedgerConfig struct {
 	// durability Ack: then it answers 451 4.3.0 instead of 2xx after a body.
 	Failing func(error)
 	// Progress, if not nil, is told now and then how many octets of a large ledger Start has read, of how many. A ledger is read only where
-	// the plan counts attempts, draws by them, or has a greylist.
+	// the plan counts attempts, draws by them, or has a greylist or reactions.
 	Progress func(read, size int64)
 	// File stands in for the file at Path, in tests of what fails. It is taken for an empty one.
 	File ledger.File
@@ -37,6 +36,7 @@ func (c *LedgerConfig) wanted() bool { return c.Path != "" || c.File != nil }
 type openedLedger struct {
 	writer   *ledger.Writer
 	recovery ledger.Recovery
+	restored state.Restored
 	shards   []*conn.LedgerShard
 }
 
@@ -51,14 +51,20 @@ func (s *Server) openLedger() error {
 		a.writer, err = ledger.NewWriter(ledger.WriterConfig{File: cfg.File, Start: header, Failing: cfg.Failing})
 	} else {
 		open := ledger.OpenConfig{Start: header, Failing: cfg.Failing, Progress: cfg.Progress, Skim: !remembers(f.plan)}
+		var standings *state.Restoring
 		if !open.Skim {
-			open.Needs = ledger.NeedCounts
+			standings = s.standings.Restore(header.Time)
+			open.Needs = ledger.NeedCounts | ledger.NeedStandings
 			if greylists(f.plan) {
-				open.Needs = ledger.NeedSightings
+				open.Needs |= ledger.NeedSightings
 			}
-			open.Replay = (&ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan), Forget: s.store.Clear}).Row
+			forget := func() { s.store.Clear(); standings.Clear() }
+			open.Replay = (&ledger.Restorer{Counters: s.attempts, Seen: s.sighted(f.plan, standings), Standings: standings, Forget: forget}).Row
 		}
 		a.writer, a.recovery, err = ledger.Open(cfg.Path, open)
+		if standings != nil {
+			a.restored = standings.End()
+		}
 	}
 	if err != nil {
 		return err
@@ -76,7 +82,7 @@ func (s *Server) openLedger() error {
 // startRow returns the row of this run's start.
 func (s *Server) startRow(now time.Time) event.Start {
 	f := s.active.Load()
-	row := event.Start{Run: s.run, Time: now, PlanHash: f.hash, Durability: s.cfg.Ledger.Durability}
+	row := event.Start{Run: s.run, Time: now, PlanHash: f.hash, Durability: s.cfg.Ledger.Durability, Reactions: state.ReactionIDs(f.plan)}
 	if f.plan != nil {
 		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()
 	}
@@ -89,40 +95,12 @@ func remembers(plan *fault.Plan) bool {
 		return false
 	}
 	needs := plan.Needs()
-	return needs.Connections || needs.Mails || needs.Recipients || greylists(plan)
+	return needs.Connections || needs.Mails || needs.Recipients || greylists(plan) || len(plan.Reactions()) > 0
 }
 
+// greylists reports whether the plan has any.
 func greylists(plan *fault.Plan) bool {
-	return slices.ContainsFunc(plan.AllLimits(), func(l *fault.Limit) bool { return l.Kind == fault.LimitGreylist })
-}
-
-// sighted returns what takes the RCPT commands of a ledger into the greylists of the plan: into each that was asked.
-func (s *Server) sighted(plan *fault.Plan) func(*event.Attempt) {
-	var greylists []*fault.Limit
-	order := map[string]int{} // cause -> index of the limit that refused
-	if plan != nil {
-		for _, l := range plan.AllLimits() {
-			order[fmt.Sprintf("%v:%s", fault.CauseLimit, l.Name)] = l.Index
-			if l.Kind == fault.LimitGreylist {
-				greylists = append(greylists, l.Recalled())
-			}
-		}
-	}
-	return func(a *event.Attempt) {
-		refused, limited := order[a.Cause]
-		for _, l := range greylists {
-			if limited && a.Stage == smtp.StageRcpt && l.Index > refused || l.Phase != "" && l.Phase != a.Phase {
-				continue // one before has refused, or its phase was not
-			}
-			o := fault.Occurrence{
-				Stage: smtp.StageRcpt, Listener: a.Listener, Client: a.Client.Addr(),
-				Sender: a.Sender, MessageN: a.Message, Recipient: a.Recipient, RcptN: a.N, Time: a.Time,
-			}
-			if l.Applies(&o) {
-				s.limits.Sighted(a.Time, l, &o)
-			}
-		}
-	}
+	return plan != nil && slices.ContainsFunc(allLimits(plan), func(l *fault.Limit) bool { return l.Kind == fault.LimitGreylist })
 }
 
 func (a *openedLedger) shard(i int) *conn.LedgerShard { return a.shards[i%len(a.shards)] }
@@ -135,6 +113,19 @@ func (s *Server) Recovered() (r ledger.Recovery, ok bool) {
 		return ledger.Recovery{}, false
 	}
 	return s.ledger.recovery, true
+}
+
+// RestoredStandings is what became of the standings that a ledger tells of.
+type RestoredStandings = state.Restored
+
+// RestoredStandings says what became of the standings that the ledger told of at the start.
+func (s *Server) RestoredStandings() RestoredStandings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ledger == nil {
+		return RestoredStandings{}
+	}
+	return s.ledger.restored
 }
 
 // record gives a row that is no connection's to the ledger and to the observer.

@@ -187,7 +187,8 @@ func (spec *serverSpec) start() (*serving, error) {
 }
 
 // config returns the sink's configuration: "calm" accepts everything, "bounce-storm" refuses some, "500-rules" and "five-reactions" have that many, the
-// ledgers are named by their durability, "no-triggers" heeds no address. discard removes what was made for it.
+// ledgers are named by their durability, "no-triggers" heeds no address, "tail" keeps
+// the last rows as the control API needs them. discard removes what was made for it.
 func (spec *serverSpec) config() (cfg *sink.Config, discard func(), err error) {
 	cfg = &sink.Config{Listeners: []sink.Listener{{Address: "127.0.0.1:0"}}, IdleTimeout: spec.IdleTimeout, WriteTimeout: spec.WriteTimeout}
 	discard = func() {}
@@ -207,6 +208,8 @@ func (spec *serverSpec) config() (cfg *sink.Config, discard func(), err error) {
 		cfg.Plan, err = fiveReactions()
 	case "no-triggers":
 		cfg.NoTriggers = true
+	case "tail":
+		cfg.Observer = sink.NewTail(0)
 	default:
 		name, ok := strings.CutPrefix(spec.Plan, "ledger-")
 		if !ok {

@@ -53,6 +53,7 @@ type Replaced struct {
 	Opened, Closed []Listener // empty while the server doesn't run
 	LimitsKept     []string   // limits that go on with what they have counted
 	StandingsKept  []string   // reactions whose standings go on: their text is the same
+	StandingsOver  []string   // reactions whose standings are over, of those that have any in force: their text is another, or they are gone
 	StormRestarts  bool       // the clock of the storm starts again
 }
 
@@ -83,6 +84,7 @@ func (s *Server) replace(c *PlanChange) (done Replaced, err error) {
 	}
 	f := old.after(c.Plan, c.Hash, c.Text, now)
 	done = Replaced{Generation: f.number, LimitsKept: limitsKept(old.plan, f.plan), StandingsKept: s.standings.Kept(f.plan), StormRestarts: f.storms && f.first != old.first}
+	done.StandingsOver = s.standingsOver(old.plan, done.StandingsKept)
 	var dropped []*boundListener
 	if s.driver != nil && !s.closed {
 		wanted, err := s.wantedBy(f.plan)
@@ -119,7 +121,7 @@ func (s *Server) replace(c *PlanChange) (done Replaced, err error) {
 	if s.driver != nil {
 		s.late.swapped(old.plan, f.plan, now)
 	}
-	row := event.Swap{Time: now, PlanHash: f.hash, Restart: done.StormRestarts}
+	row := event.Swap{Time: now, PlanHash: f.hash, Restart: done.StormRestarts, Reactions: state.ReactionIDs(f.plan)}
 	if f.plan != nil {
 		row.Plan, row.Seed = f.plan.Name(), f.plan.Seed()
 	}
@@ -128,6 +130,19 @@ func (s *Server) replace(c *PlanChange) (done Replaced, err error) {
 	}
 	s.rearrange()
 	return done, nil
+}
+
+// standingsOver returns the reactions of the plan in force that have standings and are not kept.
+func (s *Server) standingsOver(plan *fault.Plan, kept []string) (over []string) {
+	for _, r := range plan.Reactions() {
+		if slices.Contains(kept, r.Name) {
+			continue
+		}
+		if found, _, err := s.standings.List(s.now(), state.StandingQuery{Reaction: r.Name, Limit: 1}); err == nil && len(found) > 0 {
+			over = append(over, r.Name)
+		}
+	}
+	return over
 }
 
 // changes returns which listeners have to be opened and closed for these to be there. s.mu is held.

@@ -105,7 +105,7 @@ func newMTALogCommand(stdout io.Writer) *cobra.Command {
 reads them (docs/mta.schema.json). accepted tells of a message; deferred, suspended, sent, bounced and expired of a recipient. Lines that tell nothing
 are left out, and so are those of other programs.
 
-Postfix: its own log, or syslog's; sendmail, OpenSMTPD and nullmailer: syslog's. A time without a year is taken for the last such before the file was changed. Exim: the main log. Haraka: the format
+Postfix and chasquid: their own logs, or syslog's; sendmail, OpenSMTPD, nullmailer and dma: syslog's. A time without a year is taken for the last such before the file was changed. Exim: the main log. Haraka: the format
 "default" with timestamps, at level info; to whom its notifications go isn't in it.`,
 		Example: `  smtpbench mta log --format postfix /var/log/mail.log > results/latest/mta.jsonl
   smtpbench judge results/latest`,

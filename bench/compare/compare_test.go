@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,8 @@ func TestInputsThatCannotBeCompared(t *testing.T) {
 			"side B mixes runs of different scripts: made.js in run-1-0.json, other.js in run-2-1.json"},
 		{"two loads on a side", []made{{ms: 1, at: 3}}, []made{with(1, nil), with(2, func(r *result.Record) { r.Load.RatePerSecond = 50 })},
 			"side B mixes runs of different loads: constant-arrival-rate, 100/s in run-1-0.json, constant-arrival-rate, 50/s in run-2-1.json"},
+		{"two configurations on a side", []made{with(1, behind("Exim", "4.96", "port = $LISTEN\nretry 5s\n")), with(2, behind("Exim", "4.96", "port = $LISTEN\n\nretry 9s\n"))}, []made{{ms: 1, at: 3}},
+			"side A mixes runs of different agents' configurations: retry 5s in run-1-0.json, retry 9s in run-2-1.json"},
 		{"no records", []made{}, []made{{ms: 1}}, "side A has no records"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -212,6 +215,38 @@ func TestInputsThatCannotBeCompared(t *testing.T) {
 	empty.Client = &result.Client{}
 	if _, err := Reduce("empty.json", empty, 0, false); err == nil || !strings.Contains(err.Error(), "empty.json: it has no samples") {
 		t.Errorf("a record without samples: %v", err)
+	}
+}
+
+// behind says that a run went through an MTA.
+func behind(name, version, config string) func(*result.Record) {
+	return func(r *result.Record) { r.Provenance.MTA = &result.MTA{Name: name, Version: version, Config: config} }
+}
+
+// Two MTAs are one difference, though their configurations differ too; two configurations of one MTA are shown by the lines that differ.
+func TestMTAsAsSides(t *testing.T) {
+	long := func(value string) string { return strings.Repeat("same = yes\nother = "+value+"\n", 2) }
+	for _, tt := range []struct {
+		name string
+		a, b func(*result.Record)
+		want []Differ
+	}{
+		{"two MTAs", behind("postfix", "3.7", long("1")), behind("exim", "4.96", long("2")), []Differ{{What: "agents", A: []string{"postfix 3.7"}, B: []string{"exim 4.96"}}}},
+		{"two configurations", behind("exim", "4.96", long("1")), behind("exim", "4.96", long("2")), []Differ{{What: "agents' configurations", A: []string{"other = 1"}, B: []string{"other = 2"}}}},
+		{"one line more", behind("exim", "4.96", "a\n"), behind("exim", "4.96", "a\nb\n"), []Differ{{What: "agents' configurations", A: []string{""}, B: []string{"b"}}}},
+		{"many lines more", behind("exim", "4.96", "a\n"), behind("exim", "4.96", "a\nb\nc\nd\ne\nf\ng\nh\n"),
+			[]Differ{{What: "agents' configurations", A: []string{""}, B: []string{"b; c; d; e; f; and 2 more lines"}}}},
+		{"one and the same", behind("exim", "4.96", long("1")), behind("exim", "4.96", long("1")), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := Compare(side(t, made{ms: 10, at: 1, change: tt.a}), side(t, made{ms: 12, at: 2, change: tt.b}), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(r.Differ, tt.want) {
+				t.Errorf("they differ in %+v, want %+v", r.Differ, tt.want)
+			}
+		})
 	}
 }
 

@@ -54,6 +54,8 @@ func check(a, b *Side) error {
 			}
 			for _, r := range s.Runs[1:] {
 				if x, y := f.of(s.Runs[0]), f.of(r); x != y {
+					own := ownLines([]string{x, y})
+					x, y = own[0], own[1]
 					return inputErrorf("%s runs of different %s: %s in %s, %s in %s", who(s), f.name, quoted(x), s.Runs[0].Path, quoted(y), r.Path)
 				}
 			}
@@ -75,6 +77,11 @@ type facet struct {
 	of   func(*Run) string
 	must bool // all runs of a side must agree
 }
+
+const (
+	agents         = "agents"
+	configurations = "agents' configurations"
+)
 
 var facets = [...]facet{
 	{"scripts", func(r *Run) string {
@@ -99,13 +106,13 @@ var facets = [...]facet{
 		add(l.RecipientsPerMessage > 0, "%d recipients", l.RecipientsPerMessage)
 		return strings.Join(parts, ", ")
 	}, true},
-	{"agents", func(r *Run) string {
+	{agents, func(r *Run) string {
 		if m := r.Provenance.MTA; m != nil {
 			return strings.TrimSpace(m.Name + " " + m.Version)
 		}
 		return ""
 	}, true},
-	{"agents' configurations", func(r *Run) string {
+	{configurations, func(r *Run) string {
 		if m := r.Provenance.MTA; m != nil {
 			return m.Config
 		}
@@ -152,8 +159,51 @@ func differences(a, b *Side) []Differ {
 	for _, f := range facets {
 		d := Differ{What: f.name, A: values(a, f), B: values(b, f)}
 		d.Within = len(d.A) > 1 || len(d.B) > 1
-		if d.Within || d.A[0] != d.B[0] {
-			out = append(out, d)
+		if !d.Within && d.A[0] == d.B[0] {
+			continue
+		}
+		if f.name == configurations && slices.ContainsFunc(out, func(o Differ) bool { return o.What == agents }) {
+			continue // another agent has another configuration: that is one difference, not two
+		}
+		own := ownLines(slices.Concat(d.A, d.B))
+		d.A, d.B = own[:len(d.A)], own[len(d.A):]
+		out = append(out, d)
+	}
+	return out
+}
+
+// shownLines bounds how many lines of a text are shown in which it differs from others.
+const shownLines = 5
+
+// ownLines returns, of texts of several lines, the lines that are not in all of them, separated by semicolons; texts of one line are
+// returned whole.
+func ownLines(texts []string) []string {
+	if !slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "\n") }) {
+		return texts
+	}
+	in := map[string]int{} // in how many texts a line is
+	for _, t := range texts {
+		for _, line := range distinctLines(t) {
+			in[line]++
+		}
+	}
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		own := slices.DeleteFunc(distinctLines(t), func(line string) bool { return in[line] == len(texts) })
+		if more := len(own) - shownLines; more > 0 {
+			own = append(own[:shownLines], fmt.Sprintf("and %d more lines", more))
+		}
+		out[i] = strings.Join(own, "; ")
+	}
+	return out
+}
+
+// distinctLines returns the lines of a text that are not empty, each once, without blanks around them.
+func distinctLines(text string) []string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(out, line) {
+			out = append(out, line)
 		}
 	}
 	return out

@@ -15,7 +15,7 @@ import (
 // registry has every MTA that this package can run. Nothing else names one.
 func registry() []adapter {
 	return []adapter{
-		postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter(), nullmailerAdapter(),
+		postfixAdapter(), eximAdapter(), harakaAdapter(), sendmailAdapter(), opensmtpdAdapter(), nullmailerAdapter(), chasquidAdapter(), dmaAdapter(),
 		nodemailerApplication().adapter(), smtplibApplication().adapter(), phpmailerApplication().adapter(), gomailApplication().adapter(), smtppoolApplication().adapter(),
 	}
 }
@@ -40,6 +40,8 @@ type adapter struct {
 	ready func(i *instance) error
 	// front takes mail on the instance's address, in this process, for a program that doesn't listen itself, or not to everybody; nil: the program listens.
 	front func(i *instance) (front, error)
+	// service answers the program's processes, in this process, until the last of them has ended; nil: they need nobody.
+	service func(i *instance) (front, error)
 	// announces is what the program prints when it is ready; empty: its greeting says so.
 	announces string
 	// environment of every command, beside what every instance has.
@@ -62,7 +64,7 @@ type adapter struct {
 	jailed bool
 }
 
-// front is what takes mail for an instance. Close ends it and its connections where they are.
+// front is what takes mail for an instance, or serves it. Close ends it and its connections where they are.
 type front interface{ Close() error }
 
 // Candidate is an MTA that this package can run.

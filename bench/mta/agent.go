@@ -48,8 +48,9 @@ type Agent interface {
 	Name() string
 	// Version is product and version, such as "Postfix 3.7.11". It is known from Prepare on.
 	Version() string
-	// Config is the text of all configuration files, for the provenance of a result, with $SMTPSTORM_MTAS for the user's own directory
-	// of fetched MTAs. It is known from Prepare on.
+	// Config is the text of all configuration files, for the provenance of a result. Names stand in it for what differs between
+	// instances: $DIR for the directory, $LISTEN, $NEXT_HOP and $HOP_N_OF_DOMAIN for the ports, $SMTPSTORM_MTAS for the directory of
+	// fetched MTAs. It is known from Prepare on.
 	Config() string
 
 	// Queue passes on what the queue holds: an entry for each message and recipient that is not delivered. A message that moves
@@ -89,6 +90,8 @@ type Traits struct {
 	Silent bool
 	// Routes: it can send the mail of single domains to next hops of their own (Options.Routes).
 	Routes bool
+	// Sources: it can be told to send from several addresses, a new one for each attempt (Options.Sources).
+	Sources bool
 	// FinalTimeout: it can be told how long to wait for the final reply (Options.FinalTimeout).
 	FinalTimeout bool
 	// RetryEarly is by how much an attempt may come before the policy's time, as the MTA rounds.
@@ -96,9 +99,14 @@ type Traits struct {
 	// RefusedAgain: it may try once more what was refused. The queue run has then locked the notification's file before the
 	// process that has just made it, which gives up ("cannot create queue file: Resource temporarily unavailable").
 	RefusedAgain bool
-	// FixedSchedule: its retry schedule can't be changed. The n-th attempt comes ShortestBackoff times the square of n after the
-	// arrival; a Policy says when it gives up, and no more.
-	FixedSchedule bool
+	// FixedSchedule: its retry schedule can't be changed; a Policy says when it gives up, and no more. Pauses are between ShortestBackoff
+	// and LongestBackoff, or, when that is 0, the n-th attempt comes ShortestBackoff times the square of n after the arrival.
+	FixedSchedule  bool
+	LongestBackoff time.Duration
+	// FixedLifetime is how long it keeps trying; 0: as long as a Policy says.
+	FixedLifetime time.Duration
+	// Unstructured: its notifications are in words only, none of those that RFC 3464 asks for.
+	Unstructured bool
 	// ShortestBackoff is the shortest pause between two attempts that it can be told to make.
 	ShortestBackoff time.Duration
 }
@@ -164,7 +172,12 @@ func (p Policy) complete(traits Traits) (Policy, error) {
 	if p.Lifetime == 0 {
 		p.Lifetime = 10 * time.Minute
 	}
-	if traits.FixedSchedule { // the longest pause within the lifetime
+	if traits.FixedLifetime > 0 {
+		p.Lifetime = traits.FixedLifetime
+	}
+	if traits.LongestBackoff > 0 {
+		p.MaximalBackoff = traits.LongestBackoff
+	} else if traits.FixedSchedule { // the longest pause within the lifetime
 		for n := time.Duration(1); n*n*shortest <= p.Lifetime; n++ {
 			p.MaximalBackoff = (2*n - 1) * shortest
 		}
@@ -211,6 +224,10 @@ type Options struct {
 	// Routes are the next hops of some recipient domains, each as loopback host:port, in the order in which they are tried where an MTA
 	// keeps one.
 	Routes []Route
+	// Sources are loopback addresses of IPv4 from which it sends, each attempt from one by chance; empty: from the one that the kernel chooses.
+	Sources []string
+	// Home is the domain of senders, for an agent that takes mail of its own domains only; empty: it doesn't matter.
+	Home string
 	// FinalTimeout is how long the agent waits for the reply to the final dot; 0: as long as it does by itself. Whole seconds.
 	FinalTimeout time.Duration
 	Policy       Policy // retry policy
@@ -252,6 +269,11 @@ func (o Options) check() (Options, error) {
 			if err := loopback("next hop of "+r.Domain, hop); err != nil {
 				return o, err
 			}
+		}
+	}
+	for _, source := range o.Sources {
+		if ip := net.ParseIP(source); ip.To4() == nil || !ip.IsLoopback() {
+			return o, fmt.Errorf("source address %q is not a loopback address of IPv4 such as 127.0.0.2", source)
 		}
 	}
 	if o.FinalTimeout < 0 || o.FinalTimeout%time.Second != 0 {

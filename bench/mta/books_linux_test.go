@@ -35,6 +35,14 @@ type books struct {
 // openBooks starts a sink with the rules of a plan, and an agent before it.
 func openBooks(t *testing.T, c Candidate, rules string, o Options) *books {
 	t.Helper()
+	b := openSink(t, c, rules)
+	b.start(c, o)
+	return b
+}
+
+// openSink starts a sink with the rules of a plan, for an agent that can be started.
+func openSink(t *testing.T, c Candidate, rules string) *books {
+	t.Helper()
 	if err := c.Ready(); err != nil {
 		sinktest.Missing(t, "%v", err)
 	}
@@ -44,6 +52,13 @@ func openBooks(t *testing.T, c Candidate, rules string, o Options) *books {
 		cfg.Farewell = 5 * time.Second // on a busy machine, too, the agent has left by then
 		cfg.DSN.Dir = filepath.Join(b.dir, "notes")
 	}))
+	return b
+}
+
+// start starts an agent before the sink.
+func (b *books) start(c Candidate, o Options) {
+	t := b.t
+	t.Helper()
 	o.Dir, o.Relay = scratch(t, ""), b.server.Addr("").String()
 	agent, err := Start(t.Context(), c.Name, o)
 	if err != nil {
@@ -59,7 +74,6 @@ func openBooks(t *testing.T, c Candidate, rules string, o Options) *books {
 		}
 	})
 	b.agent = agent
-	return b
 }
 
 // candidate is an MTA of the registry.
@@ -75,7 +89,8 @@ func candidate(name string) Candidate {
 // dialogue is a connection to the agent.
 type dialogue struct {
 	*textproto.Conn
-	t *testing.T
+	conn net.Conn
+	t    *testing.T
 }
 
 func (b *books) dial() *dialogue {
@@ -87,7 +102,7 @@ func (b *books) dial() *dialogue {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	d := &dialogue{textproto.NewConn(conn), b.t}
+	d := &dialogue{textproto.NewConn(conn), conn, b.t}
 	b.open = append(b.open, d)
 	d.expect(220)
 	d.say("EHLO generator.test", 250)

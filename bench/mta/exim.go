@@ -22,7 +22,7 @@ func eximAdapter() adapter {
 	return adapter{
 		name: "exim", product: "Exim", other: true, log: "log/mainlog",
 		// Times of retries are whole seconds.
-		traits: Traits{Routes: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
+		traits: Traits{Routes: true, Sources: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
 		find: func(private string) string {
 			if fetched := filepath.Join(private, "usr/sbin/exim4"); isFile(fetched) {
 				return fetched
@@ -131,7 +131,7 @@ func eximLayout(ctx context.Context, i *instance) (daemon []string, err error) {
 	}
 	var conf strings.Builder
 	err = eximTemplate.Execute(&conf, map[string]any{
-		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Routes": routes, "Transports": transports, "FinalTimeout": i.o.FinalTimeout, "Extra": i.o.Extra,
+		"Dir": i.o.Dir, "User": user, "Group": group, "Host": host, "Port": port, "NextHost": next, "NextPort": nextPort, "Policy": p, "Retry": retry, "Routes": routes, "Transports": transports, "FinalTimeout": i.o.FinalTimeout, "Sources": i.o.Sources, "Extra": i.o.Extra,
 	})
 	if err != nil {
 		return nil, err
@@ -248,7 +248,8 @@ begin transports
   hosts_try_fastopen =
   hosts_try_chunking =
   connect_timeout = 5s
-{{with $.FinalTimeout}}  final_timeout = {{seconds .}}
+{{with $.Sources}}  interface = ${extract{${eval:${randint:{{len .}}}+1}}{:}{ {{- range $n, $source := .}}{{if $n}}:{{end}}{{$source}}{{end -}} }}
+{{end}}{{with $.FinalTimeout}}  final_timeout = {{seconds .}}
 {{end}}{{end}}begin retry
 * * {{.Retry}}
 `))

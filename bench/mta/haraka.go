@@ -34,7 +34,7 @@ func harakaAdapter() adapter {
 func harakaAt(version string) adapter {
 	return adapter{
 		name: "haraka", product: "Haraka", log: "log/console",
-		traits: Traits{Routes: true, FinalTimeout: true, RemoteStatus: true, ShortestBackoff: 5 * time.Second}, // one shorter interval makes it ignore them all, without a word
+		traits: Traits{Routes: true, Sources: true, FinalTimeout: true, RemoteStatus: true, ShortestBackoff: 5 * time.Second}, // one shorter interval makes it ignore them all, without a word
 		find: func(private string) string {
 			path := filepath.Join(private, "node_modules/Haraka/bin/haraka")
 			if installed := lookTool("haraka"); !isFile(path) && installed != "" {
@@ -101,6 +101,10 @@ func harakaLayout(_ context.Context, i *instance) (daemon []string, err error) {
 		}
 		routes += fmt.Sprintf("  '%s': [%s],\n", r.Domain, strings.Join(hops, ", "))
 	}
+	sources := ""
+	if len(i.o.Sources) > 0 {
+		sources = "'" + strings.Join(i.o.Sources, "', '") + "'"
+	}
 	timeout := ""
 	if i.o.FinalTimeout > 0 {
 		timeout = fmt.Sprintf("connect_timeout=%d\n", i.o.FinalTimeout/time.Second) // of every wait of a connection
@@ -124,8 +128,12 @@ exports.relay = (next, connection) => { connection.relaying = true; next() }
 exports.accept = (next) => next(OK)
 const routes = {
 %s}
-exports.route = (next, hmail, domain) => next(OK, routes[domain.toLowerCase()] || %s)
-`, routes, hop(i.o.Relay))})
+const sources = [%s]
+exports.route = (next, hmail, domain) => {
+  const from = sources.length ? { bind: sources[Math.floor(Math.random() * sources.length)] } : {}
+  next(OK, [].concat(routes[domain.toLowerCase()] || %s).map((hop) => ({ ...hop, ...from })))
+}
+`, routes, sources, hop(i.o.Relay))})
 	return []string{lookTool("node"), i.program, "-c", i.o.Dir}, err
 }
 

@@ -41,7 +41,7 @@ type instance struct {
 	main      *exec.Cmd             // the process that Start started; nil: none. Guarded by lifecycle
 	ended     <-chan error          // its end
 	intake    front                 // what takes mail for it; nil: none, or it doesn't run. Guarded by lifecycle
-	said      *syslogSocket         // what it says to syslog(3); nil: it doesn't, or doesn't run. Guarded by lifecycle
+	served    fronts                // what serves its processes until they have ended; nil: nothing, or it doesn't run. Guarded by lifecycle
 	group     atomic.Pointer[group] // nil: none could be made
 
 	texts   sync.Mutex
@@ -58,6 +58,8 @@ func newInstance(a adapter, program string, o Options) (*instance, error) {
 	case err != nil:
 	case len(o.Routes) > 0 && !a.traits.Routes:
 		err = errors.New("can't be given next hops for single domains")
+	case len(o.Sources) > 0 && !a.traits.Sources:
+		err = errors.New("can't be told to send from several addresses")
 	case o.FinalTimeout > 0 && !a.traits.FinalTimeout:
 		err = errors.New("can't be told how long to wait for the final reply")
 	}
@@ -175,15 +177,15 @@ func (i *instance) start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", i.name, err)
 		}
 	}
-	if i.syslog != "" && i.said == nil {
-		if i.said, err = openSyslog(i.path(i.syslog), i.LogPath()); err != nil {
-			return fmt.Errorf("start %s: %w", i.name, err)
-		}
+	if err := i.serve(); err != nil {
+		return fmt.Errorf("start %s: %w", i.name, err)
 	}
 	if i.front != nil {
-		if i.intake, err = i.front(i); err != nil {
-			return fmt.Errorf("start %s: %w", i.name, err)
+		intake, err := i.front(i)
+		if err != nil {
+			return errors.Join(fmt.Errorf("start %s: %w", i.name, err), i.kill())
 		}
+		i.intake = intake
 	}
 	cmd, begin := i.grouped(context.WithoutCancel(ctx))
 	cmd.Stdout, cmd.Stderr = out, out
@@ -191,7 +193,7 @@ func (i *instance) start(ctx context.Context) error {
 	ended, err := supervise.Start(cmd)
 	if err != nil {
 		begin(0)
-		return errors.Join(fmt.Errorf("start %s: %w", i.name, err), i.closeIntake())
+		return errors.Join(fmt.Errorf("start %s: %w", i.name, err), i.kill())
 	}
 	begin(cmd.Process.Pid)
 	i.main, i.ended = cmd, ended
@@ -369,10 +371,8 @@ func (i *instance) kill() error {
 		<-i.ended
 		i.main = nil
 	}
-	if i.said != nil {
-		err = errors.Join(err, i.said.Close())
-		i.said = nil
-	}
+	err = errors.Join(err, i.served.Close())
+	i.served = nil
 	return err
 }
 
@@ -435,12 +435,6 @@ func (i *instance) Version() string {
 	i.texts.Lock()
 	defer i.texts.Unlock()
 	return i.version
-}
-
-func (i *instance) Config() string {
-	i.texts.Lock()
-	defer i.texts.Unlock()
-	return strings.ReplaceAll(i.config, privateDir(), "$SMTPSTORM_MTAS")
 }
 
 func (i *instance) Queue(ctx context.Context, f func(*reconcile.QueueEntry) error) error {

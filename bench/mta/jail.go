@@ -1,6 +1,7 @@
 package mta
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,6 +36,28 @@ func (i *instance) jail(mounts [][2]string, command ...string) ([]string, error)
 	}
 	script.WriteString("exec \"$@\"\n")
 	return append([]string{lookTool("unshare"), "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script.String(), "sh"}, command...), nil
+}
+
+// serve opens what serves the agent's processes, unless it is open.
+func (i *instance) serve() error {
+	if i.served != nil {
+		return nil
+	}
+	if i.syslog != "" {
+		said, err := openSyslog(i.path(i.syslog), i.LogPath())
+		if err != nil {
+			return err
+		}
+		i.served = append(i.served, said)
+	}
+	if i.service != nil {
+		service, err := i.service(i)
+		if err != nil {
+			return errors.Join(err, i.served.Close())
+		}
+		i.served = append(i.served, service)
+	}
+	return nil
 }
 
 // jailed returns the process inside a jail whose unshare(1) is the process pid; 0 when there is none.

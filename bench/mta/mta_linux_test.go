@@ -176,6 +176,7 @@ func TestNewRefusesBadOptions(t *testing.T) {
 			{"next hop elsewhere", Options{Dir: dir, Relay: "192.0.2.1:25"}, "not a loopback address"},
 			{"next hop by name", Options{Dir: dir, Relay: "mx.example.org:25"}, "not a loopback address"},
 			{"listens everywhere", Options{Dir: dir, Relay: "127.0.0.1:1", Listen: "0.0.0.0:2525"}, "not a loopback address"},
+			{"source elsewhere", Options{Dir: dir, Relay: "127.0.0.1:1", Sources: []string{"192.0.2.1"}}, `source address "192.0.2.1"`},
 			{"half a second", Options{Dir: dir, Relay: "127.0.0.1:1", Policy: Policy{MinimalBackoff: time.Second / 2}}, "minimal backoff 500ms"},
 			{"backoff upside down", Options{Dir: dir, Relay: "127.0.0.1:1", Policy: Policy{MinimalBackoff: time.Minute, MaximalBackoff: time.Second}}, "maximal backoff 1s"},
 			{"no concurrency", Options{Dir: dir, Relay: "127.0.0.1:1", Policy: Policy{Concurrency: -1}}, "concurrency -1"},

@@ -23,7 +23,7 @@ func postfixAdapter() adapter {
 		// The queue manager rounds a message's next attempt down to whole seconds, and takes it up to a second before. With less than 3 s it
 		// may meet the agent that has just deferred a message, and whose lock it finds: "skipped, still being delivered", and put aside for
 		// a minute.
-		traits: Traits{Routes: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
+		traits: Traits{Routes: true, Sources: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RemoteStatus: true, RetryEarly: 2 * time.Second, ShortestBackoff: 3 * time.Second},
 		find:   func(string) string { return lookTool("postfix") },
 		fetch:  func(string) string { return "apt-get install -y postfix" },
 		layout: postfixLayout,
@@ -54,6 +54,7 @@ type postfixSettings struct {
 	Policy                     Policy
 	FinalTimeout               time.Duration
 	Routes                     string
+	Sources                    []string
 	Extra                      string
 }
 
@@ -61,7 +62,7 @@ type postfixSettings struct {
 func (s postfixSettings) IPv6() bool { return strings.Contains(s.ListenHost, ":") }
 
 func postfixLayout(ctx context.Context, i *instance) (daemon []string, err error) {
-	s := postfixSettings{Dir: i.o.Dir, CommandDir: filepath.Dir(i.program), Policy: i.o.Policy, FinalTimeout: i.o.FinalTimeout, Extra: i.o.Extra}
+	s := postfixSettings{Dir: i.o.Dir, CommandDir: filepath.Dir(i.program), Policy: i.o.Policy, FinalTimeout: i.o.FinalTimeout, Sources: i.o.Sources, Extra: i.o.Extra}
 	for _, r := range i.o.Routes {
 		s.Routes += "{" + r.Domain + " = smtp:" + postfixHops(r.Hops) + "} "
 	}
@@ -237,6 +238,7 @@ transport_retry_time = 2s
 default_destination_concurrency_limit = {{.Policy.Concurrency}}
 initial_destination_concurrency = {{if lt .Policy.Concurrency 5}}{{.Policy.Concurrency}}{{else}}5{{end}}
 {{with .Routes}}transport_maps = inline:{ {{.}}}
+{{end}}{{with .Sources}}sender_dependent_default_transport_maps = randmap:{ {{range $n, $source := .}}{{if $n}}, {{end}}from{{$n}}:{{end}} }
 {{end}}{{with .FinalTimeout}}smtp_data_done_timeout = {{seconds .}}
 {{end}}{{.Extra}}
 {{end}}
@@ -255,7 +257,8 @@ flush     unix  n       -       n       1000?   0       flush
 proxymap  unix  -       -       n       -       -       proxymap
 smtp      unix  -       -       n       -       -       smtp
 relay     unix  -       -       n       -       -       smtp
-showq     unix  n       -       n       -       -       showq
+{{range $n, $source := .Sources}}from{{$n}} unix - - n - - smtp -o smtp_bind_address={{$source}}
+{{end}}showq     unix  n       -       n       -       -       showq
 error     unix  -       -       n       -       -       error
 retry     unix  -       -       n       -       -       error
 discard   unix  -       -       n       -       -       discard

@@ -33,13 +33,14 @@ func TestScheduleIsReadBack(t *testing.T) {
 				}
 			}(scratch)
 			o := Options{Dir: scratch.Path("mta"), Relay: "127.0.0.1:20025", Policy: Policy{MinimalBackoff: 5 * time.Second, MaximalBackoff: 40 * time.Second, ByAge: true}}
-			routed, patient := o, o
+			routed, patient, pooled := o, o, o
 			routed.Routes = []Route{{"src.bench.test", []string{"127.0.0.1:20026", "127.0.0.1:20027"}}}
 			patient.FinalTimeout = 5 * time.Second
+			pooled.Sources = []string{"127.0.0.2", "127.0.0.3"}
 			for _, test := range []struct {
 				asked Options
 				can   bool
-			}{{routed, c.Traits.Routes}, {patient, c.Traits.FinalTimeout}} {
+			}{{routed, c.Traits.Routes}, {patient, c.Traits.FinalTimeout}, {pooled, c.Traits.Sources}} {
 				a, err := New(c.Name, test.asked)
 				if (err == nil) != test.can {
 					t.Errorf("%v; the traits say %v", err, test.can)

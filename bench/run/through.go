@@ -44,6 +44,9 @@ func (l load) ramp() (rise, steady time.Duration) {
 	return mtaRamp, lasting(float64(l.messages)-rising, l.rate) + mtaSlack
 }
 
+// senderDomain is that of the senders of the bundled scripts.
+const senderDomain = "src.bench.test"
+
 // mtaRetries let a private Postfix drain a mild storm within seconds.
 var mtaRetries = mta.Policy{MinimalBackoff: 3 * time.Second, MaximalBackoff: 4 * time.Second}
 
@@ -72,7 +75,7 @@ func (r *runner) private(ctx context.Context, name string) (*Leg, error) {
 	r.progress.Update("mta      starting a private %s", name)
 	starting, cancel := until(ctx, r.o.Stop)
 	defer cancel()
-	agent, err := mta.Start(starting, name, mta.Options{Dir: scratch.Path("mta"), Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
+	agent, err := mta.Start(starting, name, mta.Options{Dir: scratch.Path("mta"), Home: senderDomain, Relay: net.JoinHostPort(host, port), Policy: mtaRetries})
 	if err != nil && stopped(r.o.Stop) {
 		return nil, errors.Join(p.sink.Server.Close(), r.drop(p.evidence))
 	}

@@ -35,7 +35,7 @@ type beyond struct {
 	cut      time.Duration // how long after the storm's begin the sink is cut off; 0: never
 	away     time.Duration // for so long
 	affected []string      // domains that the storm is for; nil: all
-	never    string        // why no private instance can be put through it; empty: any can
+	sources  []string      // addresses from which the sender sends; nil: whichever the kernel chooses
 }
 
 // layout is which listeners the sink has beside that for notifications, and where the sender's mail goes.
@@ -56,7 +56,7 @@ func beyondPlans() map[string]beyond {
 		"sink-killed":    {cut: 20 * time.Second, away: 5 * time.Second},
 		"late-reply":     {patience: 5 * time.Second},
 		"dead-mx":        {layout: twoHops},
-		"some-addresses": {never: "a private instance sends from one address only"},
+		"some-addresses": {sources: []string{"127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.201"}}, // the plan throttles the second and the third
 	}
 }
 

@@ -57,9 +57,6 @@ func Run(ctx context.Context, o Options) (r *Record, err error) {
 	if o.beyond != nil {
 		c.storm.beyond = *o.beyond
 	}
-	if why := c.storm.beyond.never; why != "" {
-		return nil, input.Errorf("storm %s is not applicable: %s", c.storm.Name, why)
-	}
 	if c.storm.beyond.lifetime > 0 {
 		c.o.Policy.Lifetime = c.storm.beyond.lifetime
 	}
@@ -113,7 +110,7 @@ func (c *cell) run(ctx context.Context, guard *supervise.Guard) (r *Record, err 
 	if err := c.adopt(); err != nil {
 		return nil, err
 	}
-	settings := mta.Options{Dir: scratch.Path("mta"), Policy: c.o.Policy, Extra: c.o.Extra, FinalTimeout: c.storm.beyond.patience}
+	settings := mta.Options{Dir: scratch.Path("mta"), Home: returnDomain, Sources: c.storm.beyond.sources, Policy: c.o.Policy, Extra: c.o.Extra, FinalTimeout: c.storm.beyond.patience}
 	if c.traits.Routes {
 		c.hop.route(layout, &settings)
 	} else if settings.Relay = c.hop.addresses[mainListener]; !c.traits.Silent {
@@ -171,7 +168,7 @@ func (c *cell) fit() error {
 		if err := o.check(); err != nil {
 			return err
 		}
-		if b.layout != oneHop || b.patience > 0 || b.lifetime > 0 || b.kill {
+		if b.layout != oneHop || b.sources != nil || b.patience > 0 || b.lifetime > 0 || b.kill {
 			return input.Errorf("storm %s is not applicable to an MTA that runs already: it wants one that this program sets up", c.storm.Name)
 		}
 		return nil
@@ -187,8 +184,12 @@ func (c *cell) fit() error {
 	case c.traits == mta.Traits{}: // mta.New says it
 	case b.layout != oneHop && !c.traits.Routes:
 		return input.Errorf("storm %s is not applicable: %s can't be given next hops for single domains", c.storm.Name, c.o.MTA)
+	case b.sources != nil && !c.traits.Sources:
+		return input.Errorf("storm %s is not applicable: %s can't be told to send from several addresses", c.storm.Name, c.o.MTA)
 	case b.patience > 0 && !c.traits.FinalTimeout:
 		return input.Errorf("storm %s is not applicable: %s can't be told how long to wait for the final reply", c.storm.Name, c.o.MTA)
+	case b.lifetime > 0 && c.traits.FixedLifetime > 0:
+		return input.Errorf("storm %s is not applicable: %s can't be told when to give up, and does so after %.0f hours", c.storm.Name, c.o.MTA, c.traits.FixedLifetime.Hours())
 	}
 	if c.traits.FixedSchedule {
 		c.o.Policy.MinimalBackoff, c.o.Policy.MaximalBackoff, c.o.Policy.ByAge = 0, 0, false

@@ -365,7 +365,7 @@ func TestBadInput(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"s99":                 func(o *Options) { o.Storm = "s99" },
 		"no phases":           func(o *Options) { o.Storm = "../../scripts/plans/greylist.yaml" },
-		"not applicable":      func(o *Options) { o.Storm = "S18" },
+		"not applicable":      func(o *Options) { o.MTA, o.Storm = "sendmail", "S18" },
 		"--messages -1":       func(o *Options) { o.Messages = -1 },
 		"--rate -1":           func(o *Options) { o.Rate = -1 },
 		"--out " + full:       func(o *Options) { o.Out = full },

@@ -108,7 +108,7 @@ const (
 func (q *Query) matches(m *Message) bool {
 	trim := func(id string) string { return strings.TrimSuffix(strings.TrimPrefix(id, "<"), ">") }
 	switch {
-	case q.Sender != "" && !sameAddress(q.Sender, m.Sender),
+	case q.Sender != "" && !smtp.SameAddress([]byte(q.Sender), []byte(m.Sender)),
 		q.Token != "" && q.Token != m.Token,
 		q.StormID != "" && q.StormID != m.StormID,
 		q.MessageID != "" && trim(q.MessageID) != trim(m.MessageID),
@@ -120,7 +120,7 @@ func (q *Query) matches(m *Message) bool {
 	}
 	for i := range m.Recipients {
 		r := &m.Recipients[i]
-		if (q.Recipient == "" || sameAddress(q.Recipient, r.Address)) && (q.Code == "" || codeMatches(q.Code, r.Code)) {
+		if (q.Recipient == "" || smtp.SameAddress([]byte(q.Recipient), []byte(r.Address))) && (q.Code == "" || codeMatches(q.Code, r.Code)) {
 			return true
 		}
 	}
@@ -133,10 +133,4 @@ func codeMatches(pattern string, code smtp.Code) bool {
 		return code != 0 && strings.HasPrefix(text, class)
 	}
 	return text == pattern
-}
-
-// sameAddress compares the local part as it is, and the domain without regard to case (RFC 5321 section 2.4).
-func sameAddress(a, b string) bool {
-	i, j := strings.LastIndexByte(a, '@')+1, strings.LastIndexByte(b, '@')+1
-	return a[:i] == b[:j] && strings.EqualFold(a[i:], b[j:])
 }

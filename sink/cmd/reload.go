@@ -12,8 +12,9 @@ func (o *options) reload(server *sink.Server) {
 		return
 	}
 	plan, hash, text, err := o.compilePlan()
+	var done sink.Replaced
 	if err == nil {
-		_, err = server.Replace(sink.PlanChange{Plan: plan, Hash: hash, Text: text})
+		done, err = server.Replace(sink.PlanChange{Plan: plan, Hash: hash, Text: text})
 	}
 	if err != nil {
 		o.complain("the plan in force stays: %v", err)
@@ -25,6 +26,9 @@ func (o *options) reload(server *sink.Server) {
 			late += ": start again with this plan, and they are counted from the beginning of the ledger"
 		}
 		o.say("%s", late)
+	}
+	if len(done.StandingsOver) > 0 {
+		o.complain("%s", sink.StandingsOver(done.StandingsOver))
 	}
 	for _, line := range describe(plan) {
 		o.say("%s", line)

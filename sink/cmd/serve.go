@@ -146,6 +146,16 @@ func (o *options) complain(format string, args ...any) {
 	fmt.Fprintf(o.stderr, "smtpsink: %s\n", line)
 }
 
+// announceStandings says which standings go on after a restart.
+func (o *options) announceStandings(restored sink.RestoredStandings) {
+	if n := restored.Standings; n > 0 {
+		o.say("%s %s on", text.Count(n), map[bool]string{true: "standing goes", false: "standings go"}[n == 1])
+	}
+	if len(restored.Dropped) > 0 {
+		o.complain("%s", sink.StandingsOver(restored.Dropped))
+	}
+}
+
 // announce says what the server listens on and what it injects, one fact per line.
 func (o *options) announce(server *sink.Server, cfg *sink.Config) {
 	if recovered, ok := server.Recovered(); ok {
@@ -165,6 +175,7 @@ func (o *options) announce(server *sink.Server, cfg *sink.Config) {
 		}
 		o.say("listening on %s (driver %s, %d %s%s)", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"), inherited)
 	}
+	o.announceStandings(server.RestoredStandings())
 	for _, l := range server.Listeners() {
 		if open := control.OpenToTheWorld(&l.Listener); open != "" {
 			o.complain("%s: the sink takes mail of anybody, and throws it away", open)
@@ -218,8 +229,8 @@ func describe(p *fault.Plan) []string {
 		if rule.Phase != "" {
 			phase = fmt.Sprintf(", phase %q", rule.Phase)
 		}
-		if rule.Match.OutOfOrder {
-			phase += ", commands out of order"
+		if rule.Match.Wrong() {
+			phase += ", commands that are refused"
 		}
 		lines = append(lines, fmt.Sprintf("%v: %s (rule %q%s, seed %d)", rule.Stage, strings.Join(outcomes, ", "), rule.Name, phase, p.Seed()))
 	}

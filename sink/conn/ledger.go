@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/session"
 )
@@ -120,5 +121,14 @@ func (b *LedgerShard) connection(c *session.Connection) {
 	row := connectionRow(c)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.causes.ofConnection(c, &row)
 	b.shard.Connection(&row)
+}
+
+// standing appends the row of a standing that has changed, and returns its length in octets.
+func (b *LedgerShard) standing(s *event.Standing, by session.Origin) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.Cause = b.causes.of(s.Code, by)
+	return b.shard.Standing(s)
 }

@@ -133,6 +133,15 @@ func (r *recorder) Told(e *event.Exception) {
 	r.observe(event.KindTold, func(row *event.Row) { row.Told = *e })
 }
 
+// Standing implements session.Recorder.
+func (r *recorder) Standing(s *event.Standing, by session.Origin) {
+	r.append(func(l *LedgerShard) int { return l.standing(s, by) })
+	r.observe(event.KindStanding, func(row *event.Row) {
+		row.Standing = *s
+		row.Standing.Cause = r.causes.of(s.Code, by)
+	})
+}
+
 // Transaction implements session.Recorder.
 func (r *recorder) Transaction(t *session.Transaction) {
 	r.append(func(l *LedgerShard) int { return l.transaction(t, r.room()) })
@@ -154,7 +163,10 @@ func (r *recorder) Connection(c *session.Connection) {
 		r.ledger.connection(c)
 		r.unsaved = true
 	}
-	r.observe(event.KindConnection, func(row *event.Row) { row.Connection = connectionRow(c) })
+	r.observe(event.KindConnection, func(row *event.Row) {
+		row.Connection = connectionRow(c)
+		r.causes.ofConnection(c, &row.Connection)
+	})
 }
 
 // The bounds of what a connection may make the ledger write before its rows become tight: a free part, and then in proportion to what it

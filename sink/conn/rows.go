@@ -63,6 +63,11 @@ func (c causes) of(code smtp.Code, v session.Origin) string {
 	if code == 0 {
 		return ""
 	}
+	return c.text(v)
+}
+
+// text returns who decided as rows write it.
+func (c causes) text(v session.Origin) string {
 	v.Fault = ""
 	if v.By == "" {
 		return v.Cause.String()
@@ -76,6 +81,16 @@ func (c causes) of(code smtp.Code, v session.Origin) string {
 		c[v] = text
 	}
 	return text
+}
+
+// ofConnection gives the row of a connection its causes: who ended it, or did what it has as its fault, and who refused what it tells of.
+func (c causes) ofConnection(from *session.Connection, row *event.Connection) {
+	if from.Cause != fault.CausePlain {
+		row.Cause = c.text(session.Origin{Cause: from.Cause, By: from.By})
+	}
+	if r := &from.Refusal; r.Code != 0 {
+		row.Refusal = event.Refusal{Stage: r.Stage, Code: r.Code, Enhanced: r.Enhanced, Cause: c.of(r.Code, r.By)}
+	}
 }
 
 var endings = [...]event.Ending{

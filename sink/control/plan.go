@@ -175,6 +175,9 @@ func (s *Server) warnings(file *plan.File, done *sink.Replaced) []string {
 			warnings = append(warnings, open)
 		}
 	}
+	if len(done.StandingsOver) > 0 {
+		warnings = append(warnings, sink.StandingsOver(done.StandingsOver))
+	}
 	if late := s.cfg.Sink.Late(); late != "" {
 		warnings = append(warnings, late)
 	}

@@ -1,6 +1,6 @@
 // Package decide says what a sink answers: the decision on one occurrence of a stage as a value.
 //
-// In this order somebody decides: a protocol error (and, of a command out of order, the rules for those), the treatments of the reactions
+// In this order somebody decides: a protocol error (and the rules for those), the treatments of the reactions
 // whose standings hold, in file order and of each its limits before its rules, the limits of the plan in file order until one refuses, what a
 // tester asks for by an address or a header or for the next occurrences, the rules of the plan, and otherwise the plain reply. Decide is the
 // only place that knows this order: the session asks it at every stage, and Spread, which smtpsink check computes its chances from, is the
@@ -18,12 +18,13 @@ import (
 // Point is an occurrence of a stage, before anybody was asked.
 type Point struct {
 	Stage smtp.Stage
-	// Error is the reply to a protocol error; nil when there is none. Only rules for commands out of order can change it, and only when it
-	// says that the command is out of order.
+	// Error is the reply to a protocol error; nil when there is none. Only rules for such errors can change it.
 	Error *smtp.Reply
 	// NoRecipients says that the error is a DATA for which no recipient was accepted: such a command is out of order whatever its code, and
 	// a rule that lets the body begin speaks nevertheless, so that its odds hold.
 	NoRecipients bool
+	// Fixed says that no rule can change the error.
+	Fixed bool
 	// Switch is what a tester asks for; nil when nothing.
 	Switch *fault.Switch
 	// Next says that an outcome that was asked for from outside may wait at the stage.
@@ -33,7 +34,7 @@ type Point struct {
 // Connection is what Decide asks about the connection on which the stage occurs. It is asked only what matters: the plain path asks nothing.
 type Connection interface {
 	// Describe tells what is known at the stage. The result is valid until the next call. outOfOrder means that it is for the rules of
-	// commands out of order.
+	// commands that are refused.
 	Describe(s smtp.Stage, outOfOrder bool) *fault.Occurrence
 	// Admit counts the occurrence and reports whether it is within the limit. It is asked only for those whom the limit is for.
 	Admit(l *fault.Limit, o *fault.Occurrence) bool
@@ -126,15 +127,19 @@ func before(d *fault.Decision, v *fault.View, p Point, c Connection) (o *fault.O
 
 // beyondError returns the occurrence that rules may speak about in spite of a protocol error, or nil.
 func beyondError(v *fault.View, p Point, c Connection) *fault.Occurrence {
+	if p.Fixed {
+		return nil
+	}
 	if p.NoRecipients && v.HasRules(p.Stage) {
 		o := c.Describe(p.Stage, false)
 		if r := v.Rule(o); r != nil && opensBody(r) {
 			return o
 		}
 	}
-	if (p.NoRecipients || p.Error.Code == fault.OutOfOrderCode) && v.HasRulesOutOfOrder(p.Stage) {
+	badSequence := p.NoRecipients || p.Error.Code == fault.OutOfOrderCode
+	if badSequence && v.HasRulesOutOfOrder(p.Stage) || v.HasRulesForErrors(p.Stage) {
 		o := c.Describe(p.Stage, true)
-		o.OutOfOrder = true
+		o.OutOfOrder, o.BadSequence, o.Error = true, badSequence, p.Error
 		return o
 	}
 	return nil
@@ -148,7 +153,7 @@ func orElse(d *fault.Decision, p Point) {
 	switch {
 	case d.Cause != fault.CauseRule:
 		*d = fault.Decision{Cause: fault.CauseProtocol, Reply: p.Error}
-	case d.Reply == nil && d.Rule.Match.OutOfOrder:
+	case d.Reply == nil && d.Rule.Match.Wrong():
 		d.Reply = p.Error
 	}
 }

@@ -165,7 +165,7 @@ func appendRow(dst []byte, n *event.Notification, file string) []byte {
 			dst = append(jsonl.AppendString(dst, k.value), ',')
 		}
 	}
-	dst = append(n.Time.AppendFormat(append(dst, `"time":"`...), time.RFC3339Nano), `","file":`...)
+	dst = append(jsonl.AppendTime(append(dst, `"time":`...), n.Time), `,"file":`...)
 	return append(jsonl.AppendString(dst, file), "}\n"...)
 }
 

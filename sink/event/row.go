@@ -26,12 +26,13 @@ const (
 	KindStop                    // a run of the sink ended in an orderly way
 	KindStorm                   // somebody has moved the storm's clock
 	KindReset                   // somebody has reset what is counted: an epoch begins
+	KindStanding                // a standing to which a reaction of the plan has led has begun, or changed
 
 	// NumKinds is how many kinds there are.
-	NumKinds = int(KindReset) + 1
+	NumKinds = int(KindStanding) + 1
 )
 
-var kindNames = [NumKinds]string{"start", "connection", "transaction", "attempt", "swap", "gap", "message", "told", "phase", "stop", "storm", "reset"}
+var kindNames = [NumKinds]string{"start", "connection", "transaction", "attempt", "swap", "gap", "message", "told", "phase", "stop", "storm", "reset", "standing"}
 
 // String returns the kind as rows write it.
 func (k Kind) String() string {
@@ -93,6 +94,7 @@ type Start struct {
 	PlanHash   string // identifies its text
 	Seed       uint64
 	Durability Durability
+	Reactions  string // of the plan, as Standing.Reaction has them, with blanks in between: standings of others are over
 }
 
 // Connection is the last row of a connection. A connection that lacks one was open when its run ended.
@@ -125,11 +127,22 @@ type Connection struct {
 	Enhanced       smtp.Enhanced // of the same reply
 	Text           string        // of the same reply, lines parted by LF, where a template of the plan made it; else empty
 	Fault          string        // what ended the connection besides a reply, or else was done last of what no other row tells; empty: nothing
+	Cause          string        // who did that, or ended the connection by a reply, as in Transaction; empty when nobody did
+	Refusal        Refusal       // the last of which no other row tells
 	Reason         string        // why it ended: a lower-case word such as "quit"
 	Error          string        // the error that ended it, if one did
 	Told           Told          // whether the client knows the final replies of its last message; see Told
 	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
 	Cut string
+}
+
+// Refusal is a reply of 4yz or 5yz outside of transactions, such as the greeting, that the plan has decided, or a tester. Protocol errors
+// are none. The zero value is none.
+type Refusal struct {
+	Stage    smtp.Stage // only meaningful when Code is not 0
+	Code     smtp.Code  // 0: there was none
+	Enhanced smtp.Enhanced
+	Cause    string // as in Transaction
 }
 
 // Transaction is the row of a transaction that ended without any RCPT command, such as one whose MAIL was refused.
@@ -203,11 +216,12 @@ func (a *Attempt) Known() bool {
 
 // Swap says that another plan came into force.
 type Swap struct {
-	Time     time.Time
-	Plan     string
-	PlanHash string
-	Seed     uint64
-	Restart  bool // the storm's clock started again
+	Time      time.Time
+	Plan      string
+	PlanHash  string
+	Seed      uint64
+	Restart   bool   // the storm's clock started again
+	Reactions string // as in Start
 }
 
 // Gap says that rows are missing at its place: the file could not be written, and can be again.
@@ -298,7 +312,39 @@ type Storm struct {
 type Reset struct {
 	Time  time.Time
 	Epoch uint64 // from 1: 2 is the first of a run that has a row
-	State bool   // attempts, token buckets and greylists were forgotten
+	State bool   // attempts, token buckets, greylists and standings were forgotten
+}
+
+// The reasons of a Standing.
+const (
+	StandingWhen       = "when"        // what the reaction counts has come often enough: it begins
+	StandingWorse      = "worse"       // what makes it worse has come often enough while it held: it rises
+	StandingBack       = "back"        // what lowers it has come
+	StandingFirstSight = "first-sight" // the key was seen for the first time, or again after its standing was over
+	StandingForgiven   = "forgiven"    // somebody has ended it, by the control API
+)
+
+// Standing says that the standing of a key by a reaction of the plan has begun or ended, has another level, or holds for longer. One that
+// ends because its time is over has no row: Until tells.
+type Standing struct {
+	Time        time.Time
+	Conn        uint64    // the connection that led to it; 0: none did, and nothing is known of an occurrence
+	React       string    // the reaction's name
+	Reaction    uint64    // identifies the reaction's whole text
+	Key         string    // whose standing it is, as people read it
+	Fingerprint [16]byte  // identifies the key
+	From, To    uint64    // the level before and after; 0: it did not hold, or does no longer
+	Until       time.Time // when it ends by itself; zero: never, or it does not hold
+	Reason      string    // one of the constants
+
+	// The occurrence that led to it, see Conn.
+	Stage    smtp.Stage
+	Code     smtp.Code // of the reply that was decided, sent or not; 0 when none was yet
+	Enhanced smtp.Enhanced
+	Cause    string // who decided it, as in Transaction; empty when nobody had yet
+
+	// Cut names the keys whose values were cut, see ledger.MaxValue, with blanks in between; empty: none.
+	Cut string
 }
 
 // Stop ends a run in an orderly way: all its rows are before it. A run without one died.
@@ -321,4 +367,5 @@ type Row struct {
 	Stop        Stop
 	Storm       Storm
 	Reset       Reset
+	Standing    Standing
 }

@@ -22,9 +22,15 @@ const (
 	DelayLognormal                    // lognormal: most real service times
 	DelayExponential                  // exponential
 	DelayPercentiles                  // a table of measured percentiles, linear in between
+	DelayDoubling                     // twice as much at each level of a standing
+	DelayHalving                      // half as much
+	DelayPerLevel                     // as much again
 )
 
-var delayNames = [...]string{"none", "fixed", "uniform", "normal", "lognormal", "exponential", "percentiles"}
+var delayNames = [...]string{"none", "fixed", "uniform", "normal", "lognormal", "exponential", "percentiles", "doubling", "halving", "per-level"}
+
+// distributions are those of them that depend on no level.
+var distributions = delayNames[:DelayDoubling]
 
 // String returns the name of the shape as ParseDelay reads it.
 func (k DelayKind) String() string { return nameOf(delayNames[:], int(k)) }
@@ -32,7 +38,9 @@ func (k DelayKind) String() string { return nameOf(delayNames[:], int(k)) }
 // Delay is a distribution of delays. The zero value is no delay. It is immutable and may be shared.
 type Delay struct {
 	Kind DelayKind
-	A, B time.Duration // fixed: A; uniform: A to B; normal: mean A, standard deviation B; lognormal: median A; exponential: mean A
+	// fixed: A; uniform: A to B; normal: mean A, standard deviation B; lognormal: median A; exponential: mean A; by level: A at level 1, and at most
+	// B, or with DelayHalving at least
+	A, B time.Duration
 	// Sigma is the lognormal's standard deviation of the logarithm; 0.5 puts p99 at 3.2 times the median, 1 at 10 times.
 	Sigma float64
 	// Table has the percentiles in rising order; the first is 0, the last is 100.
@@ -49,7 +57,18 @@ type Percentile struct {
 func (d *Delay) IsZero() bool { return d.Kind == DelayNone }
 
 // random reports whether the delay needs a draw.
-func (d *Delay) random() bool { return d.Kind > DelayFixed }
+func (d *Delay) random() bool { return d.Kind > DelayFixed && !d.Grows() }
+
+// Grows reports whether the delay depends on the level of a standing: only rules of a reaction's treatment have one to go by.
+func (d *Delay) Grows() bool { return d.Kind >= DelayDoubling }
+
+// growth returns how it depends on the level.
+func (d *Delay) growth() Growth {
+	return Growth{Kind: GrowthDoubling + GrowthKind(d.Kind-DelayDoubling), First: float64(d.A), Bound: float64(d.B)}
+}
+
+// AtLevel returns the delay at a level of a standing, from 1 on, of one that grows.
+func (d *Delay) AtLevel(level int) time.Duration { return limit(d.growth().At(max(level, 1))) }
 
 // Validate returns an error that names the culprit when a parameter is out of range: durations from 0 to MaxDelay, bounds in
 // order, sigma above 0 and at most 5, percentile tables that start at 0, end at 100 and never fall.
@@ -82,6 +101,11 @@ func (d *Delay) Validate() error {
 		}
 	case DelayPercentiles:
 		return d.validateTable()
+	case DelayDoubling, DelayHalving, DelayPerLevel:
+		if d.A == 0 {
+			return fmt.Errorf("%v delay begins at 0 (want more at level 1)", d.Kind)
+		}
+		return d.growth().validate()
 	default:
 		return fmt.Errorf("unknown delay kind %d", d.Kind)
 	}
@@ -111,12 +135,13 @@ func checkDelay(v time.Duration) error {
 	return nil
 }
 
-// At returns the delay that a draw falls on, 0 to MaxDelay: the distribution's quantile at Uniform(draw). It does not allocate.
+// At returns the delay that a draw falls on, 0 to MaxDelay: the distribution's quantile at Uniform(draw), and of one that grows what it is at
+// level 1. It does not allocate.
 func (d *Delay) At(draw uint64) time.Duration {
 	switch d.Kind {
 	case DelayNone:
 		return 0
-	case DelayFixed:
+	case DelayFixed, DelayDoubling, DelayHalving, DelayPerLevel:
 		return d.A
 	}
 	// The centre of the draw's interval: never 0 and never 1, where the quantiles of unbounded distributions are infinite.
@@ -127,7 +152,7 @@ func (d *Delay) At(draw uint64) time.Duration {
 func (d *Delay) Quantile(p float64) time.Duration {
 	a := float64(d.A)
 	switch d.Kind {
-	case DelayFixed:
+	case DelayFixed, DelayDoubling, DelayHalving, DelayPerLevel:
 		return d.A
 	case DelayUniform:
 		return limit(a + p*float64(d.B-d.A))

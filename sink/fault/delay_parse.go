@@ -19,8 +19,17 @@ const delayForms = "20ms, fixed(20ms), uniform(5ms,50ms), normal(mean,deviation)
 //	percentiles(0=1ms,50=20ms,99=1s,100=2s)   measured percentiles, linear in between; 0 may be left out and is then 0s; 100 is needed
 //
 // Durations are Go's: 5ms, 1.5s, 2m. The error names the culprit and the valid forms.
-func ParseDelay(text string) (Delay, error) {
-	d, err := parseDelay(strings.TrimSpace(text))
+func ParseDelay(text string) (Delay, error) { return readDelay(text, distributions) }
+
+// ParsePlanDelay parses what ParseDelay does, and delays that go by the level of a standing, as rules of a reaction's treatment may have them:
+//
+//	doubling(1s,5m)    1 s at level 1, twice as much at each level, at most 5 minutes
+//	halving(1m,1s)     half as much at each level, at least 1 s
+//	per-level(10s,2m)  10 s more at each level, at most 2 minutes
+func ParsePlanDelay(text string) (Delay, error) { return readDelay(text, delayNames[:]) }
+
+func readDelay(text string, kinds []string) (Delay, error) {
+	d, err := parseDelay(strings.TrimSpace(text), kinds)
 	if err == nil {
 		err = d.Validate()
 	}
@@ -30,7 +39,7 @@ func ParseDelay(text string) (Delay, error) {
 	return d, nil
 }
 
-func parseDelay(text string) (Delay, error) {
+func parseDelay(text string, kinds []string) (Delay, error) {
 	name, rest, call := strings.Cut(text, "(")
 	if !call {
 		if text == "none" {
@@ -47,7 +56,7 @@ func parseDelay(text string) (Delay, error) {
 	for i := range args {
 		args[i] = strings.TrimSpace(args[i])
 	}
-	kind, err := parseName[DelayKind]("distribution", name, delayNames[:], 1)
+	kind, err := parseName[DelayKind]("distribution", name, kinds, 1)
 	if err != nil {
 		return Delay{}, err
 	}
@@ -55,7 +64,7 @@ func parseDelay(text string) (Delay, error) {
 	switch d.Kind {
 	case DelayFixed, DelayExponential:
 		err = parseArgs(args, &d.A)
-	case DelayUniform, DelayNormal:
+	case DelayUniform, DelayNormal, DelayDoubling, DelayHalving, DelayPerLevel:
 		err = parseArgs(args, &d.A, &d.B)
 	case DelayLognormal:
 		err = parseArgs(args, &d.A, &d.Sigma)
@@ -131,7 +140,7 @@ func (d Delay) String() string {
 	switch d.Kind {
 	case DelayFixed:
 		return d.A.String()
-	case DelayUniform, DelayNormal:
+	case DelayUniform, DelayNormal, DelayDoubling, DelayHalving, DelayPerLevel:
 		return fmt.Sprintf("%v(%v,%v)", d.Kind, d.A, d.B)
 	case DelayLognormal:
 		return fmt.Sprintf("%v(%v,%s)", d.Kind, d.A, formatFloat(d.Sigma))

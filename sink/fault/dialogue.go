@@ -12,16 +12,18 @@ import (
 type Dialogue struct {
 	Mechanisms []string // of AUTH (RFC 4954), without regard to case; known ones or others
 	Steps      Range    // n-th reply of that AUTH: 1 answers the command, 2 the first response
+	Turns      Range    // n-th reply of the connection; 1 is the greeting
+	Rcpts      Range    // at rcpt: n-th RCPT of the transaction
 	Parameters []string // of MAIL, such as PRDR, BODY=8BITMIME or AUTH=*: globs without regard to case; any of them holds, from mail on
 }
 
 // isZero reports whether there is no condition.
 func (d *Dialogue) isZero() bool {
-	return len(d.Mechanisms) == 0 && d.Steps.IsZero() && len(d.Parameters) == 0
+	return len(d.Mechanisms) == 0 && d.Steps.IsZero() && len(d.Parameters) == 0 && d.Turns.IsZero() && d.Rcpts.IsZero()
 }
 
 func (d *Dialogue) needs() Needs {
-	return Needs{Auth: len(d.Mechanisms) > 0 || !d.Steps.IsZero(), Parameters: len(d.Parameters) > 0}
+	return Needs{Auth: len(d.Mechanisms) > 0 || !d.Steps.IsZero(), Parameters: len(d.Parameters) > 0, Turns: !d.Turns.IsZero()}
 }
 
 func (d *Dialogue) validate(s smtp.Stage) (field string, err error) {
@@ -36,8 +38,16 @@ func (d *Dialogue) validate(s smtp.Stage) (field string, err error) {
 	if len(d.Parameters) > 0 && !knowsSender(s) {
 		return "match.parameter", fmt.Errorf("not known yet at stage %v (known at: mail rcpt data bdat message)", s)
 	}
-	if d.Steps.To != 0 && d.Steps.To < d.Steps.From {
-		return "match.step", fmt.Errorf("empty range %d-%d (want the lower bound first)", d.Steps.From, d.Steps.To)
+	if !d.Rcpts.IsZero() && s != smtp.StageRcpt {
+		return "match.rcpt", fmt.Errorf("not known at stage %v (known at: rcpt)", s)
+	}
+	for _, r := range [...]struct {
+		field string
+		r     Range
+	}{{"match.step", d.Steps}, {"match.turn", d.Turns}, {"match.rcpt", d.Rcpts}} {
+		if r.r.To != 0 && r.r.To < r.r.From {
+			return r.field, fmt.Errorf("empty range %d-%d (want the lower bound first)", r.r.From, r.r.To)
+		}
 	}
 	for _, name := range d.Mechanisms {
 		if !validMechanism(name) {
@@ -73,12 +83,12 @@ func keyword(pattern string) string {
 // dialogueMatcher is a Dialogue in the form that matching compares.
 type dialogueMatcher struct {
 	mechanisms, parameters []string // lowered
-	steps                  Range
+	steps, turns, rcpts    Range
 	present                bool
 }
 
 func newDialogueMatcher(d *Dialogue) dialogueMatcher {
-	m := dialogueMatcher{steps: d.Steps, present: !d.isZero()}
+	m := dialogueMatcher{steps: d.Steps, turns: d.Turns, rcpts: d.Rcpts, present: !d.isZero()}
 	for _, name := range d.Mechanisms {
 		m.mechanisms = append(m.mechanisms, strings.ToLower(name))
 	}
@@ -91,6 +101,7 @@ func newDialogueMatcher(d *Dialogue) dialogueMatcher {
 // holds reports whether every condition holds.
 func (m *dialogueMatcher) holds(o *Occurrence) bool {
 	return !m.present || (m.steps.IsZero() || m.steps.Contains(o.AuthStep)) &&
+		(m.turns.IsZero() || m.turns.Contains(o.Turn)) && (m.rcpts.IsZero() || m.rcpts.Contains(o.NthRcpt)) &&
 		(m.mechanisms == nil || slices.ContainsFunc(m.mechanisms, func(name string) bool { return globMatches(name, o.Mechanism) })) &&
 		(m.parameters == nil || m.holdsParameter(o.Parameters))
 }

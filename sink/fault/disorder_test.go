@@ -17,7 +17,7 @@ func TestOutOfOrderRules(t *testing.T) {
 		if d := v.Decide(o); d.Rule == nil || d.Rule.Name != "good" {
 			t.Errorf("a command in order is decided by %+v", d)
 		}
-		o.OutOfOrder = true
+		o.OutOfOrder, o.BadSequence = true, true
 		d := v.Decide(o)
 		if d.Rule == nil || d.Rule.Name != "bad" {
 			t.Fatalf("a command out of order is decided by %+v", d)
@@ -31,7 +31,7 @@ func TestOutOfOrderRules(t *testing.T) {
 		t.Error("a plan without rules for commands out of order speaks there, or not where it should")
 	}
 	o := golden(smtp.StageRcpt)
-	o.OutOfOrder = true
+	o.OutOfOrder, o.BadSequence = true, true
 	if d := p.Decide(o); d.Cause != CausePlain {
 		t.Errorf("a rule for commands in order decides one out of order: %+v", d)
 	}
@@ -55,7 +55,7 @@ func TestOutOfOrderDefaults(t *testing.T) {
 	}
 	drawn := map[smtp.Code]int{}
 	for n := range uint64(400) { // each command is drawn for anew
-		o := &Occurrence{Stage: smtp.StageMail, OutOfOrder: true, ConnN: 1, Nth: n + 1}
+		o := &Occurrence{Stage: smtp.StageMail, OutOfOrder: true, BadSequence: true, ConnN: 1, Nth: n + 1}
 		drawn[r.Outcomes[p.Decide(o).Outcome].Code]++
 	}
 	if drawn[503] < 250 || drawn[250] < 60 {

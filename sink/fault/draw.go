@@ -61,33 +61,10 @@ func Uniform(draw uint64) float64 { return float64(draw>>11) / (1 << 53) }
 func below(draw, n uint64) (index, fraction uint64) { return bits.Mul64(draw, n) }
 
 // HashRecipient returns the hash of one recipient address. A session adds up the hashes of the accepted recipients (wrapping
-// around): the sum doesn't depend on their order. Two spellings of the domain that differ in case are the same recipient.
+// around): the sum doesn't depend on their order. Spellings of one address are the same recipient.
 func HashRecipient(address []byte) uint64 {
 	var space [320]byte
-	return xxhash.Sum64(AppendAddress(space[:0], address))
-}
-
-// AppendAddress appends address to dst as keys and matches compare it: the domain, after the last @, in ASCII lower case; the
-// local part as it is (RFC 5321 section 2.4). Without an @ all of it is lowered: only <postmaster> may lack one, and it is
-// caseless (RFC 5321 section 4.1.1.3). An @ within quotes, with nothing behind them, is none. A final dot, which makes no other domain of
-// it, is left out.
-func AppendAddress(dst, address []byte) []byte {
-	at := len(dst)
-	if n := len(address); n > 1 && address[n-1] == '.' && address[n-2] != '@' {
-		address = address[:n-1]
-	}
-	dst = append(dst, address...)
-	quoted := len(address) > 0 && address[len(address)-1] == '"'
-	for i := len(dst) - 1; i >= at; i-- {
-		c := dst[i]
-		if c == '@' && !quoted {
-			return dst
-		}
-		if 'A' <= c && c <= 'Z' {
-			dst[i] = c + ('a' - 'A')
-		}
-	}
-	return dst
+	return xxhash.Sum64(smtp.AppendAddress(space[:0], address))
 }
 
 // KeyKind says which facts a rule's draws depend on: two occurrences with the same key meet the same fate.
@@ -113,7 +90,7 @@ func ParseKeyKind(name string) (KeyKind, error) {
 }
 
 // AppendKey appends the key of an occurrence to dst: fields that are each preceded by their length as a 32-bit little-endian
-// integer; numbers are 8 octets little-endian, addresses as AppendAddress writes them, client addresses 16 octets (IPv4
+// integer; numbers are 8 octets little-endian, addresses as smtp.AppendAddress writes them, client addresses 16 octets (IPv4
 // mapped into IPv6; empty for a unix socket).
 //
 //	attempt (default)  rcpt, and message in LMTP   sender, recipient, RcptN
@@ -198,9 +175,14 @@ func appendField[T []byte | string](dst []byte, field T) []byte {
 
 func appendAddressField(dst, address []byte) []byte {
 	at := len(dst)
-	dst = AppendAddress(appendLength(dst, 0), address)
-	binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-at-4)) // #nosec G115 -- of a command line
+	dst = smtp.AppendAddress(appendLength(dst, 0), address)
+	setLength(dst, at)
 	return dst
+}
+
+// setLength puts the length of the field that begins at at, and ends dst, before it.
+func setLength(dst []byte, at int) {
+	binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-at-4)) // #nosec G115 -- of a command line
 }
 
 func appendNumber(dst []byte, n uint64) []byte {

@@ -138,16 +138,6 @@ func TestKeyFieldsAreApart(t *testing.T) {
 	}
 }
 
-func TestAppendAddress(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "", "User@EXAMPLE.Com": "User@example.com", "Postmaster": "postmaster", `"A@B"@C.D`: `"A@B"@c.d`, "ü@BÜCHER.example": "ü@bÜcher.example",
-	} {
-		if got := string(AppendAddress([]byte("x"), []byte(in))); got != "x"+want {
-			t.Errorf("address %q is compared as %q, want %q", in, got[1:], want)
-		}
-	}
-}
-
 func TestDrawDoesNotAllocate(t *testing.T) {
 	key := AppendKey(nil, KeyAttempt, golden(smtp.StageRcpt))
 	if n := testing.AllocsPerRun(100, func() { Draw(7, smtp.StageRcpt, PurposeCode, key) }); n != 0 {

@@ -60,6 +60,12 @@ func (m *Match) example(o *Occurrence, n int) {
 	if !m.Connections.IsZero() {
 		o.ConnN = exampleOrdinal(m.Connections, n)
 	}
+	if !m.Turns.IsZero() {
+		o.Turn = exampleOrdinal(m.Turns, n)
+	}
+	if !m.Rcpts.IsZero() {
+		o.NthRcpt = exampleOrdinal(m.Rcpts, n)
+	}
 	if m.TLS != TLSEither {
 		o.TLS = m.TLS == TLSYes
 	}

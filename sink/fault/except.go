@@ -20,8 +20,8 @@ func newExceptions(except []Match, stage smtp.Stage, sequence error) (x exceptio
 		if field, err := except[i].validate(stage); err != nil {
 			return nil, fmt.Sprintf("except[%d]%s", i, strings.TrimPrefix(field, "match")), err
 		}
-		if except[i].OutOfOrder {
-			return nil, fmt.Sprintf("except[%d].sequence", i), sequence
+		if except[i].Wrong() {
+			return nil, fmt.Sprintf("except[%d].%s", i, except[i].wrongKey()), sequence
 		}
 		x = append(x, newMatcher(&except[i]))
 	}

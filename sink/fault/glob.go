@@ -13,7 +13,7 @@ type glob struct {
 	domain string
 }
 
-// validGlob reports whether an address, as AppendAddress writes it, is such a pattern.
+// validGlob reports whether an address, as smtp.AppendAddress writes it, is such a pattern.
 func validGlob(address string) bool {
 	local, domain, _ := cutAddress(address)
 	if strings.ContainsAny(local, "<> \t\r\n\x00") || local == "" {
@@ -30,6 +30,7 @@ func validGlob(address string) bool {
 
 func newGlob(address string) glob {
 	local, domain, _ := cutAddress(address)
+	local = string(unquoted([]byte(local)))
 	if below, ok := strings.CutPrefix(domain, "*."); ok {
 		return glob{local, patternBelow, below}
 	}
@@ -39,7 +40,7 @@ func newGlob(address string) glob {
 	return glob{local, patternExact, domain}
 }
 
-// holds reports whether the glob is for an address, which is not empty and as AppendAddress writes it, and has this domain.
+// holds reports whether the glob is for an address, which is not empty and as smtp.AppendAddress writes it, and has this domain.
 func (g *glob) holds(address, domain []byte) bool {
 	switch g.where {
 	case patternExact:
@@ -51,7 +52,7 @@ func (g *glob) holds(address, domain []byte) bool {
 			return false
 		}
 	}
-	return starMatches(g.local, localPart(address, domain))
+	return starMatches(g.local, unquoted(localPart(address, domain)))
 }
 
 // localPart returns what comes before @domain.
@@ -60,6 +61,14 @@ func localPart(address, domain []byte) []byte {
 		return address[:n]
 	}
 	return address
+}
+
+// unquoted returns a local part without the quotes that it needs: a pattern is about what stands between them.
+func unquoted(local []byte) []byte {
+	if n := len(local); n >= 2 && local[0] == '"' && local[n-1] == '"' {
+		return local[1 : n-1]
+	}
+	return local
 }
 
 func anyGlobHolds(globs []glob, address, domain []byte) bool {

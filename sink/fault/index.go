@@ -33,6 +33,7 @@ type stageIndex struct {
 	byRecipient patternIndex
 	sender      bool // some rule has a condition on the sender
 	helo        bool
+	errors      bool // some rule is for errors whatever they are
 }
 
 // patternIndex leads from addresses to the rules that have a pattern for them.
@@ -93,6 +94,7 @@ func (x *networkIndex) add(network netip.Prefix, position int32) {
 func (x *stageIndex) add(r *Rule) {
 	position := int32(len(x.rules)) // #nosec G115 -- a plan of at most plan.MaxSize octets has fewer than 2^31 rules
 	x.rules = append(x.rules, r)
+	x.errors = x.errors || r.matcher.errors != nil
 	x.sender = x.sender || !r.matcher.sender.empty()
 	x.helo = x.helo || !r.matcher.helo.empty()
 	switch {
@@ -123,10 +125,10 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 	var senderSpace, heloSpace, recipientSpace [320]byte
 	s := subject{Occurrence: o}
 	if x.sender {
-		s.sender = AppendAddress(senderSpace[:0], o.Sender)
+		s.sender = smtp.AppendAddress(senderSpace[:0], o.Sender)
 	}
 	if x.helo {
-		s.helo = AppendAddress(heloSpace[:0], o.Helo)
+		s.helo = smtp.AppendDomain(heloSpace[:0], o.Helo)
 	}
 	best := x.first(x.unindexed, &s, int32(len(x.rules))) // #nosec G115 -- as in add
 	if x.byListener != nil {
@@ -143,10 +145,10 @@ func (x *stageIndex) find(o *Occurrence) *Rule {
 	}
 	if !x.byRecipient.empty() {
 		if len(o.Recipient) > 0 {
-			best = x.firstOf(&x.byRecipient, AppendAddress(recipientSpace[:0], o.Recipient), &s, best)
+			best = x.firstOf(&x.byRecipient, smtp.AppendAddress(recipientSpace[:0], o.Recipient), &s, best)
 		} else {
 			for _, recipient := range o.AcceptedRecipients {
-				best = x.firstOf(&x.byRecipient, AppendAddress(recipientSpace[:0], recipient), &s, best)
+				best = x.firstOf(&x.byRecipient, smtp.AppendAddress(recipientSpace[:0], recipient), &s, best)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func (s Scope) KeyText(o *Occurrence) string {
 				text = appendClientText(text, netip.Addr{})
 			}
 		case one == ScopeHelo:
-			text = appendHostText(text, o.Helo)
+			text = smtp.AppendDomain(text, o.Helo)
 		case one == ScopeConnection:
 			text = strconv.AppendUint(text, o.Connection, 10)
 		case one == ScopeSender:
@@ -35,11 +35,11 @@ func (s Scope) KeyText(o *Occurrence) string {
 		case one == ScopeSenderDomain && len(o.Sender) == 0:
 			text = append(text, "<>"...)
 		case one == ScopeSenderDomain:
-			text = appendHostText(text, smtp.DomainOf(o.Sender))
+			text = smtp.AppendDomain(text, smtp.DomainOf(o.Sender))
 		case one == ScopeRecipient:
 			text = appendAddressText(text, o.Recipient)
 		case one == ScopeRecipientDomain:
-			text = appendHostText(text, smtp.DomainOf(o.Recipient))
+			text = smtp.AppendDomain(text, smtp.DomainOf(o.Recipient))
 		case one == ScopeAll:
 			text = append(text, "all"...)
 		}
@@ -58,12 +58,5 @@ func appendAddressText(dst, address []byte) []byte {
 	if len(address) == 0 {
 		return append(dst, "<>"...)
 	}
-	return AppendAddress(dst, address)
-}
-
-func appendHostText(dst, host []byte) []byte {
-	at := len(dst)
-	dst = append(dst, host...)
-	lowerASCII(dst[at:])
-	return dst
+	return smtp.AppendAddress(dst, address)
 }

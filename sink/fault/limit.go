@@ -317,15 +317,15 @@ func (l *Limit) compileMatches() (field string, err error) {
 	if field, err := l.Match.validate(l.Stage); err != nil {
 		return field, err
 	}
-	if l.Match.OutOfOrder {
-		return "match.sequence", errLimitOutOfOrder
+	if l.Match.Wrong() {
+		return "match." + l.Match.wrongKey(), errLimitOutOfOrder
 	}
 	l.matcher = newMatcher(&l.Match)
 	l.excepted, field, err = newExceptions(l.Except, l.Stage, errLimitOutOfOrder)
 	return field, err
 }
 
-var errLimitOutOfOrder = errors.New("limits don't count commands out of order, which are refused before")
+var errLimitOutOfOrder = errors.New("limits don't count commands out of order or with an error, which are refused before")
 
 func (l *Limit) setReply(spec *LimitSpec) (err error) {
 	rules := &limitRules[l.Kind]

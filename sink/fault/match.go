@@ -37,6 +37,8 @@ type Match struct {
 	// OutOfOrder makes the rule one for commands that the session would refuse with "bad sequence of commands", and for no others: a rule
 	// without it never speaks there.
 	OutOfOrder bool
+	// Errors makes it one for commands that the session would refuse with any of these, whatever is wrong, and for no others.
+	Errors []ErrorPattern
 }
 
 // TLSMatch is a condition on a connection's encryption.
@@ -52,7 +54,7 @@ const (
 // IsZero reports whether there is no condition.
 func (m *Match) IsZero() bool {
 	return len(m.Listeners) == 0 && len(m.Clients) == 0 && len(m.Helos) == 0 && len(m.Senders) == 0 && len(m.Recipients) == 0 &&
-		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.OutOfOrder &&
+		m.Attempts.IsZero() && m.Messages.IsZero() && m.Connections.IsZero() && m.TLS == TLSEither && len(m.Headers) == 0 && m.Dialogue.isZero() && !m.Wrong() &&
 		len(m.Standings) == 0 && m.Levels.IsZero() && len(m.Repeats) == 0 && m.Size == SizeRange{} && m.TLSVersions == TLSVersions{} && len(m.Times) == 0
 }
 
@@ -149,6 +151,9 @@ func (m *Match) validate(s smtp.Stage) (field string, err error) {
 	if field, err := m.Dialogue.validate(s); err != nil {
 		return field, err
 	}
+	if len(m.Errors) > 0 && !knowsHelo(s) {
+		return "match.error", fmt.Errorf("nothing is wrong at stage %v (valid at every stage but connect pregreet)", s)
+	}
 	if m.OutOfOrder && (!knowsHelo(s) || s == smtp.StageMessage || s == smtp.StageQuit) {
 		return "match.sequence", fmt.Errorf("nothing is out of order at stage %v (valid at every stage but connect pregreet message quit)", s)
 	}
@@ -210,12 +215,14 @@ type matcher struct {
 	standings                     uint64      // of reactions, by their index: see resolveStandings
 	levels                        Range
 	levelOf                       int // the reaction whose level it is
+	outOfOrder                    bool
+	errors                        []ErrorPattern
 }
 
 func newMatcher(m *Match) matcher {
 	c := matcher{
 		attempt: m.Attempts, message: m.Messages, connections: m.Connections, tls: m.TLS, dialogue: newDialogueMatcher(&m.Dialogue),
-		conditions: newConditions(m), levels: m.Levels,
+		conditions: newConditions(m), levels: m.Levels, outOfOrder: m.OutOfOrder, errors: m.Errors,
 	}
 	for i := range m.Headers {
 		c.headers = append(c.headers, m.Headers[i].lowered())
@@ -252,7 +259,7 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p.Masked()
 }
 
-// subject is an occurrence with its addresses in the form that patterns compare: see AppendAddress.
+// subject is an occurrence with its addresses in the form that patterns compare: see smtp.AppendAddress.
 type subject struct {
 	*Occurrence
 	sender, helo []byte
@@ -282,6 +289,9 @@ func (m *matcher) holds(s *subject) bool {
 			return false
 		}
 	}
+	if !m.holdsError(s.Occurrence) {
+		return false
+	}
 	if m.standings != 0 && !holdsStandings(m.standings, s.Levels) {
 		return false
 	}
@@ -303,14 +313,14 @@ func (m *matcher) holdsAll(o *Occurrence) bool {
 	var space [320]byte
 	s := subject{Occurrence: o}
 	if !m.helo.empty() {
-		s.helo = AppendAddress(space[:0], o.Helo)
+		s.helo = smtp.AppendDomain(space[:0], o.Helo)
 		if !m.helo.containsHost(s.helo) {
 			return false
 		}
 	}
 	var senderSpace [320]byte
 	if !m.sender.empty() {
-		s.sender = AppendAddress(senderSpace[:0], o.Sender)
+		s.sender = smtp.AppendAddress(senderSpace[:0], o.Sender)
 	}
 	return m.holds(&s) && (m.recipient.empty() || m.holdsRecipient(o))
 }
@@ -318,10 +328,10 @@ func (m *matcher) holdsAll(o *Occurrence) bool {
 func (m *matcher) holdsRecipient(o *Occurrence) bool {
 	var space [320]byte
 	if len(o.Recipient) > 0 {
-		return m.recipient.contains(AppendAddress(space[:0], o.Recipient))
+		return m.recipient.contains(smtp.AppendAddress(space[:0], o.Recipient))
 	}
 	for _, recipient := range o.AcceptedRecipients {
-		if m.recipient.contains(AppendAddress(space[:0], recipient)) {
+		if m.recipient.contains(smtp.AppendAddress(space[:0], recipient)) {
 			return true
 		}
 	}

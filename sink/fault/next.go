@@ -53,10 +53,12 @@ func NewNext(spec NextSpec) (*Next, error) {
 		return fail("match.standing", errors.New("standings are known to the plan only (match on the client or the sender)"))
 	case spec.Match.OutOfOrder:
 		return fail("match.sequence", errors.New("commands out of order are refused before"))
+	case len(spec.Match.Errors) > 0:
+		return fail("match.error", errors.New("commands that are refused for an error are refused before"))
 	case needs.Recipients: // only a plan that has rules for attempts has them counted
 		return fail("match.attempt", errors.New("attempts are counted only where a plan matches on them (times says how many)"))
-	case needs.Auth, needs.Parameters:
-		return fail("match", errors.New("mechanism, step and parameter are noted only where a plan matches on them"))
+	case needs.Auth, needs.Parameters, needs.Turns:
+		return fail("match", errors.New("mechanism, step, turn and parameter are noted only where a plan matches on them"))
 	case len(spec.Match.Repeats) > 0:
 		return fail("match.repeats", errors.New("headers are kept only where a plan matches on them"))
 	case needs.Headers:
@@ -73,10 +75,15 @@ func validNextID(id string) bool {
 	}) < 0
 }
 
-// Matches reports whether the occurrence counts. The stage is not looked at. A fault of TLS waits for a handshake: where none follows, it
-// could not be met.
+// Matches reports whether the occurrence counts. The stage is not looked at. An outcome waits for an occurrence at which it is met: a fault of
+// TLS for a handshake, a failure of AUTH for the end of the exchange, and one without a reply of its own for a command that is not refused.
 func (n *Next) Matches(o *Occurrence) bool {
-	return (o.Handshake || !n.Handshake()) && n.rule.Matches(o)
+	outcome := &n.rule.Outcomes[0]
+	switch {
+	case n.Handshake() && !o.Handshake, o.GoesOn && outcome.Written && outcome.Code == AuthFailedCode, o.AsWritten && !outcome.Written:
+		return false
+	}
+	return n.rule.Matches(o)
 }
 
 // Handshake reports whether the outcome is about a TLS handshake.

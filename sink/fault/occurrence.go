@@ -21,6 +21,9 @@ type Occurrence struct {
 	TLSVersion TLSVersion // by which version; 0 before the handshake
 	// Handshake: a TLS handshake follows a positive reply. Told for outcomes that were asked for only.
 	Handshake bool
+	// GoesOn: AUTH asks for another response, so that a 535 is not yet met. AsWritten: the command is refused, but by an outcome with a reply
+	// of its own. Told for outcomes that were asked for only.
+	GoesOn, AsWritten bool
 
 	Mechanism []byte // of AUTH, as the client wrote it, at auth (Needs.Auth)
 	AuthStep  uint64 // n-th reply of that AUTH, from 1 (Needs.Auth)
@@ -42,7 +45,9 @@ type Occurrence struct {
 	Size    int64   // octets of the message: from mail on as declared by SIZE (0: not), at message as counted
 	Headers Headers // the message's header, at message; nil when it isn't captured (Needs.Headers)
 
-	Nth uint64 // n-th occurrence of this stage in this connection, from 1; of commands out of order, the n-th of those that the plan has rules for, whatever the stage
+	Nth     uint64 // n-th occurrence of this stage in this connection, from 1; of commands that are refused, the n-th of those that the plan has rules for, whatever the stage
+	Turn    uint64 // n-th reply of this connection, from 1: the greeting (Needs.Turns)
+	NthRcpt uint64 // n-th RCPT of the transaction, from 1, at rcpt
 
 	Time time.Time // when it occurs (Needs.Time)
 
@@ -53,7 +58,10 @@ type Occurrence struct {
 	// has cost.
 	Asked int
 
-	OutOfOrder bool // the command is out of order: only rules with Match.OutOfOrder speak
+	// OutOfOrder: the command is refused by the session, with this Error, unless a rule for that speaks; only such rules do (Match.Wrong).
+	// BadSequence: it is refused for being out of order.
+	OutOfOrder, BadSequence bool
+	Error                   *smtp.Reply
 }
 
 // Needs says which counters that connections share, and what else that costs something, a plan's rules draw or match on. A
@@ -67,6 +75,7 @@ type Needs struct {
 	Auth        bool // Occurrence.Mechanism and AuthStep
 	Parameters  bool // Occurrence.Parameters
 	Time        bool // Occurrence.Time
+	Turns       bool // Occurrence.Turn
 }
 
 func (n Needs) or(m Needs) Needs {
@@ -79,6 +88,7 @@ func (n Needs) or(m Needs) Needs {
 		QueueIDs:    n.QueueIDs || m.QueueIDs,
 		Auth:        n.Auth || m.Auth,
 		Parameters:  n.Parameters || m.Parameters,
+		Turns:       n.Turns || m.Turns,
 	}
 }
 

@@ -18,13 +18,13 @@ const (
 	patternGlob                      // bounce+*@domain: see glob
 )
 
-// parsePattern takes a pattern of addresses apart; name is as AppendAddress writes it, the domain alone for wildcards.
+// parsePattern takes a pattern of addresses apart; name is as smtp.AppendAddress writes it, the domain alone for wildcards.
 func parsePattern(text string, sender bool) (kind patternKind, name string, err error) {
 	trimmed := text
 	if strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") && len(text) > 1 {
 		trimmed = text[1 : len(text)-1]
 	}
-	lowered := string(AppendAddress(nil, []byte(trimmed)))
+	lowered := string(canonicalPattern([]byte(trimmed)))
 	local, domain, hasAt := cutAddress(lowered)
 	switch {
 	case trimmed == "" && trimmed != text && sender:
@@ -51,9 +51,31 @@ func parsePattern(text string, sender bool) (kind patternKind, name string, err 
 	return 0, "", fmt.Errorf("invalid pattern %q (want %s)", text, forms)
 }
 
+// canonicalPattern returns a pattern as smtp.AppendAddress writes the addresses that it is for.
+func canonicalPattern(pattern []byte) []byte {
+	if bytes.HasPrefix(pattern, anyBelow) && bytes.IndexByte(pattern, '@') < 0 {
+		return appendDomainPattern(nil, pattern)
+	}
+	canonical := smtp.AppendAddress(nil, pattern)
+	if domain := smtp.DomainOf(pattern); bytes.HasPrefix(domain, anyBelow) {
+		return appendDomainPattern(canonical[:bytes.LastIndexByte(canonical, '@')+1], domain)
+	}
+	return canonical
+}
+
+// appendDomainPattern appends a domain, or *. and a domain.
+func appendDomainPattern(dst, pattern []byte) []byte {
+	if domain, ok := bytes.CutPrefix(pattern, anyBelow); ok {
+		return smtp.AppendDomain(append(dst, anyBelow...), domain)
+	}
+	return smtp.AppendDomain(dst, pattern)
+}
+
+var anyBelow = []byte("*.")
+
 // parseHostPattern takes a pattern of host names apart.
 func parseHostPattern(text string) (kind patternKind, name string, err error) {
-	lowered := string(AppendAddress(nil, []byte(text)))
+	lowered := string(appendDomainPattern(nil, []byte(text)))
 	if below, ok := strings.CutPrefix(lowered, "*."); ok && validHost(below) {
 		return patternBelow, below, nil
 	}
@@ -103,7 +125,7 @@ func (p *patternSet) empty() bool {
 	return p.sets[0] == nil && p.sets[1] == nil && p.sets[2] == nil && p.globs == nil
 }
 
-// contains reports whether the set holds address, which is as AppendAddress writes it.
+// contains reports whether the set holds address, which is as smtp.AppendAddress writes it.
 func (p *patternSet) contains(address []byte) bool {
 	if p.sets[patternExact][string(address)] {
 		return true

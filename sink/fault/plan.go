@@ -193,7 +193,7 @@ func (c *planCompiler) rulesOf(specs []RuleSpec, phase, path string, stages *rul
 			r.id = r.identify()
 			p.needs = p.needs.or(r.Needs())
 			p.knowParameters(&r.Match)
-			stages.of(r.Stage, r.Match.OutOfOrder).add(r)
+			stages.of(r.Stage, r.Match.Wrong()).add(r)
 			rules = append(rules, r)
 		}
 	}
@@ -205,9 +205,12 @@ func (c *planCompiler) eachStage(spec *RuleSpec) (rules []*Rule, field string, e
 	first := error(nil)
 	for _, s := range spec.stages() {
 		one := *spec
-		one.Stage, one.Stages, one.AnyStage = s, nil, false
+		one.Stage, one.Stages, one.AnyStage, one.treated = s, nil, false, c.treating != nil
 		r, f, err := newRule(&one)
 		if err == nil {
+			if c.treating != nil {
+				r.levelOf = c.treating.Index
+			}
 			f, err = c.checkRule(r)
 		}
 		switch {

@@ -3,6 +3,8 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -23,6 +25,7 @@ type Rule struct {
 	excepted exceptions
 	table    aliasTable
 	draws    bool // code or delay depends on a draw, and so on the key
+	levelOf  int  // index of the reaction whose treatment it is of; only meaningful where a delay grows
 	id       RuleID
 }
 
@@ -40,12 +43,12 @@ type Outcome struct {
 }
 
 // UsualReply returns the reply of an outcome, or what stands for it where the session chooses the words: the stage's plain reply, or the
-// refusal of a command out of order. It is shared and must not be changed.
+// refusal of a command that is wrong. It is shared and must not be changed.
 func (r *Rule) UsualReply(outcome int) *smtp.Reply {
 	switch {
 	case r.Outcomes[outcome].Reply != nil:
 		return r.Outcomes[outcome].Reply
-	case r.Match.OutOfOrder:
+	case r.Match.Wrong():
 		return &outOfOrderReply
 	}
 	return Plain(r.Stage)
@@ -58,10 +61,12 @@ var outOfOrderReply = smtp.Reply{
 // Matches reports whether the rule is for the occurrence, whatever stands before it. The stage is not looked at.
 func (r *Rule) Matches(o *Occurrence) bool { return r.matcher.holdsAll(o) && !r.excepted.hold(o) }
 
-// ForEverybody reports whether no condition keeps anyone from the rule, but that commands are out of order.
+// ForEverybody reports whether no condition keeps anyone from the rule, but that commands are wrong (Match.Wrong).
 func (r *Rule) ForEverybody() bool {
 	m := r.Match
-	m.OutOfOrder = false
+	if m.OutOfOrder = false; slices.Contains(m.Errors, ErrorPattern{}) {
+		m.Errors = nil
+	}
 	return m.IsZero() && len(r.Except) == 0
 }
 
@@ -76,7 +81,7 @@ func (r *Rule) Repeats() bool {
 		return false
 	case r.Key != KeyAttempt:
 		return true
-	case r.Match.OutOfOrder: // each command is another
+	case r.Match.Wrong(): // each command is another
 		return false
 	}
 	switch r.Stage {
@@ -100,7 +105,7 @@ func (r *Rule) Needs() Needs {
 
 // keyNeeds returns the shared counters that keys of this kind are made of.
 func (r *Rule) keyNeeds(kind KeyKind) Needs {
-	if r.Match.OutOfOrder {
+	if r.Match.Wrong() {
 		kind = KeyConnection
 	}
 	return keyNeeds(kind, r.Stage)
@@ -111,7 +116,7 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	d := Decision{Cause: CauseRule, Rule: r}
 	if !r.draws {
 		d.Chosen = &r.Outcomes[0]
-		d.Reply, d.Delay = d.Chosen.Reply, d.Chosen.Delay.At(0)
+		d.Reply, d.Delay = d.Chosen.Reply, r.delay(d.Chosen, o)
 		return d
 	}
 	var space [400]byte
@@ -125,9 +130,17 @@ func (r *Rule) decide(seed uint64, o *Occurrence) Decision {
 	if outcome.Delay.random() {
 		d.Delay = outcome.Delay.At(Draw(seed, r.Stage, PurposeDelay, key))
 	} else {
-		d.Delay = outcome.Delay.At(0)
+		d.Delay = r.delay(outcome, o)
 	}
 	return d
+}
+
+// delay returns the delay of an outcome where no draw decides it, but perhaps the level of the standing.
+func (r *Rule) delay(outcome *Outcome, o *Occurrence) time.Duration {
+	if outcome.Delay.Grows() && o.Levels != nil {
+		return outcome.Delay.AtLevel(int(o.Levels[r.levelOf]))
+	}
+	return outcome.Delay.At(0)
 }
 
 // newRule validates a spec; the error has no position yet, only field and cause.
@@ -160,6 +173,9 @@ func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
 			return nil, fmt.Sprintf("outcomes[%d]%s", i, field), err
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
+		if outcome.Delay.Grows() && !spec.treated {
+			return nil, fmt.Sprintf("outcomes[%d].delay", i), fmt.Errorf("%v goes by the level of a standing (valid within then of a reaction)", outcome.Delay.Kind)
+		}
 		weights[i] = outcomes[i].Weight
 		r.draws = r.draws || outcome.Delay.random()
 	}
@@ -175,7 +191,7 @@ func newRule(spec *RuleSpec) (r *Rule, field string, err error) {
 	return r, "", nil
 }
 
-var errExceptSequence = errors.New("commands out of order have rules of their own (say it in match)")
+var errExceptSequence = errors.New("commands out of order or with an error have rules of their own (say it in match)")
 
 func (r *Rule) setKey() error {
 	switch {
@@ -183,8 +199,8 @@ func (r *Rule) setKey() error {
 		r.Key = KeyAttempt
 	case int(r.Key) >= len(keyKinds):
 		return fmt.Errorf("unknown key %v", r.Key)
-	case r.Match.OutOfOrder && r.Key != KeyAttempt && r.Key != KeyConnection:
-		return fmt.Errorf("key %v is not known for commands out of order (valid there: attempt connection)", r.Key)
+	case r.Match.Wrong() && r.Key != KeyAttempt && r.Key != KeyConnection:
+		return fmt.Errorf("key %v is not known for commands out of order, or with an error (valid there: attempt connection)", r.Key)
 	case r.Key == KeyRecipient && !knowsRecipients(r.Stage):
 		return fmt.Errorf("key recipient is not known yet at stage %v (known at: rcpt data bdat message)", r.Stage)
 	case r.Key == KeyMessage && scopeOf(r.Stage) != scopeTransaction:
@@ -213,6 +229,9 @@ func (spec *RuleSpec) outcomes() (outcomes []OutcomeSpec, field string, err erro
 	return outcomes, "", nil
 }
 
+// AuthFailedCode is the code of a planned failure of AUTH that waits for the end of the exchange (RFC 4954 section 6).
+const AuthFailedCode smtp.Code = 535
+
 // OutOfOrderCode is the code of the usual reply to a command out of order: bad sequence of commands (RFC 5321 section 4.2.4). DATA
 // without a recipient that was accepted is refused with 554 (section 3.3) and counts as one, too.
 const OutOfOrderCode smtp.Code = 503
@@ -239,7 +258,7 @@ func newOutcome(spec *RuleSpec, o *OutcomeSpec) (outcome Outcome, field string, 
 		outcome.Delay = o.Delay
 	}
 	plain := PlainCode(spec.Stage)
-	if spec.Match.OutOfOrder {
+	if spec.Match.Wrong() {
 		plain = OutOfOrderCode
 		if field, err := o.validateOutOfOrder(); err != nil {
 			return Outcome{}, field, err

@@ -210,7 +210,7 @@ func (s Scope) network(client netip.Addr) netip.Prefix {
 }
 
 // AppendKey appends to dst what tells an occurrence's count from others: nothing for ScopeAll, and otherwise each identity, of a fixed
-// length or with its length before it. Addresses are as AppendAddress writes them; a client has 16 octets and one that is 0 for a unix
+// length or with its length before it. Addresses are as smtp.AppendAddress writes them; a client has 16 octets and one that is 0 for a unix
 // socket, so that 192.0.2.1 and ::ffff:192.0.2.1 are one. It does not allocate when dst has room: keys have up to 17 octets, 4 more
 // an identity, and the names.
 func (s Scope) AppendKey(dst []byte, o *Occurrence) []byte {
@@ -221,26 +221,26 @@ func (s Scope) AppendKey(dst []byte, o *Occurrence) []byte {
 		dst = appendClientKey(dst, s.network(o.Client).Addr())
 	}
 	if s.Has(ScopeHelo) {
-		dst = appendName(dst, o.Helo, true)
+		dst = appendHost(dst, o.Helo)
 	}
 	if s.Has(ScopeConnection) {
 		dst = binary.LittleEndian.AppendUint64(dst, o.Connection)
 	}
 	if s.Has(ScopeSender) {
-		dst = appendName(dst, o.Sender, false)
+		dst = appendAddressField(dst, o.Sender)
 	}
 	if s.Has(ScopeSenderDomain) {
 		if len(o.Sender) == 0 { // DSNs come from somewhere, but no domain
-			dst = appendName(dst, nullSender, true)
+			dst = appendHost(dst, nullSender)
 		} else {
-			dst = appendName(dst, smtp.DomainOf(o.Sender), true)
+			dst = appendHost(dst, smtp.DomainOf(o.Sender))
 		}
 	}
 	if s.Has(ScopeRecipient) {
-		dst = appendName(dst, o.Recipient, false)
+		dst = appendAddressField(dst, o.Recipient)
 	}
 	if s.Has(ScopeRecipientDomain) {
-		dst = appendName(dst, smtp.DomainOf(o.Recipient), true)
+		dst = appendHost(dst, smtp.DomainOf(o.Recipient))
 	}
 	return dst
 }
@@ -257,16 +257,10 @@ func appendClientKey(dst []byte, client netip.Addr) []byte {
 	return append(append(dst, octets[:]...), known)
 }
 
-// appendName appends an address, or a host name, with its length before it.
-func appendName(dst, name []byte, host bool) []byte {
-	if !host {
-		return appendAddressField(dst, name)
-	}
-	if n := len(name); n > 1 && name[n-1] == '.' {
-		name = name[:n-1]
-	}
-	at := len(dst) + 4
-	dst = append(appendLength(dst, len(name)), name...)
-	lowerASCII(dst[at:])
+// appendHost appends a host name with its length before it.
+func appendHost(dst, name []byte) []byte {
+	at := len(dst)
+	dst = smtp.AppendDomain(appendLength(dst, 0), name)
+	setLength(dst, at)
 	return dst
 }

@@ -36,6 +36,8 @@ type RuleSpec struct {
 	Outcomes []OutcomeSpec
 	Delay    Delay // of each outcome that has none of its own
 	Key      KeyKind
+
+	treated bool // it is of a reaction's treatment
 }
 
 // OutcomeSpec is one weighted outcome of a RuleSpec.

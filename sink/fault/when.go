@@ -152,8 +152,8 @@ func (c *planCompiler) whenOf(spec *WhenSpec, of Scope) (w *When, field string, 
 	if !spec.Levels.IsZero() {
 		return nil, "level", errLevel
 	}
-	if spec.OutOfOrder {
-		return nil, "sequence", fmt.Errorf("not known to reactions (503 in code is what most commands out of order are answered)")
+	if spec.Wrong() {
+		return nil, spec.wrongKey(), fmt.Errorf("not known to reactions (503 in code is what most commands out of order are answered)")
 	}
 	var first error
 	firstField := ""

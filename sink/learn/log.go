@@ -19,6 +19,7 @@ type Log struct {
 	attempts []attempt
 	domains  index[string]
 	outcomes index[outcome]
+	address  []byte // scratch space
 }
 
 // Tally says what became of the events of a log.
@@ -84,15 +85,15 @@ func (l *Log) Add(e *mtalog.Event) {
 		return
 	}
 	l.Tally.Attempts++
-	sender, recipient := strings.ToLower(e.Sender), strings.ToLower(e.Recipient)
-	_, domain := split(recipient)
 	var h maphash.Hash
 	h.SetSeed(l.seed)
-	_, _ = h.WriteString(sender) // it never fails
+	l.address = smtp.AppendAddress(l.address[:0], []byte(e.Sender))
+	_, _ = h.Write(l.address) // it never fails
 	_ = h.WriteByte(0)
-	_, _ = h.WriteString(recipient)
+	l.address = smtp.AppendAddress(l.address[:0], []byte(e.Recipient))
+	_, _ = h.Write(l.address)
 	l.attempts = append(l.attempts, attempt{
-		at: e.Time.UnixMilli(), pair: h.Sum64(), domain: l.domains.of(strings.Clone(domain)), outcome: l.outcomes.of(l.outcome(e, &a)),
+		at: e.Time.UnixMilli(), pair: h.Sum64(), domain: l.domains.of(string(smtp.DomainOf(l.address))), outcome: l.outcomes.of(l.outcome(e, &a)),
 		connecting: milliseconds(e.Connecting), took: milliseconds(e.Took),
 	})
 }

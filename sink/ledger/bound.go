@@ -26,7 +26,7 @@ const (
 )
 
 // cuts are the keys of a row whose values were cut.
-type cuts uint16
+type cuts uint32
 
 const (
 	cutListener cuts = 1 << iota
@@ -43,12 +43,15 @@ const (
 	cutError
 	cutORCPT
 	cutText
+	cutReact
+	cutWhose
+	cutRefusedCause
 
-	numCuts = 14
+	numCuts = 17
 )
 
 var cutNames = [numCuts]string{
-	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt", "text",
+	"listener", "phase", "helo", "sender", "recipient", "token", "storm_id", "message_id", "cause", "fault", "reason", "error", "orcpt", "text", "react", "key", "refused_cause",
 }
 
 // cutsOf returns the cuts that a row which was read tells of.

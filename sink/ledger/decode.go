@@ -2,10 +2,12 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
@@ -130,6 +132,8 @@ func reset(r *event.Row, kind event.Kind) {
 		r.Storm = event.Storm{}
 	case event.KindReset:
 		r.Reset = event.Reset{}
+	case event.KindStanding:
+		r.Standing = event.Standing{}
 	}
 }
 
@@ -255,6 +259,43 @@ func queueIDOf(v jsonl.Value) (uint64, error) {
 	}
 	return smtp.ParseQueueID(string(b))
 }
+
+func fingerprintOf(v jsonl.Value) (f [16]byte, err error) {
+	b, err := v.Text()
+	if err != nil {
+		return f, err
+	}
+	if n, err := hex.Decode(f[:], b[:min(len(b), 2*len(f))]); err != nil || n != len(f) || len(b) != 2*len(f) || bytes.ContainsAny(b, "ABCDEF") {
+		return f, fmt.Errorf("%s is no fingerprint (want 32 hexadecimal digits in lower case)", quote(b))
+	}
+	return f, nil
+}
+
+var standingReasons = []string{event.StandingWhen, event.StandingWorse, event.StandingBack, event.StandingFirstSight, event.StandingForgiven}
+
+func standingReasonOf(v jsonl.Value) (string, error) {
+	b, err := v.Text()
+	if err != nil {
+		return "", err
+	}
+	for _, reason := range standingReasons {
+		if reason == string(b) {
+			return reason, nil
+		}
+	}
+	return "", fmt.Errorf("unknown reason %s (valid: %s)", quote(b), strings.Join(standingReasons, " "))
+}
+
+func levelOf(v jsonl.Value) (uint64, error) {
+	n, err := v.Uint(8)
+	if err == nil && n > maxLevel {
+		err = fmt.Errorf("%d is out of range (want 0 to %d)", n, maxLevel)
+	}
+	return n, err
+}
+
+// maxLevel is the highest level of a standing.
+const maxLevel = 62
 
 func toldOf(v jsonl.Value) (event.Told, error) {
 	b, err := v.Text()

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"strconv"
 	"time"
@@ -40,6 +41,8 @@ func Append(dst []byte, r *event.Row) []byte {
 		return AppendStorm(dst, &r.Storm)
 	case event.KindReset:
 		return AppendReset(dst, &r.Reset)
+	case event.KindStanding:
+		return AppendStanding(dst, &r.Standing)
 	}
 	return dst
 }
@@ -54,8 +57,9 @@ func AppendStart(dst []byte, h *event.Start) []byte {
 	dst = appendText(dst, `,"plan_hash":`, h.PlanHash)
 	dst = appendUint(dst, `,"seed":`, h.Seed)
 	dst = append(dst, `,"durability":"`...)
-	dst = append(dst, h.Durability.String()...)
-	return append(dst, "\"}\n"...)
+	dst = append(append(dst, h.Durability.String()...), '"')
+	dst = appendOptional(dst, `,"reactions":`, h.Reactions)
+	return append(dst, "}\n"...)
 }
 
 // AppendSwap appends the row of a plan swap.
@@ -66,6 +70,7 @@ func AppendSwap(dst []byte, s *event.Swap) []byte {
 	dst = appendText(dst, `,"plan_hash":`, s.PlanHash)
 	dst = appendUint(dst, `,"seed":`, s.Seed)
 	dst = appendFlag(dst, `,"restart":true`, s.Restart)
+	dst = appendOptional(dst, `,"reactions":`, s.Reactions)
 	return append(dst, "}\n"...)
 }
 
@@ -110,6 +115,15 @@ func AppendConnection(dst []byte, c *event.Connection) []byte {
 		dst = appendReply(dst, c.Stage, c.Code, c.Enhanced)
 		dst = appendCutOptional(dst, `,"text":`, c.Text, &cut, cutText)
 	}
+	if r := &c.Refusal; r.Code != 0 {
+		dst = append(append(append(dst, `,"refused":"`...), r.Stage.String()...), '"')
+		dst = appendUint(dst, `,"refused_code":`, uint64(r.Code))
+		if !r.Enhanced.IsZero() {
+			dst = append(r.Enhanced.Append(append(dst, `,"refused_enhanced":"`...)), '"')
+		}
+		dst = appendCutOptional(dst, `,"refused_cause":`, r.Cause, &cut, cutRefusedCause)
+	}
+	dst = appendCutOptional(dst, `,"cause":`, c.Cause, &cut, cutCause)
 	dst = appendCutOptional(dst, `,"fault":`, c.Fault, &cut, cutFault)
 	dst = appendCut(dst, `,"reason":`, c.Reason, &cut, cutReason)
 	dst = appendCutOptional(dst, `,"error":`, c.Error, &cut, cutError)
@@ -231,6 +245,27 @@ func AppendReset(dst []byte, r *event.Reset) []byte {
 	return append(dst, "}\n"...)
 }
 
+// AppendStanding appends the row of a standing that has begun or changed.
+func AppendStanding(dst []byte, s *event.Standing) []byte {
+	cut := cutsOf(s.Cut)
+	dst = appendTime(dst, `{"kind":"standing","time":`, s.Time)
+	dst = appendCount(dst, `,"conn":`, s.Conn)
+	dst = appendCut(dst, `,"react":`, s.React, &cut, cutReact)
+	dst = jsonl.AppendHash(append(dst, `,"reaction":`...), s.Reaction)
+	dst = appendCut(dst, `,"key":`, s.Key, &cut, cutWhose)
+	dst = append(hex.AppendEncode(append(dst, `,"fingerprint":"`...), s.Fingerprint[:]), '"')
+	dst = appendUint(dst, `,"from":`, s.From)
+	dst = appendUint(dst, `,"to":`, s.To)
+	dst = appendInstant(dst, `,"until":`, s.Until)
+	dst = appendText(dst, `,"reason":`, s.Reason)
+	if s.Conn != 0 {
+		dst = appendReply(dst, s.Stage, s.Code, s.Enhanced)
+		dst = appendCutOptional(dst, `,"cause":`, s.Cause, &cut, cutCause)
+	}
+	dst = appendCuts(dst, cut)
+	return append(dst, "}\n"...)
+}
+
 // AppendStop appends the last row of a run.
 func AppendStop(dst []byte, s *event.Stop) []byte {
 	dst = appendTime(dst, `{"kind":"stop","time":`, s.Time)
@@ -276,12 +311,9 @@ func appendReply(dst []byte, s smtp.Stage, code smtp.Code, e smtp.Enhanced) []by
 	return dst
 }
 
-// appendTime appends the instant in UTC, to the nanosecond (RFC 3339).
+// appendTime appends the instant behind its key.
 func appendTime(dst []byte, key string, t time.Time) []byte {
-	dst = append(dst, key...)
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
-	return append(dst, '"')
+	return jsonl.AppendTime(append(dst, key...), t)
 }
 
 // appendInstant appends the instant unless it is the zero one.

@@ -84,6 +84,7 @@ var rowFields = [event.NumKinds][]field{
 			r.Start.Durability, err = durabilityOf(v)
 			return err
 		}},
+		{"reactions", optional, name(func(r *event.Row) *string { return &r.Start.Reactions })},
 	},
 	event.KindSwap: {
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Swap.Time })},
@@ -91,6 +92,7 @@ var rowFields = [event.NumKinds][]field{
 		{"plan_hash", required, name(func(r *event.Row) *string { return &r.Swap.PlanHash })},
 		{"seed", required, number(func(r *event.Row) *uint64 { return &r.Swap.Seed })},
 		{"restart", optional, flag(func(r *event.Row) *bool { return &r.Swap.Restart })},
+		{"reactions", optional, name(func(r *event.Row) *string { return &r.Swap.Reactions })},
 	},
 	event.KindGap: {
 		{"rows", required, number(func(r *event.Row) *uint64 { return &r.Gap.Rows })},
@@ -123,6 +125,11 @@ var rowFields = [event.NumKinds][]field{
 		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Connection.Code })},
 		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Connection.Enhanced })},
 		{"text", optional, words(func(r *event.Row) *string { return &r.Connection.Text })},
+		{"refused", optional, stage(func(r *event.Row) *smtp.Stage { return &r.Connection.Refusal.Stage })},
+		{"refused_code", optional, code(func(r *event.Row) *smtp.Code { return &r.Connection.Refusal.Code })},
+		{"refused_enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Connection.Refusal.Enhanced })},
+		{"refused_cause", optional, name(func(r *event.Row) *string { return &r.Connection.Refusal.Cause })},
+		{"cause", optional, name(func(r *event.Row) *string { return &r.Connection.Cause })},
 		{"fault", optional, name(func(r *event.Row) *string { return &r.Connection.Fault })},
 		{"reason", required, func(d *decoder, r *event.Row, v jsonl.Value) (err error) {
 			r.Connection.Reason, err = d.reason(v)
@@ -237,6 +244,35 @@ var rowFields = [event.NumKinds][]field{
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Reset.Time })},
 		{"epoch", required, number(func(r *event.Row) *uint64 { return &r.Reset.Epoch })},
 		{"state", optional, flag(func(r *event.Row) *bool { return &r.Reset.State })},
+	},
+	event.KindStanding: {
+		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Standing.Time })},
+		{"conn", optional, number(func(r *event.Row) *uint64 { return &r.Standing.Conn })},
+		{"react", required, name(func(r *event.Row) *string { return &r.Standing.React })},
+		{"reaction", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Standing.Reaction, err = v.Hash()
+			return err
+		}},
+		{"key", required, name(func(r *event.Row) *string { return &r.Standing.Key })},
+		{"fingerprint", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Standing.Fingerprint, err = fingerprintOf(v)
+			return err
+		}},
+		{"from", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Standing.From, err = levelOf(v)
+			return err
+		}},
+		{"to", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) { r.Standing.To, err = levelOf(v); return err }},
+		{"until", optional, instant(func(r *event.Row) *time.Time { return &r.Standing.Until })},
+		{"reason", required, func(_ *decoder, r *event.Row, v jsonl.Value) (err error) {
+			r.Standing.Reason, err = standingReasonOf(v)
+			return err
+		}},
+		{"stage", optional, stage(func(r *event.Row) *smtp.Stage { return &r.Standing.Stage })},
+		{"code", optional, code(func(r *event.Row) *smtp.Code { return &r.Standing.Code })},
+		{"enhanced", optional, enhanced(func(r *event.Row) *smtp.Enhanced { return &r.Standing.Enhanced })},
+		{"cause", optional, name(func(r *event.Row) *string { return &r.Standing.Cause })},
+		{"cut", optional, name(func(r *event.Row) *string { return &r.Standing.Cut })},
 	},
 	event.KindStop: {
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Stop.Time })},

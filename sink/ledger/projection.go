@@ -12,11 +12,13 @@ import (
 // them to their end.
 type Needs uint8
 
-// The needs.
+// The needs. They add up.
 const (
-	NeedRows      Needs = iota // all
-	NeedCounts                 // what a Restorer without Seen looks at
-	NeedSightings              // what any Restorer looks at
+	NeedCounts    Needs = 1 << iota // what a Restorer's Counters are told
+	NeedSightings                   // what Restorer.Seen is told
+	NeedStandings                   // what Restorer.Standings are told
+
+	NeedRows Needs = 0 // all
 )
 
 // projection is what is read of the rows of a kind.
@@ -32,14 +34,24 @@ func projectionsFor(needs Needs, durability event.Durability) *[event.NumKinds]*
 		return nil
 	}
 	out := &[event.NumKinds]*projection{}
-	for _, k := range [...]event.Kind{event.KindMessage, event.KindTold, event.KindPhase, event.KindStorm, event.KindGap, event.KindSwap, event.KindStop} {
+	nothing := []event.Kind{event.KindMessage, event.KindTold, event.KindPhase, event.KindStorm, event.KindGap, event.KindStop}
+	if needs&NeedStandings == 0 {
+		nothing = append(nothing, event.KindSwap, event.KindStanding)
+	}
+	if needs == NeedStandings {
+		nothing = append(nothing, event.KindConnection, event.KindTransaction, event.KindAttempt)
+	}
+	for _, k := range nothing {
 		out[k] = &projection{last: -1}
+	}
+	if needs == NeedStandings {
+		return out
 	}
 	out[event.KindConnection] = projectionOf(event.KindConnection, "conn", "client")
 	out[event.KindTransaction] = projectionOf(event.KindTransaction, "conn", "client", "message", "sender")
 	switch {
 	case durability == event.Ack: // rows may be amended
-	case needs == NeedCounts:
+	case needs&NeedSightings == 0:
 		out[event.KindAttempt] = projectionOf(event.KindAttempt, "conn", "client", "message", "sender", "recipient", "n")
 		out[event.KindAttempt].numbered = true
 	default:

@@ -17,10 +17,18 @@ type Counters interface {
 	Recipient(sender, recipient []byte) uint64
 }
 
+// Standings is what a Restorer rebuilds of the standings to which reactions of plans have led. What it is given is valid during the call only.
+type Standings interface {
+	// Stand takes a standing that has begun, changed or ended.
+	Stand(s *event.Standing)
+	// Keep takes for over what reactions had led to that are not among these (event.Start.Reactions).
+	Keep(reactions string)
+}
+
 // Restorer makes from the rows of a ledger what connections share, so that a sink that starts again goes on where it was. Its Row
 // method is what OpenConfig.Replay wants. It keeps an entry for each connection that is open at that point of the ledger.
 //
-// What a killed process had not recorded yet is not restored: a RCPT whose fate was open counts again under the same ordinal when it
+// What a killed process had not recorded yet is not restored, nor what was counted towards a standing that had not begun: a RCPT whose fate was open counts again under the same ordinal when it
 // is repeated, and a connection that was still open counts only if it left a row.
 type Restorer struct {
 	// Counters may be nil.
@@ -28,6 +36,8 @@ type Restorer struct {
 	// Seen, if not nil, is told of each RCPT: greylisting starts at the first for a (client network, sender, recipient). The
 	// attempt is valid during the call only.
 	Seen func(a *event.Attempt)
+	// Standings may be nil.
+	Standings Standings
 	// Forget, if not nil, is told of each reset of what connections share.
 	Forget func()
 
@@ -39,6 +49,13 @@ func (r *Restorer) Row(row *event.Row) error {
 	switch row.Kind {
 	case event.KindStart: // connection numbers start again
 		clear(r.open)
+		r.keep(row.Start.Reactions)
+	case event.KindSwap:
+		r.keep(row.Swap.Reactions)
+	case event.KindStanding:
+		if r.Standings != nil {
+			r.Standings.Stand(&row.Standing)
+		}
 	case event.KindConnection:
 		c := &row.Connection
 		if _, counted := r.open[c.Conn]; counted {
@@ -57,6 +74,12 @@ func (r *Restorer) Row(row *event.Row) error {
 		}
 	}
 	return nil
+}
+
+func (r *Restorer) keep(reactions string) {
+	if r.Standings != nil {
+		r.Standings.Keep(reactions)
+	}
 }
 
 func (r *Restorer) attempt(a *event.Attempt) {

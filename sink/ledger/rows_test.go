@@ -26,21 +26,22 @@ var goldenRows = []struct {
 	row  event.Row
 	line string
 }{
-	{"start", event.Row{Kind: event.KindStart, Start: event.Start{Run: "R1", Time: at(0), Plan: "calm", PlanHash: "00c0ffee", Seed: 1<<64 - 1, Durability: event.Batch}},
-		`{"kind":"start","format":"smtpstorm/ledger/2","run":"R1","time":"2026-01-31T10:20:30.5Z","plan":"calm","plan_hash":"00c0ffee","seed":18446744073709551615,"durability":"batch"}`},
-	{"swap", event.Row{Kind: event.KindSwap, Swap: event.Swap{Time: at(1), Plan: "storm", PlanHash: "1f", Seed: 7, Restart: true}},
-		`{"kind":"swap","time":"2026-01-31T10:20:31.5Z","plan":"storm","plan_hash":"1f","seed":7,"restart":true}`},
+	{"start", event.Row{Kind: event.KindStart, Start: event.Start{Run: "R1", Time: at(0), Plan: "calm", PlanHash: "00c0ffee", Seed: 1<<64 - 1, Durability: event.Batch, Reactions: "00000000c0ffee00 0000000000000001"}},
+		`{"kind":"start","format":"smtpstorm/ledger/2","run":"R1","time":"2026-01-31T10:20:30.5Z","plan":"calm","plan_hash":"00c0ffee","seed":18446744073709551615,"durability":"batch","reactions":"00000000c0ffee00 0000000000000001"}`},
+	{"swap", event.Row{Kind: event.KindSwap, Swap: event.Swap{Time: at(1), Plan: "storm", PlanHash: "1f", Seed: 7, Restart: true, Reactions: "0000000000000001"}},
+		`{"kind":"swap","time":"2026-01-31T10:20:31.5Z","plan":"storm","plan_hash":"1f","seed":7,"restart":true,"reactions":"0000000000000001"}`},
 	{"gap", event.Row{Kind: event.KindGap, Gap: event.Gap{Rows: 12, Error: "no space left on device"}},
 		`{"kind":"gap","rows":12,"error":"no space left on device"}`},
 	{"connection, full", event.Row{Kind: event.KindConnection, Connection: event.Connection{
 		Conn: 9, Listener: "mx1", Client: netip.MustParseAddrPort("[2001:db8::1]:40000"), Time: at(0), End: at(2), Phase: "outage", Helo: []byte("a.example"),
 		Via: netip.MustParseAddrPort("192.0.2.9:9"), Extended: true, TLS: "TLS 1.3", Messages: 3, Attempts: 4, Delivered: 1, OctetsIn: 500, OctetsOut: 600, Undeclared8Bit: 1, Pregreet: true, User: "ann", Injections: 2, BadSwitches: 3, BadSwitch: "RCPT 999+a@x", LongHeaders: 4, Stage: smtp.StageMail,
-		Code: 421, Enhanced: smtp.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "mx closes\non 192.0.2.1", Fault: "rst-after", Reason: "error", Error: "connection reset by peer",
+		Code: 421, Enhanced: smtp.Enhanced{Class: 4, Subject: 3, Detail: 2}, Text: "mx closes\non 192.0.2.1",
+		Refusal: event.Refusal{Stage: smtp.StageConnect, Code: 554, Enhanced: smtp.Enhanced{Class: 5, Subject: 7, Detail: 1}, Cause: "react:blocked"}, Cause: "rule:close", Fault: "rst-after", Reason: "error", Error: "connection reset by peer",
 	}},
 		`{"kind":"connection","conn":9,"listener":"mx1","client":"[2001:db8::1]:40000","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:32.5Z","via":"192.0.2.9:9","phase":"outage",` +
 			`"helo":"a.example","extended":true,"tls":"TLS 1.3","messages":3,"attempts":4,"delivered":1,"octets_in":500,"octets_out":600,"undeclared_8bit":1,` +
 			`"pregreet":true,"user":"ann","injections":2,"bad_switches":3,"bad_switch":"RCPT 999+a@x","long_headers":4,` +
-			`"stage":"mail","code":421,"enhanced":"4.3.2","text":"mx closes\non 192.0.2.1","fault":"rst-after","reason":"error","error":"connection reset by peer"}`},
+			`"stage":"mail","code":421,"enhanced":"4.3.2","text":"mx closes\non 192.0.2.1","refused":"connect","refused_code":554,"refused_enhanced":"5.7.1","refused_cause":"react:blocked","cause":"rule:close","fault":"rst-after","reason":"error","error":"connection reset by peer"}`},
 	{"connection over a unix socket", event.Row{Kind: event.KindConnection, Connection: event.Connection{Conn: 1, Listener: "lmtp", Time: at(0), End: at(0), Reason: "eof"}},
 		`{"kind":"connection","conn":1,"listener":"lmtp","time":"2026-01-31T10:20:30.5Z","end":"2026-01-31T10:20:30.5Z","messages":0,"attempts":0,"delivered":0,"octets_in":0,"octets_out":0,"reason":"eof"}`},
 	{"transaction", event.Row{Kind: event.KindTransaction, Transaction: event.Transaction{
@@ -74,6 +75,14 @@ var goldenRows = []struct {
 	{"storm", event.Row{Kind: event.KindStorm, Storm: event.Storm{Time: at(1), Action: "extend", Phase: "outage", Index: 1, By: 90 * time.Second}},
 		`{"kind":"storm","time":"2026-01-31T10:20:31.5Z","action":"extend","phase":"outage","index":1,"by_ns":90000000000}`},
 	{"reset", event.Row{Kind: event.KindReset, Reset: event.Reset{Time: at(1), Epoch: 2, State: true}}, `{"kind":"reset","time":"2026-01-31T10:20:31.5Z","epoch":2,"state":true}`},
+	{"standing", event.Row{Kind: event.KindStanding, Standing: event.Standing{
+		Time: at(1), Conn: 9, React: "harvester", Reaction: 0xc0ffee00, Key: "192.0.2.1", Fingerprint: [16]byte{0: 0xef, 15: 1}, From: 1, To: 2, Until: at(61), Reason: event.StandingWorse,
+		Stage: smtp.StageRcpt, Code: 550, Enhanced: smtp.Enhanced{Class: 5, Subject: 1, Detail: 1}, Cause: "rule:unknown",
+	}},
+		`{"kind":"standing","time":"2026-01-31T10:20:31.5Z","conn":9,"react":"harvester","reaction":"00000000c0ffee00","key":"192.0.2.1","fingerprint":"ef000000000000000000000000000001",` +
+			`"from":1,"to":2,"until":"2026-01-31T10:21:31.5Z","reason":"worse","stage":"rcpt","code":550,"enhanced":"5.1.1","cause":"rule:unknown"}`},
+	{"standing, forgiven", event.Row{Kind: event.KindStanding, Standing: event.Standing{Time: at(1), React: "r", Key: "a.example", From: 62, Reason: event.StandingForgiven}},
+		`{"kind":"standing","time":"2026-01-31T10:20:31.5Z","react":"r","reaction":"0000000000000000","key":"a.example","fingerprint":"00000000000000000000000000000000","from":62,"to":0,"reason":"forgiven"}`},
 	{"stop", event.Row{Kind: event.KindStop, Stop: event.Stop{Time: at(1)}}, `{"kind":"stop","time":"2026-01-31T10:20:31.5Z"}`},
 }
 
@@ -129,9 +138,9 @@ func drawRow(t *rapid.T) event.Row {
 	r := event.Row{Kind: event.Kind(rapid.IntRange(0, event.NumKinds-1).Draw(t, "kind"))}
 	switch r.Kind {
 	case event.KindStart:
-		r.Start = event.Start{Run: text("run"), Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Durability: event.Durability(rapid.IntRange(0, event.NumDurabilities-1).Draw(t, "durability"))}
+		r.Start = event.Start{Run: text("run"), Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Durability: event.Durability(rapid.IntRange(0, event.NumDurabilities-1).Draw(t, "durability")), Reactions: text("reactions")}
 	case event.KindSwap:
-		r.Swap = event.Swap{Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Restart: flag("restart")}
+		r.Swap = event.Swap{Time: instant("time"), Plan: text("plan"), PlanHash: text("hash"), Seed: number("seed"), Restart: flag("restart"), Reactions: text("reactions")}
 	case event.KindGap:
 		r.Gap = event.Gap{Rows: number("rows"), Error: text("error")}
 	case event.KindConnection:
@@ -143,6 +152,9 @@ func drawRow(t *rapid.T) event.Row {
 		}
 		if r.Connection.Code != 0 {
 			r.Connection.Stage, r.Connection.Enhanced = stage(), enhanced()
+		}
+		if r.Connection.Cause = text("cause"); flag("refused") {
+			r.Connection.Refusal = event.Refusal{Stage: stage(), Code: smtp.Code(rapid.IntRange(100, 999).Draw(t, "refused")), Enhanced: enhanced(), Cause: text("refused by")}
 		}
 	case event.KindTransaction:
 		r.Transaction = event.Transaction{
@@ -172,6 +184,16 @@ func drawRow(t *rapid.T) event.Row {
 		r.Storm = event.Storm{Time: instant("time"), Action: text("action"), Phase: text("phase"), Index: number("index"), By: time.Duration(rapid.Int64Range(0, 1<<62).Draw(t, "by"))}
 	case event.KindReset:
 		r.Reset = event.Reset{Time: instant("time"), Epoch: number("epoch"), State: flag("state")}
+	case event.KindStanding:
+		level := func(label string) uint64 { return rapid.Uint64Range(0, 62).Draw(t, label) }
+		r.Standing = event.Standing{
+			Time: instant("time"), React: text("react"), Reaction: number("reaction"), Key: text("key"), Fingerprint: [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "fingerprint")),
+			From: level("from"), To: level("to"), Until: instant("until"), Reason: rapid.SampledFrom(standingReasons).Draw(t, "reason"),
+		}
+		if flag("an occurrence") {
+			r.Standing.Conn = rapid.Uint64Range(1, 1<<63).Draw(t, "conn")
+			r.Standing.Stage, r.Standing.Code, r.Standing.Enhanced, r.Standing.Cause = stage(), code(), enhanced(), text("cause")
+		}
 	case event.KindStop:
 		r.Stop = event.Stop{Time: instant("time")}
 	}
@@ -203,7 +225,7 @@ func TestStrictDecoder(t *testing.T) {
 		{"nothing", ``, "not a JSON object"},
 		{"array", `[]`, "not a JSON object"},
 		{"no kind", `{"rows":1}`, `key "kind": missing`},
-		{"unknown kind", `{"kind":"gup"}`, `unknown kind "gup" (valid: start connection transaction attempt swap gap message told phase stop storm reset)`},
+		{"unknown kind", `{"kind":"gup"}`, `unknown kind "gup" (valid: start connection transaction attempt swap gap message told phase stop storm reset standing)`},
 		{"kind of another shape", `{"kind":7}`, `key "kind": a number where a string is due`},
 		{"missing key", `{"kind":"gap","rows":1}`, `key "error": missing`},
 		{"key of a later version", `{"kind":"gap","rows":1,"error":"","x":1}`, ""},

@@ -80,6 +80,15 @@ func (s *Shard) Told(e *event.Exception) int {
 	return s.appended(before)
 }
 
+// Standing appends the row of a standing that has changed, and returns its length.
+func (s *Shard) Standing(st *event.Standing) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.buf)
+	s.buf = AppendStanding(s.buf, st)
+	return s.appended(before)
+}
+
 // Connection appends the last row of a connection. Nothing of c is kept.
 func (s *Shard) Connection(c *event.Connection) {
 	s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // MaxDomains is how many recipient domains a shard tells apart; the attempts of further ones are counted under count.Other, so that
@@ -38,22 +39,21 @@ func (d *destinations) count(listener string, domain []byte, end End) {
 	d.find(listener, domain).ends[end]++
 }
 
+// maxDomain is how long a domain may be (RFC 5321 section 4.5.3.1.2): a longer one is cut.
+const maxDomain = 255
+
 func (d *destinations) find(listener string, domain []byte) *destinationCounts {
-	var buffer [255]byte // RFC 5321 section 4.5.3.1.2: no domain is longer; a longer one is cut
-	lower := buffer[:copy(buffer[:], domain)]
-	for i, c := range lower {
-		if 'A' <= c && c <= 'Z' {
-			lower[i] = c + 'a' - 'A'
-		}
-	}
+	var buffer [maxDomain]byte
+	form := smtp.AppendDomain(buffer[:0], domain[:min(len(domain), maxDomain)])
+	form = form[:min(len(form), maxDomain)]
 	counts := d.last
-	if counts == nil || counts.domain != string(lower) || counts.listener != listener {
-		if counts = d.counts[destination{listener, string(lower)}]; counts == nil {
+	if counts == nil || counts.domain != string(form) || counts.listener != listener {
+		if counts = d.counts[destination{listener, string(form)}]; counts == nil {
 			if len(d.counts) >= MaxDomains {
 				d.folded++
 				return d.add(destination{listener, count.Other})
 			}
-			counts = d.add(destination{listener, string(lower)})
+			counts = d.add(destination{listener, string(form)})
 		}
 		d.last = counts
 	}

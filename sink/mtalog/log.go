@@ -50,7 +50,7 @@ type parser func(line string, o *Options, emit func(Event)) bool
 var formats = [...]struct {
 	name string
 	new  func() parser
-}{{"postfix", newPostfixParser}, {"exim", newEximParser}, {"haraka", newHarakaParser}, {"sendmail", newSendmailParser}, {"opensmtpd", newOpensmtpdParser}, {"nullmailer", newNullmailerParser}}
+}{{"postfix", newPostfixParser}, {"exim", newEximParser}, {"haraka", newHarakaParser}, {"sendmail", newSendmailParser}, {"opensmtpd", newOpensmtpdParser}, {"nullmailer", newNullmailerParser}, {"chasquid", newChasquidParser}, {"dma", newDmaParser}}
 
 // Formats are the formats that a Reader knows, by the names of their MTAs.
 func Formats() []string {

@@ -37,6 +37,8 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 	}
 	for _, before := range [...]string{
 		"refused to talk to me", "connect to ", "connection refused", "connection timed out", "initial server greeting", "initial connection", // Postfix, Exim
+		"error creating client: ", "error saying hello: ", "could not dial: ", "could not find mail server: ", // chasquid
+		" failed after connect: ", "ehlo failed: ", "could not perform server greeting", // dma
 		"performing the ehlo", "performing the helo", "reply to ehlo", "reply to helo", "retry timeout exceeded",
 	} {
 		if strings.Contains(text, before) {
@@ -72,7 +74,7 @@ func ReachedEnvelope(e *reconcile.LogEvent) Reached {
 			return DidReach
 		}
 	}
-	for _, phase := range [...]string{"mail: ", "rcpt: ", "data: ", "message: "} { // this project's own client
+	for _, phase := range [...]string{"mail: ", "rcpt: ", "data: ", "message: ", "mail+rcpt ", "data "} { // this project's own client; chasquid
 		if strings.HasPrefix(text, phase) {
 			return DidReach
 		}

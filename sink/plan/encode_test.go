@@ -144,6 +144,10 @@ func anyMatch(t *rapid.T) (m fault.Match) {
 	})
 	m.Attempts, m.Messages, m.Connections = some(t, "attempts", anyRange), some(t, "messages", anyRange), some(t, "connections", anyRange)
 	m.Mechanisms, m.Parameters, m.Steps = several(t, "mechanisms", anyText), several(t, "parameters", anyText), some(t, "steps", anyRange)
+	m.Turns, m.Rcpts = some(t, "turns", anyRange), some(t, "rcpts", anyRange)
+	m.Errors = several(t, "errors", func(t *rapid.T) fault.ErrorPattern {
+		return rapid.SampledFrom([]fault.ErrorPattern{{}, {Class: 5}, {Code: 501}, {Code: 555, Enhanced: smtp.Enhanced{Class: 5, Subject: 5, Detail: 4}}}).Draw(t, "error")
+	})
 	m.TLS, m.OutOfOrder = fault.TLSMatch(rapid.IntRange(0, 2).Draw(t, "tls")), rapid.Bool().Draw(t, "out of order")
 	if m.TLS == fault.TLSEither {
 		m.TLSVersions = some(t, "versions", func(t *rapid.T) fault.TLSVersions {

@@ -210,7 +210,7 @@ func ruleWords(r *fault.Rule) string {
 	}
 	words := who + ": " + strings.Join(outcomes, "; ")
 	if shared {
-		words += fmt.Sprintf("; each late by %v", *delay)
+		words += "; each late by " + delayWords(delay)
 	}
 	if r.Key != fault.KeyAttempt {
 		words += fmt.Sprintf("; one draw per %v", r.Key)

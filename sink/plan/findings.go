@@ -53,6 +53,9 @@ func replayReasons(r *fault.Rule) (reasons []string) {
 	if !r.Match.Messages.IsZero() {
 		reasons = append(reasons, "it asks for the n-th message of a connection")
 	}
+	if !r.Match.Turns.IsZero() {
+		reasons = append(reasons, "it asks for the n-th reply of a connection")
+	}
 	return reasons
 }
 
@@ -61,14 +64,14 @@ func (e *explainer) warnings() (lines []string) {
 	deciding := map[stagePhase]*fault.Rule{} // the first for everybody
 	for _, r := range e.plan.Rules() {
 		lines = append(lines, oddCodes(r)...)
-		hides := deciding[stagePhase{r.Stage, "", r.Match.OutOfOrder}]
+		hides := deciding[stagePhase{r.Stage, "", r.Match.OutOfOrder, len(r.Match.Errors) > 0}]
 		if hides == nil {
-			hides = deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}]
+			hides = deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder, len(r.Match.Errors) > 0}]
 		}
 		if hides != nil {
 			lines = append(lines, fmt.Sprintf("rule %q never speaks: %q before it speaks for everybody", r.Name, hides.Name))
 		} else if r.ForEverybody() {
-			deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder}] = r
+			deciding[stagePhase{r.Stage, r.Phase, r.Match.OutOfOrder, len(r.Match.Errors) > 0}] = r
 		}
 	}
 	for _, l := range e.plan.AllLimits() {
@@ -115,11 +118,12 @@ func oddCodes(r *fault.Rule) (lines []string) {
 	return lines
 }
 
-// stagePhase is a stage within a phase, or outside of phases, for commands that are in order or for the others.
+// stagePhase is a stage within a phase, or outside of phases, for commands that are in order, for those that are not, or for those with an error.
 type stagePhase struct {
 	stage      smtp.Stage
 	phase      string
 	outOfOrder bool
+	wrong      bool
 }
 
 // firstFault returns the fault of all listeners before a storm that starts by the first connection.
@@ -147,7 +151,7 @@ func (e *explainer) refusesDSNs(s smtp.Stage) (lines []string) {
 		return nil
 	}
 	for _, r := range e.plan.Rules() {
-		if r.Stage != s || r.Match.OutOfOrder {
+		if r.Stage != s || r.Match.Wrong() {
 			continue
 		}
 		if isNullSender(r.Match) && len(r.Except) == 0 {

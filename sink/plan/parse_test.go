@@ -161,7 +161,7 @@ func TestParseErrors(t *testing.T) {
 		{rules("{stage: rcpt, match: {client: [192.0.2.1/24]}}"), `test.yaml:3:36: rules[0].match.client[0]: network "192.0.2.1/24" has bits set behind its mask (want 192.0.2.0/24)`},
 		{rules("{stage: rcpt, match: {client: here}}"), `test.yaml:3:35: rules[0].match.client: invalid network "here"`},
 		{rules("{stage: rcpt, match: {listener: []}}"), "test.yaml:3:37: rules[0].match.listener: empty list"},
-		{rules("{stage: rcpt, match: {colour: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "colour" (valid: listener client helo sender recipient attempt message connection tls mechanism step parameter header repeats size time sequence standing level)`},
+		{rules("{stage: rcpt, match: {colour: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "colour" (valid: listener client helo sender recipient attempt message connection tls mechanism step turn rcpt parameter header repeats size time sequence error standing level)`},
 		{rules("{stage: rcpt, name: a}", "{stage: rcpt, name: a}"), "test.yaml:4:25: rules[1].name: name is taken by rule 1"},
 		{rules("{stage: rcpt, <<: {reply: 450}}"), `test.yaml:3:19: rules[0]: unknown key "<<"`},
 	} {

@@ -43,6 +43,9 @@ func TestReactionsAreWrittenAsTheyAreRead(t *testing.T) {
 
 func TestReactionErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
+		{"rules: [{stage: rcpt, delay: \"doubling(1s,5m)\"}]", `rules[0].delay: doubling goes by the level of a standing (valid within then of a reaction)`},
+		{"react: [{name: a, of: client, when: {code: 550}, then: {rules: [{stage: mail, delay: \"halving(1s,5m)\"}]}}]", `invalid delay "halving(1s,5m)": halving begins below its least value (want the value at level 1 first)`},
+		{"react: [{name: a, of: client, when: {code: 550}, then: {rules: [{stage: mail, delay: \"doubling(1s,5h)\"}]}}]", `delay 5h0m0s is out of range (want 0s to 30m0s)`},
 		{"react: [{of: client, when: {stage: rcpt}}]", `react[0].name: missing (want a name`},
 		{"react: [{name: a, when: {stage: rcpt}}]", `react[0].of: missing (want whose occurrences count together, such as client)`},
 		{"react: [{name: a, of: client}]", `react[0].when: missing (want what counts, such as {stage: rcpt, code: 550})`},

@@ -14,8 +14,8 @@ import (
 
 var (
 	stageForm = enum("a stage", smtp.ParseStage, 0).named("stage")
-	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParseDelay, func(d fault.Delay) string { return briefly(d.String()) },
-		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles)\(.+\))$`)).named("delay")
+	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParsePlanDelay, func(d fault.Delay) string { return briefly(d.String()) },
+		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles|doubling|halving|per-level)\(.+\))$`)).named("delay")
 	codeForm  = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
 	planReply = replyForm(200, `^(plain|[2-5][0-9]{2}(/([245]\.[0-9]{1,3}\.[0-9]{1,3}|none))?)$`).named("reply")
 )
@@ -48,7 +48,7 @@ func ruleForm() form[fault.RuleSpec] {
 		answer,
 		at("mode", modeForm(), func(r *ruleText) *fault.ModeSpec { return &r.Mode }, "A table of codes by its name, as smtpsink catalogue prints it; in place of reply and outcomes."),
 		outcomes,
-		at("delay", delayForm, func(r *ruleText) *fault.Delay { return &r.Delay }, "Of each outcome that has none of its own."),
+		at("delay", delayForm, func(r *ruleText) *fault.Delay { return &r.Delay }, "Of each outcome that has none of its own. Within then of a reaction also by level: doubling(FIRST,MOST), halving(FIRST,LEAST) or per-level(EACH,MOST)."),
 		at("key", enum("a key", fault.ParseKeyKind, 1), func(r *ruleText) *fault.KeyKind { return &r.Key }, "What draws depend on."),
 		preset("strict", boolean, func(r *ruleText) *bool { return &r.strict }, true, "With mode only; false keeps its table whole."),
 	}, faults...)...).named("rule").starting(ruleText{strict: true, single: fault.OutcomeSpec{Weight: 1}}).checked(func(n *yaml.Node, r *ruleText) error {

@@ -178,7 +178,7 @@ func TestBadStorms(t *testing.T) {
 		{rules("{stage: rcpt, except: {}}"), "x.yaml:3:27: rules[0].except: no condition: nobody would be left"},
 		{rules("{stage: rcpt, except: [{sender: a@b.example}, {sender: b.example}]}"), `x.yaml:3:60: rules[0].except[1].sender: invalid pattern "b.example"`},
 		{rules("{stage: mail, except: {recipient: '*@b.example'}}"), `x.yaml:3:39: rules[0].except.recipient: not known yet at stage mail`},
-		{rules("{stage: mail, match: {sequence: bad}, except: {sequence: bad}}"), `x.yaml:3:62: rules[0].except.sequence: commands out of order have rules of their own (say it in match)`},
+		{rules("{stage: mail, match: {sequence: bad}, except: {sequence: bad}}"), `x.yaml:3:62: rules[0].except.sequence: commands out of order or with an error have rules of their own (say it in match)`},
 		{top("listeners: [{name: a, address: ':1'}]\nrules: [{stage: rcpt, except: {listener: b}}]"), `x.yaml:3:42: rules[0].except.listener: undeclared listener "b" (declared: a)`},
 		{top("phases: []\nstart: clock"), "x.yaml:3:8: start: there are no phases"},
 		{top("phases: [{name: p}]"), "x.yaml:2:10: phases[0].duration: 0s is out of range"},

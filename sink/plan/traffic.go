@@ -306,7 +306,7 @@ func classes(rules []*fault.Rule, example *fault.Occurrence) []class {
 	}
 	for _, r := range rules {
 		exempts := len(r.Outcomes) == 1 && r.Outcomes[0].Reply == nil && !r.Outcomes[0].Faulty
-		if exempts || r.Match.OutOfOrder || !slices.Contains(path[:], r.Stage) {
+		if exempts || r.Match.Wrong() || !slices.Contains(path[:], r.Stage) {
 			continue
 		}
 		if !r.Matches(example) && !r.Match.IsZero() {

@@ -36,6 +36,12 @@ func matchWords(m *fault.Match) string {
 	if !m.Steps.IsZero() {
 		words = append(words, "step "+m.Steps.String()+" of AUTH")
 	}
+	if !m.Turns.IsZero() {
+		words = append(words, "reply "+m.Turns.String()+" of the connection")
+	}
+	if !m.Rcpts.IsZero() {
+		words = append(words, "RCPT "+m.Rcpts.String()+" of the transaction")
+	}
 	list("parameter", m.Parameters)
 	switch m.TLS {
 	case fault.TLSYes:
@@ -63,6 +69,9 @@ func matchWords(m *fault.Match) string {
 	if m.OutOfOrder {
 		words = append(words, "commands out of order")
 	}
+	if len(m.Errors) > 0 {
+		words = append(words, "commands refused by "+strings.Join(texts(m.Errors, fault.ErrorPattern.String), " or "))
+	}
 	return strings.Join(words, ", ")
 }
 
@@ -74,11 +83,24 @@ func texts[T any](values []T, text func(T) string) []string {
 	return words
 }
 
+// delayWords says how long a delay is.
+func delayWords(d *fault.Delay) string {
+	switch d.Kind {
+	case fault.DelayDoubling:
+		return fmt.Sprintf("%s at level 1 and twice as much at each above, at most %s", durationText(d.A), durationText(d.B))
+	case fault.DelayHalving:
+		return fmt.Sprintf("%s at level 1 and half as much at each above, at least %s", durationText(d.A), durationText(d.B))
+	case fault.DelayPerLevel:
+		return fmt.Sprintf("%s for each level, at most %s", durationText(d.A), durationText(d.B))
+	}
+	return d.String()
+}
+
 // outcomeWords says what an outcome does, without its probability and without a delay that all of the rule's outcomes share.
 func outcomeWords(s smtp.Stage, o *fault.Outcome, shared bool) string {
 	words := []string{replyWords(s, o)}
 	if !o.Delay.IsZero() && !shared {
-		words = append(words, "late by "+o.Delay.String())
+		words = append(words, "late by "+delayWords(&o.Delay))
 	}
 	for _, k := range outcomeFaults {
 		if k.write(&o.Faults) == nil {

@@ -61,6 +61,10 @@ func (l *Ledger) Row(row *event.Row) error {
 		l.except(&row.Told)
 	case event.KindConnection:
 		l.ended(&row.Connection)
+	case event.KindStanding:
+		if row.Standing.Reason == event.StandingForgiven {
+			l.blocked.forgive(&row.Standing)
+		}
 	case event.KindReset:
 		if row.Reset.State {
 			l.blocked.forget()
@@ -75,7 +79,9 @@ func (l *Ledger) start(s *event.Start) {
 	run, known := l.judge.runNumber(s.Run)
 	if l.begun && run != l.run {
 		l.cut()
-		l.blocked.forget()
+		if s.Reactions == "" { // otherwise standings go on
+			l.blocked.forget()
+		}
 		if !l.stopped {
 			l.judge.result.Killed++
 		}

@@ -26,7 +26,7 @@ const (
 
 // Append appends the incident as one line of incidents.jsonl, with its line feed.
 func (i *Incident) Append(dst []byte) []byte {
-	dst = appendTime(append(dst, `{"time":`...), i.Time.UTC())
+	dst = jsonl.AppendTime(append(dst, `{"time":`...), i.Time)
 	dst = jsonl.AppendString(append(dst, `,"what":`...), i.What)
 	return append(jsonl.AppendString(append(dst, `,"who":`...), i.Who), "}\n"...)
 }

@@ -38,7 +38,7 @@ func (j *Judge) Log(e *LogEvent) error {
 
 // Append appends the event as one line of mta.jsonl, with its line feed; what is empty is left out.
 func (e *LogEvent) Append(dst []byte) []byte {
-	dst = appendTime(append(dst, `{"time":`...), e.Time)
+	dst = jsonl.AppendTime(append(dst, `{"time":`...), e.Time)
 	for _, k := range [...]struct{ key, value string }{{`,"queue_id":`, e.QueueID}, {`,"event":`, e.Event}, {`,"sender":`, e.Sender}, {`,"recipient":`, e.Recipient}} {
 		if k.value != "" {
 			dst = jsonl.AppendString(append(dst, k.key...), k.value)

@@ -273,7 +273,7 @@ func (in *input) queued(line []byte, f func(*QueueEntry) error) error {
 // Append appends the entry as one JSON line of queue.jsonl with its line feed.
 func (q *QueueEntry) Append(dst []byte) []byte {
 	if !q.Listing.IsZero() {
-		return append(appendTime(append(dst, `{"listing":`...), q.Listing.UTC()), "}\n"...)
+		return append(jsonl.AppendTime(append(dst, `{"listing":`...), q.Listing), "}\n"...)
 	}
 	if q.Unnamed {
 		return append(dst, `{"kind":"unnamed"}`+"\n"...)
@@ -289,7 +289,7 @@ func (q *QueueEntry) Append(dst []byte) []byte {
 		dst = append(dst, `,"kind":"dsn"`...)
 	}
 	if !q.Arrived.IsZero() {
-		dst = appendTime(append(dst, `,"arrived":`...), q.Arrived.UTC())
+		dst = jsonl.AppendTime(append(dst, `,"arrived":`...), q.Arrived)
 	}
 	return append(dst, "}\n"...)
 }

@@ -91,10 +91,20 @@ func (l *Ledger) exchanged(x *exchange) {
 	}
 }
 
-// forget takes all standings for over: the sink began anew, or was told to forget them.
+// forget takes all standings for over: the sink began anew with none, or was told to forget them.
 func (b *blockedClients) forget() {
 	for i := range b.all {
 		b.all[i].told = 0
+	}
+}
+
+// forgive takes the standing of a key for over. Where the key is no client's, nobody knows whose of those that the reaction has refused it is.
+func (b *blockedClients) forgive(s *event.Standing) {
+	client, err := netip.ParseAddr(s.Key)
+	for i := range b.all {
+		if c := &b.all[i]; c.cause == reactCause+s.React && (err != nil || c.client == client.Unmap()) {
+			c.told = 0
+		}
 	}
 }
 

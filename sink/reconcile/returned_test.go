@@ -21,6 +21,11 @@ func by(client, cause string) func(*event.Attempt) {
 	}
 }
 
+// forgiven adds that somebody has ended a standing.
+func (b *books) forgiven(react, key string) *books {
+	return b.add(event.Row{Kind: event.KindStanding, Standing: event.Standing{React: react, Key: key, From: 1, Reason: event.StandingForgiven}})
+}
+
 // TestReturnedTooSoon judges who came back to a reaction that had refused him: an attempt ends a second after it began, and the next begins
 // a second later.
 func TestReturnedTooSoon(t *testing.T) {
@@ -74,6 +79,12 @@ func TestReturnedTooSoon(t *testing.T) {
 		{"another client gets through", refused(tried(refused(b(), a, tss, 1), 2, c, "plain"), a, tss, 3), "192.0.2.1 came back 1 time while react:TSS04 held, at the soonest 3s after it was first refused"},
 		{"breaks the protocol meanwhile", refused(tried(refused(b(), a, tss, 1), 2, a, "protocol"), a, tss, 3), "192.0.2.1 came back 1 time while react:TSS04 held, at the soonest 3s after it was first refused"},
 		{"the sink began anew", refused(refused(b(), a, tss, 1).run("run-2"), a, tss, 2), ""},
+		{"the sink began anew, with its standings", refused(refused(b(), a, tss, 1).add(event.Row{Kind: event.KindStart, Start: event.Start{Run: "run-2", Durability: event.Batch, Reactions: "0000000000000001"}}), a, tss, 2),
+			"192.0.2.1 came back 1 time while react:TSS04 held, at the soonest 1s after it was first refused"},
+		{"is forgiven", refused(refused(b(), a, tss, 1).forgiven("TSS04", a), a, tss, 2), ""},
+		{"of two, one is forgiven", refused(refused(refused(b(), a, tss, 1), c, tss, 2).forgiven("TSS04", c), a, tss, 3), "192.0.2.1 came back 1 time while react:TSS04 held, at the soonest 3s after it was first refused"},
+		{"is forgiven by another reaction", refused(refused(b(), a, tss, 1).forgiven("door", a), a, tss, 2), "192.0.2.1 came back 1 time while react:TSS04 held, at the soonest 1s after it was first refused"},
+		{"its domain is forgiven", refused(refused(b(), a, tss, 1).forgiven("TSS04", "a.test"), a, tss, 2), ""},
 		{"standings were forgotten", refused(refused(b(), a, tss, 1).add(event.Row{Kind: event.KindReset, Reset: event.Reset{Epoch: 2, State: true}}), a, tss, 2), ""},
 		{"counts were forgotten", refused(refused(b(), a, tss, 1).add(event.Row{Kind: event.KindReset, Reset: event.Reset{Epoch: 2}}), a, tss, 2),
 			"192.0.2.1 came back 1 time while react:TSS04 held, at the soonest 1s after it was first refused"},

@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // maxWraps bounds how often a sender may have been rewritten.
@@ -69,8 +72,15 @@ func (x *folds) entry(j *Judge, sender []byte) *entry {
 // unwrapSender returns the address that a relay has put into another one, so that notifications come back by way of it or are known as
 // answers to its own mail: by the Sender Rewriting Scheme, SRS0=hash=time=domain=local@relay and SRS1=hash=relay==hash=time=domain=local@relay,
 // where + and - may stand for the first =; or by a signature (BATV), prvs=tag=local@domain, prvs=local/tag@domain or btv1==tag==local@domain.
+// The address is in canonical form; what is found isn't.
 func unwrapSender(address []byte) ([]byte, bool) {
-	local, domain, _ := splitAddress(address)
+	local, domain := address[:len(address)-len(smtp.DomainOf(address))], smtp.DomainOf(address)
+	local = bytes.TrimSuffix(local, []byte("@"))
+	quote := []byte(nil)
+	if n := len(local); n > 2 && local[0] == '"' {
+		quote, local = local[:1], local[1:n-1]
+	}
+	at := func(local []byte) []byte { return slices.Concat(quote, local, quote, []byte("@"), domain) }
 	if len(local) < len("SRS0=") {
 		return nil, false
 	}
@@ -87,13 +97,13 @@ func unwrapSender(address []byte) ([]byte, bool) {
 	case "prvs=":
 		rest := local[len(head):]
 		if inner, _, ok := bytes.Cut(rest, []byte("/")); ok && bytes.IndexByte(rest, '=') < 0 {
-			return bytes.Join([][]byte{inner, domain}, nil), len(inner) > 0
+			return at(inner), len(inner) > 0
 		}
 		_, inner, ok := bytes.Cut(rest, []byte("="))
-		return bytes.Join([][]byte{inner, domain}, nil), ok && len(inner) > 0
+		return at(inner), ok && len(inner) > 0
 	case "btv1=":
 		_, inner, ok := bytes.Cut(bytes.TrimPrefix(local[len(head):], []byte("=")), []byte("=="))
-		return bytes.Join([][]byte{inner, domain}, nil), ok && len(inner) > 0
+		return at(inner), ok && len(inner) > 0
 	}
 	return nil, false
 }

@@ -64,7 +64,7 @@ func (c *Claim) Append(dst []byte) []byte {
 		at  time.Time
 	}{{`,"intended":`, c.Intended}, {`,"sent":`, c.Sent}, {`,"replied":`, c.Replied}} {
 		if !k.at.IsZero() {
-			dst = appendTime(append(dst, k.key...), k.at.UTC())
+			dst = jsonl.AppendTime(append(dst, k.key...), k.at)
 		}
 	}
 	if c.Code != 0 {

@@ -86,7 +86,7 @@ func (u *Unit) Append(dst []byte) []byte {
 	if len(u.Attempts) > 0 {
 		dst = append(dst, `,"attempts":`...)
 		for i, at := range u.Attempts {
-			dst = appendTime(append(dst, ",["[b2i(i == 0)]), at)
+			dst = jsonl.AppendTime(append(dst, ",["[b2i(i == 0)]), at)
 		}
 		dst = append(dst, ']')
 	}
@@ -94,7 +94,7 @@ func (u *Unit) Append(dst []byte) []byte {
 		dst = append(dst, `,"deliveries":`...)
 		for i := range u.Deliveries {
 			d := &u.Deliveries[i]
-			dst = appendTime(append(append(dst, ",["[b2i(i == 0)]), `{"time":`...), d.Time)
+			dst = jsonl.AppendTime(append(append(dst, ",["[b2i(i == 0)]), `{"time":`...), d.Time)
 			told := d.Told
 			if told == event.ToldNothing {
 				told = event.ToldUnknown
@@ -108,7 +108,7 @@ func (u *Unit) Append(dst []byte) []byte {
 		dst = append(dst, ']')
 	}
 	if r := &u.FirstRefusal; r.Code != 0 {
-		dst = appendTime(append(dst, `,"first_refusal":{"time":`...), r.Time)
+		dst = jsonl.AppendTime(append(dst, `,"first_refusal":{"time":`...), r.Time)
 		dst = append(append(append(dst, `,"stage":"`...), r.Stage.String()...), `","code":`...)
 		dst = append(strconv.AppendUint(dst, uint64(r.Code), 10), '}')
 	}
@@ -123,8 +123,4 @@ func b2i(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-func appendTime(dst []byte, t time.Time) []byte {
-	return append(t.AppendFormat(append(dst, '"'), time.RFC3339Nano), '"')
 }

@@ -29,10 +29,11 @@ func (c *tally) Attempt(a *session.Attempt) {
 		c.delivered++
 	}
 }
-func (c *tally) Transaction(*session.Transaction) { c.rest++ }
-func (c *tally) Message(*event.Message)           {}
-func (c *tally) Told(*event.Exception)            {}
-func (c *tally) Connection(*session.Connection)   { c.rest++ }
+func (c *tally) Transaction(*session.Transaction)         { c.rest++ }
+func (c *tally) Message(*event.Message)                   {}
+func (c *tally) Told(*event.Exception)                    {}
+func (c *tally) Standing(*event.Standing, session.Origin) {}
+func (c *tally) Connection(*session.Connection)           { c.rest++ }
 
 // ordinals is a session.Attempts that answers from one counter.
 type ordinals struct{ n uint64 }

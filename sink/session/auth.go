@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/smtpstorm/xk6-smtp/sink/decide"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -48,7 +49,7 @@ func (s *Session) auth(args []byte) {
 	}
 }
 
-// beginAuth starts an exchange, unless the plan has another reply to the command.
+// beginAuth starts an exchange.
 func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 	mechanism := ""
 	for _, m := range s.mechanisms() {
@@ -56,31 +57,27 @@ func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 			mechanism = m
 		}
 	}
-	if mechanism == "" {
-		s.answerUnlessForced(&replyUnknownMechanism)
-		return
-	}
-	s.decide(smtp.StageAuth)
-	if s.forcedNow() {
-		s.deliver(smtp.StageAuth)
+	if mechanism == "" { // a plan may know mechanisms that the sink doesn't
+		s.answerAuth(&authVerdict{reply: &replyUnknownMechanism, wrong: true})
 		return
 	}
 	exchange, err := s.env.Auth.Start(mechanism)
 	if err != nil {
-		s.exchange.decision.Reply, s.exchange.plain = &replyAuthUnavailable, false
-		s.deliver(smtp.StageAuth)
+		s.answerAuth(&authVerdict{reply: &replyAuthUnavailable, wrong: true})
 		return
 	}
 	x := s.more()
 	x.mechanism = exchange
+	v := authVerdict{first: true}
 	switch {
 	case !hasInitial:
-		s.challenge(nil)
+		s.judgeAuth(&v, nil)
 	case string(initial) == "=": // an empty one (RFC 4954 section 4)
-		s.challenge([]byte{})
+		s.judgeAuth(&v, []byte{})
 	default:
-		s.decodeAndExchange(initial)
+		s.decodeAuth(&v, initial)
 	}
+	s.answerAuth(&v)
 }
 
 // noteMechanism notes what AUTH named, where rules ask for it.
@@ -91,41 +88,89 @@ func (s *Session) noteMechanism(name []byte) {
 	}
 }
 
-// answerUnlessForced gives a protocol error, but where a rule has another reply: a plan may know mechanisms that the sink doesn't.
-func (s *Session) answerUnlessForced(r *smtp.Reply) {
-	if s.view.HasRules(smtp.StageAuth) {
-		if s.decide(smtp.StageAuth); s.forced() {
-			s.deliver(smtp.StageAuth)
-			return
+// authVerdict is the reply that an AUTH command, or a response to a challenge, gets if nobody has another one.
+type authVerdict struct {
+	reply     *smtp.Reply
+	first     bool // it answers the command, with which a mechanism has begun
+	goesOn    bool // it is a challenge of the mechanism
+	wrong     bool // it is a protocol error
+	cancelled bool // the client has given the exchange up
+}
+
+// decodeAuth is judgeAuth for a response in base64.
+func (s *Session) decodeAuth(v *authVerdict, text []byte) {
+	x := s.extra
+	var err error
+	x.response, err = base64.StdEncoding.AppendDecode(x.response[:0], text)
+	if err != nil {
+		v.reply, v.wrong = &replyNotBase64, true
+		return
+	}
+	s.judgeAuth(v, x.response)
+}
+
+// judgeAuth asks the mechanism.
+func (s *Session) judgeAuth(v *authVerdict, response []byte) {
+	challenge, done, err := s.extra.mechanism.Next(response)
+	switch {
+	case err == nil && done:
+		v.reply = &replyAuthenticated
+	case err == nil:
+		e := s.exchange
+		e.wrong = smtp.Reply{Code: 334, Lines: []string{base64.StdEncoding.EncodeToString(challenge)}}
+		v.reply, v.goesOn = &e.wrong, true
+	case errors.Is(err, ErrMalformedResponse):
+		v.reply = &replyBadResponse
+	default:
+		v.reply = &replyAuthFailed
+	}
+}
+
+// answerAuth gives the verdict, or what the plan has in its place. Where the plan has a delay or a fault but no reply of its own, they are
+// for each reply of the exchange, but for protocol errors.
+func (s *Session) answerAuth(v *authVerdict) {
+	e := s.exchange
+	e.goesOn, e.asWritten = v.goesOn, v.wrong
+	p := s.point(smtp.StageAuth)
+	p.Next = p.Next && !v.cancelled
+	o := s.choose(p)
+	e.goesOn, e.asWritten = false, false
+	switch d := &e.decision; {
+	case s.forced(v):
+		if v.first {
+			s.extra.mechanism = nil // the plan has its own challenges, or lets the client in as nobody
+		}
+	case v.wrong:
+		p = decide.Point{Stage: smtp.StageAuth, Error: v.reply}
+		o = s.choose(p)
+	default:
+		if d.Chosen != nil && d.Chosen.Written { // a 535 that waits for the end
+			*d = fault.Decision{}
+		}
+		d.Reply, e.plain = v.reply, false
+		if d.Cause == fault.CausePlain && !d.Reply.Code.Positive() {
+			d.Cause = fault.CauseProtocol
 		}
 	}
-	s.refuse(smtp.StageAuth, r)
+	decide.React(&e.decision, s.view, p, (*connection)(s), o)
+	s.deliver(smtp.StageAuth)
 }
 
-// forcedNow reports whether the reply that was decided is to be given now: a planned 535 is otherwise for the end of the exchange, but
-// where the rule says which step it is for.
-func (s *Session) forcedNow() bool {
+// forced reports whether the reply that was decided is given in the place of the verdict: its code was written out in a plan, or a limit
+// decided. A planned 535 is for the end of the exchange, where real servers say it when they have seen the credentials, unless its rule
+// says which step it is for. A client that gives up is refused in any case; a rule for the step may word that.
+func (s *Session) forced(v *authVerdict) bool {
 	d := &s.exchange.decision
-	return s.forced() && (d.Reply.Code != replyAuthFailed.Code || d.Rule != nil && !d.Rule.Match.Steps.IsZero())
-}
-
-// cancelAuth handles the "*" that gives an exchange up (RFC 4954 section 4). A rule for the step may word the refusal.
-func (s *Session) cancelAuth() {
-	if s.view.Needs().Auth {
-		s.decide(smtp.StageAuth)
-		if d := &s.exchange.decision; s.forced() && d.Rule != nil && !d.Rule.Match.Steps.IsZero() && d.Reply.Code.Class() != 3 && d.Reply.Code.Class() != 2 {
-			s.deliver(smtp.StageAuth)
-			return
-		}
+	step := d.Rule != nil && !d.Rule.Match.Steps.IsZero()
+	switch {
+	case d.Cause == fault.CauseLimit:
+		return true
+	case d.Chosen == nil || !d.Chosen.Written:
+		return false
+	case v.cancelled:
+		return step && d.Reply.Code.Class() != 3 && d.Reply.Code.Class() != 2
 	}
-	s.refuse(smtp.StageAuth, &replyAuthCancelled)
-}
-
-// forced reports whether the reply that was decided at auth is not the exchange's to give: its code was written out in a plan, or
-// a limit decided.
-func (s *Session) forced() bool {
-	d := &s.exchange.decision
-	return d.Cause == fault.CauseLimit || d.Chosen != nil && d.Chosen.Written
+	return !v.goesOn || step || d.Reply.Code != fault.AuthFailedCode
 }
 
 // authResponse handles the line that answers a 334.
@@ -134,61 +179,14 @@ func (s *Session) authResponse(line []byte) {
 	if x != nil && x.authStep > 0 {
 		x.authStep++
 	}
-	if string(line) == "*" {
-		s.cancelAuth()
-		return
-	}
-	s.decide(smtp.StageAuth)
-	e := s.exchange
+	v := authVerdict{reply: &replyAuthFailed}
 	switch {
-	case x == nil || x.mechanism == nil: // a plan said 334 where there is nothing to exchange
-		if !s.forced() {
-			e.decision.Reply, e.plain = &replyAuthFailed, false
-		}
-		s.deliver(smtp.StageAuth)
-	case s.forcedNow():
-		s.deliver(smtp.StageAuth)
-	default:
-		s.decodeAndExchange(line)
+	case string(line) == "*": // RFC 4954 section 4
+		v = authVerdict{reply: &replyAuthCancelled, wrong: true, cancelled: true}
+	case x != nil && x.mechanism != nil: // otherwise a plan said 334 where there is nothing to exchange
+		s.decodeAuth(&v, line)
 	}
-}
-
-// decodeAndExchange goes on with a response in base64.
-func (s *Session) decodeAndExchange(text []byte) {
-	x := s.extra
-	var err error
-	x.response, err = base64.StdEncoding.AppendDecode(x.response[:0], text)
-	if err != nil {
-		s.refuse(smtp.StageAuth, &replyNotBase64)
-		return
-	}
-	s.challenge(x.response)
-}
-
-// exchange lets the mechanism answer. Where the plan has a delay or a fault but no reply of its own, they are for each reply of the
-// exchange. A planned 535 takes the place of the last: real servers say it when they have seen the credentials.
-func (s *Session) challenge(response []byte) {
-	x, e := s.extra, s.exchange
-	challenge, done, err := x.mechanism.Next(response)
-	switch {
-	case err == nil && !done:
-		e.wrong = smtp.Reply{Code: 334, Lines: []string{base64.StdEncoding.EncodeToString(challenge)}}
-		if s.forced() {
-			e.decision = fault.Decision{}
-		}
-		e.decision.Reply, e.plain = &e.wrong, false
-	case s.forced():
-	case err == nil:
-		e.decision.Reply, e.plain = &replyAuthenticated, false
-	case errors.Is(err, ErrMalformedResponse):
-		e.decision.Reply, e.plain = &replyBadResponse, false
-	default:
-		e.decision.Reply, e.plain = &replyAuthFailed, false
-	}
-	if d := &e.decision; d.Cause == fault.CausePlain && !d.Reply.Code.Positive() {
-		d.Cause = fault.CauseProtocol
-	}
-	s.deliver(smtp.StageAuth)
+	s.answerAuth(&v)
 }
 
 // afterAuth goes on with an exchange after a 3yz, and ends it after anything else.

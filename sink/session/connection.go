@@ -42,6 +42,7 @@ func (c *connection) Stand(x *fault.StageReactions, o *fault.Occurrence) {
 	e.levels = fault.Levels{}
 	o.Levels = &e.levels
 	e.changes = env.Standings.Look(now, s.view.Plan(), x, o, o.Levels, e.changes[:0])
+	s.recordStandings(o.Stage, nil)
 }
 
 // inForce reports whether a limit of the plan is asked now: those of other phases are not.
@@ -57,6 +58,7 @@ func (c *connection) Count(_ *fault.StageReactions, o *fault.Occurrence, counts 
 		return
 	}
 	e.changes = s.env.Standings.Count(s.at(e.now), s.view.Plan(), o, counts, e.changes[:0])
+	s.recordStandings(o.Stage, &e.decision)
 }
 
 // Next implements decide.Connection.
@@ -64,6 +66,7 @@ func (c *connection) Next(o *fault.Occurrence) (fault.Decision, bool) {
 	s := (*Session)(c)
 	o.Time = s.at(s.exchange.now)
 	o.Handshake = o.Stage == smtp.StageStartTLS && s.offersTLS() || o.Stage == smtp.StageConnect && s.cfg.TLS == TLSImplicit
+	o.GoesOn, o.AsWritten = s.exchange.goesOn, s.exchange.asWritten
 	return s.env.Next.Take(s.at(s.exchange.now), o)
 }
 
@@ -81,6 +84,11 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	}
 	if s.view.Needs().Time {
 		o.Time = s.at(e.now)
+	}
+	if s.view.Needs().Turns {
+		if o.Turn = 1; s.extra != nil {
+			o.Turn += s.extra.turns
+		}
 	}
 	tx := s.tx
 	if x := s.extra; x != nil && stage == smtp.StageAuth {
@@ -101,6 +109,7 @@ func (s *Session) describe(stage smtp.Stage, nth uint64) {
 	o.Sender, o.MailN, o.Size, o.Parameters = tx.sender(), tx.mailN, tx.declared, tx.bytes(tx.params)
 	switch stage {
 	case smtp.StageRcpt:
+		o.NthRcpt = uint64(tx.attempts) // #nosec G115 -- not negative
 		o.Recipient, o.RcptN, o.Recipients = e.recipient, e.rcptN, len(tx.recipients)
 	case smtp.StageMessage:
 		o.Size = tx.octets()

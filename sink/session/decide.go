@@ -29,7 +29,7 @@ func (s *Session) answer(stage smtp.Stage) {
 	s.deliver(stage)
 }
 
-// refuse answers an occurrence of the stage with a protocol error, which no rule can change but one for commands out of order.
+// refuse answers an occurrence of the stage with a protocol error, which no rule can change but one for such errors.
 func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 	s.reject(stage, r)
 	s.deliver(stage)
@@ -39,7 +39,7 @@ func (s *Session) refuse(stage smtp.Stage, r *smtp.Reply) {
 func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 	e := s.exchange
 	e.nth = s.countOccurrence(stage)
-	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst}
+	p := decide.Point{Stage: stage, Error: r, NoRecipients: r == &replyNoValidRecipients || r == &replyRcptFirst, Fixed: fixed(r)}
 	o := decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
 		s.sayPlain(stage)
@@ -50,27 +50,49 @@ func (s *Session) reject(stage smtp.Stage, r *smtp.Reply) {
 	if e.decision.Cause != fault.CauseRule {
 		return
 	}
-	if e.opensBody = stage == smtp.StageData; e.decision.Rule.Match.OutOfOrder {
+	if e.opensBody = stage == smtp.StageData; e.decision.Rule.Match.Wrong() {
 		e.misplaced = r
 	}
 }
 
+// fixed reports whether a protocol error is answered in these words whatever a plan says: what follows it is not taken for commands, or it is
+// the sink's trouble rather than the client's mistake.
+func fixed(r *smtp.Reply) bool {
+	switch r {
+	case &replyNotSMTP, &replyChunkTooBig, &replyNotCommitted, &replyNoRoom:
+		return true
+	}
+	return false
+}
+
 // decide decides on an occurrence that is no protocol error.
 func (s *Session) decide(stage smtp.Stage) {
-	e := s.exchange
-	e.nth = s.countOccurrence(stage)
+	p := s.point(stage)
+	o := s.choose(p)
+	if s.exchange.plain && (stage == smtp.StageStartTLS || stage == smtp.StageAuth) {
+		s.rephrasePlain(stage)
+	}
+	decide.React(&s.exchange.decision, s.view, p, (*connection)(s), o)
+}
+
+// point returns the occurrence of a stage, of which nothing is known to be wrong.
+func (s *Session) point(stage smtp.Stage) decide.Point {
 	p := decide.Point{Stage: stage, Next: s.env.Next.Waits(stage)}
 	if s.cfg.Triggers {
 		p.Switch = s.switchFor(stage)
 	}
+	return p
+}
+
+// choose decides on an occurrence, of which reactions have still to be told.
+func (s *Session) choose(p decide.Point) *fault.Occurrence {
+	e := s.exchange
+	e.nth = s.countOccurrence(p.Stage)
 	o := decide.Decide(&e.decision, s.view, p, (*connection)(s))
 	if e.plain = e.decision.Reply == nil; e.plain {
-		s.sayPlain(stage)
-		if stage == smtp.StageStartTLS || stage == smtp.StageAuth {
-			s.rephrasePlain(stage)
-		}
+		s.sayPlain(p.Stage)
 	}
-	decide.React(&e.decision, s.view, p, (*connection)(s), o)
+	return o
 }
 
 // sayPlain gives the stage's plain reply, in the plan's own words if it has some.

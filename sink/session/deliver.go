@@ -111,7 +111,11 @@ func (s *Session) send() {
 func (s *Session) replied() {
 	e := s.exchange
 	e.given()
+	if s.view.Needs().Turns {
+		s.lasting().turns++
+	}
 	s.out.replied(e.stage, e.decision.Reply.Code, e.enhanced)
+	s.noteRefused()
 	s.noteText(e.decision.Reply)
 	if r := s.env.Recorder; r != nil {
 		r.Replied(e.stage, &e.decision, e.enhanced, s.view)
@@ -121,6 +125,16 @@ func (s *Session) replied() {
 		s.out.receipts.given(e.stage != smtp.StageMessage, e.late())
 	}
 	s.after(e.stage, e.decision.Reply)
+}
+
+// noteRefused keeps a refusal of which no row of a transaction or an attempt tells.
+func (s *Session) noteRefused() {
+	e := s.exchange
+	r := e.decision.Reply
+	if !r.Code.Temporary() && !r.Code.Permanent() || e.decision.Cause == fault.CauseProtocol || e.decision.Cause == fault.CausePlain || s.hasRow(e.stage) {
+		return
+	}
+	s.lasting().refusal = Refusal{Stage: e.stage, Code: r.Code, Enhanced: e.enhanced, By: e.origin()}
 }
 
 // withhold never sends the reply that was decided, or the rest of it: the session falls silent, or closes instead.

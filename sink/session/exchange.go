@@ -34,6 +34,8 @@ type exchange struct {
 	changes    []shared.Change // space for those of standings
 	nth        uint64          // occurrence of the stage in this connection, see countOccurrence
 	plain      bool            // the reply is the stage's plain one
+	goesOn     bool            // fault.Occurrence.GoesOn
+	asWritten  bool            // fault.Occurrence.AsWritten
 	faults     *fault.Faults   // of the outcome; nil when it has none
 	wrong      smtp.Reply      // a reply made for this occurrence
 	filled     []byte          // scratch space for its lines
@@ -49,6 +51,7 @@ type exchange struct {
 		transaction Transaction
 		message     event.Message
 		connection  Connection
+		standing    event.Standing
 	}
 }
 

@@ -35,8 +35,10 @@ type extra struct {
 	badSwitch   string // the first of them
 	longHeaders uint64
 	eightBit    uint64   // bodies with octets that MAIL had not declared
-	outOfOrder  uint64   // commands that were, and that the plan has rules for
+	outOfOrder  uint64   // commands that were, or were wrong, and that the plan has rules for
+	turns       uint64   // replies that were given, where the plan needs them
 	by          Origin   // who holds the connection, or has ended it, or of whose fault no other row tells
+	refusal     Refusal  // the last of which no other row tells
 	err         error    // what ended the connection
 	granted     []grant  // of open connections: to be released
 	counts      []count  // of limits that are this connection's own

@@ -75,8 +75,9 @@ func opinion(code smtp.Code, sent bool, verdict session.Origin, phase string) (s
 	return s
 }
 
-func (v *verdicts) Message(*event.Message) {}
-func (v *verdicts) Told(*event.Exception)  {}
+func (v *verdicts) Message(*event.Message)                   {}
+func (v *verdicts) Told(*event.Exception)                    {}
+func (v *verdicts) Standing(*event.Standing, session.Origin) {}
 func (v *verdicts) Connection(c *session.Connection) {
 	v.connection = *c
 	row := fmt.Sprintf("connection: %v", c.Reason)

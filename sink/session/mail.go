@@ -18,7 +18,7 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 		return
 	}
 	if err := s.parseMail(args); err != nil {
-		s.refuse(stage, syntaxReply(err))
+		s.malformedMail(stage, err)
 		return
 	}
 	if e.mail.RequireTLS && s.cfg.Service.RequireTLS == fault.RequireTLSOff {
@@ -65,13 +65,20 @@ func (s *Session) openTransaction() *transaction {
 // way, if there is one.
 func (s *Session) misplacedMail(stage smtp.Stage, args []byte, r *smtp.Reply) {
 	e := s.exchange
+	err := s.parseMail(args)
 	s.reject(stage, r)
-	if e.decision.Reply.Code.Class() == 2 {
-		if err := s.parseMail(args); err != nil {
-			s.refuse(stage, syntaxReply(err))
-			return
-		}
+	if e.decision.Reply.Code.Class() == 2 && (err == nil || e.mail.Path != nil) {
 		s.endTransaction(EndAbandoned, stage)
+		s.openTransaction()
+	}
+	s.deliver(stage)
+}
+
+// malformedMail refuses a MAIL that can't be parsed. Where a plan says yes to it, its transaction begins if its sender can be told.
+func (s *Session) malformedMail(stage smtp.Stage, err error) {
+	e := s.exchange
+	s.reject(stage, syntaxReply(err))
+	if e.decision.Reply.Code.Class() == 2 && e.mail.Path != nil {
 		s.openTransaction()
 	}
 	s.deliver(stage)
@@ -117,9 +124,9 @@ func (s *Session) rcpt(args []byte) {
 	}
 	switch {
 	case err != nil:
-		s.refuse(smtp.StageRcpt, syntaxReply(err))
+		s.malformedRcpt(err)
 		return
-	case len(tx.recipients) >= s.maxRecipients() || tx.full() || s.cfg.Service.Limits.RcptMax > 0 && tx.attempts > s.cfg.Service.Limits.RcptMax:
+	case s.fullEnvelope() || s.cfg.Service.Limits.RcptMax > 0 && tx.attempts > s.cfg.Service.Limits.RcptMax:
 		s.refuse(smtp.StageRcpt, &replyTooManyRecipients)
 		return
 	case s.cfg.Service.Limits.RcptDomainMax > 0 && !s.domainFits(e.rcpt.Path):
@@ -132,6 +139,23 @@ func (s *Session) rcpt(args []byte) {
 		e.rcptN = s.env.Attempts.Recipient(tx.sender(), e.recipient)
 	}
 	s.answer(smtp.StageRcpt)
+}
+
+// fullEnvelope reports whether the transaction takes no more recipients.
+func (s *Session) fullEnvelope() bool {
+	return len(s.tx.recipients) >= s.maxRecipients() || s.tx.full()
+}
+
+// malformedRcpt refuses a RCPT that can't be parsed, or that names somebody by UTF-8 without SMTPUTF8. Where a plan says yes to it, the
+// recipient is accepted if he can be told.
+func (s *Session) malformedRcpt(err error) {
+	e := s.exchange
+	s.reject(smtp.StageRcpt, syntaxReply(err))
+	if e.decision.Reply.Code.Class() == 2 && e.rcpt.Path != nil && !s.fullEnvelope() {
+		e.candidate = true
+		e.recipient, e.orcpt = s.tx.offer(&e.rcpt)
+	}
+	s.deliver(smtp.StageRcpt)
 }
 
 // maxRecorded is how many recipients a transaction may have whose rows a ledger gets: they are written in one go when it ends, and until then

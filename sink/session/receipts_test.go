@@ -38,6 +38,8 @@ func (r *told) Told(e *event.Exception) {
 	r.rows = append(r.rows, fmt.Sprintf("told %d %v", e.Message, e.Told))
 }
 
+func (r *told) Standing(*event.Standing, session.Origin) {}
+
 func (r *told) Connection(c *session.Connection) {
 	r.rows = append(r.rows, strings.TrimSpace(fmt.Sprintf("connection %v", c.Told)))
 }

@@ -31,6 +31,9 @@ type Recorder interface {
 	Message(m *event.Message)
 	// Told is called where the rows to come would say something else of the replies before them than what is known: see event.Told.
 	Told(e *event.Exception)
+	// Standing is called for each standing that an occurrence on the connection has begun, changed or ended: at once, before anything that
+	// follows from it. by is who decided the reply that the row tells of.
+	Standing(s *event.Standing, by Origin)
 	// Connection is called once, as the last call for the connection.
 	Connection(c *Connection)
 }
@@ -173,13 +176,22 @@ type Connection struct {
 	Stage          smtp.Stage // of the last reply
 	Code           smtp.Code  // of the last reply; 0 when there was none
 	Enhanced       smtp.Enhanced
-	Text           string // of the last reply, as in Attempt
+	Text           string  // of the last reply, as in Attempt
+	Refusal        Refusal // the last of which no other row tells
 	Reason         CloseReason
-	Cause          fault.Cause // who ended the connection, if a reply or a fault did, or else of the last fault that no other row tells; meaningful if By or Fault is not empty
+	Cause          fault.Cause // who ended the connection, if a reply or a fault did, or else of the last fault that no other row tells; fault.CausePlain when nobody did
 	By             string      // name of the rule or limit
 	Fault          string      // as fault.Faults.Names has it: what ended the connection, or else the last fault of which no other row tells
 	Err            error       // what the driver passed to Closed or TLSDone
 	Told           event.Told  // whether the client knows the final replies that no row has settled
+}
+
+// Refusal is a reply of 4yz or 5yz at a stage outside of transactions, that no protocol error led to. The zero value is none.
+type Refusal struct {
+	Stage    smtp.Stage // only meaningful when Code is not 0
+	Code     smtp.Code
+	Enhanced smtp.Enhanced
+	By       Origin
 }
 
 // CloseReason says why a connection ended.

@@ -76,8 +76,9 @@ func (r *recording) Transaction(t *session.Transaction) {
 	r.rows = append(r.rows, row+verdict(t.Code, t.Enhanced, t.ReplySent, false, 0))
 }
 
-func (r *recording) Message(*event.Message) {}
-func (r *recording) Told(*event.Exception)  {}
+func (r *recording) Message(*event.Message)                   {}
+func (r *recording) Told(*event.Exception)                    {}
+func (r *recording) Standing(*event.Standing, session.Origin) {}
 func (r *recording) Connection(c *session.Connection) {
 	r.rows = append(r.rows, fmt.Sprintf("connection %d %s %v: helo=%s messages=%d attempts=%d delivered=%d in=%d out=%d 8bit=%d: %v err=%v",
 		c.Conn, c.Listener, c.Client, c.Helo, c.Messages, c.Attempts, c.Delivered, c.OctetsIn, c.OctetsOut, c.Undeclared8Bit, c.Reason, c.Err))

@@ -232,6 +232,28 @@ func (s *Session) recordTransaction(ending Ending, stage smtp.Stage, unsent *smt
 	s.env.Recorder.Transaction(t)
 }
 
+// recordStandings writes the rows of the standings that have changed by an occurrence of the stage; d is what was decided of it, nil when nobody
+// has yet.
+func (s *Session) recordStandings(stage smtp.Stage, d *fault.Decision) {
+	e := s.exchange
+	if s.env.Recorder == nil || len(e.changes) == 0 {
+		return
+	}
+	e.cost += len(e.changes) / rowsPerCost
+	row, by := &e.rows.standing, Origin{}
+	*row = event.Standing{Conn: s.id, Stage: stage}
+	if d != nil {
+		by, row.Code, row.Enhanced = originOf(d), d.Reply.Code, s.enhancedOf(stage, d.Reply)
+	}
+	for i := range e.changes {
+		c := &e.changes[i]
+		row.Time, row.React, row.Reaction, row.Key, row.Fingerprint = c.Time, c.Reaction.Name, c.Reaction.ID(), c.Key, c.Fingerprint
+		row.From, row.To, row.Until, row.Reason = uint64(c.From), uint64(c.Level), c.Until, c.Reason // #nosec G115 -- levels are not negative
+		s.env.Recorder.Standing(row, by)
+	}
+	clear(e.changes) // of a plan that another may replace
+}
+
 // recordConnection writes the last row.
 func (s *Session) recordConnection() {
 	if s.env.Recorder == nil {
@@ -253,6 +275,7 @@ func (s *Session) recordConnection() {
 		c.BadSwitches, c.BadSwitch, c.LongHeaders = x.badSwitches, x.badSwitch, x.longHeaders
 		c.Undeclared8Bit, c.Err = x.eightBit, x.err
 		c.Cause, c.By, c.Fault = x.by.Cause, x.by.By, x.by.Fault
+		c.Refusal = x.refusal
 	}
 	s.env.Recorder.Connection(c)
 	*c = Connection{}

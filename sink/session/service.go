@@ -3,6 +3,8 @@ package session
 import (
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
@@ -39,4 +41,7 @@ func (s *Session) noteDomain(address []byte) {
 	}
 }
 
-func hashDomain(address []byte) uint64 { return fault.HashRecipient(smtp.DomainOf(address)) }
+func hashDomain(address []byte) uint64 {
+	var space [320]byte
+	return xxhash.Sum64(smtp.AppendDomain(space[:0], smtp.DomainOf(address)))
+}

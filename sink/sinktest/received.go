@@ -74,7 +74,7 @@ func (r *Received) Attempts() []Attempt {
 func (r *Received) Deliveries(recipient ...string) []Attempt {
 	var out []Attempt
 	for _, a := range r.Attempts() {
-		if a.Delivered && (len(recipient) == 0 || recipient[0] == a.Recipient) {
+		if a.Delivered && (len(recipient) == 0 || smtp.SameAddress([]byte(recipient[0]), []byte(a.Recipient))) {
 			out = append(out, a)
 		}
 	}

@@ -25,7 +25,7 @@ type RcptArgs struct {
 }
 
 // ParseMail parses the arguments of MAIL, and of SEND, SOML and SAML, which have the same form (RFC 821): FROM:, a path, and
-// parameters. m is overwritten; it is undefined when there is an error, which is always a *SyntaxError:
+// parameters. m is overwritten; of one with an error only Path is defined, nil where that is malformed. The error is always a *SyntaxError:
 //
 //   - 501 5.5.4: no FROM:, a parameter that is malformed or stands twice, or a known one with a wrong value
 //   - 501 5.1.7: the path is malformed
@@ -44,10 +44,8 @@ func ParseMailKnowing(args []byte, m *MailArgs, known func(keyword []byte) bool)
 	if !ok {
 		return errMailSyntax
 	}
-	if m.Path, rest, ok = cutPath(rest); !ok {
-		return errSender
-	}
-	if len(m.Path) > 0 && !validMailbox(m.Path) {
+	if m.Path, rest, ok = cutPath(rest); !ok || len(m.Path) > 0 && !validMailbox(m.Path) {
+		m.Path = nil
 		return errSender
 	}
 	m.Params = rest
@@ -59,6 +57,7 @@ func ParseMailKnowing(args []byte, m *MailArgs, known func(keyword []byte) bool)
 			return errNonASCII
 		}
 		if !utf8.Valid(m.Path) {
+			m.Path = nil
 			return errSender
 		}
 	}
@@ -133,8 +132,8 @@ func parseMailParams(args []byte, m *MailArgs, known func([]byte) bool) error {
 	}
 }
 
-// ParseRcpt parses the arguments of RCPT: TO:, a path, and parameters. r is overwritten; it is undefined when there is an
-// error, which is always a *SyntaxError: 501 5.5.4 and 555 5.5.4 as for ParseMail, and 501 5.1.3 for a malformed or empty path.
+// ParseRcpt parses the arguments of RCPT: TO:, a path, and parameters. r is overwritten; of one with an error only Path is defined, nil where that
+// is malformed. The error is always a *SyntaxError: 501 5.5.4 and 555 5.5.4 as for ParseMail, and 501 5.1.3 for a malformed or empty path.
 // It accepts UTF-8 in the path, since it can't know what MAIL said: see CheckUTF8. It does not allocate.
 func ParseRcpt(args []byte, r *RcptArgs) error {
 	*r = RcptArgs{}
@@ -143,9 +142,11 @@ func ParseRcpt(args []byte, r *RcptArgs) error {
 		return errRcptSyntax
 	}
 	if r.Path, rest, ok = cutPath(rest); !ok || !validMailbox(r.Path) {
+		r.Path = nil
 		return errRecipient
 	}
 	if r.NonASCII = !isASCII(r.Path); r.NonASCII && !utf8.Valid(r.Path) {
+		r.Path = nil
 		return errRecipient
 	}
 	for {

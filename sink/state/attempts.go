@@ -7,9 +7,11 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/smtpstorm/xk6-smtp/sink/count"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair. All methods
+// Attempts counts connections per client, MAIL commands per sender and RCPT commands per (sender, recipient) pair, however these are
+// spelt. All methods
 // are safe for concurrent use; none keeps a slice that it was given; none allocates once its store has grown to its load.
 type Attempts struct{ store *Store }
 
@@ -40,12 +42,14 @@ func clientOctets(client netip.Addr) (octets [17]byte) {
 
 // Mail returns the ordinal, from 1, of a MAIL command of the sender. The null sender is the empty slice.
 func (a *Attempts) Mail(sender []byte) uint64 {
-	return a.store.next(kindMail, fingerprintOf(sender, nil))
+	var space [320]byte
+	return a.store.next(kindMail, fingerprintOf(smtp.AppendAddress(space[:0], sender), nil))
 }
 
 // Recipient returns the ordinal, from 1, of a RCPT command for the recipient in a transaction of the sender.
 func (a *Attempts) Recipient(sender, recipient []byte) uint64 {
-	return a.store.next(kindRecipient, fingerprintOf(sender, recipient))
+	var senders, recipients [320]byte
+	return a.store.next(kindRecipient, fingerprintOf(smtp.AppendAddress(senders[:0], sender), smtp.AppendAddress(recipients[:0], recipient)))
 }
 
 // Stats returns the figures without stopping anyone: they may be apart by the calls that are under way.

@@ -18,10 +18,14 @@ const roundoff = 1e-9
 // FullBucket returns a bucket that nobody has taken anything from. now is in nanoseconds, since whenever.
 func FullBucket(l *fault.Limit, now int64) Bucket { return Bucket{l.Burst, now} }
 
-// Take takes a token, if there is one. A time before an earlier one counts as that.
+// Take takes a token, if there is one. A time before an earlier one counts as that, unless the clock was set back: then the bucket fills from
+// there on with what it has.
 func (b *Bucket) Take(l *fault.Limit, now int64) bool {
-	if now > b.at {
-		b.tokens = min(l.Burst, b.tokens+l.Rate*time.Duration(now-b.at).Seconds())
+	switch since := now - b.at; {
+	case since > 0:
+		b.tokens = min(l.Burst, b.tokens+l.Rate*time.Duration(since).Seconds())
+		b.at = now
+	case since < -clockSlack:
 		b.at = now
 	}
 	if b.tokens < 1-roundoff {

@@ -15,6 +15,9 @@ func (l *Limits) Early(now time.Time, greylist *fault.Limit, o *fault.Occurrence
 	}
 	first, last := int64(s.a), int64(s.b) // #nosec G115 -- as they were put there
 	at := max(now.UnixNano(), last)
+	if first-now.UnixNano() > clockSlack { // the clock was set back: it will be seen anew
+		return false
+	}
 	if time.Duration(last-first) >= greylist.Delay { // it has been let through, and may come again
 		return false
 	}

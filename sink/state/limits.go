@@ -196,8 +196,8 @@ func (l *Limits) sight(now int64, limit *fault.Limit, o *fault.Occurrence) bool 
 	var shape [5]byte
 	s, fresh, shard := l.store.acquire(kindGreylist, keyOf(limit, appendShape(shape[:0], limit), o))
 	defer shard.mu.Unlock()
-	first, last := int64(s.a), int64(s.b) // #nosec G115 -- as they were put there
-	if !fresh {
+	first, last := int64(s.a), int64(s.b)                // #nosec G115 -- as they were put there
+	if fresh = fresh || first-now > clockSlack; !fresh { // else the clock was set back meanwhile
 		now = max(now, last)
 		from := first
 		if time.Duration(last-first) >= limit.Delay {

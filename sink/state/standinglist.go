@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
 // Standing is a standing in force.
@@ -102,24 +104,22 @@ func (t *standingTable) list(s *standingShard, now int64, q *StandingQuery, foun
 	return found
 }
 
-// Forgive ends the standing that a key of that name has by a reaction, and forgets what was counted towards it, and reports whether there was
-// one in force. Where a reaction begins at first sight, it begins anew when the key is seen next. Calls must not overlap with Use. The error
-// is an *UnknownReactionError.
-func (s *Standings) Forgive(now time.Time, reaction, key string) (forgiven bool, err error) {
+// Forgive ends the standing that a key of that name has by a reaction, and forgets what was counted towards it, and returns what that has
+// changed: nothing when none was in force. Where a reaction begins at first sight, it begins anew when the key is seen next. Calls must not
+// overlap with Use. The error is an *UnknownReactionError.
+func (s *Standings) Forgive(now time.Time, reaction, key string) (forgiven []Change, err error) {
 	t, column, err := s.layout.Load().reaction(reaction)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for i := range t.shards {
-		if t.forgive(&t.shards[i], column, key, now.UnixNano()) {
-			forgiven = true
-		}
+		forgiven = t.forgive(&t.shards[i], column, key, now.UnixNano(), forgiven)
 	}
 	return forgiven, nil
 }
 
 // forgive is Forgive for the keys of a shard. There may be several of one name: octets that are no text look the same in it.
-func (t *standingTable) forgive(s *standingShard, column uint8, key string, now int64) (forgiven bool) {
+func (t *standingTable) forgive(s *standingShard, column uint8, key string, now int64, dst []Change) []Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots {
@@ -128,12 +128,14 @@ func (t *standingTable) forgive(s *standingShard, column uint8, key string, now 
 		}
 		slot := int32(i) // #nosec G115 -- at most standingTable.most
 		if x := s.standing(t, slot, column); x.at(now) > 0 {
-			*x = standing{begun: true} // so that it counts as one key still
+			from := x.at(now)
+			*x = standing{begun: true, changed: x.changed} // so that it counts as one key still
+			x.change(0, now)
 			s.sort(t, slot, now)
-			forgiven = true
+			dst = append(dst, s.change(t, slot, column, from, now, event.StandingForgiven))
 		}
 	}
-	return forgiven
+	return dst
 }
 
 // reaction returns where the standings of a reaction are.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
@@ -152,6 +153,7 @@ func (t *standingTable) look(now int64, asked uint64, o *fault.Occurrence, level
 		if r.Exempts(o) {
 			continue
 		}
+		x.settle(now)
 		level := x.at(now)
 		if level == 0 && r.FirstSight {
 			dst = append(dst, s.beginNow(t, i, column, now, o))
@@ -169,7 +171,20 @@ func (s *standingShard) beginNow(t *standingTable, slot int32, column uint8, now
 	r, x := t.reactions[column], s.standing(t, slot, column)
 	x.rise(r, 0, now)
 	s.began(t, slot, column, now, o)
-	return Change{Reaction: r, Key: s.slots[slot].name, Level: 1, Until: untilTime(x.until)}
+	return s.change(t, slot, column, 0, now, event.StandingFirstSight)
+}
+
+// change tells of the standing of a column that has changed.
+func (s *standingShard) change(t *standingTable, slot int32, column uint8, from int, now int64, reason string) Change {
+	x := s.standing(t, slot, column)
+	c := Change{
+		Reaction: t.reactions[column], Key: s.slots[slot].name, Fingerprint: s.slots[slot].key.octets(),
+		Time: time.Unix(0, x.changed), From: from, Level: x.at(now), Reason: reason,
+	}
+	if c.Level > 0 {
+		c.Until = untilTime(x.until)
+	}
+	return c
 }
 
 // count is Count for the keys of one kind.
@@ -192,12 +207,15 @@ func (t *standingTable) count(now int64, o *fault.Occurrence, c fault.Counts, ds
 		bit := uint64(1) << index
 		column := t.columns[index]
 		r, x := t.reactions[column], s.standing(t, i, column)
+		x.settle(now)
 		before := x.at(now)
 		if before == 0 && r.FirstSight { // no stage before has asked
 			dst = append(dst, s.beginNow(t, i, column, now, o))
 			before = 1
 		}
-		if !x.see(r, c.When&bit != 0, c.Worse&bit != 0, c.Back&bit != 0, now) {
+		was := *x
+		reason := x.see(r, c.When&bit != 0, c.Worse&bit != 0, c.Back&bit != 0, now)
+		if reason == "" {
 			continue
 		}
 		if before == 0 {
@@ -206,7 +224,9 @@ func (t *standingTable) count(now int64, o *fault.Occurrence, c fault.Counts, ds
 		level := x.at(now)
 		s.counts[column].highest = max(s.counts[column].highest, uint64(level)) // #nosec G115 -- not negative
 		s.sort(t, i, now)
-		dst = append(dst, Change{Reaction: r, Key: s.slots[i].name, Level: level, Until: untilTime(x.until)})
+		if !x.prolonged(&was) {
+			dst = append(dst, s.change(t, i, column, before, now, reason))
+		}
 	}
 	return dst
 }

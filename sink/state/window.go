@@ -14,11 +14,15 @@ type Window struct {
 }
 
 // Take counts one more, if the window has room for it, and begins another window when this one is over; now is in Unix nanoseconds. A
-// time before the window's start counts as that, unless it is so far back that the clock must have been set: then another one begins.
+// time before the window's start counts as that, unless the clock was set back: then the window begins again at that time, with what it has
+// counted, or without where it was set back by a whole window.
 func (w *Window) Take(l *fault.Limit, now int64) bool {
 	per := int64(l.Per)
-	if since := now - w.start; w.n == 0 || since >= per || since <= -per {
+	switch since := now - w.start; {
+	case w.n == 0 || since >= per || since <= -per:
 		w.start, w.n = beginning(l, now), 0
+	case since < -clockSlack:
+		w.start = beginning(l, now)
 	}
 	if w.n >= l.Max {
 		return false

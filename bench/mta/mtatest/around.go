@@ -14,8 +14,11 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
+// home is the domain of all senders.
+const home = "src.test"
+
 // sender of the n-th message to a domain: one of its own, so that a notification tells which message it is about.
-func sender(domain string, n int) string { return fmt.Sprintf("s+%s-%02d@src.test", domain, n) }
+func sender(domain string, n int) string { return fmt.Sprintf("s+%s-%02d@%s", domain, n, home) }
 
 // recipients of the messages to a domain.
 func recipients(domain string, n int) (list []string) {
