@@ -2,8 +2,11 @@ package mta
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // nameServer answers an MTA that asks the DNS where mail goes, whatever is configured: every name has the one address of the next hop, and
@@ -15,9 +18,16 @@ type nameServer struct {
 
 // openNameServer listens on port 53 of an address, which needs root, and answers with another address, both of IPv4.
 func openNameServer(listen, answer string) (*nameServer, error) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(listen), Port: 53})
-	if err != nil {
-		return nil, err
+	var conn *net.UDPConn
+	// A process that this one is starting has all our sockets until it becomes another program, one that was closed a moment ago, too.
+	for end := time.Now().Add(2 * time.Second); ; time.Sleep(pollInterval) {
+		var err error
+		if conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(listen), Port: 53}); err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return nil, err
+		}
 	}
 	s := &nameServer{conn: conn, ended: make(chan struct{})}
 	go func() {
