@@ -129,13 +129,14 @@ func (r *Result) headline() []string {
 			out = append(out, strings.Join(said, ", ")+": "+comment)
 		}
 	}
-	list(Equivalent, "equivalent, within "+r.Options.margins())
+	list(Equivalent, "equivalent, within "+r.Options.Margins())
 	list(Undecided, "undecided")
 	list(NotCompared, "not compared")
 	return out
 }
 
-func (o Options) margins() string {
+// Margins says within which differences sides are equivalent.
+func (o Options) Margins() string {
 	return fmt.Sprintf("%.3g%% (shares: %s)", 100*o.Margin, points(o.MarginShare))
 }
 

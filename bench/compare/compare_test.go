@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +251,20 @@ func TestMTAsAsSides(t *testing.T) {
 	}
 }
 
+// TestSchemasAreNamedOnce: a side that has records of both versions, and the other of the newer one.
+func TestSchemasAreNamedOnce(t *testing.T) {
+	a, b := side(t, made{ms: 10, at: 1}, made{ms: 11, at: 2}), side(t, made{ms: 10, at: 3}, made{ms: 11, at: 4})
+	b.Runs[0].Schema = result.SchemaPrefix + "1"
+	r, err := Compare(a, b, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Finding{WarnSchema, "the records are of smtpstorm/run/1 and smtpstorm/run/2: figures that only the newer have are not compared"}
+	if !slices.Contains(r.Warnings, want) {
+		t.Errorf("warnings %+v lack %+v", r.Warnings, want)
+	}
+}
+
 func TestWarningsOfGroups(t *testing.T) {
 	each := func(at int, change func(*result.Record), ms ...float64) []made {
 		var out []made
@@ -271,6 +286,8 @@ func TestWarningsOfGroups(t *testing.T) {
 		{"one seed", func(r *result.Record) { r.Provenance.Seed = 3 }, func(r *result.Record) { r.Provenance.Seed = 3 }, 10, WarnSeeds, "one seed"},
 		{"machines", nothing, func(r *result.Record) { r.Provenance.CPUModel = "other" }, 10, WarnDiffer, "different machines"},
 		{"two things", nothing, func(r *result.Record) { r.Load.Script, r.Provenance.Plan.Name = "other.js", "storm" }, 10, WarnDiffer, "more than one thing, so that no difference can be laid to one of them: scripts (made.js; other.js), plans (none; storm)"},
+		{"scripts", nothing, func(r *result.Record) { r.Load.Script = "other.js" }, 10, WarnDiffer, "the sides had different scripts (made.js; other.js): a difference may be that of the work"},
+		{"loads", nothing, func(r *result.Record) { r.Load.RatePerSecond = 200 }, 10, WarnDiffer, "the sides had different loads (constant-arrival-rate, 100/s; constant-arrival-rate, 200/s): a difference may be that of the work"},
 		{"dropped", nothing, func(r *result.Record) { r.Load.IterationsDropped = 5 }, 10, WarnDropped, "side B: 20 of 4,020 iterations were dropped"},
 		{"saturated", func(r *result.Record) {
 			r.Provenance.Cores = 2

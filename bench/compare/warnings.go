@@ -82,23 +82,35 @@ func (r *Result) warnOfSeeds(a, b *Side, add adder) {
 }
 
 func (r *Result) warnOfDifferences(add adder) {
-	var between []string
+	between := r.Between()
 	for _, d := range r.Differ {
 		switch {
 		case d.What == "schemas":
-			add(WarnSchema, "the records are of %s and %s: figures that only the newer have are not compared", strings.Join(d.A, ", "), strings.Join(d.B, ", "))
+			schemas := slices.Concat(d.A, d.B)
+			slices.Sort(schemas)
+			add(WarnSchema, "the records are of %s: figures that only the newer have are not compared", strings.Join(slices.Compact(schemas), " and "))
 		case d.Within:
 			add(WarnDiffer, "runs of one side differ in %s: A has %s; B has %s", d.What, list(d.A), list(d.B))
-		default:
-			between = append(between, fmt.Sprintf("%s (%s; %s)", d.What, quoted(d.A[0]), quoted(d.B[0])))
-		}
-		if d.What == "machines" && !d.Within {
+		case d.What == "machines":
 			add(WarnDiffer, "the sides ran on different machines: a difference may be the machines'")
+		case (d.What == "scripts" || d.What == "loads") && len(between) == 1:
+			add(WarnDiffer, "the sides had different %s (%s; %s): a difference may be that of the work", d.What, quoted(d.A[0]), quoted(d.B[0]))
 		}
 	}
 	if len(between) > 1 {
 		add(WarnDiffer, "the sides differ in more than one thing, so that no difference can be laid to one of them: %s", strings.Join(between, ", "))
 	}
+}
+
+// Between names each thing in which all runs of one side differ from all of the other, with what it is on either: plans (calm; storm).
+func (r *Result) Between() []string {
+	var out []string
+	for _, d := range r.Differ {
+		if !d.Within && d.What != "schemas" {
+			out = append(out, fmt.Sprintf("%s (%s; %s)", d.What, quoted(d.A[0]), quoted(d.B[0])))
+		}
+	}
+	return out
 }
 
 // list names a few values.

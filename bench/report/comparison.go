@@ -36,6 +36,9 @@ func ComparisonText(w io.Writer, c Comparison) error {
 	labelled("A", sideText(&c.A))
 	labelled("B", sideText(&c.B))
 	labelled("design", designText(c.Result))
+	if differ := c.Between(); len(differ) > 0 {
+		labelled("differ", "in "+strings.Join(differ, ", "))
+	}
 	b.WriteString("\n" + comparisonTable(c, c.Primary(), "primary family"))
 	if rest := shown(c.Rows[len(c.Primary()):]); len(rest) > 0 {
 		b.WriteString("\n" + comparisonTable(c, rest, "exploratory"))
@@ -215,8 +218,8 @@ func tableNotes(r *compare.Result) []string {
 			levels = append(levels, level(row.Alpha))
 		}
 	}
-	out := []string{fmt.Sprintf("A, B: medians over the runs. B-A in percent from logarithms, shares in points; the interval in ms or points is that which inverts the test whose p stands beside it (%s). Levels after Holm in the primary family: %s; exploratory rows %s each, not corrected. ~ undecided, equal: proved to lie within %.3g%% (shares: %.3g points). --json and --csv have all rows.",
-		test, orDash(strings.Join(levels, ", ")), level(r.Options.Alpha), 100*r.Options.Margin, 100*r.Options.MarginShare)}
+	out := []string{fmt.Sprintf("A, B: medians over the runs. B-A in percent from logarithms, shares in points; the interval in ms or points is that which inverts the test whose p stands beside it (%s). Levels after Holm in the primary family: %s; exploratory rows %s each, not corrected. ~ undecided, equal: proved to lie within %s. --json and --csv have all rows.",
+		test, orDash(strings.Join(levels, ", ")), level(r.Options.Alpha), r.Options.Margins())}
 	star := false
 	for _, row := range r.Rows {
 		star = star || row.Shift != nil && !row.Shift.Attained && !math.IsNaN(row.Shift.Lo)

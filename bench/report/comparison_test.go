@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,6 +98,17 @@ func TestAComparisonInWords(t *testing.T) {
 	}
 	if verdict, table := strings.Index(flat, "is greater with branch"), strings.Index(flat, "p50(msg_duration)"); verdict > table {
 		t.Errorf("the table stands before the verdict:\n%s", page)
+	}
+}
+
+// TestAComparisonSaysInWhatTheSidesDiffer, also where that is what was to be compared.
+func TestAComparisonSaysInWhatTheSidesDiffer(t *testing.T) {
+	c := comparison(t)
+	c.Differ = []compare.Differ{{What: "plans", A: []string{"calm"}, B: []string{"storm"}}, {What: "kernels", A: []string{"6.1", "6.2"}, B: []string{"6.1"}, Within: true}}
+	for want, write := range map[string]func(io.Writer, Comparison) error{"differ   in plans (calm; storm)\n": ComparisonText, "The sides differ in plans (calm; storm).\n": ComparisonMarkdown} {
+		if text := render(t, func(b *bytes.Buffer) error { return write(b, c) }); !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
 	}
 }
 

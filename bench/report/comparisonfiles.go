@@ -181,6 +181,9 @@ func ComparisonMarkdown(w io.Writer, c Comparison) error {
 		fmt.Fprintf(&b, "**%s**\n\n", markdown(line))
 	}
 	fmt.Fprintf(&b, "A: %s. B: %s. Design: %s.\n\n", markdown(sideText(&c.A)), markdown(sideText(&c.B)), markdown(designText(c.Result)))
+	if differ := c.Between(); len(differ) > 0 {
+		fmt.Fprintf(&b, "The sides differ in %s.\n\n", markdown(strings.Join(differ, ", ")))
+	}
 	markdownTable(&b, c.Primary())
 	if rest := c.Rows[len(c.Primary()):]; len(rest) > 0 {
 		fmt.Fprintf(&b, "\n<details><summary>%d exploratory rows, not corrected for their number</summary>\n\n", len(rest))
