@@ -39,13 +39,13 @@ func Warnings(r *result.Record) []string {
 	}
 	cores := r.Provenance.Cores
 	if r.Client != nil {
-		if share := cpuShare(r.Client.Process, cores); share > maxShareOfCPU {
+		if share := r.Client.Process.CPUShare(cores); share > maxShareOfCPU {
 			add("the load generator used %.0f %% of the machine's CPUs: it may be the bottleneck", 100*share)
 		}
 		out = append(out, fewSamples(r.Client)...)
 	}
 	if r.Sink != nil {
-		if share := cpuShare(r.Sink.Process, cores); share > maxShareOfCPU {
+		if share := r.Sink.Process.CPUShare(cores); share > maxShareOfCPU {
 			add("the sink used %.0f %% of the machine's CPUs: it may be the bottleneck", 100*share)
 		}
 		check := r.Sink.SelfCheck
@@ -60,13 +60,6 @@ func Warnings(r *result.Record) []string {
 		add("the sink shared CPU, garbage collection and descriptors with the load generator (in-process)")
 	}
 	return out
-}
-
-func cpuShare(p *result.Process, cores int) float64 {
-	if p == nil || p.WallSeconds <= 0 || cores <= 0 {
-		return 0
-	}
-	return p.CPUSeconds / p.WallSeconds / float64(cores)
 }
 
 func fewSamples(c *result.Client) []string {
@@ -91,12 +84,12 @@ func fewSamples(c *result.Client) []string {
 func saturation(r *result.Record) []string {
 	var out []string
 	if r.Client != nil {
-		if share := cpuShare(r.Client.Process, r.Provenance.Cores); share > maxShareOfCPU {
+		if share := r.Client.Process.CPUShare(r.Provenance.Cores); share > maxShareOfCPU {
 			out = append(out, fmt.Sprintf("the load generator used %.0f%% of the machine's CPUs", 100*share))
 		}
 	}
 	if r.Sink != nil {
-		if share := cpuShare(r.Sink.Process, r.Provenance.Cores); share > maxShareOfCPU {
+		if share := r.Sink.Process.CPUShare(r.Provenance.Cores); share > maxShareOfCPU {
 			out = append(out, fmt.Sprintf("the sink used %.0f%% of the machine's CPUs", 100*share))
 		}
 		check := r.Sink.SelfCheck

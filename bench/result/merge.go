@@ -51,6 +51,9 @@ func Merge(records ...*Record) (*Record, error) {
 	if out.Client, err = mergeClients(records); err != nil {
 		return nil, err
 	}
+	if p := out.Client.Process; p != nil {
+		p.Share = busiest(records, func(r *Record) *Process { return r.Client.Process })
+	}
 	out.judgeThresholds()
 	out.mergeSinks(records)
 	return out, nil
@@ -81,6 +84,24 @@ func (r *Record) mergeSinks(records []*Record) {
 		}
 	}
 	r.Sink = SumSinks(sinks)
+	if p := r.Sink.Process; p != nil {
+		p.Share = busiest(records, func(r *Record) *Process { return r.Sink.Process })
+	}
+}
+
+// busiest is the share of its CPUs that the processes of one machine used together, of the machine where it is largest. A record that doesn't say
+// where it was written counts as one of a machine of its own.
+func busiest(records []*Record, of func(*Record) *Process) float64 {
+	machines, most := map[string]float64{}, 0.0
+	for i, r := range records {
+		machine := r.Provenance.Machine
+		if machine == "" {
+			machine = fmt.Sprint("record ", i)
+		}
+		machines[machine] += of(r).CPUShare(r.Provenance.Cores)
+		most = max(most, machines[machine])
+	}
+	return most
 }
 
 // SumSinks adds up what several sinks of one run have counted, one at least. None of them is changed.
@@ -105,6 +126,9 @@ func (r *Record) addProvenance(q *Provenance) {
 		p.Ended = q.Ended
 	}
 	p.Dirty = p.Dirty || q.Dirty
+	if p.Machine != q.Machine {
+		p.Machine = "" // of several
+	}
 	for name, version := range q.Versions {
 		if p.Versions[name] != version {
 			r.Warn("the generators differ in %s: %s and %s", name, orNone(p.Versions[name]), version)

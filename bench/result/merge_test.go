@@ -3,6 +3,7 @@ package result
 import (
 	"bytes"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
@@ -124,6 +125,47 @@ func TestMergeWindows(t *testing.T) {
 	}
 }
 
+// TestMergedCPUs: what generators on several machines used is held against each machine's own CPUs; on one machine it adds up.
+func TestMergedCPUs(t *testing.T) {
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name     string
+		machines []string
+		cpu      []float64 // seconds of 10, of 2 cores
+		want     float64
+	}{
+		{"three machines", []string{"a", "b", "c"}, []float64{8, 10, 8}, 0.5},
+		{"one machine", []string{"a", "a", "a"}, []float64{4, 6, 8}, 0.9},
+		{"two on one of two machines", []string{"a", "b", "a"}, []float64{6, 9, 6}, 0.6},
+		{"nobody knows", []string{"", "", ""}, []float64{8, 10, 8}, 0.5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var records []*Record
+			for i, cpu := range tt.cpu {
+				r := generatorAt(start, Client{Process: &Process{CPUSeconds: cpu, WallSeconds: 10}})
+				r.Provenance.Cores, r.Provenance.Machine = 2, tt.machines[i]
+				records = append(records, r)
+			}
+			merged, err := Merge(records...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Merged again with one of another machine, it is still that of the busiest.
+			idle := generatorAt(start, Client{Process: &Process{CPUSeconds: 1, WallSeconds: 10}})
+			idle.Provenance.Cores, idle.Provenance.Machine = 2, "d"
+			again, err := Merge(idle, merged)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range []*Record{merged, again} {
+				if got := r.Client.Process.CPUShare(r.Provenance.Cores); math.Abs(got-tt.want) > 1e-9 {
+					t.Errorf("%v of the CPUs, want %v", got, tt.want)
+				}
+			}
+		})
+	}
+}
+
 func TestMergeLoad(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	held, crossed, killed := 0, ThresholdsCrossed, 137
@@ -156,7 +198,7 @@ func TestMergeLoad(t *testing.T) {
 	if want := []Threshold{failed, waiting}; !reflect.DeepEqual(l.Thresholds, want) {
 		t.Errorf("thresholds %+v, want %+v", l.Thresholds, want)
 	}
-	if want := (&Process{CPUSeconds: 3, WallSeconds: 9, MaxRSSBytes: 150}); !reflect.DeepEqual(merged.Client.Process, want) {
+	if want := (&Process{CPUSeconds: 3, WallSeconds: 9, MaxRSSBytes: 150, Share: 2.0 / 8 / 8}); !reflect.DeepEqual(merged.Client.Process, want) {
 		t.Errorf("process %+v, want %+v", merged.Client.Process, want)
 	}
 	for _, want := range []string{"clock was set", "different kinds", "differ in k6: v2.2.0 and v2.3.0", "different scripts: storm.js and other.js"} {

@@ -3,6 +3,8 @@ package result
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"io/fs"
 	"runtime"
 	"runtime/debug"
@@ -19,7 +21,7 @@ const (
 )
 
 // Provenance is what a reader needs to run the same again and to know how far
-// to trust the figures. The host's name stays out on purpose.
+// to trust the figures. The host's name stays out on purpose; Machine tells machines apart.
 type Provenance struct {
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
@@ -37,6 +39,8 @@ type Provenance struct {
 	Versions    map[string]string `json:"versions,omitempty"`
 	CommandLine []string          `json:"command_line,omitempty"`
 
+	// Machine is the same in records of one machine since it was started, and says nothing else. Empty: not known.
+	Machine         string `json:"machine,omitempty"`
 	OS              string `json:"os,omitempty"` // "Debian GNU/Linux 13 (trixie)"
 	Kernel          string `json:"kernel,omitempty"`
 	Arch            string `json:"arch,omitempty"`
@@ -115,6 +119,10 @@ func (p *Provenance) fromFiles(root fs.FS) {
 	}
 	if b, err := fs.ReadFile(root, "proc/sys/kernel/osrelease"); err == nil {
 		p.Kernel = strings.TrimSpace(string(b))
+	}
+	if b, err := fs.ReadFile(root, "proc/sys/kernel/random/boot_id"); err == nil {
+		sum := sha256.Sum256(bytes.TrimSpace(b))
+		p.Machine = hex.EncodeToString(sum[:6])
 	}
 	p.CPUModel = field(root, "proc/cpuinfo", "model name", ":")
 	if kb, _, _ := strings.Cut(field(root, "proc/meminfo", "MemTotal", ":"), " "); kb != "" {

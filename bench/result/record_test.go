@@ -155,15 +155,19 @@ func TestJoinTakesSeedAndPlanFromTheSink(t *testing.T) {
 
 func TestCollectReadsTheMachine(t *testing.T) {
 	root := fstest.MapFS{
-		"etc/os-release":            {Data: []byte("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n")},
-		"proc/sys/kernel/osrelease": {Data: []byte("6.12.1-amd64\n")},
-		"proc/cpuinfo":              {Data: []byte("processor\t: 0\nmodel name\t: Imaginary CPU @ 3 GHz\n")},
-		"proc/meminfo":              {Data: []byte("MemTotal:        1048576 kB\nMemFree: 1 kB\n")},
-		"proc/self/limits":          {Data: []byte("Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n")},
+		"etc/os-release":                 {Data: []byte("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n")},
+		"proc/sys/kernel/osrelease":      {Data: []byte("6.12.1-amd64\n")},
+		"proc/sys/kernel/random/boot_id": {Data: []byte("0b1d5c9e-4a0f-4b6c-9d53-0c8e3c1f2a77\n")},
+		"proc/cpuinfo":                   {Data: []byte("processor\t: 0\nmodel name\t: Imaginary CPU @ 3 GHz\n")},
+		"proc/meminfo":                   {Data: []byte("MemTotal:        1048576 kB\nMemFree: 1 kB\n")},
+		"proc/self/limits":               {Data: []byte("Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n")},
 	}
 	p := Collect(root, time.Unix(5, 0), []string{"smtpbench", "run"})
 	if p.OS != "Debian GNU/Linux 13 (trixie)" || p.Kernel != "6.12.1-amd64" || p.CPUModel != "Imaginary CPU @ 3 GHz" || p.MemoryBytes != 1<<30 || p.OpenFilesLimit != 1024 {
 		t.Errorf("collected %+v", p)
+	}
+	if len(p.Machine) != 12 || strings.Contains("0b1d5c9e4a0f4b6c9d530c8e3c1f2a77", p.Machine) {
+		t.Errorf("machine %q", p.Machine)
 	}
 	if p.Cores < 1 || p.GOMAXPROCS < 1 || p.Versions["go"] == "" || !p.Started.Equal(time.Unix(5, 0)) {
 		t.Errorf("collected %+v", p)

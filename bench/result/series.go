@@ -138,6 +138,21 @@ type Process struct {
 	CPUSeconds  float64 `json:"cpu_s,omitempty"` // user and system
 	WallSeconds float64 `json:"wall_s,omitempty"`
 	MaxRSSBytes int64   `json:"max_rss_bytes,omitempty"`
+	// Share of the CPUs that the processes of a merged record used of their machine, of the busiest one where they ran on several. 0: see CPUShare.
+	Share float64 `json:"cpu_share,omitempty"`
+}
+
+// CPUShare is the share of a machine's CPUs that the process used; 0 where it is not known, as for nil. cores are those of its machine.
+func (p *Process) CPUShare(cores int) float64 {
+	switch {
+	case p == nil:
+		return 0
+	case p.Share > 0:
+		return p.Share
+	case p.WallSeconds <= 0 || cores <= 0:
+		return 0
+	}
+	return p.CPUSeconds / p.WallSeconds / float64(cores)
 }
 
 // Find returns the series of a metric whose tags include want, in order.
