@@ -254,7 +254,8 @@ come at once, and are drawn independently (or together, where a rule says so).
 Its body is within all limits of size, and longer than what faults in a body
 wait for. Buckets are full, quotas are unused, and greylists have seen nothing.
 A lost connection, a reply that is missing or malformed, and 421 count as
-deferred. Mail with a condition is an example of it, whatever else that meets.
+deferred. A client whose EHLO is refused by 5yz says HELO. Mail with a condition
+is an example of it, whatever else that meets.
 Triggers and retries are not in the chances.
 `)
 	if len(e.plan.Reactions()) > 0 {

@@ -100,8 +100,8 @@ func (t *traffic) of(counts ...int) []chances {
 		return all
 	}
 	before := chances{accepted: 1}
-	for _, s := range []smtp.Stage{smtp.StageConnect, smtp.StageEhlo, smtp.StageMail} {
-		before = before.then(t.mix(s, draw{}), false)
+	for _, m := range []mix{t.mix(smtp.StageConnect, draw{}), t.greeted(), t.mix(smtp.StageMail, draw{})} {
+		before = before.then(m, false)
 	}
 	for i := range all {
 		all[i] = chances{deferred: before.deferred, bounced: before.bounced}
@@ -113,6 +113,20 @@ func (t *traffic) of(counts ...int) []chances {
 		}
 	}
 	return all
+}
+
+// greeted is what comes of the client's greeting. A client whose EHLO is refused for good says HELO (RFC 5321 section 3.2); in LMTP there is none.
+func (t *traffic) greeted() mix {
+	m := t.mix(smtp.StageEhlo, draw{})
+	refused := m[bounces]
+	if refused == 0 || t.lmtp {
+		return m
+	}
+	m[bounces] = 0
+	for e, share := range t.mix(smtp.StageHelo, draw{}) {
+		m[e] += refused * share
+	}
+	return m
 }
 
 // recipients passes recipients through rcpt, and what was accepted of them through what comes after: after[k] for k of them. It does so

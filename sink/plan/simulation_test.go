@@ -42,6 +42,9 @@ func TestChancesAreMetBySessions(t *testing.T) {
 		{"LMTP", lmtp + "rules: [{stage: message, outcomes: [{weight: 70}, {weight: 20, reply: 451}, {weight: 10, reply: 550}]}]", 5, 0.16807},
 		{"LMTP, one draw for all", lmtp + "rules: [{stage: message, key: message, outcomes: [{weight: 70}, {weight: 20, reply: 451}, {weight: 10, reply: 550}]}]", 5, 0.7},
 		{"LMTP, closed between replies", lmtp + "rules: [{stage: message, outcomes: [{weight: 6}, {weight: 1, reply: 421}, {weight: 1, close: fin}, {weight: 1, close: {mode: fin, when: after}}, {weight: 1, reply: 550, close: {mode: fin, when: after}}]}]", 1, 0.7},
+		{"EHLO refused, but not HELO", "rules: [{stage: ehlo, outcomes: [{weight: 2}, {reply: 502}, {reply: 451}]}]", 1, 0.75},
+		{"EHLO refused, and sometimes HELO", "rules: [{stage: ehlo, reply: 550}, {stage: helo, outcomes: [{weight: 6}, {weight: 3, reply: 550}, {weight: 1, reply: 421}]}]", 5, 0.6},
+		{"LHLO refused", lmtp + "rules: [{stage: ehlo, outcomes: [{weight: 3}, {reply: 502}]}]", 1, 0.75},
 		{"550, then closed, at rcpt", "rules: [{stage: rcpt, outcomes: [{}, {reply: 550, close: {mode: fin, when: after}}]}]", 1, 0.5},
 		{"closed around mail", "rules: [{stage: mail, outcomes: [{}, {reply: 550, close: {mode: rst, when: after}}, {reply: 451, close: {mode: fin, when: after}}, {close: {mode: fin, when: after}}]}]", 1, 0.25},
 		{"the first attempt", "rules: [{stage: rcpt, match: {attempt: 1}, outcomes: [{weight: 20}, {weight: 80, reply: 451}]}]", 1, 0.2},
@@ -220,7 +223,12 @@ func (s *simulation) send(t *testing.T, i, recipients int) effect {
 		if j > 0 {
 			s.say(line)
 		}
-		if e := meaning(s.reply(), 2); e != passes {
+		e := meaning(s.reply(), 2)
+		if e == bounces && strings.HasPrefix(line, "EHLO ") && !s.closed {
+			s.say("HELO " + string(x.Helo))
+			e = meaning(s.reply(), 2)
+		}
+		if e != passes {
 			return e % passesLast
 		} else if s.closed {
 			return defers
