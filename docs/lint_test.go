@@ -164,7 +164,7 @@ func strictMisses(t *testing.T) (names []string) {
 // exception is how gosec is told of one: it begins the comment, and names rules and a reason.
 var exception = regexp.MustCompile(`^#nosec G\d{3}( G\d{3})* -- \S+ \S`)
 
-// badException returns a line of a comment that makes an exception from a linter in another way than the house does, or nothing.
+// badException returns a line of a comment that makes an exception from a linter in another way than this project does, or nothing.
 func badException(comment string) string {
 	for line := range strings.Lines(comment) {
 		line = strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(line), "/* "))
@@ -226,7 +226,7 @@ func TestBadExceptionsAreSeen(t *testing.T) {
 		{"//#nosec G115", false},
 		{"// #nosec -- a reason without a rule", false},
 		{"// #nosec G115 --", false},
-		{"// #nosec G115, G304 -- gosec would take it, the house has one way", false},
+		{"// #nosec G115, G304 -- gosec would take it, the project has one way", false},
 		{"// fine #nosec G115 -- gosec doesn't look behind the beginning", false},
 		{"//gosec:disable G115 -- the other way", false},
 		{"//nolint:gosec // of another program", false},

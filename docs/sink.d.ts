@@ -102,7 +102,7 @@ export interface Delivery {
   code: number;
   error: string;
   /**
-   * The judge's word on each recipient as far as things are known: the fates of docs/books.md, but for `lost`. Of a message that another process has sent
+   * The judge's word on each recipient as far as things are known: the fates of docs/reconciliation.md, but for `lost`. Of a message that another process has sent
    * nobody knows whether it was acknowledged: delivered, it is `recovered`.
    */
   recipients: { address: string; fate: string; attempts: number; deliveries: number }[];

@@ -1,5 +1,5 @@
 // Package scripts is the bundled k6 scripts and the storm plans, within the program: so that smtpbench and smtpsink have them wherever they run.
-// README.md of this directory describes the scripts, docs/plans.md the plans.
+// README.md of this directory describes the scripts, docs/plans.md the plans. It leaves out running them.
 package scripts
 
 import (

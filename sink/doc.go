@@ -7,9 +7,7 @@
 //	defer server.Close()
 //	... server.Addr("") ... server.Stats() ... server.Swap(another, "") ...
 //
-// Two drivers carry the same sessions: epoll loops (Linux; package reactor) and a goroutine per connection (everywhere). What a
-// session wants done reaches either through one small interface, transport, so that a client can't tell them apart. Connections that
-// want TLS leave their loop for a goroutine, which goes on with the same session over crypto/tls.
+// Two drivers of package conn carry the same sessions: epoll loops (Linux) and a goroutine per connection (everywhere).
 //
 // A plan in force has the clock of its storm, which a swap hands on (activePlan); its phases close, shut and silence listeners
 // (listeners). Limits and attempt counters are shared by all connections (package state). Rows go to a ledger before the replies that
@@ -18,6 +16,6 @@
 // What is asked for while the sink runs is a method of Server: another plan (Replace, Swap), the clock of the storm (MoveStorm), the outcome
 // of the next occurrences (AddNext), counts since a moment (Reset, Snapshot). A Tail lets others read the rows as they come.
 //
-// Left out: the dialogue (package session), what is answered (package fault), plan files (package plan), the ledger's format (package
-// ledger), and everything that keeps messages: they are scanned and thrown away.
+// Left out: the dialogue (package session), what is answered (packages decide and fault), plan files (package plan), the ledger's format
+// (package ledger), and the keeping of messages (package capture): without it they are scanned and thrown away.
 package sink

@@ -210,7 +210,7 @@ func inTime(t *testing.T, start func() *booked, client func(*booked), check func
 	t.Fatal("the client never came before the reply was sent")
 }
 
-// TestTold goes through the table of docs/books.md that says when a client knows a reply, with real sockets.
+// TestTold goes through the table of docs/reconciliation.md that says when a client knows a reply, with real sockets.
 func TestTold(t *testing.T) {
 	for _, test := range append(crossing(), []toldCase{
 		{"reset before a late reply", late, func(c *rawClient, s *booked) { c.toTheDot(); s.before("message", "250", c.reset) },

@@ -31,7 +31,7 @@ func TestTranscripts(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				sinktest.Run(t, script, sinktest.NewConnPeer(conn, patience))
+				sinktest.Run(t, script, sinktest.NewNetConn(conn, patience))
 			})
 		}
 		if played == 0 {

@@ -213,7 +213,7 @@ func joinMailbox(local, domain string, quoted bool) string {
 
 var quoteEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// idDomain is what stands right of the "@" in the Message-ID of a sender's messages: his domain, where a message ID may hold it (RFC 5322
+// idDomain is what stands right of the "@" in the Message-ID of a sender's messages: the sender's domain, where a message ID may hold it (RFC 5322
 // section 3.6.4).
 func idDomain(mailbox string) string {
 	_, domain, _, _ := splitMailbox(mailbox)

@@ -27,7 +27,7 @@ type deliveries struct {
 	once    sync.Once
 }
 
-// witness is a judge, and how much he was told.
+// witness is a judge, and how much it was told.
 type witness struct {
 	judge  *reconcile.Judge
 	rows   *reconcile.Ledger
@@ -71,7 +71,7 @@ func (d *deliveries) claim(c *reconcile.Claim) {
 	defer d.mu.Unlock()
 	for _, w := range d.judges {
 		if w == d.newest() || w.judge.Provisional(c.Token, func(*reconcile.Unit) {}) {
-			_ = w.judge.Claim(c) // a judge is relieved long before he has too much
+			_ = w.judge.Claim(c) // a judge is replaced long before it has too much
 		}
 	}
 	d.relieve()

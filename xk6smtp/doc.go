@@ -8,8 +8,8 @@
 // Sinks are shared by all VUs through the module root, since setup, VUs and teardown are JavaScript runtimes of their own: only plain
 // data crosses between them, and a sink is found again by its id.
 //
-// What is sent is claimed: in a file, if the environment wants one, and to the judge of each sink of the process. What became of a message he alone says
-// (package reconcile).
+// What is sent is claimed: in a file, if the environment wants one, and to the judge of each sink of the process. Package reconcile alone
+// says what became of a message.
 //
 // The dialogue itself, with its clocks, is package client's. What is kept between a run and the next command, and compared, is
 // package result's.

@@ -98,7 +98,7 @@ func k6(t *testing.T, binary string, args ...string) (*exec.Cmd, *bytes.Buffer) 
 	return cmd, &out
 }
 
-// testRecord runs k6 against the sink with both outputs, and compares three books: the record's, those of k6's JSON output, and
+// testRecord runs k6 against the sink with both outputs, and compares three sets of counts: the record's, those of k6's JSON output, and
 // the sink's.
 func testRecord(t *testing.T, binary string) {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 // sentVariable names the file in which the process claims what it sends; without it nothing is claimed.
 const sentVariable = "K6_SMTPSTORM_SENT"
 
-// sentFile is the file of claims, sent.jsonl (docs/books.md, Files): one for the process, written by all VUs. Rows whose message is about
+// sentFile is the file of claims, sent.jsonl (docs/reconciliation.md, Files): one for the process, written by all VUs. Rows whose message is about
 // to be sent are handed to the kernel before, so that they survive k6, however it ends. Those that tell of replies go out with the next
 // of them, or at the end: should k6 be killed, the row that says 'unknown' stands for the latest replies.
 type sentFile struct {

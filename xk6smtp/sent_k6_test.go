@@ -52,7 +52,7 @@ func (c *claimed) run(binary, text string) (*exec.Cmd, func() string) {
 	return cmd, out.String
 }
 
-// judge closes the sink and judges both books; the sender keeps no queue and gives no notifications.
+// judge closes the sink and judges claims and ledger; the sender keeps no queue and gives no notifications.
 func (c *claimed) judge() *reconcile.Result {
 	c.t.Helper()
 	if err := c.Close(); err != nil {
@@ -91,7 +91,7 @@ func fatesOf(judged *reconcile.Result) string {
 	return strings.Join(list, ", ")
 }
 
-// testClaims has k6 send to recipients who are each treated in another way. What the judge makes of both books is known beforehand.
+// testClaims has k6 send to recipients who are each treated in another way. What the judge makes of claims and ledger is known beforehand.
 func testClaims(t *testing.T, binary string) {
 	c := newClaimed(t, `rules:
   - {name: refused, stage: rcpt, match: {recipient: "*@refused.test"}, outcomes: [{reply: {code: 550, enhanced: 5.1.1, text: no}}]}

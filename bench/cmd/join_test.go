@@ -153,7 +153,7 @@ func TestJoinRealProcesses(t *testing.T) {
 	}
 	rec := result.Reconcile(joined.Client, joined.Sink)
 	if !rec.Balanced || rec.Injected < 100 || rec.Injected != rec.Observed+rec.InFlight {
-		t.Errorf("reconciliation: %+v", rec.Verdict)
+		t.Errorf("reconciliation: %+v", rec.Totals)
 	}
 	planned := false
 	for _, row := range rec.Rows {

@@ -24,7 +24,7 @@ func newJudgeCommand(stdout *os.File) *cobra.Command {
 queue.jsonl, dsn.jsonl or dsn/*.eml, incidents.jsonl and mta.jsonl; of a run with several legs, those in the directory of each (calm, storm,
 mta). Every (message, recipient) gets one fate, and what is wrong is listed as findings, as smtpbench run does it: the same files give the
 same verdict. A flag takes the place of the file of its name; to use one with a run of several legs, name the directory of a leg.
-docs/books.md says what each word means.`,
+docs/reconciliation.md says what each word means.`,
 		Example: `  smtpbench judge results/latest
   postqueue -j > queue.json; smtpbench judge results/latest/mta --queue queue.json
   smtpbench judge results/latest --fail-on lost,duplicated --json`,

@@ -40,7 +40,7 @@ address from __ENV.SMTP_HOST and __ENV.SMTP_PORT.
 With --target, the load goes to your own MTA, which must relay to the sink at --sink-listen, also the notifications (DSNs) that it sends to
 the senders of the load. Only with --queue-command can a message that did not arrive be called lost; without it, it is undetermined.
 
-Every message to every recipient gets one fate, and what is wrong becomes findings (docs/books.md): they decide verdict and exit status, which
+Every message to every recipient gets one fate, and what is wrong becomes findings (docs/reconciliation.md): they decide verdict and exit status, which
 smtpbench judge gives again from the files that the run keeps.
 
 With --runs N and a second side (--against-plan, --against-target, --against-mta, --against-k6, or both sides in a --sides file), the run is an experiment of N blocks: in each both

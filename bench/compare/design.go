@@ -7,7 +7,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 )
 
-// Kind of design.
+// DesignKind says how the runs of both sides follow each other.
 type DesignKind string
 
 // The designs, from the strongest on.

@@ -23,6 +23,7 @@ var (
 	Mean = Statistic{0, "mean"}
 )
 
+// String returns the name as tables write it.
 func (s Statistic) String() string { return s.name }
 
 // Share names a share of the messages that were tried.

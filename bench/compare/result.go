@@ -89,7 +89,6 @@ const (
 	WarnUnpaired  = "unpaired"  // runs of incomplete blocks
 	WarnSchema    = "schema"    // records of two versions
 	WarnRun       = "run"       // what a single record carries
-	WarnFew       = "few"       // one run a side
 )
 
 // ErrorShare is the share of one class of errors among the answers at its stage, as the mean over the runs of each side.

@@ -36,6 +36,7 @@ type Key struct {
 	Outcome Outcome `json:"outcome,omitempty"`
 }
 
+// String returns the key as tables write it.
 func (k Key) String() string {
 	if k.Outcome == Any {
 		return k.Metric
@@ -276,6 +277,7 @@ func (c Class) Kind() Kind {
 	return Permanent
 }
 
+// String returns stage and code: "rcpt 450".
 func (c Class) String() string { return c.Stage + " " + strconv.Itoa(c.Code) }
 
 // classesOf counts negative replies and what came instead of one, and all answers per stage. What the client counts as an error beside a reply that it

@@ -16,6 +16,7 @@ type Side struct {
 // InputError says that runs can't be compared. Its text is one line that names the culprit.
 type InputError struct{ text string }
 
+// Error returns that line.
 func (e *InputError) Error() string { return e.text }
 
 func inputErrorf(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }

@@ -9,7 +9,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
-// warn collects what a reader must know before he believes a figure.
+// warn collects what a reader must know before believing a figure.
 func (r *Result) warn(a, b *Side) {
 	add := func(kind, format string, args ...any) {
 		f := Finding{kind, fmt.Sprintf(format, args...)}
@@ -51,7 +51,7 @@ func (r *Result) warn(a, b *Side) {
 			}
 		}
 		if first != nil {
-			add(WarnSaturated, "side %s: generator or sink were saturated in %d of %s, such as %s: %s", s.Name, n, plural(len(s.Runs), "run", "runs"), first.Path, strings.Join(first.Saturated, "; "))
+			add(WarnSaturated, "side %s: generator or sink were saturated in %d of %s, such as %s: %s", s.Name, n, text.Counted(len(s.Runs), "run"), first.Path, strings.Join(first.Saturated, "; "))
 		}
 	}
 	r.warnOfRuns(a, b, add)

@@ -1,5 +1,7 @@
 // Package input says what is wrong with what a user gave: options, files, addresses and programs. Every command of smtpbench words it
 // alike, in one line, and ends with status 2.
+//
+// It leaves out flags (bench/cmd), and what the options of one command mean.
 package input
 
 import (

@@ -63,6 +63,7 @@ type Error struct {
 	Exit
 }
 
+// Error says how k6 ended.
 func (e *Error) Error() string {
 	return fmt.Sprintf("leg %s: %s; the end of its log:\n%s", e.Leg, e.Broke, e.Log)
 }

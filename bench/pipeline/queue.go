@@ -14,7 +14,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
-// The rhythm in which a queue is listed (docs/books.md, Watching an MTA from outside).
+// The rhythm in which a queue is listed (docs/reconciliation.md, Watching an MTA from outside).
 const (
 	listEvery   = 5 * time.Second  // and between the two listings that prove an absence
 	listTimeout = 10 * time.Second // for one; what takes longer is none

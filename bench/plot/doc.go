@@ -3,4 +3,6 @@
 // chosen by bench/report. Drawing is gonum's; the colours are Okabe and Ito's,
 // which people with any colour vision can tell apart, and every line has its
 // own dash as well. The same data always gives the same bytes.
+//
+// It leaves out pages (bench/report) and statistics (bench/stat).
 package plot

@@ -92,7 +92,7 @@ rules:
   - {name: content, stage: message, outcomes: [{weight: 70}, {weight: 10, reply: 451/4.3.0}, {weight: 10, close: fin, delivery: keep}, {weight: 10, delay: 50ms}]}
 `
 
-// TestLiesInAStorm: however rough the weather is, and whatever names the messages, the judge finds each lie, and nothing that is none.
+// TestLiesInAStorm: whatever faults the sink injects, and whatever names the messages, the judge finds each lie, and nothing that is none.
 func TestLiesInAStorm(t *testing.T) {
 	lies := []relay.Lie{
 		{relay.Lose, 16, 400}, {relay.Copy, 5, 400}, {relay.CopyBare, 6, 400}, {relay.Misdeliver, 8, 400}, {relay.ChangeBody, 7, 400}, {relay.DropStormID, 9, 400},

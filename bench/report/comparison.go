@@ -67,7 +67,7 @@ func ComparisonText(w io.Writer, c Comparison) error {
 }
 
 func sideText(s *compare.SideInfo) string {
-	out := s.Label + ": " + plural(len(s.Runs), "run")
+	out := s.Label + ": " + text.Counted(len(s.Runs), "run")
 	if s.Plan != "" {
 		out += ", plan " + s.Plan
 	}
@@ -86,7 +86,7 @@ func designText(r *compare.Result) string {
 	case len(r.A.Runs) == 1 && len(r.B.Runs) == 1 && r.Design.Kind != compare.Blocks:
 		return "one run a side"
 	case r.Design.Kind == compare.Blocks:
-		return fmt.Sprintf("%s, both sides once in each, in the order %s (drawn from seed %d)", plural(len(r.A.Runs), "block"), r.Design.Order, r.Design.Seed)
+		return fmt.Sprintf("%s, both sides once in each, in the order %s (drawn from seed %d)", text.Counted(len(r.A.Runs), "block"), r.Design.Order, r.Design.Seed)
 	case r.Design.Kind == compare.Interleaved:
 		return "unpaired, interleaved: " + r.Design.Order
 	case r.Design.Kind == compare.Separate:
@@ -246,9 +246,9 @@ func tableNotes(r *compare.Result) []string {
 
 func units(r *compare.Result, n int) string {
 	if r.Design.Kind == compare.Blocks {
-		return plural(n, "block")
+		return text.Counted(n, "block")
 	}
-	return plural(n, "run") + " a side"
+	return text.Counted(n, "run") + " a side"
 }
 
 func orDash(s string) string {

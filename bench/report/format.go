@@ -96,13 +96,6 @@ func expected(v float64) string {
 	return text.Group(strconv.FormatFloat(whole, 'f', 0, 64)) + strconv.FormatFloat(frac, 'f', 1, 64)[1:]
 }
 
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return strconv.Itoa(n) + " " + word + "s"
-}
-
 func bytesText(n int64) string {
 	switch {
 	case n <= 0:

@@ -10,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/stat"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // Report is what is to be rendered.
@@ -72,7 +73,7 @@ func checks(r *result.Record, rec *result.Reconciliation, fits []stat.Fit, warni
 	}
 	w := Check{"warnings", Pass, "none"}
 	if n := len(warnings); n > 0 {
-		w = Check{"warnings", Note, plural(n, "warning") + ", listed below"}
+		w = Check{"warnings", Note, text.Counted(n, "warning") + ", listed below"}
 	}
 	return append(out, w)
 }
@@ -172,7 +173,7 @@ func reconcileCheck(r *result.Record, rec *result.Reconciliation) Check {
 	case rec.Balanced:
 		return Check{name, Pass, fmt.Sprintf("%s injected, %s observed, the rest in flight", count(rec.Injected), count(rec.Observed))}
 	}
-	return Check{name, Fail, fmt.Sprintf("%s: %s", plural(len(rec.Problems), "unexplained difference"), rec.Problems[0])}
+	return Check{name, Fail, fmt.Sprintf("%s: %s", text.Counted(len(rec.Problems), "unexplained difference"), rec.Problems[0])}
 }
 
 func flightCheck(r *result.Record, rec *result.Reconciliation) Check {
@@ -202,7 +203,7 @@ func fitCheck(fits []stat.Fit) Check {
 	case len(rejected) > 0:
 		return Check{name, Fail, "rejected at 0.001: " + strings.Join(rejected, ", ")}
 	}
-	return Check{name, Pass, fmt.Sprintf("%s tested, smallest adjusted p = %s", plural(tested, "rule"), pValue(smallest))}
+	return Check{name, Pass, fmt.Sprintf("%s tested, smallest adjusted p = %s", text.Counted(tested, "rule"), pValue(smallest))}
 }
 
 func deliveryCheck(b *reconcile.Result) Check {
@@ -210,7 +211,7 @@ func deliveryCheck(b *reconcile.Result) Check {
 	if b == nil {
 		return c
 	}
-	c.Status, c.Text = Pass, fmt.Sprintf("of %s: %s", plural(int(b.Units), "unit"), strings.Join(fateTexts(b), ", ")) // #nosec G115 -- far less than that
+	c.Status, c.Text = Pass, fmt.Sprintf("of %s: %s", text.Counted(b.Units, "unit"), strings.Join(fateTexts(b), ", "))
 	for i := range b.Findings {
 		if b.Findings[i].Severity == reconcile.Fault {
 			c.Status = Fail

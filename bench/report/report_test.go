@@ -30,16 +30,16 @@ var (
 
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// weather is one code of a synthetic rule at RCPT.
-type weather struct {
+// drawn is how often a synthetic rule at RCPT draws a code.
+type drawn struct {
 	code     int
 	enhanced string
 	p        float64
 }
 
 // run makes a synthetic record: seconds windows of perSecond messages whose
-// final replies take about wait milliseconds, recipients meeting the weather.
-func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt []weather) *result.Record {
+// final replies take about wait milliseconds, recipients getting the codes of rcpt.
+func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt []drawn) *result.Record {
 	r := rand.New(rand.NewPCG(seed, 1))
 	rec := result.New(label)
 	total := uint64(seconds * perSecond)
@@ -96,7 +96,7 @@ func run(label string, seed uint64, seconds, perSecond int, wait float64, rcpt [
 		}
 		client.Windows, sink.Windows = append(client.Windows, w), append(sink.Windows, k)
 	}
-	rule := counts.Rule{Name: "weather", Stage: smtp.StageRcpt, Occurrences: total}
+	rule := counts.Rule{Name: "refusals", Stage: smtp.StageRcpt, Occurrences: total}
 	for i, w := range rcpt {
 		cause := counts.CauseRule + rule.Name
 		if len(rcpt) == 1 {
@@ -144,7 +144,7 @@ func replied(stage string, code int, enhanced, cause string, n uint64) counts.Re
 	return counts.Reply{Kind: counts.Kind{Stage: at, Code: smtp.Code(code), Enhanced: e, Cause: cause}, Decided: n, Sent: n}
 }
 
-func draw(u float64, table []weather) int {
+func draw(u float64, table []drawn) int {
 	for i, w := range table {
 		if u -= w.p; u < 0 {
 			return i
@@ -154,11 +154,11 @@ func draw(u float64, table []weather) int {
 }
 
 func calm() *result.Record {
-	return run("calm", 7, 30, 700, 0.9, []weather{{250, "2.1.5", 1}})
+	return run("calm", 7, 30, 700, 0.9, []drawn{{250, "2.1.5", 1}})
 }
 
 func storm() *result.Record {
-	r := run("bounce storm", 8, 30, 700, 6, []weather{{250, "2.1.5", 0.62}, {450, "4.2.0", 0.22}, {451, "4.3.0", 0.09}, {550, "5.1.1", 0.05}, {552, "5.2.2", 0.02}})
+	r := run("bounce storm", 8, 30, 700, 6, []drawn{{250, "2.1.5", 0.62}, {450, "4.2.0", 0.22}, {451, "4.3.0", 0.09}, {550, "5.1.1", 0.05}, {552, "5.2.2", 0.02}})
 	crossed := result.ThresholdsCrossed
 	r.Load.ExitStatus = &crossed
 	r.Load.Thresholds[1].OK = false
@@ -172,7 +172,7 @@ func storm() *result.Record {
 }
 
 func viaPostfix() *result.Record {
-	r := run("via Postfix", 9, 30, 120, 2.5, []weather{{250, "2.1.5", 1}})
+	r := run("via Postfix", 9, 30, 120, 2.5, []drawn{{250, "2.1.5", 1}})
 	// The client talks to Postfix, whose replies the sink doesn't inject.
 	for i := range r.Client.Series {
 		if s := &r.Client.Series[i]; s.Metric == result.MetricReplies && s.Tags["phase"] == "message" {
@@ -324,7 +324,7 @@ func TestAnUnexplainedDifferenceFailsTheReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Exit != 1 || s.Legs[1].Reconciliation.Balanced {
-		t.Fatalf("two lost replies: exit status %d, %+v", s.Exit, s.Legs[1].Reconciliation.Verdict)
+		t.Fatalf("two lost replies: exit status %d, %+v", s.Exit, s.Legs[1].Reconciliation.Totals)
 	}
 	page := render(t, func(b *bytes.Buffer) error { return HTML(b, report) })
 	text := render(t, func(b *bytes.Buffer) error { return Text(b, report) })

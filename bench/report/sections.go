@@ -8,6 +8,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // fateFacts says how many units have each fate.
@@ -72,7 +73,7 @@ func newDeliveryView(leg *Leg) (deliveryView, error) {
 		}
 	}
 	for _, a := range d.Attempts {
-		v.Attempts = append(v.Attempts, fact{plural(a.Attempts, "attempt"), of(a.Messages)})
+		v.Attempts = append(v.Attempts, fact{text.Counted(a.Attempts, "attempt"), of(a.Messages)})
 	}
 	for _, p := range d.Backoff {
 		v.Backoff = append(v.Backoff, backoffRow{fmt.Sprintf("%d → %d", p.K, p.K+1), count(p.Count), millis(p.P5), millis(p.P50), millis(p.P95)})
@@ -123,7 +124,7 @@ func provenanceRows(s *Summary) []provRow {
 		if p.Cores == 0 {
 			return p.CPUModel
 		}
-		return strings.TrimSpace(fmt.Sprintf("%s (%s, GOMAXPROCS %d, %s)", p.CPUModel, plural(p.Cores, "core"), p.GOMAXPROCS, p.Arch))
+		return strings.TrimSpace(fmt.Sprintf("%s (%s, GOMAXPROCS %d, %s)", p.CPUModel, text.Counted(p.Cores, "core"), p.GOMAXPROCS, p.Arch))
 	})
 	row("memory", func(r *result.Record) string { return bytesText(r.Provenance.MemoryBytes) })
 	row("open files", func(r *result.Record) string { return r.Provenance.OpenFilesLimits })

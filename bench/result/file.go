@@ -18,6 +18,7 @@ type SchemaError struct {
 	Got  string // "" when the file names no schema
 }
 
+// Error names the file's schema and those that can be read.
 func (e *SchemaError) Error() string {
 	name := e.File
 	if name == "" {

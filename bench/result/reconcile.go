@@ -58,11 +58,11 @@ func SumRows(runs ...[]Row) (sum []Row) {
 // Reconciliation is the sink's replies against the client's.
 type Reconciliation struct {
 	Rows []Row `json:"rows"` // in the dialogue's order, then by code
-	Verdict
+	Totals
 }
 
-// Verdict sums the rows up.
-type Verdict struct {
+// Totals sums the rows up.
+type Totals struct {
 	// Balanced: each injected reply was observed, or was in flight.
 	Balanced bool   `json:"balanced"`
 	Injected uint64 `json:"injected"`

@@ -53,8 +53,8 @@ func TestReconcile(t *testing.T) {
 	quit.Unread = 7
 	other := replied(t, "message", 250, "2.1.5", count.CausePlain, 4)
 	other.Unread = 4
-	ruled := sink(replied(t, "rcpt", 450, "4.2.0", "rule:weather", 10))
-	ruled.Rules = []count.Rule{{Name: "weather", Stage: smtp.StageRcpt, Occurrences: 10, Outcomes: []count.Outcome{{Code: 450, Probability: 1, Injected: 9}}}}
+	ruled := sink(replied(t, "rcpt", 450, "4.2.0", "rule:refusals", 10))
+	ruled.Rules = []count.Rule{{Name: "refusals", Stage: smtp.StageRcpt, Occurrences: 10, Outcomes: []count.Outcome{{Code: 450, Probability: 1, Injected: 9}}}}
 	tests := []struct {
 		name     string
 		client   []Series
@@ -144,7 +144,7 @@ func TestReconcile(t *testing.T) {
 		{
 			name:     "a rule's outcomes must add up to the replies under its name",
 			client:   []Series{observed("rcpt", 450, "4.2.0", 10)},
-			problems: []string{`rule "weather" drew 9 times but 10 replies carry its name`, `rule "weather" spoke 10 times but its outcomes add up to 9`},
+			problems: []string{`rule "refusals" drew 9 times but 10 replies carry its name`, `rule "refusals" spoke 10 times but its outcomes add up to 9`},
 			sink:     ruled,
 		},
 		{
@@ -188,15 +188,15 @@ func TestWaitCutShort(t *testing.T) {
 
 func TestPlannedIsWeightTimesOccurrences(t *testing.T) {
 	planned := func(r count.Reply, n float64) count.Reply { r.Planned = n; return r }
-	bare := planned(replied(t, "rcpt", 450, "", "rule:weather", 5), 5.5)
+	bare := planned(replied(t, "rcpt", 450, "", "rule:refusals", 5), 5.5)
 	sink := &Sink{Counts: count.Counts{
 		Replies: []count.Reply{
-			planned(replied(t, "rcpt", 250, "2.1.5", "rule:weather", 905), 900),
+			planned(replied(t, "rcpt", 250, "2.1.5", "rule:refusals", 905), 900),
 			replied(t, "rcpt", 250, "2.1.5", count.CausePlain, 50),
-			planned(replied(t, "rcpt", 450, "4.2.0", "rule:weather", 90), 94.5), bare, // to clients that have said HELO
+			planned(replied(t, "rcpt", 450, "4.2.0", "rule:refusals", 90), 94.5), bare, // to clients that have said HELO
 			replied(t, "mail", 250, "2.1.0", count.CausePlain, 1050),
 		},
-		Rules: []count.Rule{{Name: "weather", Stage: smtp.StageRcpt, Occurrences: 1000, Outcomes: []count.Outcome{
+		Rules: []count.Rule{{Name: "refusals", Stage: smtp.StageRcpt, Occurrences: 1000, Outcomes: []count.Outcome{
 			{Code: 250, Probability: 0.9, Injected: 905}, {Code: 450, Probability: 0.1, Injected: 95},
 		}}},
 	}}

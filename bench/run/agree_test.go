@@ -18,11 +18,11 @@ import (
 // returned.
 func agree(t *testing.T, out, console string, exit int) *reconcile.Result {
 	t.Helper()
-	books, err := FindFiles(out)
+	found, err := FindFiles(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := books.Judge(nil, reconcile.Options{FailOn: reconcile.DefaultFailOn()})
+	again, err := found.Judge(nil, reconcile.Options{FailOn: reconcile.DefaultFailOn()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,11 +144,11 @@ func TestEndingAtOnceKeepsTheEvidence(t *testing.T) {
 	if !errors.As(err, &kept) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "smtpbench judge "+kept.Dir) {
 		t.Fatalf("got %v, want where the evidence is\n%s", err, console)
 	}
-	books, err := FindFiles(kept.Dir)
+	found, err := FindFiles(kept.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := books.Judge(nil, reconcile.Options{})
+	again, err := found.Judge(nil, reconcile.Options{})
 	if err != nil || again.Units != fakeMessages || again.Verdict.Exit != reconcile.ExitUndetermined {
 		t.Errorf("judged: %+v, %v; want %d units and undetermined", again, err, fakeMessages)
 	}

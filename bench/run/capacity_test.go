@@ -52,8 +52,8 @@ func TestTheCapacityOfALimitedSinkIsFound(t *testing.T) {
 			t.Errorf("%s: %v, rate %v", leg.Name, err, r.Load.RatePerSecond)
 		}
 	}
-	if books, err := FindFiles(o.Out); err != nil || len(books.Legs) != len(outcome.Legs) {
-		t.Errorf("smtpbench judge finds %d of %d trials: %v", len(books.Legs), len(outcome.Legs), err)
+	if files, err := FindFiles(o.Out); err != nil || len(files.Legs) != len(outcome.Legs) {
+		t.Errorf("smtpbench judge finds %d of %d trials: %v", len(files.Legs), len(outcome.Legs), err)
 	}
 }
 

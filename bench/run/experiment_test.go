@@ -96,8 +96,8 @@ func TestAnExperimentRunsBothSidesInBlocks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if books, err := FindFiles(o.Out); err != nil || len(books.Legs) != 6 {
-		t.Errorf("to be judged again: %+v, %v", books, err)
+	if found, err := FindFiles(o.Out); err != nil || len(found.Legs) != 6 {
+		t.Errorf("to be judged again: %+v, %v", found, err)
 	}
 }
 
@@ -154,13 +154,13 @@ func TestARunThatFailsCostsItsBlock(t *testing.T) {
 			t.Errorf("the console lacks %q:\n%s", want, console)
 		}
 	}
-	books, err := FindFiles(o.Out)
+	found, err := FindFiles(o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(books.Legs, func(l LegFiles) bool { return l.Name == "002-B" })
-	if i < 0 || books.Legs[i].Record == nil || books.Legs[i].Record.Load.Stopped == "" {
-		t.Errorf("the failed run is not recorded as failed: %+v", books.Legs)
+	i := slices.IndexFunc(found.Legs, func(l LegFiles) bool { return l.Name == "002-B" })
+	if i < 0 || found.Legs[i].Record == nil || found.Legs[i].Record.Load.Stopped == "" {
+		t.Errorf("the failed run is not recorded as failed: %+v", found.Legs)
 	}
 }
 

@@ -242,10 +242,10 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.T
 	case lost != nil:
 		load.Stopped = lost.Error()
 	case thrown.Errors > 0:
-		load.Stopped = fmt.Sprintf("errors of the script ended %s %s, the first: %s", text.Count(thrown.Errors), text.Plural(thrown.Errors, "iteration"), input.Printable(thrown.First))
+		load.Stopped = fmt.Sprintf("errors of the script ended %s, the first: %s", text.Counted(thrown.Errors, "iteration"), input.Printable(thrown.First))
 		record.Warn("%s", load.Stopped)
 	case thrown.Others > 0 && !e.Sent:
-		load.Stopped = fmt.Sprintf("nothing was sent, and the script ended %s %s by throw or fail(), the first: %s", text.Count(thrown.Others), text.Plural(thrown.Others, "iteration"), input.Printable(thrown.First))
+		load.Stopped = fmt.Sprintf("nothing was sent, and the script ended %s by throw or fail(), the first: %s", text.Counted(thrown.Others, "iteration"), input.Printable(thrown.First))
 		record.Warn("%s", load.Stopped)
 	case load.Stopped != "": // k6 says so
 		record.Warn("%s", load.Stopped)
@@ -253,11 +253,11 @@ func (r *runner) fellShort(record *result.Record, l load, e k6.Exit, thrown k6.T
 		load.Stopped = short
 		record.Warn("%s", short)
 	case l.own && load.IterationsDropped > 0:
-		load.Stopped = fmt.Sprintf("k6 dropped %s %s, since no client was free: more VUs or a lower rate help", text.Count(load.IterationsDropped), text.Plural(load.IterationsDropped, "iteration"))
+		load.Stopped = fmt.Sprintf("k6 dropped %s, since no client was free: more VUs or a lower rate help", text.Counted(load.IterationsDropped, "iteration"))
 		record.Warn("%s", load.Stopped)
 	}
 	if thrown.Others > 0 && e.Sent {
-		record.Warn("the script ended %s %s by throw or fail()", text.Count(thrown.Others), text.Plural(thrown.Others, "iteration"))
+		record.Warn("the script ended %s by throw or fail()", text.Counted(thrown.Others, "iteration"))
 	}
 	load.Stopped = result.CutUserInfo(load.Stopped)
 	if lost != nil {

@@ -68,7 +68,7 @@ func TestPostfixLegFollowsEveryMessage(t *testing.T) {
 	}
 }
 
-// tooSoon judges the books of a leg through an MTA again, as if its policy forbade another attempt for that long.
+// tooSoon judges the files of a leg through an MTA again, as if its policy forbade another attempt for that long.
 func tooSoon(t *testing.T, o *Options, policy time.Duration) (units uint64) {
 	t.Helper()
 	b, err := FindFiles(o.Out)

@@ -66,7 +66,7 @@ func writeDelivery(w io.Writer, legs []*Leg) {
 			}
 		}
 		if seen {
-			fmt.Fprintf(w, "longest queue that was seen         %s %s\n", text.Count(peak), text.Plural(peak, "message"))
+			fmt.Fprintf(w, "longest queue that was seen         %s\n", text.Counted(peak, "message"))
 		}
 	}
 }

@@ -37,7 +37,7 @@ func soundOptions(t *testing.T) (Options, *bytes.Buffer) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		k6.CalmScript: "// calm", k6.StormScript: "// storm",
-		k6.StormPlan: "version: 1\nname: bad weather\nseed: 3\nrules:\n  - name: refuse some\n    stage: rcpt\n    outcomes:\n      - {weight: 1}\n      - {weight: 1, reply: {code: 450, enhanced: 4.2.0}}\n",
+		k6.StormPlan: "version: 1\nname: faults\nseed: 3\nrules:\n  - name: refuse some\n    stage: rcpt\n    outcomes:\n      - {weight: 1}\n      - {weight: 1, reply: {code: 450, enhanced: 4.2.0}}\n",
 		k6.MTAPlan:   "version: 1\nname: mild\nrules:\n  - name: defer first attempts\n    stage: rcpt\n    match: {attempt: 1}\n    reply: 450\n",
 	} {
 		path := filepath.Join(dir, "scripts", name)
@@ -99,7 +99,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := storm.Provenance; p.Seed != 3 || p.Plan.Name != "bad weather" || p.SinkMode != result.SinkEmbedded || p.Plan.SHA256 == "" {
+	if p := storm.Provenance; p.Seed != 3 || p.Plan.Name != "faults" || p.SinkMode != result.SinkEmbedded || p.Plan.SHA256 == "" {
 		t.Errorf("provenance of the storm: %+v", p)
 	}
 	if l := storm.Load; l.RatePerSecond != 100 || l.VUs != DefaultVUs || l.ExitStatus == nil || *l.ExitStatus != 0 {
@@ -113,7 +113,7 @@ func TestRunJoinsCalmAndStorm(t *testing.T) {
 	if r := c.Rows[i]; r.Planned != fakeMessages/2 || r.Injected == 0 || r.Injected != r.Observed || r.Enhanced.String() != "4.2.0" {
 		t.Errorf("row %+v; want %d planned, and injected = observed", r, fakeMessages/2)
 	}
-	for _, text := range []string{"calm against bad weather", "verdict  SOUND: all 80 units accounted for", "report   "} {
+	for _, text := range []string{"calm against faults", "verdict  SOUND: all 80 units accounted for", "report   "} {
 		if !strings.Contains(console.String(), text) {
 			t.Errorf("the console lacks %q:\n%s", text, console)
 		}

@@ -211,8 +211,8 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 		return nil, err
 	}
 	f := leg.Record.Judgement.Fates
-	r.progress.Say("%-8s %s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", r.legName(),
-		text.Count(leg.Record.Judgement.Units), text.Plural(leg.Record.Judgement.Units, "unit"), e.Wall.Seconds(), text.Count(f[reconcile.Delivered]+f[reconcile.Recovered]),
+	r.progress.Say("%-8s %s in %.0f s, %s delivered, %s duplicated, %s refused, %s queued, %s lost, %s undetermined after %.0f s more", r.legName(),
+		text.Counted(leg.Record.Judgement.Units, "unit"), e.Wall.Seconds(), text.Count(f[reconcile.Delivered]+f[reconcile.Recovered]),
 		text.Count(f[reconcile.Duplicated]), text.Count(f[reconcile.Refused]), text.Count(f[reconcile.Queued]), text.Count(f[reconcile.Lost]), text.Count(f[reconcile.Undetermined]), watched.Seconds())
 	return leg, nil
 }

@@ -3,7 +3,7 @@
 //
 //   - Two sets of runs: MannWhitney, SignedRank, Holm, LeastP, MinRuns, Detectable; ShiftFunction; CompareShares.
 //   - Times of which some never came: Sample, Later.
-//   - One run: CutBlocks, OrderStatistics, RankRoom, MinSamples, Wilson, ProportionDifference.
+//   - One run: CutBlocks, OrderStatistics, MinSamples, Wilson, ProportionDifference.
 //   - Runs in an order: Trend, EDivisive.
 //   - What became of messages that waited: AalenJohansen.
 //

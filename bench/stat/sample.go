@@ -95,10 +95,3 @@ func Later(a, b Sample) float64 {
 	later += float64(b.Never) * (na - float64(a.Never)/2)
 	return later / na / nb
 }
-
-// RankRoom is the room that the rank of a quantile has in n independent values: the quantiles of the population between which the sample's
-// q-quantile lies with the given confidence, as shares. p99.9 of 10,000 values is one of p99.83 to p99.97.
-func RankRoom(n uint64, q, confidence float64) (lo, hi float64) {
-	l, u := OrderStatistics(n, q, confidence)
-	return float64(l) / float64(n), min(1, float64(u)/float64(n))
-}

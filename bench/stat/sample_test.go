@@ -63,14 +63,3 @@ func TestMergeOfSamples(t *testing.T) {
 		}
 	}
 }
-
-// The example, by the binomial distribution of R: qbinom(c(.025, .975), 10000, .999) is 9983 and 9996, and the
-// upper rank is one more.
-func TestRankRoom(t *testing.T) {
-	lo, hi := RankRoom(10_000, 0.999, 0.95)
-	near(t, "lower", lo, 0.9983, 1e-12)
-	near(t, "upper", hi, 0.9997, 1e-12)
-	if lo, hi = RankRoom(10, 0.99, 0.95); lo >= 0.99 || hi != 1 {
-		t.Errorf("p99 of ten values has the room %v to %v", lo, hi)
-	}
-}

@@ -85,7 +85,7 @@ func TestProportionDifferencePublished(t *testing.T) {
 }
 
 func rule(occurrences uint64, probability []float64, injected ...uint64) count.Rule {
-	r := count.Rule{Name: "weather", Stage: smtp.StageRcpt, Occurrences: occurrences}
+	r := count.Rule{Name: "refusals", Stage: smtp.StageRcpt, Occurrences: occurrences}
 	for i, n := range injected {
 		r.Outcomes = append(r.Outcomes, count.Outcome{Code: []smtp.Code{250, 450, 550, 451}[i], Probability: probability[i], Injected: n})
 	}

@@ -125,7 +125,6 @@ type judged struct {
 	attempts         []time.Time
 	deliveries       []time.Time
 	refusal          reconcile.Refusal
-	lastCode         int
 }
 
 // judge gives each unit its fate.
@@ -135,7 +134,7 @@ func (c *cell) judge(r *Record) (units []judged, err error) {
 		return nil, err
 	}
 	files.Each = func(u *reconcile.Unit) {
-		one := judged{token: string(u.Token), recipient: string(u.Recipient), fate: u.Fate, refusal: u.FirstRefusal, lastCode: int(u.LastCode)}
+		one := judged{token: string(u.Token), recipient: string(u.Recipient), fate: u.Fate, refusal: u.FirstRefusal}
 		one.attempts = append(one.attempts, u.Attempts...)
 		for i := range u.Deliveries {
 			one.deliveries = append(one.deliveries, u.Deliveries[i].Time)

@@ -91,7 +91,7 @@ func newPage(r *Record) (*page, error) {
 	for i := range r.Judgement.Findings {
 		f := &r.Judgement.Findings[i]
 		noun, _ := f.Kind.Counts()
-		one := found{Severity: f.Severity.String(), Kind: string(f.Kind), Units: text.Count(f.Units) + " " + text.Plural(f.Units, noun), Means: f.Means}
+		one := found{Severity: f.Severity.String(), Kind: string(f.Kind), Units: text.Counted(f.Units, noun), Means: f.Means}
 		for _, e := range f.Evidence {
 			one.Evidence = append(one.Evidence, e.String())
 		}

@@ -18,7 +18,7 @@ import (
 const (
 	sampleEvery = 250 * time.Millisecond
 	usageEvery  = 8               // samples: it reads all of /proc
-	listApart   = 5 * time.Second // between the two listings that prove an absence (docs/books.md, Watching an MTA from outside)
+	listApart   = 5 * time.Second // between the two listings that prove an absence (docs/reconciliation.md, Watching an MTA from outside)
 	listTimeout = 10 * time.Second
 )
 

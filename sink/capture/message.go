@@ -33,7 +33,7 @@ type Message struct {
 	Cut  bool  `json:"cut,omitempty"` // these are not all
 }
 
-// Recipient is a recipient of a message, and what the client was told for him after the body: the same for all, but in LMTP.
+// Recipient is a recipient of a message, and what the client was told for it after the body: the same for all, but in LMTP.
 type Recipient struct {
 	Address   string        `json:"address"` // forward-path without <>
 	ORCPT     string        `json:"orcpt,omitempty"`

@@ -275,7 +275,7 @@ func (c *ctl) judgeCommand() *cobra.Command {
 	return c.sub(&cobra.Command{
 		Use:   "judge CLAIMS",
 		Short: "say what became of the messages that a sender claims to have sent",
-		Long: `judge has the sink judge by its ledger what became of claims (sent.jsonl, docs/books.md). With several sinks it fetches the ledger of each and judges by all of them. Without the sender's queue, which ledger reconcile takes, nothing can be called
+		Long: `judge has the sink judge by its ledger what became of claims (sent.jsonl, docs/reconciliation.md). With several sinks it fetches the ledger of each and judges by all of them. Without the sender's queue, which ledger reconcile takes, nothing can be called
 lost.`,
 		Example: `  smtpsink ctl judge sent.jsonl
   smtpsink ctl judge sent.jsonl --control 10.0.0.1:2580 --control 10.0.0.2:2580`,

@@ -174,7 +174,7 @@ func (l *learning) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	if err != nil {
 		return usageErrorf("%s: %v (%d lines of %s)", strings.Join(l.files.Names, ", "), err, lines, format)
 	}
-	source := fmt.Sprintf("%s %s of %s", text.Count(len(l.files.Names)), text.Plural(len(l.files.Names), "log"), format)
+	source := fmt.Sprintf("%s of %s", text.Counted(len(l.files.Names), "log"), format)
 	made := model.Plan(source)
 	if _, err := plan.Parse("the learned plan", []byte(made)); err != nil {
 		return err
@@ -186,8 +186,8 @@ func (l *learning) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	if l.asJSON {
 		return render(stdout, true, summary, nil)
 	}
-	_, err = fmt.Fprintf(stderr, "%s lines of %s, %s %s to %s %s, %s\n", text.Count(lines), format, text.Count(log.Tally.Attempts), text.Plural(log.Tally.Attempts, "attempt"),
-		text.Count(domains(summary)), text.Plural(domains(summary), "domain"), phasesSaid(len(summary.Phases)))
+	_, err = fmt.Fprintf(stderr, "%s lines of %s, %s to %s, %s\n", text.Count(lines), format, text.Counted(log.Tally.Attempts, "attempt"),
+		text.Counted(domains(summary), "domain"), phasesSaid(len(summary.Phases)))
 	return err
 }
 

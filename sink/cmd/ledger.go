@@ -61,7 +61,7 @@ func newReconcileCommand(stdout io.Writer) *cobra.Command {
 		Use:   "reconcile FILE... --sent FILE [--queue FILE] [--dsn FILE] [--incidents FILE]",
 		Short: "say what became of every recipient of every message that a sender claims to have sent",
 		Long: `reconcile compares ledgers with what a sender says it sent, still holds (--queue) and notified (--dsn). Every (message, recipient) of
---sent gets exactly one fate, and what is wrong is listed as findings. docs/books.md describes fates, findings and files.
+--sent gets exactly one fate, and what is wrong is listed as findings. docs/reconciliation.md describes fates, findings and files.
 
 Give --queue and --dsn even if the files are empty: without them nobody can tell lost from undetermined.`,
 		Example: `  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl \

@@ -5,7 +5,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -220,20 +219,11 @@ func parseSize(text string) (int64, error) {
 	if text == "none" {
 		return -1, nil
 	}
-	number, unit := text, int64(1)
-	for _, u := range []struct {
-		name   string
-		octets int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}} {
-		if rest, ok := strings.CutSuffix(text, u.name); ok {
-			number, unit = rest, u.octets
-		}
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
-	if err != nil || n < 1 || n > 1<<50/unit {
+	n, err := plan.ParseOctets(text)
+	if err != nil || n < 1 || n > 1<<50 {
 		return 0, fmt.Errorf("invalid size %q (want octets such as 1000000, or 64KiB, 50MiB, 1GiB, or none)", text)
 	}
-	return n * unit, nil
+	return n, nil
 }
 
 // checkHostname refuses what would break the greeting; it is no check of a domain name, since a fault sink may want a wrong one.

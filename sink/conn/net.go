@@ -68,7 +68,7 @@ func (c *netConn) requestShutdown() {
 	c.interrupt()
 }
 
-// committed implements Committer.
+// Committed implements Committer.
 func (c *netConn) Committed(ticket uint64, err error) {
 	c.mu.Lock()
 	c.results = append(c.results, commitResult{ticket, err})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
@@ -114,27 +113,8 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 		return session.TLSInfo{}, err
 	}
 	c.nc = secure
-	state := secure.ConnectionState()
-	return session.TLSInfo{
-		Version: tls.VersionName(state.Version), Number: fault.TLSVersion(state.Version), Cipher: cipherName(state.CipherSuite),
-		ServerName: state.ServerName, Resumed: state.DidResume,
-	}, nil
-}
-
-// cipherNames spares tls.CipherSuiteName, which makes a list of all suites whenever it is called.
-var cipherNames = func() map[uint16]string {
-	names := make(map[uint16]string)
-	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-		names[suite.ID] = suite.Name
-	}
-	return names
-}()
-
-func cipherName(id uint16) string {
-	if name, ok := cipherNames[id]; ok {
-		return name
-	}
-	return tls.CipherSuiteName(id)
+	version := secure.ConnectionState().Version
+	return session.TLSInfo{Version: tls.VersionName(version), Number: fault.TLSVersion(version)}, nil
 }
 
 // growStack makes the goroutine's stack as large as a handshake needs it, by one step and while there is little on it to copy; it would

@@ -12,6 +12,7 @@ const Most = 1 << 53
 // VersionError says that counts are of a version that this program can't read.
 type VersionError struct{ Got int }
 
+// Error names the version and those that can be read.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("counters of version %d (this program reads versions 1 to %d)", e.Got, Version)
 }

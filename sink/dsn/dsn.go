@@ -1,5 +1,7 @@
 // Package dsn reads delivery status notifications as they come (RFC 3464): multipart/report messages, or of another multipart type, with a part that tells of each
 // recipient, and a part that quotes the message. It takes them apart, and keeps them in a directory; package reconcile judges.
+//
+// It leaves out notifications that are no multipart messages, and taking them by SMTP (package sink).
 package dsn
 
 import (

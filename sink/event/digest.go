@@ -15,7 +15,7 @@ var (
 )
 
 // Digest hashes the canonical body of a message: the octets after the first empty line, dots unstuffed, line ends as CRLF, without the
-// empty lines at its end (docs/books.md). Of longer bodies it hashes the first HashedBody octets. Whoever sends a message and whoever
+// empty lines at its end (docs/reconciliation.md). Of longer bodies it hashes the first HashedBody octets. Whoever sends a message and whoever
 // receives it use the same one. The zero value takes nothing before Begin. It is not safe for concurrent use.
 type Digest struct {
 	hash    xxhash.Digest

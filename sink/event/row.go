@@ -240,7 +240,7 @@ type Message struct {
 	StormID   []byte    // X-Storm-Id, at most 998 octets
 	MessageID []byte    // Message-ID, likewise
 	Hashed    bool      // Body and Size are known
-	Body      uint64    // xxh64 of the first 64 KiB of the canonical body, see docs/books.md
+	Body      uint64    // xxh64 of the first 64 KiB of the canonical body, see docs/reconciliation.md
 	Size      int64     // octets of the canonical body
 	QueueID   uint64    // what replies call the message, where the plan has them do so; 0: nothing
 	SevenBit  bool      // the session had not offered 8BITMIME (RFC 6152)

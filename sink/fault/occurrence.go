@@ -106,9 +106,6 @@ const (
 	CauseReact                 // the treatment of a reaction of the plan
 )
 
-// NumCauses is the number of causes, for arrays indexed by Cause.
-const NumCauses = int(CauseReact) + 1
-
 // String returns "plain", "protocol", "rule", "limit", "trigger", "next" or "react".
 func (c Cause) String() string {
 	switch c {

@@ -64,7 +64,7 @@ func (w *writer) head(source string) {
 	}
 	w.line("version: 1")
 	w.line("name: learned")
-	w.line("description: %s", strconv.Quote(fmt.Sprintf("%s at %s, as %s told on %s.", counted(m.Tally.Attempts, "attempt"), counted(m.domains(), "domain"), source, m.First.Format(time.DateOnly))))
+	w.line("description: %s", strconv.Quote(fmt.Sprintf("%s at %s, as %s told on %s.", text.Counted(m.Tally.Attempts, "attempt"), text.Counted(m.domains(), "domain"), source, m.First.Format(time.DateOnly))))
 	w.line("seed: 1")
 	if m.Listen != "" {
 		w.line("")
@@ -131,27 +131,24 @@ func (m *Model) unknown() []string {
 		}
 	}
 	if m.Listen == "" {
-		say(early, "%s failed before RCPT. Here they fail at rcpt, since a server with one listener knows the destination only then: --listen gives each destination its own.", counted(early, "attempt"))
+		say(early, "%s failed before RCPT. Here they fail at rcpt, since a server with one listener knows the destination only then: --listen gives each destination its own.", text.Counted(early, "attempt"))
 	} else {
 		all = append(all, "How many connections there were: what happened before RCPT is counted by recipients, several of which may have shared one.")
 	}
-	say(assumed, "At which stage %s failed: rcpt is assumed.", counted(assumed, "attempt"))
-	say(broken, "Whether the message was kept in %s of which the connection broke after the body: here it was not.", counted(broken, "attempt"))
+	say(assumed, "At which stage %s failed: rcpt is assumed.", text.Counted(assumed, "attempt"))
+	say(broken, "Whether the message was kept in %s of which the connection broke after the body: here it was not.", text.Counted(broken, "attempt"))
 	if told {
 		all = append(all, "How late each reply was: a delivery's whole time, round trips included, is put into the reply after the body.")
 	} else {
 		all = append(all, "How late replies were.")
 	}
 	all = append(all, "The words of positive replies, TLS and AUTH; and limits: what a server said because a sender was too fast is here a share of its replies.")
-	say(m.Tally.Suspended, "%s of the MTA to wait are no attempts, and left out.", counted(m.Tally.Suspended, "decision"))
-	say(m.Tally.NullSender, "%s with the null sender are left out, and pass here.", counted(m.Tally.NullSender, "attempt"))
-	say(m.Tally.Own, "%s were local, or decided by the MTA without asking anybody: left out.", counted(m.Tally.Own, "delivery attempt"))
-	say(m.Tally.NoRecipient, "The recipients of %s, which are left out.", counted(m.Tally.NoRecipient, "attempt"))
+	say(m.Tally.Suspended, "%s of the MTA to wait are no attempts, and left out.", text.Counted(m.Tally.Suspended, "decision"))
+	say(m.Tally.NullSender, "%s with the null sender are left out, and pass here.", text.Counted(m.Tally.NullSender, "attempt"))
+	say(m.Tally.Own, "%s were local, or decided by the MTA without asking anybody: left out.", text.Counted(m.Tally.Own, "delivery attempt"))
+	say(m.Tally.NoRecipient, "The recipients of %s, which are left out.", text.Counted(m.Tally.NoRecipient, "attempt"))
 	return all
 }
-
-// counted is a number and what it counts.
-func counted(n int, noun string) string { return text.Count(n) + " " + text.Plural(n, noun) }
 
 // pass lets notifications through at each stage at which something is refused.
 func (w *writer) pass() {
@@ -191,7 +188,7 @@ func (w *writer) phases() {
 		length = max(length.Round(time.Millisecond), time.Millisecond)
 		w.line("  # %s to %s", p.From.Format(clock), p.From.Add(p.Length).Format(clock))
 		w.line("  - name: %s", strconv.Quote(name))
-		w.line("    duration: %s", duration(length))
+		w.line("    duration: %s", text.Durations(length.String()))
 		w.opening = "    rules:\n"
 		for _, d := range w.m.Destinations {
 			if !d.constant || d.Domain == "" {
@@ -206,28 +203,16 @@ func (w *writer) phases() {
 	}
 }
 
-// duration writes 3h in the place of 3h0m0s.
-func duration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
 // destination writes the rules for one.
 func (w *writer) destination(d *Destination, p *Part, indent, phase string) {
 	name, about := d.Domain, d.Domain
 	if d.Domain == "" {
-		name, about = "others", counted(d.Domains, "other domain")
+		name, about = "others", text.Counted(d.Domains, "other domain")
 		if len(w.m.Destinations) == 1 {
-			about = "all " + counted(d.Domains, "domain")
+			about = "all " + text.Counted(d.Domains, "domain")
 		}
 	}
-	said := fmt.Sprintf("%s: %s", about, counted(p.Attempts, "attempt"))
+	said := fmt.Sprintf("%s: %s", about, text.Counted(p.Attempts, "attempt"))
 	if phase != "" && p.Attempts != d.Attempts {
 		said += fmt.Sprintf(" of %s", text.Count(d.Attempts))
 	}

@@ -76,7 +76,7 @@ func (s *Summary) WriteText(w io.Writer) error {
 	t.line("deliveries", s.Deliveries)
 	t.line("  of which the client may not know", s.AmbiguousDeliveries)
 	for _, a := range s.AttemptsPerUnit {
-		t.line(fmt.Sprintf("units with %d %s", a.Attempts, plural(a.Attempts, "attempt")), a.Units)
+		t.line(fmt.Sprintf("units with %d %s", a.Attempts, text.Plural(a.Attempts, "attempt")), a.Units)
 	}
 	t.lineIf(s.CutRows, "rows with values that were cut", s.CutRows)
 	t.lineIf(s.AmendedRows, "rows that a later one replaced", s.AmendedRows)
@@ -94,11 +94,4 @@ func (s *Summary) WriteText(w io.Writer) error {
 		}
 	}
 	return t.writeTo(w)
-}
-
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return word
-	}
-	return word + "s"
 }

@@ -42,7 +42,7 @@ func serviceKeys[T any](of func(*T) *fault.Service) []key[T] {
 		if text == "none" {
 			return -1, nil
 		}
-		n, err := parseOctets(text)
+		n, err := ParseOctets(text)
 		if err == nil && n < fault.MinMaxSize {
 			err = fmt.Errorf("%d is out of range (want %d or more octets, or none)", n, fault.MinMaxSize)
 		}

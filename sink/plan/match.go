@@ -129,12 +129,12 @@ func (f form[T]) into(put func(into *T, v T)) func(d *decoder, n *yaml.Node, int
 // parseSizes parses "1000", "1KiB-64KiB", "0-64KiB" or "10MiB-".
 func parseSizes(text string) (r fault.SizeRange, err error) {
 	low, high, span := strings.Cut(text, "-")
-	r.From, err = parseOctets(low)
+	r.From, err = ParseOctets(low)
 	r.To = r.From
 	if span {
 		r.To = 0
 		if err == nil && high != "" {
-			r.To, err = parseOctets(high)
+			r.To, err = ParseOctets(high)
 		}
 	}
 	if err != nil || r == (fault.SizeRange{}) || r.To != 0 && r.To < r.From {

@@ -158,7 +158,7 @@ func growing(k key[fault.LimitSpec], of func(*fault.LimitSpec) *fault.Growth, pa
 }
 
 func parseOctetsOf(text string) (float64, error) {
-	v, err := parseOctets(text)
+	v, err := ParseOctets(text)
 	return float64(v), err
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // scalar is a single value that is not null, read by the parser that flags use too. text returns what parse reads.
@@ -107,7 +109,7 @@ var (
 	}, func(v uint64) string { return strconv.FormatUint(v, 10) }, `{"type":"integer"}`)
 	decimal  = scalar("a number", parseDecimal, decimalText, `{"type":"number"}`)
 	duration = scalar("a duration such as 30s", parseDuration, durationText, patternSchema("^([0-9]+d|([0-9]+d)?"+durationPattern+")$")).named("dur")
-	octets   = scalar("a number of octets", parseOctets, octetsText,
+	octets   = scalar("a number of octets", ParseOctets, octetsText,
 		`{"anyOf":[{"type":"integer","minimum":0},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?$`)+`]}`).named("octets")
 	network = scalar("an address or network", parseNetwork, func(p netip.Prefix) string {
 		if p.IsSingleIP() {
@@ -173,17 +175,7 @@ func durationText(v time.Duration) string {
 	if v >= day && v%day == 0 {
 		return strconv.FormatInt(int64(v/day), 10) + "d"
 	}
-	return briefly(v.String())
-}
-
-// briefly writes the durations in a text as people do: 5m for 5m0s, 1h for 1h0m0s.
-func briefly(durations string) string {
-	for _, unit := range [...]string{"m0s", "h0m"} {
-		for i := strings.Index(durations, unit); i >= 0; i = strings.Index(durations, unit) {
-			durations = durations[:i+1] + durations[i+len(unit):]
-		}
-	}
-	return durations
+	return text.Durations(v.String())
 }
 
 // units are those of sizes.
@@ -192,8 +184,8 @@ var units = [...]struct {
 	octets int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 
-// parseOctets parses a number of octets: 65536, 64KiB or 10MiB.
-func parseOctets(text string) (int64, error) {
+// ParseOctets parses a number of octets: 65536, 64KiB or 10MiB.
+func ParseOctets(text string) (int64, error) {
 	number, unit := text, int64(1)
 	for _, u := range units {
 		if rest, ok := strings.CutSuffix(text, u.suffix); ok {

@@ -111,7 +111,7 @@ func codeLabel(code smtp.Code) string {
 	return strconv.Itoa(int(code))
 }
 
-// causeLabel returns who decided, without his name.
+// causeLabel returns the kind of what decided, without its name.
 func causeLabel(cause string) string {
 	kind, _, _ := strings.Cut(cause, ":")
 	return cmp.Or(kind, Other)

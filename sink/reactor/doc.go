@@ -8,8 +8,7 @@
 // them; every accepted connection gets a [Handler] from Config.NewHandler. All
 // calls to one Handler, and all calls of its Conn's methods, happen on the one
 // goroutine of the loop that accepted the connection, so neither needs locks.
-// Other goroutines reach a loop with [Reactor.Post], [Reactor.ForEach] or
-// [Conn.Post].
+// Other goroutines reach a loop with [Reactor.Post] or [Conn.Post].
 //
 // A Handler that consumes only a part of what Data offers is paused: the rest
 // moves to a pooled buffer, nothing more is read, and TCP pushes back on the

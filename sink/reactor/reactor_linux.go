@@ -135,12 +135,6 @@ func (r *Reactor) onLoops(fn func(l *loop, now time.Time), ended func(l *loop)) 
 	wg.Wait()
 }
 
-// ForEach calls fn for every connection that isn't closing, on its loop, and
-// waits until all calls were made.
-func (r *Reactor) ForEach(fn func(c *Conn, now time.Time)) {
-	r.onLoops(func(l *loop, now time.Time) { l.each(now, fn) }, nil)
-}
-
 func (l *loop) each(now time.Time, fn func(c *Conn, now time.Time)) {
 	for _, c := range l.conns {
 		if c != nil && c.flags&flagsEnding == 0 {

@@ -18,7 +18,7 @@ const (
 )
 
 // Claim says that a message was sent to a recipient: one line of sent.jsonl. The unit is (token, recipient); claims of one unit are
-// merged, but one that follows a claim with AckUnknown takes its place (docs/books.md, Files).
+// merged, but one that follows a claim with AckUnknown takes its place (docs/reconciliation.md, Files).
 type Claim struct {
 	Token       string // required: an ENVID, or a sender of its own
 	Recipient   string // required

@@ -8,7 +8,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 )
 
-// copies compares the deliveries of a unit with each other (docs/books.md, Fates): a delivery is unexcused when, before its MAIL was
+// copies compares the deliveries of a unit with each other (docs/reconciliation.md, Fates): a delivery is unexcused when, before its MAIL was
 // read, as many deliveries of the unit as were due had been told, their replies handed over. Deliveries to different addresses of a
 // list that a claim names are not copies of each other.
 func (j *Judge) copies(u *unit, e *evidence) (f flags) {

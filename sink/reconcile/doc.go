@@ -2,6 +2,6 @@
 // delivery status notifications it gave, its log, and what was done to it (incidents), every (message, recipient) gets exactly one
 // fate, and what is wrong becomes a list of typed findings. Console, page, JSON and exit status render that list; nothing else judges.
 //
-// A Judge streams: claims are kept in compact form, rows are not kept. docs/books.md says for users what each fate and finding means,
+// A Judge streams: claims are kept in compact form, rows are not kept. docs/reconciliation.md says for users what each fate and finding means,
 // and comments cite its sections. The package reads readers, never files: who calls it opens them.
 package reconcile

@@ -35,9 +35,9 @@ func valid(t *testing.T, s *jsonschema.Schema, line []byte) error {
 	return s.Validate(value)
 }
 
-// TestDocumentNamesEverything holds docs/books.md to the fates and findings of the code.
+// TestDocumentNamesEverything holds docs/reconciliation.md to the fates and findings of the code.
 func TestDocumentNamesEverything(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "books.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reconciliation.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestDocumentNamesEverything(t *testing.T) {
 	}
 	for _, name := range names {
 		if !strings.Contains(string(text), name) {
-			t.Errorf("docs/books.md does not name %s", name)
+			t.Errorf("docs/reconciliation.md does not name %s", name)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func TestExamples(t *testing.T) {
 func writeExampleLedger(t *testing.T) {
 	name := func(i int) string { return fmt.Sprintf("s+run-%d@src.bench.test", i) }
 	to := func(i int) string { return fmt.Sprintf("r%d@a.bench.test", i) }
-	b := newBooks().message(1, 1, "run-1", "", 0).attempt(1, 1, name(1), to(1), 250)
+	b := newHistory().message(1, 1, "run-1", "", 0).attempt(1, 1, name(1), to(1), 250)
 	b.attempt(1, 2, name(2), to(2), 250).attempt(1, 2, name(2), "r2@b.bench.test", 250, unsent, kept).close(1, yes)
 	b.attempt(2, 1, name(2), "r2@b.bench.test", 250).attempt(2, 2, name(3), to(3), 250).attempt(2, 3, name(3), to(3), 250).attempt(2, 4, name(4), to(4), 550, atRcpt).close(2, yes)
 	b.run("run-2").mail(1, 1, name(5), 450).attempt(1, 2, name(5), to(5), 450, atRcpt).attempt(1, 3, name(6), to(6), 450, atRcpt).attempt(1, 4, name(7), to(7), 450, atRcpt)

@@ -25,7 +25,7 @@ func TestRewrittenSenders(t *testing.T) {
 		"of nobody":                 {tok, "SRS0=HHH=TT=other.example=s+1@relay.example", "1 undetermined, exit 3"},
 		"broken":                    {tok, "SRS0=HHH=TT@relay.example", "1 undetermined, exit 3"},
 	} {
-		b := newBooks().claim(test.sender, rcpt)
+		b := newHistory().claim(test.sender, rcpt)
 		b.queue = []QueueEntry{{Sender: test.as, Recipient: rcpt}}
 		if got, _ := b.judge(t); said(got) != test.want {
 			t.Errorf("queued, %s: got %s, want %s", name, said(got), test.want)
@@ -33,17 +33,17 @@ func TestRewrittenSenders(t *testing.T) {
 		if !strings.Contains(test.want, "queued") {
 			continue
 		}
-		b = newBooks().claim(test.sender, rcpt).attempt(1, 1, test.as, rcpt, 550, atRcpt).attempt(1, 2, "", test.as, 550, atRcpt).close(1, yes)
+		b = newHistory().claim(test.sender, rcpt).attempt(1, 1, test.as, rcpt, 550, atRcpt).attempt(1, 2, "", test.as, 550, atRcpt).close(1, yes)
 		if got, _ := b.judge(t); said(got) != "1 refused, exit 0" {
 			t.Errorf("refused, and so was its notification, %s: got %s", name, said(got))
 		}
 	}
-	two := newBooks().claim("User@x", rcpt).claim("user@x", rcpt)
+	two := newHistory().claim("User@x", rcpt).claim("user@x", rcpt)
 	two.queue = []QueueEntry{{Sender: "USER@x", Recipient: rcpt}}
 	if got, _ := two.judge(t); said(got) != "2 undetermined, exit 3" {
 		t.Errorf("two that differ in case: %s", said(got))
 	}
-	shared := newBooks().claim("a", rcpt, from("Shop@x")).claim("b", "r2@a.example", from("Shop@x"))
+	shared := newHistory().claim("a", rcpt, from("Shop@x")).claim("b", "r2@a.example", from("Shop@x"))
 	shared.queue = []QueueEntry{{Sender: "shop@x", Recipient: rcpt}}
 	if got, _ := shared.judge(t); said(got) != "1 queued, 1 lost, fault lost 1, exit 1" {
 		t.Errorf("a shared sender: %s", said(got))
@@ -52,23 +52,23 @@ func TestRewrittenSenders(t *testing.T) {
 
 // TestQueueEntriesThatNameNoUnit may be about several, none of which is lost then.
 func TestQueueEntriesThatNameNoUnit(t *testing.T) {
-	one, other := newBooks().claim(tok, rcpt), "r2@a.example"
+	one, other := newHistory().claim(tok, rcpt), "r2@a.example"
 	for name, test := range map[string]struct {
-		b     *books
+		b     *history
 		entry QueueEntry
 		want  string
 	}{
-		"no recipient, of a message of one":     {newBooks().claim(tok, rcpt), QueueEntry{Sender: tok}, "1 queued, exit 0"},
-		"no recipient, of a message of two":     {newBooks().claim(tok, rcpt).claim(tok, other), QueueEntry{Sender: tok}, "2 undetermined, exit 3"},
-		"no recipient, of one of two messages":  {newBooks().claim("a", rcpt, from("x@x")).claim("b", other, from("x@x")), QueueEntry{Sender: "x@x"}, "2 undetermined, exit 3"},
+		"no recipient, of a message of one":     {newHistory().claim(tok, rcpt), QueueEntry{Sender: tok}, "1 queued, exit 0"},
+		"no recipient, of a message of two":     {newHistory().claim(tok, rcpt).claim(tok, other), QueueEntry{Sender: tok}, "2 undetermined, exit 3"},
+		"no recipient, of one of two messages":  {newHistory().claim("a", rcpt, from("x@x")).claim("b", other, from("x@x")), QueueEntry{Sender: "x@x"}, "2 undetermined, exit 3"},
 		"no recipient, a stranger's":            {one, QueueEntry{Sender: "x@x"}, "1 lost, fault lost 1, exit 1"},
 		"no recipient, a notification":          {one, QueueEntry{NullSender: true}, "1 undetermined, exit 3"},
-		"known by its X-Storm-Id":               {newBooks().claim(tok, rcpt, ids3("st-1", "")), QueueEntry{Sender: "x@x", StormID: "st-1", Recipient: rcpt}, "1 queued, exit 0"},
-		"known by its Message-ID":               {newBooks().claim(tok, rcpt, ids3("", "<1@x>")), QueueEntry{Sender: "x@x", MessageID: "1@x", Recipient: rcpt}, "1 queued, exit 0"},
-		"a stranger's, of before the run":       {newBooks().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), QueueEntry{Sender: "x@x", Recipient: rcpt, Arrived: at(5)}, "1 lost, fault lost 1, exit 1"},
-		"a stranger's, of the run":              {newBooks().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), QueueEntry{Sender: "x@x", Recipient: rcpt, Arrived: at(10)}, "1 undetermined, exit 3"},
-		"a message that has no sender":          {newBooks().claim("st-1", rcpt, from("")), QueueEntry{NullSender: true, Recipient: rcpt}, "1 undetermined, exit 3"},
-		"an alias, of a stranger":               {newBooks().claim(tok, rcpt, func(c *Claim) { c.DeliveredTo = []string{other} }), QueueEntry{Sender: "x@x", Recipient: other}, "1 undetermined, exit 3"},
+		"known by its X-Storm-Id":               {newHistory().claim(tok, rcpt, ids3("st-1", "")), QueueEntry{Sender: "x@x", StormID: "st-1", Recipient: rcpt}, "1 queued, exit 0"},
+		"known by its Message-ID":               {newHistory().claim(tok, rcpt, ids3("", "<1@x>")), QueueEntry{Sender: "x@x", MessageID: "1@x", Recipient: rcpt}, "1 queued, exit 0"},
+		"a stranger's, of before the run":       {newHistory().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), QueueEntry{Sender: "x@x", Recipient: rcpt, Arrived: at(5)}, "1 lost, fault lost 1, exit 1"},
+		"a stranger's, of the run":              {newHistory().claim(tok, rcpt, func(c *Claim) { c.Sent = at(10) }), QueueEntry{Sender: "x@x", Recipient: rcpt, Arrived: at(10)}, "1 undetermined, exit 3"},
+		"a message that has no sender":          {newHistory().claim("st-1", rcpt, from("")), QueueEntry{NullSender: true, Recipient: rcpt}, "1 undetermined, exit 3"},
+		"an alias, of a stranger":               {newHistory().claim(tok, rcpt, func(c *Claim) { c.DeliveredTo = []string{other} }), QueueEntry{Sender: "x@x", Recipient: other}, "1 undetermined, exit 3"},
 		"another recipient, of a stranger":      {one, QueueEntry{Sender: "x@x", Recipient: other}, "1 lost, fault lost 1, exit 1"},
 		"a notification to another's recipient": {one, QueueEntry{NullSender: true, Recipient: other}, "1 lost, fault lost 1, exit 1"},
 	} {
@@ -119,10 +119,10 @@ func TestDoubtfulEntriesOfAWatchedQueue(t *testing.T) {
 
 // TestAttemptsOfOneOfSeveral: what no identity tells apart is nobody's attempt, and not a stranger's.
 func TestAttemptsOfOneOfSeveral(t *testing.T) {
-	two := func() *books { return newBooks().claim("a", rcpt, from("x@x")).claim("b", rcpt, from("x@x")) }
-	same := func() *books { return newBooks().claim("a@x", rcpt, body(7)).claim("b@x", rcpt, body(7)) }
+	two := func() *history { return newHistory().claim("a", rcpt, from("x@x")).claim("b", rcpt, from("x@x")) }
+	same := func() *history { return newHistory().claim("a@x", rcpt, body(7)).claim("b@x", rcpt, body(7)) }
 	for name, test := range map[string]struct {
-		b            *books
+		b            *history
 		want         string
 		unattributed uint64
 	}{

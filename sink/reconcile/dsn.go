@@ -175,7 +175,7 @@ func (j *Judge) onlyUnit(recipient string) int32 {
 	return none
 }
 
-// judgeDSN compares what the sender was told with what the sink told (docs/books.md, Findings).
+// judgeDSN compares what the sender was told with what the sink told (docs/reconciliation.md, Findings).
 func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind, string)) {
 	i := j.unitOf(u.message, j.texts.get(u.recipient))
 	d := j.dsns.units[i]

@@ -2,7 +2,7 @@ package reconcile
 
 import "fmt"
 
-// Fate is what became of a unit: exactly one of these, the first that fits (docs/books.md, Fates).
+// Fate is what became of a unit: exactly one of these, the first that fits (docs/reconciliation.md, Fates).
 type Fate uint8
 
 // The fates, in the order in which they are tried.

@@ -37,7 +37,7 @@ func (s *Severity) UnmarshalText(text []byte) error {
 // Kind names what was found, as files write it.
 type Kind string
 
-// The kinds of findings; docs/books.md says what each means.
+// The kinds of findings; docs/reconciliation.md says what each means.
 const (
 	KindLost             Kind = "lost"
 	KindDuplicated       Kind = "duplicated"
@@ -179,7 +179,6 @@ const (
 	refusedUnknown
 	acceptedTold
 	gaveUp
-	gaveUpPermanent
 	notifiedEarly
 	overlappedCopies
 	incidentExcused

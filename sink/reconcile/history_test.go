@@ -16,8 +16,8 @@ func at(seconds float64) time.Time {
 	return epoch.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// books are claims and all else that a test judges, written in few words.
-type books struct {
+// history is claims and all else that a test judges, written in few words.
+type history struct {
 	options  Options
 	claims   []Claim
 	rows     []event.Row
@@ -32,22 +32,22 @@ type books struct {
 	clock    float64
 }
 
-func newBooks() *books {
-	b := &books{watched: true, notified: true, stopped: true}
+func newHistory() *history {
+	b := &history{watched: true, notified: true, stopped: true}
 	return b.run("run-1")
 }
 
-func (b *books) run(id string) *books {
+func (b *history) run(id string) *history {
 	return b.add(event.Row{Kind: event.KindStart, Start: event.Start{Run: id, Time: at(b.clock), Plan: "test", Durability: event.Batch}})
 }
 
-func (b *books) add(r event.Row) *books {
+func (b *history) add(r event.Row) *history {
 	b.rows = append(b.rows, r)
 	return b
 }
 
 // claim adds a claim whose token is its sender.
-func (b *books) claim(token, recipient string, edits ...func(*Claim)) *books {
+func (b *history) claim(token, recipient string, edits ...func(*Claim)) *history {
 	c := Claim{Token: token, Recipient: recipient}
 	for _, edit := range edits {
 		edit(&c)
@@ -58,7 +58,7 @@ func (b *books) claim(token, recipient string, edits ...func(*Claim)) *books {
 
 // attempt adds an attempt of message n of a connection: MAIL read a second after whatever was before, its reply handed over a second
 // later.
-func (b *books) attempt(conn, n uint64, token, recipient string, code smtp.Code, edits ...func(*event.Attempt)) *books {
+func (b *history) attempt(conn, n uint64, token, recipient string, code smtp.Code, edits ...func(*event.Attempt)) *history {
 	a := event.Attempt{
 		Conn: conn, Listener: "l", Mail: at(b.clock + 1), Time: at(b.clock + 1), End: at(b.clock + 2), Message: n, Sender: []byte(token), Token: []byte(token),
 		Recipient: []byte(recipient), Ending: event.EndReply, Stage: smtp.StageMessage, Code: code, Delivered: code.Class() == 2, ReplySent: true,
@@ -71,7 +71,7 @@ func (b *books) attempt(conn, n uint64, token, recipient string, code smtp.Code,
 }
 
 // message adds what is the message's own.
-func (b *books) message(conn, n uint64, storm, id string, body uint64, edits ...func(*event.Message)) *books {
+func (b *history) message(conn, n uint64, storm, id string, body uint64, edits ...func(*event.Message)) *history {
 	m := event.Message{Conn: conn, Message: n, Time: at(b.clock), Headers: true, StormID: []byte(storm), MessageID: []byte(id), Hashed: body != 0, Body: body, Size: 10}
 	for _, edit := range edits {
 		edit(&m)
@@ -79,15 +79,15 @@ func (b *books) message(conn, n uint64, storm, id string, body uint64, edits ...
 	return b.add(event.Row{Kind: event.KindMessage, Message: m})
 }
 
-func (b *books) close(conn uint64, told event.Told) *books {
+func (b *history) close(conn uint64, told event.Told) *history {
 	return b.add(event.Row{Kind: event.KindConnection, Connection: event.Connection{Conn: conn, Listener: "l", Time: at(0), End: at(b.clock), Reason: "eof", Told: told}})
 }
 
-func (b *books) told(conn, n uint64, recipient string, told event.Told) *books {
+func (b *history) told(conn, n uint64, recipient string, told event.Told) *history {
 	return b.add(event.Row{Kind: event.KindTold, Told: event.Exception{Conn: conn, Message: n, Recipient: []byte(recipient), Told: told}})
 }
 
-func (b *books) mail(conn, n uint64, token string, code smtp.Code) *books {
+func (b *history) mail(conn, n uint64, token string, code smtp.Code) *history {
 	b.clock++
 	return b.add(event.Row{Kind: event.KindTransaction, Transaction: event.Transaction{
 		Conn: conn, Listener: "l", Time: at(b.clock), End: at(b.clock), Message: n, Sender: []byte(token), Token: []byte(token), Ending: event.EndReply, Stage: smtp.StageMail, Code: code, ReplySent: true,
@@ -117,7 +117,7 @@ func notify(n string) func(*Claim) { return func(c *Claim) { c.Notify = n } }
 func from(s string) func(*Claim)   { return func(c *Claim) { c.Sender, c.HasSender = s, true } }
 
 // judge judges, and returns the lines of the units as well.
-func (b *books) judge(t testing.TB) (*Result, []Unit) {
+func (b *history) judge(t testing.TB) (*Result, []Unit) {
 	t.Helper()
 	j := New(b.options)
 	for i := range b.claims {

@@ -10,7 +10,7 @@ import (
 // maxID is how much of an identity counts, in claims and rows alike: what a row holds.
 const maxID = ledger.MaxValue
 
-// appendAddress appends the canonical form of an address, which may stand in angle brackets (docs/books.md, Identity). Two addresses are the
+// appendAddress appends the canonical form of an address, which may stand in angle brackets (docs/reconciliation.md, Identity). Two addresses are the
 // same when their canonical forms are. The last @ of the form ends the local part, since no domain holds one.
 func appendAddress(dst, address []byte) []byte {
 	return smtp.AppendAddress(dst, unbracket(cut(address)))

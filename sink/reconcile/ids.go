@@ -6,7 +6,7 @@ import "github.com/cespare/xxhash/v2"
 const several = -2
 
 // ids finds messages by one of their identities. An identity that several messages share names one only together with a recipient
-// that no two of them have (docs/books.md, Identity).
+// that no two of them have (docs/reconciliation.md, Identity).
 type ids struct {
 	index index
 	pairs index // (identity, recipient) -> unit, or ^unit when several units have both

@@ -61,7 +61,7 @@ func TestQueueListings(t *testing.T) {
 
 // A listing of Haraka's directory says how many messages there are, and not which: nothing is called lost then.
 func TestUnnamedListing(t *testing.T) {
-	b := newBooks().claim(tok, rcpt).claim(tok, "r2@a.example").attempt(1, 1, tok, rcpt, 250).close(1, yes)
+	b := newHistory().claim(tok, rcpt).claim(tok, "r2@a.example").attempt(1, 1, tok, rcpt, 250).close(1, yes)
 	err := ReadQueue(strings.NewReader("/var/haraka/queue/1769854830123_1769854890123_1_42_abcDEF_7_host.example\n"), "q", func(q *QueueEntry) error {
 		b.queue = append(b.queue, *q)
 		return nil
@@ -114,7 +114,7 @@ func TestNotificationsAsRFC3464WritesThem(t *testing.T) {
 	if want := "[r1@x failed 5.1.1 false r2@x failed  true r3@x delayed  false]"; err != nil || fmt.Sprint(got) != want {
 		t.Errorf("got %v, %v; want %s", got, err, want)
 	}
-	b := newBooks().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes)
+	b := newHistory().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 451, atRcpt).close(1, yes)
 	b.dsns = []Notification{{Recipient: rcpt, Action: "failed", Malformed: "x"}}
 	if r, _ := b.judge(t); said(r) != "1 expired, warning dsn-malformed 1, exit 0" {
 		t.Errorf("got %s", said(r))

@@ -153,7 +153,7 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 	return out, nil
 }
 
-// lacking says what would have to be known to call a unit lost (docs/books.md, lost); nothing when all is known.
+// lacking says what would have to be known to call a unit lost (docs/reconciliation.md, lost); nothing when all is known.
 func (j *Judge) lacking() []string {
 	var out []string
 	if len(j.ledgers) == 0 {
@@ -207,7 +207,7 @@ func (j *Judge) fate(i int32, u *unit, absent bool) (Fate, flags) {
 	return e.fate(), f
 }
 
-// retries looks for attempts that should not have been made (docs/books.md, Findings). MAIL does not say for which of a message's
+// retries looks for attempts that should not have been made (docs/reconciliation.md, Findings). MAIL does not say for which of a message's
 // recipients it is: that one was refused, or came again, is evidence about messages of one recipient only, of which no copy went astray.
 // A sender must wait before it tries a destination again (RFC 5321 4.5.4.1), but may try the other addresses of a destination at once.
 func (j *Judge) retries(u *unit, m *message) (f flags) {

@@ -28,7 +28,7 @@ type found struct {
 	shared  bool  // several units have the identities and the recipient, and nothing tells which of them it is
 }
 
-// lookup finds the unit of a sight (docs/books.md, Identity). The envelope goes first: ENVID, then the sender. Then what the message
+// lookup finds the unit of a sight (docs/reconciliation.md, Identity). The envelope goes first: ENVID, then the sender. Then what the message
 // says: X-Storm-Id, Message-ID, body. The first that names a unit by its exact recipient decides; only when none does, a recipient
 // whose ORCPT is claimed or that differs in the case of its local part alone is taken for the claimed one.
 func (j *Judge) lookup(s *sight) found {
@@ -161,7 +161,7 @@ func (j *Judge) messageOf(token, sender []byte) int32 {
 	return none
 }
 
-// content compares what a delivered message says with what was claimed of the message in whose envelope it came (docs/books.md,
+// content compares what a delivered message says with what was claimed of the message in whose envelope it came (docs/reconciliation.md,
 // Bodies).
 func (j *Judge) content(m int32, c *contents) flags {
 	msg := j.messages.at(m)

@@ -12,7 +12,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// The model is a second judge, written from docs/books.md alone: it judges what happened, not rows, and holds everything in the plainest
+// The model is a second judge, written from docs/reconciliation.md alone: it judges what happened, not rows, and holds everything in the plainest
 // form. Random histories must get the same fates from both.
 
 // happening is one attempt of a unit as it was, with what the client knows of its reply.
@@ -170,7 +170,7 @@ func randomPast(r *rand.Rand) *past {
 // follows, or by the connection's end, whichever is right and the draw likes.
 func (p *past) judged(t testing.TB, r *rand.Rand) []Fate {
 	t.Helper()
-	b := &books{watched: p.watched, notified: p.complete, stopped: p.stopped}
+	b := &history{watched: p.watched, notified: p.complete, stopped: p.stopped}
 	b.run("")
 	name := func(u int) (token, rcpt string) { return fmt.Sprintf("s+%d@x", u/2), fmt.Sprintf("r%d@y", u) }
 	for u, acks := range p.acks {

@@ -9,7 +9,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
 )
 
-// minListings is how far apart the last two listings of a watched queue must be for an absence to count (docs/books.md, lost).
+// minListings is how far apart the last two listings of a watched queue must be for an absence to count (docs/reconciliation.md, lost).
 const minListings = 5 * time.Second
 
 // QueueEntry is one line of a queue's listing: the sender still holds a message for a recipient.
@@ -174,8 +174,8 @@ func (j *Judge) queuedByStranger(q *QueueEntry) {
 	}
 }
 
-// queuedDSN ties a queued notification to what it tells about by its recipient, who is the sender of that, if he is the sender of one
-// message only. Else nobody knows which of his messages it is about.
+// queuedDSN finds the message that a queued notification is about: its recipient is the sender of that message, if of one
+// only. Else it is not known which of the sender's messages it is about.
 func (j *Judge) queuedDSN(q *QueueEntry) {
 	j.queue.dsns++
 	e := j.knownSender([]byte(q.Recipient))

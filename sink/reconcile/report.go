@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/smtpstorm/xk6-smtp/sink/jsonl"
+	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
 // SummarySchema names the format of summary.json and its version.
@@ -72,8 +73,8 @@ func (r *Result) WriteText(w io.Writer) error {
 
 // WriteFound renders fates and findings for people.
 func (r *Result) WriteFound(w io.Writer) error {
-	var text strings.Builder
-	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	var out strings.Builder
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	line := func(cells ...any) {
 		for i, c := range cells {
 			if i > 0 {
@@ -91,7 +92,7 @@ func (r *Result) WriteFound(w io.Writer) error {
 	_ = t.Flush() // to memory
 	if r.Fates[Undetermined] > 0 {
 		for _, what := range r.Lacking {
-			fmt.Fprintf(&text, "not known: %s\n", what)
+			fmt.Fprintf(&out, "not known: %s\n", what)
 		}
 	}
 	for i := range r.Findings {
@@ -101,27 +102,27 @@ func (r *Result) WriteFound(w io.Writer) error {
 		if listed {
 			where = " (all are in units.jsonl)"
 		}
-		fmt.Fprintf(&text, "\n%v: %s, %s: %s\n", f.Severity, f.Kind, counted(f.Units, noun), f.Means)
+		fmt.Fprintf(&out, "\n%v: %s, %s: %s\n", f.Severity, f.Kind, text.Counted(f.Units, noun), f.Means)
 		for _, e := range f.Evidence {
-			fmt.Fprintf(&text, "  %s\n", e)
+			fmt.Fprintf(&out, "  %s\n", e)
 		}
 		if more := f.Units - uint64(len(f.Evidence)); f.Units > uint64(len(f.Evidence)) {
-			fmt.Fprintf(&text, "  and %d more%s\n", more, where)
+			fmt.Fprintf(&out, "  and %d more%s\n", more, where)
 		}
 	}
-	_, err := io.WriteString(w, text.String())
+	_, err := io.WriteString(w, out.String())
 	return err
 }
 
 // writeCounts writes the counts of units and attempts.
 func (r *Result) writeCounts(line func(cells ...any)) {
-	line("units", r.Units, "(message, recipient) of "+counted(r.Messages, "message"))
+	line("units", r.Units, "(message, recipient) of "+text.Counted(r.Messages, "message"))
 	for f, n := range r.Fates {
 		if n > 0 {
 			line("  "+Fate(f).String(), n)
 		}
 	}
-	line("attempts", r.Attempts, "in "+counted(r.Runs, "run")+" of the sink")
+	line("attempts", r.Attempts, "in "+text.Counted(r.Runs, "run")+" of the sink")
 	if r.Killed > 0 {
 		line("killed", r.Killed, "of these runs: no stop row, and the next went on with the ledger")
 	}

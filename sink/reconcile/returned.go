@@ -121,8 +121,8 @@ func (l *Ledger) cameBack() {
 			who = c.client.String()
 		}
 		j.finding(KindReturned).Numbers["returns"] += c.returns
-		j.find(KindReturned, "", "", fmt.Sprintf("%s came back %s %s while %s held, at the soonest %v after it was first refused",
-			who, text.Count(c.returns), text.Plural(c.returns, "time"), c.cause, time.Duration(c.soonest).Round(time.Millisecond)))
+		j.find(KindReturned, "", "", fmt.Sprintf("%s came back %s while %s held, at the soonest %v after it was first refused",
+			who, text.Counted(c.returns, "time"), c.cause, time.Duration(c.soonest).Round(time.Millisecond)))
 	}
 }
 

@@ -22,7 +22,7 @@ func by(client, cause string) func(*event.Attempt) {
 }
 
 // forgiven adds that somebody has ended a standing.
-func (b *books) forgiven(react, key string) *books {
+func (b *history) forgiven(react, key string) *history {
 	return b.add(event.Row{Kind: event.KindStanding, Standing: event.Standing{React: react, Key: key, From: 1, Reason: event.StandingForgiven}})
 }
 
@@ -30,32 +30,32 @@ func (b *books) forgiven(react, key string) *books {
 // a second later.
 func TestReturnedTooSoon(t *testing.T) {
 	const tss, door, a, c = "react:TSS04", "react:door", "192.0.2.1", "192.0.2.2"
-	b := func() *books { return newBooks().claim(tok, rcpt) }
+	b := func() *history { return newHistory().claim(tok, rcpt) }
 	// tried adds an attempt on a connection of its own: deferred at RCPT by a reaction, or else delivered.
-	tried := func(b *books, conn uint64, client, cause string, edits ...func(*event.Attempt)) *books {
+	tried := func(b *history, conn uint64, client, cause string, edits ...func(*event.Attempt)) *history {
 		code, edits := smtp.Code(250), append([]func(*event.Attempt){by(client, cause)}, edits...)
 		if strings.HasPrefix(cause, reactCause) {
 			code, edits = 421, append([]func(*event.Attempt){atRcpt}, edits...)
 		}
 		return b.attempt(conn, 1, tok, rcpt, code, edits...).close(conn, yes)
 	}
-	refused := func(b *books, client, cause string, conns ...uint64) *books {
+	refused := func(b *history, client, cause string, conns ...uint64) *history {
 		for _, conn := range conns {
 			tried(b, conn, client, cause)
 		}
 		return b
 	}
-	mail := func(b *books, conn uint64, client, cause string) *books {
+	mail := func(b *history, conn uint64, client, cause string) *history {
 		b.mail(conn, 1, tok, 421)
 		x := &b.rows[len(b.rows)-1].Transaction
 		x.Cause, x.Client = cause, netip.AddrPortFrom(netip.MustParseAddr(client), 1024)
 		return b.close(conn, yes)
 	}
-	waiting := func(b *books, seconds float64) *books { b.clock += seconds; return b }
-	fully := func(b *books) *books { return tried(b, 90, "198.51.100.1", "plain") } // another client delivers it
+	waiting := func(b *history, seconds float64) *history { b.clock += seconds; return b }
+	fully := func(b *history) *history { return tried(b, 90, "198.51.100.1", "plain") } // another client delivers it
 	for _, tt := range []struct {
 		name string
-		b    *books
+		b    *history
 		want string // the evidence
 	}{
 		{"refused once, and stays away", refused(b(), a, tss, 1), ""},
@@ -112,7 +112,7 @@ func TestReturnedTooSoon(t *testing.T) {
 
 // Standings are a sink's own: who is refused by one has not come back to the other. Many senders are counted, and the first are named.
 func TestReturnedTooSoonInNumbers(t *testing.T) {
-	judge := func(o Options, ledgers ...*books) *Result {
+	judge := func(o Options, ledgers ...*history) *Result {
 		j := New(o)
 		for _, b := range ledgers {
 			l := j.Ledger()
@@ -128,8 +128,8 @@ func TestReturnedTooSoonInNumbers(t *testing.T) {
 		}
 		return got
 	}
-	one := func(run string, conn uint64) *books {
-		return (&books{}).run(run).attempt(conn, 1, tok, rcpt, 421, atRcpt, by("192.0.2.1", "react:x")).close(conn, yes)
+	one := func(run string, conn uint64) *history {
+		return (&history{}).run(run).attempt(conn, 1, tok, rcpt, 421, atRcpt, by("192.0.2.1", "react:x")).close(conn, yes)
 	}
 	two := one("run-2", 2)
 	for i := range two.rows {
@@ -138,7 +138,7 @@ func TestReturnedTooSoonInNumbers(t *testing.T) {
 	if got := judge(Options{}, one("run-1", 1), two); len(got.Findings) > 0 && got.Findings[0].Kind == KindReturned {
 		t.Errorf("refused by two sinks, once each: %+v", got.Findings)
 	}
-	many := newBooks()
+	many := newHistory()
 	for round := range uint64(3) {
 		for i := range uint64(30) {
 			conn := round*30 + i

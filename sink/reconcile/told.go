@@ -5,7 +5,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// Whether a sender knows a reply decides what its next step means (docs/books.md, Told). No row can say so of its own reply; it is
+// Whether a sender knows a reply decides what its next step means (docs/reconciliation.md, Told). No row can say so of its own reply; it is
 // settled by what follows on the connection: an exception row, a later message, the connection's end. Replies wait here until then.
 
 // connKey names a connection: (run, conn).

@@ -14,7 +14,7 @@ func TestMissingClaimsAreNobodysFault(t *testing.T) {
 		"a sender of its own": func(i int) string { return fmt.Sprintf("s+run7-%d@src.example", i) },
 		"one sender for all":  func(int) string { return "s@src.example" },
 	} {
-		b := newBooks()
+		b := newHistory()
 		conn := uint64(0)
 		next := func() uint64 { conn++; return conn }
 		for i := range messages {
@@ -79,7 +79,7 @@ func TestMissingClaimsAreNobodysFault(t *testing.T) {
 
 // What the claims that are there prove stays a fault.
 func TestFaultsDespiteMissingClaims(t *testing.T) {
-	b := newBooks().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 250).close(1, yes).attempt(2, 1, tok, rcpt, 250).close(2, yes).claim("s+2@src.example", "r2@a.example")
+	b := newHistory().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 250).close(1, yes).attempt(2, 1, tok, rcpt, 250).close(2, yes).claim("s+2@src.example", "r2@a.example")
 	b.torn = true
 	if got, _ := b.judge(t); said(got) != "1 duplicated, 1 lost, fault lost 1, fault duplicated 1, exit 1" {
 		t.Error(said(got))

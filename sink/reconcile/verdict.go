@@ -9,7 +9,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 
-// Exit statuses (docs/books.md, Verdict). A usage error is 2 and comes before any judgement.
+// Exit statuses (docs/reconciliation.md, Verdict). A usage error is 2 and comes before any judgement.
 const (
 	ExitSound        = 0
 	ExitFaults       = 1
@@ -114,7 +114,7 @@ const (
 	noClaims   = "nothing is claimed to have been sent, so that there is nothing to judge"
 )
 
-// verdict applies docs/books.md, Verdict. The sentence names all that was found, whatever fails.
+// verdict applies docs/reconciliation.md, Verdict. The sentence names all that was found, whatever fails.
 func (r *Result) verdict(o *Options) Verdict {
 	undetermined := r.Fates[Undetermined]
 	var v Verdict
@@ -124,14 +124,14 @@ func (r *Result) verdict(o *Options) Verdict {
 		v.Verdict = "faults"
 		v.Sentence = "FAULTS: " + strings.Join(faults, ", ")
 		if r.Units > 0 {
-			v.Sentence = fmt.Sprintf("FAULTS in %s: %s", counted(r.Units, "unit"), strings.Join(faults, ", "))
+			v.Sentence = fmt.Sprintf("FAULTS in %s: %s", text.Counted(r.Units, "unit"), strings.Join(faults, ", "))
 		}
 		if undetermined > 0 {
 			also = append(also, fmt.Sprintf("%s more undetermined", text.Count(undetermined)))
 		}
 	case undetermined > 0:
 		v.Verdict = "undetermined"
-		v.Sentence = fmt.Sprintf("UNDETERMINED: %s of %s may be lost or still on their way: not enough is known", text.Count(undetermined), counted(r.Units, "unit"))
+		v.Sentence = fmt.Sprintf("UNDETERMINED: %s of %s may be lost or still on their way: not enough is known", text.Count(undetermined), text.Counted(r.Units, "unit"))
 	case o.Stopped != "":
 		v.Verdict = "undetermined"
 		v.Sentence = fmt.Sprintf("UNDETERMINED: not all of the load was carried out (%s)", o.Stopped)
@@ -170,19 +170,19 @@ func (r *Result) verdict(o *Options) Verdict {
 	return v
 }
 
-// claimless reports that a sink saw messages of which nobody said that he sent them, and that nothing else was compared.
+// claimless reports that a sink saw messages that no claim names, and that nothing else was compared.
 func (r *Result) claimless() bool { return r.Units == 0 && r.Attempts > 0 && r.Replies == 0 }
 
 // soFar says what holds of the part of the load that was carried out.
 func (r *Result) soFar() string {
-	return fmt.Sprintf("of the %s that were sent, none is lost and none is duplicated without cause", counted(r.Units, "unit"))
+	return fmt.Sprintf("of the %s that were sent, none is lost and none is duplicated without cause", text.Counted(r.Units, "unit"))
 }
 
 // proved says what was found to be right, and no more.
 func (r *Result) proved() string {
 	var parts []string
 	if r.Units > 0 || r.Attempts > 0 {
-		parts = append(parts, fmt.Sprintf("all %s accounted for, nothing lost, nothing duplicated without cause", counted(r.Units, "unit")))
+		parts = append(parts, fmt.Sprintf("all %s accounted for, nothing lost, nothing duplicated without cause", text.Counted(r.Units, "unit")))
 	}
 	if r.Replies > 0 {
 		parts = append(parts, fmt.Sprintf("each of the %s replies that the sink injected was observed, or in flight when the run stopped", text.Count(r.Replies)))
@@ -224,6 +224,3 @@ func (r *Result) named(s Severity) (out []string) {
 	}
 	return out
 }
-
-// counted is a number of things: 1 unit, 5,770 units.
-func counted(n uint64, noun string) string { return text.Count(n) + " " + text.Plural(n, noun) }

@@ -1,5 +1,5 @@
 // Package runfiles opens the files that package reconcile judges: those that a user names, or those of a run's directory. It says which
-// file is missing or bad; what is in them means what docs/books.md says.
+// file is missing or bad; what is in them means what docs/reconciliation.md says.
 package runfiles
 
 import (

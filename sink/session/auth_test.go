@@ -16,7 +16,7 @@ import (
 )
 
 // response says a line and returns the reply's code and, of a 334, the challenge.
-func response(t *testing.T, p *sinktest.SessionPeer, line string) (code, challenge string) {
+func response(t *testing.T, p *sinktest.SessionConn, line string) (code, challenge string) {
 	t.Helper()
 	if err := p.Send([]byte(line + "\r\n")); err != nil {
 		t.Fatal(err)
@@ -41,36 +41,36 @@ func TestMechanisms(t *testing.T) {
 		if password == "wrong" {
 			want, user = "535", ""
 		}
-		for name, run := range map[string]func(t *testing.T, p *sinktest.SessionPeer) string{
-			"PLAIN": func(t *testing.T, p *sinktest.SessionPeer) string {
+		for name, run := range map[string]func(t *testing.T, p *sinktest.SessionConn) string{
+			"PLAIN": func(t *testing.T, p *sinktest.SessionConn) string {
 				code, _ := response(t, p, "AUTH PLAIN "+encode("\x00ann\x00"+password))
 				return code
 			},
-			"LOGIN": func(t *testing.T, p *sinktest.SessionPeer) string {
+			"LOGIN": func(t *testing.T, p *sinktest.SessionConn) string {
 				response(t, p, "AUTH LOGIN")
 				response(t, p, encode("ann"))
 				code, _ := response(t, p, encode(password))
 				return code
 			},
-			"CRAM-MD5": func(t *testing.T, p *sinktest.SessionPeer) string {
+			"CRAM-MD5": func(t *testing.T, p *sinktest.SessionConn) string {
 				_, challenge := response(t, p, "AUTH CRAM-MD5")
 				mac := hmac.New(md5.New, []byte(password))
 				mac.Write([]byte(challenge))
 				code, _ := response(t, p, encode(fmt.Sprintf("ann %x", mac.Sum(nil))))
 				return code
 			},
-			"XOAUTH2": func(t *testing.T, p *sinktest.SessionPeer) string {
+			"XOAUTH2": func(t *testing.T, p *sinktest.SessionConn) string {
 				code, text := response(t, p, "AUTH XOAUTH2 "+encode("user=ann\x01auth=Bearer "+password+"\x01\x01"))
 				if code == "334" && strings.Contains(text, `"status":"401"`) {
 					code, _ = response(t, p, "")
 				}
 				return code
 			},
-			"SCRAM-SHA-256": func(t *testing.T, p *sinktest.SessionPeer) string { return scramDialogue(t, p, password) },
+			"SCRAM-SHA-256": func(t *testing.T, p *sinktest.SessionConn) string { return scramDialogue(t, p, password) },
 		} {
 			t.Run(name+" "+password, func(t *testing.T) {
 				v := &verdicts{}
-				p := sinktest.NewSessionPeer(setup(t, "--auth", "ann:secret"), &session.Env{Recorder: v})
+				p := sinktest.NewSessionConn(setup(t, "--auth", "ann:secret"), &session.Env{Recorder: v})
 				say(t, p, "EHLO c")
 				if got := run(t, p); got != want {
 					t.Errorf("got %s, want %s", got, want)
@@ -83,7 +83,7 @@ func TestMechanisms(t *testing.T) {
 	}
 }
 
-func scramDialogue(t *testing.T, p *sinktest.SessionPeer, password string) string {
+func scramDialogue(t *testing.T, p *sinktest.SessionConn, password string) string {
 	t.Helper()
 	client, err := scram.SHA256.NewClient("ann", password, "")
 	if err != nil {
@@ -123,7 +123,7 @@ func TestExchangesEnd(t *testing.T) {
 		{"before EHLO", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := sinktest.NewSessionPeer(setup(t, "--auth", "ann:secret"), nil)
+			p := sinktest.NewSessionConn(setup(t, "--auth", "ann:secret"), nil)
 			if tt.lines == "" {
 				if got := say(t, p, "HELO c", "AUTH LOGIN"); got != "220 250 503" {
 					t.Errorf("got %s, want AUTH refused before EHLO", got)
@@ -139,11 +139,11 @@ func TestExchangesEnd(t *testing.T) {
 			}
 		})
 	}
-	p := sinktest.NewSessionPeer(setup(t), &session.Env{Auth: broken{}})
+	p := sinktest.NewSessionConn(setup(t), &session.Env{Auth: broken{}})
 	if got := say(t, p, "EHLO c", "AUTH X", "NOOP"); got != "220 250 454 250" {
 		t.Errorf("an exchange that can't begin got %s, want 454", got)
 	}
-	p = sinktest.NewSessionPeer(setup(t, "--auth", "ann:secret"), nil)
+	p = sinktest.NewSessionConn(setup(t, "--auth", "ann:secret"), nil)
 	say(t, p, "EHLO c", "AUTH LOGIN")
 	if err := p.CloseWrite(); err != nil || !p.Closed() || !p.Session.AtRest() {
 		t.Errorf("the client left in an exchange: closed %v, at rest %v, error %v", p.Closed(), p.Session.AtRest(), err)

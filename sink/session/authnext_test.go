@@ -50,7 +50,7 @@ func TestNextOutcomesOfAuthAreMetWhereTheyAreUsedUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := sinktest.NewSessionPeer(setup(t, "--auth", "ann:secret"), &session.Env{Next: asked, Plans: sinktest.FixedPlan{Plan: f.Plan}})
+			p := sinktest.NewSessionConn(setup(t, "--auth", "ann:secret"), &session.Env{Next: asked, Plans: sinktest.FixedPlan{Plan: f.Plan}})
 			say(t, p, "EHLO c")
 			if got := say(t, p, tt.lines...); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)

@@ -13,7 +13,7 @@ import (
 
 // capturing is a session whose captured messages are kept, or not.
 type capturing struct {
-	*sinktest.SessionPeer
+	*sinktest.SessionConn
 	*verdicts
 	room   *session.Captures
 	kept   []string // "RECIPIENT SIZE OCTETS"
@@ -25,7 +25,7 @@ type capturing struct {
 func newCapturing(t *testing.T, plan string, flags ...string) *capturing {
 	t.Helper()
 	c := &capturing{room: session.NewCaptures(100<<10, 300<<10)}
-	c.SessionPeer, c.verdicts = newPlanned(t, session.Env{Captures: c.room}, plan, append(flags, "--capture", "null")...)
+	c.SessionConn, c.verdicts = newPlanned(t, session.Env{Captures: c.room}, plan, append(flags, "--capture", "null")...)
 	c.Captures = func(m *session.Captured, ticket uint64) {
 		if c.ticket = ticket; c.late {
 			return
@@ -76,7 +76,7 @@ func TestCapture(t *testing.T) {
 				plan = "- {stage: rset, reply: 250}"
 			}
 			c := newCapturing(t, plan)
-			if got := say(t, c.SessionPeer, append([]string{"EHLO c"}, test.lines...)...); got != "220 250 "+test.codes {
+			if got := say(t, c.SessionConn, append([]string{"EHLO c"}, test.lines...)...); got != "220 250 "+test.codes {
 				t.Errorf("got %s, want %s", got, test.codes)
 			}
 			if got := strings.Join(c.kept, "\n"); got != test.kept {
@@ -89,12 +89,12 @@ func TestCapture(t *testing.T) {
 // TestCaptureAll: on a listener for notifications the sender doesn't matter.
 func TestCaptureAll(t *testing.T) {
 	c := newCapturing(t, "- {stage: rset, reply: 250}", "--capture", "all")
-	say(t, c.SessionPeer, append([]string{"EHLO c"}, notify("mailer-daemon@mx.example", "text", "s@c.example")...)...)
+	say(t, c.SessionConn, append([]string{"EHLO c"}, notify("mailer-daemon@mx.example", "text", "s@c.example")...)...)
 	if len(c.kept) != 0 {
 		t.Errorf("captured %v with the last choice being null", c.kept)
 	}
 	setup := planned(t, "- {stage: rset, reply: 250}", "--capture", "all")
-	p := sinktest.NewSessionPeer(setup, &session.Env{Captures: session.NewCaptures(1000, 1000)})
+	p := sinktest.NewSessionConn(setup, &session.Env{Captures: session.NewCaptures(1000, 1000)})
 	captured := 0
 	p.Captures = func(_ *session.Captured, ticket uint64) { captured++; p.Session.Committed(p.Now, ticket, nil) }
 	say(t, p, append([]string{"EHLO c"}, notify("mailer-daemon@mx.example", "text", "s@c.example")...)...)
@@ -108,11 +108,11 @@ func TestCaptureFails(t *testing.T) {
 	c := newCapturing(t, "- {stage: rset, reply: 250}")
 	c.err = errors.New("disk full")
 	envelope := notify("", "text", "s@c.example")
-	if got := say(t, c.SessionPeer, append([]string{"EHLO c"}, envelope...)...); got != "220 250 250 250 354 451" {
+	if got := say(t, c.SessionConn, append([]string{"EHLO c"}, envelope...)...); got != "220 250 250 250 354 451" {
 		t.Errorf("got %s, want 451 when the disk is full", got)
 	}
 	c.err, c.late = nil, true
-	if got := say(t, c.SessionPeer, envelope...); got != "250 250 354" || !c.Session.Committing() {
+	if got := say(t, c.SessionConn, envelope...); got != "250 250 354" || !c.Session.Committing() {
 		t.Errorf("got %s, want no reply before the message is kept", got)
 	}
 	if err := c.Pass(session.DefaultMaxCommit); err != nil {
@@ -139,7 +139,7 @@ func TestCaptureAndCommit(t *testing.T) {
 	keep := c.Captures
 	c.Captures = func(m *session.Captured, ticket uint64) { order = append(order, "capture"); keep(m, ticket) }
 	c.Commits = func(ticket uint64) { order = append(order, "commit"); c.Session.Committed(c.Now, ticket, nil) }
-	if got := say(t, c.SessionPeer, append([]string{"EHLO c"}, notify("", "text", "s@c.example")...)...); got != "220 250 250 250 354 250" {
+	if got := say(t, c.SessionConn, append([]string{"EHLO c"}, notify("", "text", "s@c.example")...)...); got != "220 250 250 250 354 250" {
 		t.Errorf("got %s", got)
 	}
 	if got := strings.Join(order, " "); got != "capture commit" {
@@ -152,12 +152,12 @@ func TestCapturePerRecipient(t *testing.T) {
 	const plan = "- {stage: message, match: {recipient: no@c.example}, reply: 550}"
 	envelope := append([]string{"LHLO c"}, notify("", "text", "no@c.example", "s@c.example", "t@c.example")...)
 	c := newCapturing(t, plan, "--lmtp")
-	if got := say(t, c.SessionPeer, envelope...); got != "220 250 250 250 250 250 354 550 250 250" || len(c.kept) != 1 || !strings.HasPrefix(c.kept[0], "s@c.example ") {
+	if got := say(t, c.SessionConn, envelope...); got != "220 250 250 250 250 250 354 550 250 250" || len(c.kept) != 1 || !strings.HasPrefix(c.kept[0], "s@c.example ") {
 		t.Errorf("got %s, captured %v", got, c.kept)
 	}
 	c = newCapturing(t, plan, "--lmtp")
 	c.err = errors.New("disk full")
-	if got := say(t, c.SessionPeer, envelope...); got != "220 250 250 250 250 250 354 550 451 451" {
+	if got := say(t, c.SessionConn, envelope...); got != "220 250 250 250 250 250 354 550 451 451" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -167,15 +167,15 @@ func TestCapturePerRecipient(t *testing.T) {
 func TestCaptureIsBounded(t *testing.T) {
 	c := newCapturing(t, "- {stage: message, match: {recipient: no@c.example}, reply: 550}")
 	line := strings.Repeat("x", 98) + "\r\n"
-	say(t, c.SessionPeer, append([]string{"EHLO c"}, notify("", strings.Repeat(line, 3000), "s@c.example")...)...)
+	say(t, c.SessionConn, append([]string{"EHLO c"}, notify("", strings.Repeat(line, 3000), "s@c.example")...)...)
 	if len(c.kept) != 1 || len(c.kept[0]) < 100<<10 || len(c.kept[0]) > 110<<10 || !strings.HasPrefix(c.kept[0], "s@c.example 300002 ") {
 		t.Fatalf("captured %d messages, of %.30q... (%d octets)", len(c.kept), c.kept, len(c.kept[0]))
 	}
 	for range 5 { // refused, given up, and too much at once: each time all comes back
-		say(t, c.SessionPeer, notify("", strings.Repeat(line, 3000), "no@c.example")...)
-		others := make([]*sinktest.SessionPeer, 4)
+		say(t, c.SessionConn, notify("", strings.Repeat(line, 3000), "no@c.example")...)
+		others := make([]*sinktest.SessionConn, 4)
 		for i := range others {
-			p := sinktest.NewSessionPeer(planned(t, "- {stage: rset, reply: 250}", "--capture", "null"), &session.Env{Captures: c.room})
+			p := sinktest.NewSessionConn(planned(t, "- {stage: rset, reply: 250}", "--capture", "null"), &session.Env{Captures: c.room})
 			say(t, p, "EHLO c", "MAIL FROM:<>", "RCPT TO:<s@c.example>", "DATA")
 			if err := p.Send([]byte(strings.Repeat(line, 1100))); err != nil {
 				t.Fatal(err)
@@ -189,7 +189,7 @@ func TestCaptureIsBounded(t *testing.T) {
 			p.Session.Closed(p.Now.Add(time.Second), errors.New("gone"))
 		}
 	}
-	if got := say(t, c.SessionPeer, notify("", "text", "s@c.example")...); got != "250 250 354 250" {
+	if got := say(t, c.SessionConn, notify("", "text", "s@c.example")...); got != "250 250 354 250" {
 		t.Errorf("then the reply is %s", got)
 	}
 }

@@ -159,7 +159,7 @@ func chaos(t *rapid.T) {
 	if rapid.Bool().Draw(t, "scratch") {
 		env.Scratch = new(session.Scratch)
 	}
-	peer := sinktest.NewSessionPeer(p, &env)
+	peer := sinktest.NewSessionConn(p, &env)
 	commits := []uint64(nil)
 	peer.Commits = func(ticket uint64) { commits = append(commits, ticket) }
 	var said strings.Builder
@@ -255,7 +255,7 @@ func chaos(t *rapid.T) {
 }
 
 // pause lets time pass, whatever the server says meanwhile.
-func pause(t *rapid.T, p *sinktest.SessionPeer, d time.Duration) {
+func pause(t *rapid.T, p *sinktest.SessionConn, d time.Duration) {
 	if d <= 0 {
 		return
 	}

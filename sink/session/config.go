@@ -131,11 +131,8 @@ func (m TLSMode) String() string {
 
 // TLSInfo is what is known of a TLS connection after its handshake.
 type TLSInfo struct {
-	Version    string // such as "TLS 1.3"
-	Number     fault.TLSVersion
-	Cipher     string // name of the cipher suite
-	ServerName string // what the client asked for by SNI; empty when it did not
-	Resumed    bool   // the handshake resumed an earlier session
+	Version string // such as "TLS 1.3"
+	Number  fault.TLSVersion
 }
 
 // BareLF is the policy for a CR or LF that stands alone in the body of DATA. Neither ever ends the body.

@@ -40,7 +40,7 @@ func TestDraws(t *testing.T) {
 	} {
 		t.Run(tt.stage.String(), func(t *testing.T) {
 			s := setup(t, append([]string{"--seed", "11"}, strings.Fields(tt.flags)...)...)
-			p := sinktest.NewSessionPeer(s, &session.Env{Attempts: counters{}})
+			p := sinktest.NewSessionConn(s, &session.Env{Attempts: counters{}})
 			if tt.stage != smtp.StageHelo {
 				say(t, p, "HELO c.example")
 			}

@@ -187,7 +187,7 @@ func TestPlanSwap(t *testing.T) {
 	calm := setup(t).Plan
 	storm := setup(t, "--reply", "noop=451", "--reply", "mail=250", "--reply", "rcpt=550", "--reply", "message=554").Plan
 	plans := &swap{calm}
-	p := sinktest.NewSessionPeer(setup(t), &session.Env{Plans: plans})
+	p := sinktest.NewSessionConn(setup(t), &session.Env{Plans: plans})
 	codes(t, p)
 	plans.plan = storm
 	if got := say(t, p, "NOOP", "EHLO c.example", "MAIL FROM:<>", "RCPT TO:<b@s.example>", "NOOP"); got != "250 250 250 550 451" {
@@ -216,7 +216,7 @@ func TestSharedCountersAreAskedOnlyIfNeeded(t *testing.T) {
 		{"--reply noop=250:1,550:0", "map[]"},
 	} {
 		c := counters{}
-		p := sinktest.NewSessionPeer(setup(t, append([]string{"--seed", "1"}, strings.Fields(tt.flags)...)...), &session.Env{Attempts: c})
+		p := sinktest.NewSessionConn(setup(t, append([]string{"--seed", "1"}, strings.Fields(tt.flags)...)...), &session.Env{Attempts: c})
 		say(t, p, "HELO c", "NOOP", "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "RCPT TO:<b@s.example>", "DATA", ".")
 		if got := fmt.Sprint(c); got != tt.want {
 			t.Errorf("with %q the counters are %s, want %s", tt.flags, got, tt.want)

@@ -109,11 +109,11 @@ func planned(t testing.TB, text string, flags ...string) sinktest.Setup {
 }
 
 // newPlanned starts a session with a plan of its own.
-func newPlanned(t testing.TB, env session.Env, text string, flags ...string) (*sinktest.SessionPeer, *verdicts) {
+func newPlanned(t testing.TB, env session.Env, text string, flags ...string) (*sinktest.SessionConn, *verdicts) {
 	t.Helper()
 	v := &verdicts{}
 	env.Recorder = v
-	return sinktest.NewSessionPeer(planned(t, text, flags...), &env), v
+	return sinktest.NewSessionConn(planned(t, text, flags...), &env), v
 }
 
 // TestRowsOfFaults: the rows say what was done, and by which rule.
@@ -368,10 +368,10 @@ func TestTokens(t *testing.T) {
 	}}
 	message := []string{"EHLO c", "MAIL FROM:<a@c.example> ENVID=e1", "RCPT TO:<b@s.example>", "DATA",
 		"Subject: x", "x-storm-ID : 17", "X-Storm-Id: 18", "Message-Id:", " <m1@c.example>", "", "X-Storm-Id: 19", "."}
-	p := sinktest.NewSessionPeer(setup(t, "--capture-headers"), &session.Env{Recorder: see})
+	p := sinktest.NewSessionConn(setup(t, "--capture-headers"), &session.Env{Recorder: see})
 	say(t, p, message...)
 	say(t, p, "MAIL FROM:<a@c.example>", "RCPT TO:<b@s.example>", "DATA", "", "X-Storm-Id: 19", ".")
-	p = sinktest.NewSessionPeer(setup(t), &session.Env{Recorder: see})
+	p = sinktest.NewSessionConn(setup(t), &session.Env{Recorder: see})
 	say(t, p, message...)
 	wantLines(t, "token, X-Storm-Id, Message-ID, message", got, []string{"e1|17|<m1@c.example>|1", "a@c.example|||2", "e1|||1"})
 }
@@ -413,12 +413,12 @@ func TestTLS(t *testing.T) {
 	plans := &swap{calm}
 	v := &verdicts{}
 	s := setup(t, "--tls", "starttls", "--auth", "ann:secret")
-	p := sinktest.NewSessionPeer(s, &session.Env{Plans: plans, Recorder: v})
+	p := sinktest.NewSessionConn(s, &session.Env{Plans: plans, Recorder: v})
 	if got := say(t, p, "EHLO c", "AUTH PLAIN AGFubgBzZWNyZXQ=", "STARTTLS", "NOOP", "RSET"); got != "220 250 235 220" {
 		t.Errorf("got %s", got)
 	}
 	plans.plan = storm
-	p.Session.TLSDone(p.Now, session.TLSInfo{Version: "TLS 1.3", Resumed: true}, nil)
+	p.Session.TLSDone(p.Now, session.TLSInfo{Version: "TLS 1.3"}, nil)
 	if err := p.StartTLS(fault.TLSNone); err != nil {
 		t.Fatal(err)
 	}
@@ -426,12 +426,12 @@ func TestTLS(t *testing.T) {
 		t.Errorf("after TLS got %s, want the plan that is in force now", got)
 	}
 	c := &v.connection
-	if !c.TLS || c.TLSInfo.Version != "TLS 1.3" || !c.TLSInfo.Resumed || c.Injections != 1 || c.User != "" || c.Reason != session.ClosedByQuit {
+	if !c.TLS || c.TLSInfo.Version != "TLS 1.3" || c.Injections != 1 || c.User != "" || c.Reason != session.ClosedByQuit {
 		t.Errorf("the connection's row is %+v; want TLS, one injection, and a user forgotten", c)
 	}
 
 	v = &verdicts{}
-	p = sinktest.NewSessionPeer(setup(t, "--tls", "starttls"), &session.Env{Recorder: v})
+	p = sinktest.NewSessionConn(setup(t, "--tls", "starttls"), &session.Env{Recorder: v})
 	say(t, p, "EHLO c", "STARTTLS")
 	p.Session.TLSDone(p.Now, session.TLSInfo{}, errors.New("bad record"))
 	wantEffects(t, p.Session, "a failed handshake", "close FIN")
@@ -441,7 +441,7 @@ func TestTLS(t *testing.T) {
 	}
 
 	v = &verdicts{}
-	p = sinktest.NewSessionPeer(setup(t, "--tls", "starttls", "--idle-timeout", "1m"), &session.Env{Recorder: v})
+	p = sinktest.NewSessionConn(setup(t, "--tls", "starttls", "--idle-timeout", "1m"), &session.Env{Recorder: v})
 	say(t, p, "EHLO c", "STARTTLS")
 	pass(t, p, time.Minute)
 	if c := &v.connection; !p.Closed() || c.Reason != session.ClosedByTimeout {

@@ -97,7 +97,7 @@ var fuzzSeeds = []string{
 func transcript(t *testing.T, flags string, input []byte, pieces func(rest int) int) string {
 	t.Helper()
 	r := &recording{}
-	p := sinktest.NewSessionPeer(fuzzSetup(t, flags), &session.Env{Attempts: counters{}, Recorder: r})
+	p := sinktest.NewSessionConn(fuzzSetup(t, flags), &session.Env{Attempts: counters{}, Recorder: r})
 	var said bytes.Buffer
 	listen := func() {
 		if err := p.Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // takes checks that nothing more is said before this time has passed, and that the reply which is said then begins so.
-func takes(t *testing.T, p *sinktest.SessionPeer, d time.Duration, prefix string) {
+func takes(t *testing.T, p *sinktest.SessionConn, d time.Duration, prefix string) {
 	t.Helper()
 	if err := p.Pass(d - 1); err != nil {
 		t.Fatal(err)

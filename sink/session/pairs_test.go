@@ -112,7 +112,7 @@ func wantForced(t *testing.T, stage smtp.Stage, code smtp.Code) string {
 }
 
 // checkStateAfter checks that the state follows from the reply that was sent.
-func checkStateAfter(t *testing.T, p *sinktest.SessionPeer, stage smtp.Stage, code smtp.Code) {
+func checkStateAfter(t *testing.T, p *sinktest.SessionConn, stage smtp.Stage, code smtp.Code) {
 	t.Helper()
 	if closes := code == 421 || stage == smtp.StageQuit; closes != p.Closed() {
 		t.Errorf("after %d at %v closed = %v, want %v", code, stage, p.Closed(), closes)

@@ -8,7 +8,7 @@ import (
 )
 
 // Receipt is what a driver knows of what it brings next: octets, the client's FIN, or the connection's end. Its zero value says that it
-// came after the client's kernel had acknowledged all output, and so shows that the client has been told (docs/books.md).
+// came after the client's kernel had acknowledged all output, and so shows that the client has been told (docs/reconciliation.md).
 type Receipt struct {
 	// Waiting: it had come before the last output was handed over, or may have; it shows nothing.
 	Waiting bool

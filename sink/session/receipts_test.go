@@ -50,7 +50,7 @@ const (
 	body     = "Subject: x\r\n\r\ntext\r\n.\r\n"
 )
 
-// TestTold goes through the table of what tells a reply (docs/books.md), with the driver's facts given.
+// TestTold goes through the table of what tells a reply (docs/reconciliation.md), with the driver's facts given.
 func TestTold(t *testing.T) {
 	waiting, crossed, refused := session.Receipt{Waiting: true}, session.Receipt{Unacknowledged: true}, session.Receipt{Refused: true}
 	reset := errors.New("reset")
@@ -122,7 +122,7 @@ func TestTold(t *testing.T) {
 				set.Config.Farewell = time.Second
 			}
 			r := &told{}
-			p := sinktest.NewSessionPeer(set, &session.Env{Attempts: counters{}, Recorder: r})
+			p := sinktest.NewSessionConn(set, &session.Env{Attempts: counters{}, Recorder: r})
 			for i, step := range tt.steps {
 				p.Output()
 				switch step := step.(type) {
@@ -172,7 +172,7 @@ func TestFarewell(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			set := setup(t)
 			set.Config.Farewell = time.Second
-			p := sinktest.NewSessionPeer(set, &session.Env{Attempts: counters{}, Recorder: &told{}})
+			p := sinktest.NewSessionConn(set, &session.Env{Attempts: counters{}, Recorder: &told{}})
 			last := func() string {
 				lines := strings.Split(strings.TrimSpace(string(p.Output())), "\r\n")
 				return lines[len(lines)-1][:min(3, len(lines[len(lines)-1]))]

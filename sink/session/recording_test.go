@@ -107,14 +107,14 @@ func setup(t testing.TB, flags ...string) sinktest.Setup {
 }
 
 // newPeer starts a session with its own counters that is recorded.
-func newPeer(t testing.TB, flags ...string) (*sinktest.SessionPeer, *recording) {
+func newPeer(t testing.TB, flags ...string) (*sinktest.SessionConn, *recording) {
 	t.Helper()
 	r := &recording{}
-	return sinktest.NewSessionPeer(setup(t, flags...), &session.Env{Attempts: counters{}, Recorder: r}), r
+	return sinktest.NewSessionConn(setup(t, flags...), &session.Env{Attempts: counters{}, Recorder: r}), r
 }
 
 // say sends lines and returns the codes of the replies, such as "250 250 354".
-func say(t testing.TB, p *sinktest.SessionPeer, lines ...string) string {
+func say(t testing.TB, p *sinktest.SessionConn, lines ...string) string {
 	t.Helper()
 	if err := p.Send([]byte(strings.Join(lines, "\r\n") + "\r\n")); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func say(t testing.TB, p *sinktest.SessionPeer, lines ...string) string {
 }
 
 // codes returns the codes of the replies that nobody has read.
-func codes(t testing.TB, p *sinktest.SessionPeer) string {
+func codes(t testing.TB, p *sinktest.SessionConn) string {
 	t.Helper()
 	if err := p.Err(); err != nil {
 		t.Fatal(err)

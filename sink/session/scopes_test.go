@@ -21,7 +21,7 @@ func clients(t *testing.T, plan, script string) *state.Limits {
 	limits := state.NewLimits(nil)
 	setup := planned(t, plan)
 	env := &session.Env{Limits: limits}
-	peers := map[string]*sinktest.SessionPeer{}
+	peers := map[string]*sinktest.SessionConn{}
 	var n uint64
 	for line := range strings.Lines(script) {
 		if line = strings.TrimSpace(line); line == "" {
@@ -38,7 +38,7 @@ func clients(t *testing.T, plan, script string) *state.Limits {
 		got := ""
 		if client, err := netip.ParseAddr(words[2]); err == nil {
 			n++
-			peers[words[1]] = sinktest.NewSessionPeerFrom(setup, env, session.ConnInfo{ID: n, N: n, Listener: "test", Client: netip.AddrPortFrom(client, 50000)}, now)
+			peers[words[1]] = sinktest.NewSessionConnFrom(setup, env, session.ConnInfo{ID: n, N: n, Listener: "test", Client: netip.AddrPortFrom(client, 50000)}, now)
 			got = codes(t, peers[words[1]])
 		} else if p := peers[words[1]]; words[2] == "gone" {
 			p.Session.Closed(now, errors.New("gone"))
@@ -294,7 +294,7 @@ rules: [{stage: mail, match: {helo: bad.example}, reply: 550}]`, `
 func TestQuotasAreBounded(t *testing.T) {
 	limits := state.NewLimits(state.NewStore(64 * state.EntryOctets))
 	setup := planned(t, "limits: [{name: q, kind: quota, scope: [connection, sender], stage: mail, max: 1, per: 1d, reply: 450}]")
-	p := sinktest.NewSessionPeer(setup, &session.Env{Limits: limits})
+	p := sinktest.NewSessionConn(setup, &session.Env{Limits: limits})
 	say(t, p, "HELO c")
 	for i := range 1000 {
 		if got := say(t, p, fmt.Sprintf("MAIL FROM:<%d@c.example>", i), "RSET"); got != "250 250" {
@@ -310,7 +310,7 @@ func TestQuotasAreBounded(t *testing.T) {
 func TestMatchTLSVersion(t *testing.T) {
 	const text = "rules: [{stage: ehlo, match: {tls: 1.0-1.1}, reply: 550}, {stage: mail, match: {tls: 1.3}, reply: 450}, {stage: mail, match: {tls: true}, reply: 451}]"
 	for version, want := range map[fault.TLSVersion]string{0: "250 250", fault.TLS10: "550 503", fault.TLS11: "550 503", fault.TLS12: "250 451", fault.TLS13: "250 450"} {
-		p := sinktest.NewSessionPeer(planned(t, text, "--tls", "starttls"), nil)
+		p := sinktest.NewSessionConn(planned(t, text, "--tls", "starttls"), nil)
 		say(t, p, "EHLO c")
 		if version != 0 {
 			p.TLSVersion = version

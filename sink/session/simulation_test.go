@@ -17,7 +17,7 @@ import (
 // server owes it next.
 type client struct {
 	t    *rapid.T
-	peer *sinktest.SessionPeer
+	peer *sinktest.SessionConn
 	lmtp bool
 
 	greeted, open, chunked, doomed bool
@@ -180,7 +180,7 @@ func simulate(t *testing.T, rt *rapid.T) {
 		flags = append(flags, "--lmtp")
 	}
 	r := &recording{}
-	peer := sinktest.NewSessionPeer(setup(t, flags...), &session.Env{Attempts: counters{}, Recorder: r})
+	peer := sinktest.NewSessionConn(setup(t, flags...), &session.Env{Attempts: counters{}, Recorder: r})
 	c := &client{t: rt, peer: peer, lmtp: lmtp}
 	refused := c.send("", 1)[0] != "220"
 	actions := []func(){c.hello, c.mail, c.mail, c.rcpt, c.rcpt, c.rcpt, c.data, c.data, c.bdat, c.rset, c.other, c.wait}

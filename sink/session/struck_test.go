@@ -37,7 +37,7 @@ func TestFaultsCountWhenTheyStrike(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, v := &recording{}, &verdicts{}
 			for _, recorder := range []session.Recorder{r, v} {
-				p := sinktest.NewSessionPeer(planned(t, tt.plan), &session.Env{Recorder: recorder})
+				p := sinktest.NewSessionConn(planned(t, tt.plan), &session.Env{Recorder: recorder})
 				if err := p.Send([]byte(strings.Join(tt.lines, "\r\n") + "\r\n")); err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +61,7 @@ func TestHandshakeFaultsCount(t *testing.T) {
 	r := &recording{}
 	setup := planned(t, "- {name: r, stage: connect, tls: garbage}")
 	setup.Config.TLS = session.TLSImplicit
-	p := sinktest.NewSessionPeer(setup, &session.Env{Recorder: r})
+	p := sinktest.NewSessionConn(setup, &session.Env{Recorder: r})
 	p.Vanish(nil)
 	if got, want := strings.Join(struckAndUnsent(r.replies), ", "), "unsent connect 220, struck connect tls-garbage"; got != want {
 		t.Errorf("the recorder was told of %q, want %q", got, want)
@@ -72,17 +72,17 @@ func TestHandshakeFaultsCount(t *testing.T) {
 func TestHandshakeFaultsNameTheirRule(t *testing.T) {
 	for _, tt := range []struct {
 		fault string
-		end   func(*sinktest.SessionPeer, *session.Session)
+		end   func(*sinktest.SessionConn, *session.Session)
 	}{
-		{"garbage", func(p *sinktest.SessionPeer, s *session.Session) {
+		{"garbage", func(p *sinktest.SessionConn, s *session.Session) {
 			s.TLSDone(p.Now, session.TLSInfo{}, errors.New("bad record"))
 		}},
-		{"stall", func(p *sinktest.SessionPeer, s *session.Session) { s.Advance(s.Deadline()) }},
+		{"stall", func(p *sinktest.SessionConn, s *session.Session) { s.Advance(s.Deadline()) }},
 	} {
 		v := &verdicts{}
 		setup := planned(t, "- {name: r, stage: connect, tls: "+tt.fault+"}")
 		setup.Config.TLS = session.TLSImplicit
-		p := sinktest.NewSessionPeer(setup, &session.Env{Recorder: v})
+		p := sinktest.NewSessionConn(setup, &session.Env{Recorder: v})
 		tt.end(p, p.Session)
 		p.Vanish(nil)
 		if c := v.connection; c.Cause != fault.CauseRule || c.By != "r" || c.Fault != "tls-"+tt.fault {
@@ -100,7 +100,7 @@ func TestStrikesStandInTheRowOfTheirReply(t *testing.T) {
 			{"- {stage: bdat, body: {after: 10, close: rst}}", "BDAT 30"},
 		} {
 			r := &recording{}
-			p := sinktest.NewSessionPeer(planned(t, tt.plan), &session.Env{Recorder: r})
+			p := sinktest.NewSessionConn(planned(t, tt.plan), &session.Env{Recorder: r})
 			say(t, p, hello, "MAIL FROM:<>", "RCPT TO:<b@s.example>", tt.command, strings.Repeat("x", 40))
 			p.Vanish(nil)
 			if decided := r.enhanced[len(r.enhanced)-1]; len(r.struck) != 1 || r.struck[0] != decided {
@@ -135,7 +135,7 @@ func TestRepliesAreToldAsOnTheWire(t *testing.T) {
 		{"never to EHLO", "- {stage: ehlo, reply: 550/5.7.1}", "EHLO c", ""},
 	} {
 		r := &recording{}
-		p := sinktest.NewSessionPeer(planned(t, tt.plan), &session.Env{Recorder: r})
+		p := sinktest.NewSessionConn(planned(t, tt.plan), &session.Env{Recorder: r})
 		say(t, p, tt.hello, "MAIL FROM:<>", "RCPT TO:<b@s.example>", "QUIT")
 		n := 0
 		for _, e := range r.enhanced {

@@ -48,7 +48,7 @@ rules:
 plain: {message: "Ok: queued as {{queue_id}}", quit: "Bye {{client}}"}
 `)}
 	rows := &textRows{}
-	p := sinktest.NewSessionPeer(s, &session.Env{Recorder: rows})
+	p := sinktest.NewSessionConn(s, &session.Env{Recorder: rows})
 	p.Send([]byte(strings.ReplaceAll(`EHLO c.example
 MAIL FROM:<a@bad.example>
 MAIL FROM:<a@x.example>
@@ -93,7 +93,7 @@ func TestTextOfTheConnection(t *testing.T) {
 	s := sinktest.Setup{Plan: planOf(t, `rules: [{stage: connect, reply: {code: 554, text: "Not {{client}}"}}]`)}
 	for input, want := range map[string]string{"": "connection Not 192.0.2.1", "NOOP\r\n": "connection "} {
 		rows := &textRows{}
-		p := sinktest.NewSessionPeer(s, &session.Env{Recorder: rows})
+		p := sinktest.NewSessionConn(s, &session.Env{Recorder: rows})
 		p.Send([]byte(input))
 		p.CloseWrite()
 		if len(rows.texts) != 1 || rows.texts[0] != want {

@@ -141,14 +141,14 @@ func (tx *transaction) open(m *smtp.MailArgs, params bool) {
 	tx.body, tx.smtputf8, tx.declared = m.Body, m.SMTPUTF8, max(m.Size, 0)
 }
 
-// offer takes a recipient who may be accepted: what RCPT said, which is not kept. It returns his address and ORCPT. No other is offered
-// before he is accepted or withdrawn.
+// offer takes a recipient that may be accepted: what RCPT said, which is not kept. It returns its address and ORCPT. No other is offered
+// before it is accepted or withdrawn.
 func (tx *transaction) offer(r *smtp.RcptArgs) (address []byte, orcpt span) {
 	orcpt = tx.store(r.ORcpt)
 	return tx.bytes(tx.store(r.Path)), orcpt
 }
 
-// accept accepts the recipient with this address who was offered last. n is the ordinal of his RCPT, 0 when nobody needs it, and read, when
+// accept accepts the recipient with this address, which was offered last. n is the ordinal of its RCPT, 0 when nobody needs it, and read, when
 // that was read; malformed, that the client can't read the reply.
 //
 // #nosec G115 -- see store
@@ -194,7 +194,7 @@ func (tx *transaction) bytes(s span) []byte { return tx.arena[s.from:s.to:s.to] 
 
 func (tx *transaction) sender() []byte { return tx.bytes(tx.senderAt) }
 
-// orcpt returns the ORCPT of an accepted recipient: it lies in the arena between the address before his and his own.
+// orcpt returns the ORCPT of an accepted recipient: it lies in the arena between the address before and its own.
 func (tx *transaction) orcpt(i int) []byte {
 	from := tx.envID.to
 	if i > 0 {

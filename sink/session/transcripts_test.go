@@ -15,7 +15,7 @@ func TestTranscripts(t *testing.T) {
 	}
 	for _, s := range scripts {
 		t.Run(s.Name, func(t *testing.T) {
-			sinktest.Run(t, s, sinktest.NewSessionPeer(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}}))
+			sinktest.Run(t, s, sinktest.NewSessionConn(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}}))
 		})
 	}
 }
@@ -28,7 +28,7 @@ func TestSuiteTranscripts(t *testing.T) {
 	}
 	for _, s := range scripts {
 		t.Run(s.Name, func(t *testing.T) {
-			sinktest.Run(t, s, sinktest.NewSessionPeer(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}}))
+			sinktest.Run(t, s, sinktest.NewSessionConn(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}}))
 		})
 	}
 }
@@ -41,7 +41,7 @@ func TestFaultTranscripts(t *testing.T) {
 	}
 	for _, s := range scripts {
 		t.Run(s.Name, func(t *testing.T) {
-			p := sinktest.NewSessionPeer(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}})
+			p := sinktest.NewSessionConn(s.Setup, &session.Env{Attempts: counters{}, Recorder: &recording{}})
 			sinktest.Run(t, s, p)
 			if p.Closed() && !p.Session.AtRest() {
 				t.Error("the session has ended and still owns something")

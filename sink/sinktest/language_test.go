@@ -89,7 +89,7 @@ func TestFailures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dialogue, err := Play(s, NewSessionPeer(s.Setup, nil))
+			dialogue, err := Play(s, NewSessionConn(s.Setup, nil))
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got the error %v\nwant %s", err, tt.want)
 			}
@@ -134,8 +134,8 @@ func serve(t *testing.T, reply string, delay time.Duration) net.Conn {
 	return conn
 }
 
-// TestConnPeer: the same scripts run over a network connection.
-func TestConnPeer(t *testing.T) {
+// TestNetConn: the same scripts run over a network connection.
+func TestNetConn(t *testing.T) {
 	for _, tt := range []struct {
 		name, script, reply string
 		delay               time.Duration
@@ -143,7 +143,7 @@ func TestConnPeer(t *testing.T) {
 	}{
 		{"a dialogue", "S: 220 hello\nC: A\nC: B\nS: 250 x\nS: 250 x\nC: QUIT\nS: 250 x\nCLOSED", "250 x\r\n", 0, ""},
 		{"the end of the client's side", "S: 220 hello\nC: A\nS: 250 x\nEOF\nCLOSED", "250 x\r\n", 0, ""},
-		{"in time", "S: 220 hello\nC: A\n+30ms\nS: 250 x", "250 x\r\n", 30 * time.Millisecond, ""},
+		{"in time", "S: 220 hello\nC: A\n+30ms\nS: 250 x", "250 x\r\n", 200 * time.Millisecond, ""},
 		{"too early", "S: 220 hello\nC: A\n+1s\nS: 250 x", "250 x\r\n", 0, `line 3: the server said "250 x" before 1s had passed`},
 		{"a wrong line", "S: 220 hello\nC: A\nS: 250 y", "250 x\r\n", 0, "line 3: \n got S: 250 x\nwant S: 250 y"},
 		{"a line without CR", "S: 220 hello\nC: A\nS: 250 x", "250 x\n", 0, `line 3: want "250 x", got none: the line "250 x\n" does not end in CRLF`},
@@ -156,7 +156,7 @@ func TestConnPeer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = Play(s, NewConnPeer(serve(t, tt.reply, tt.delay), 300*time.Millisecond))
+			_, err = Play(s, NewNetConn(serve(t, tt.reply, tt.delay), 300*time.Millisecond))
 			if got := errorText(err); got != tt.want {
 				t.Errorf("got the error %s\nwant %s", got, tt.want)
 			}

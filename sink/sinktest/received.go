@@ -118,7 +118,7 @@ func (r *Received) WaitDelivered(t testing.TB, n int) []Attempt {
 }
 
 // FailNext has the sink answer the next RCPT for a recipient with a reply such as "550/5.1.1", whatever its plan says: the next mail to
-// him fails. It returns the id by which Attempt.By names it. A reply that is wrong fails the test.
+// it fails. It returns the id by which Attempt.By names it. A reply that is wrong fails the test.
 func FailNext(t testing.TB, server *sink.Server, recipient, reply string) (id string) {
 	t.Helper()
 	outcome, err := fault.ParseReply(reply)

@@ -11,10 +11,10 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 )
 
-// Peer is a server that a script talks to, seen from the client.
-type Peer interface {
+// Conn is the connection to a server that a script talks to, seen from the client.
+type Conn interface {
 	// Send sends octets as one segment.
-	Send(p []byte) error
+	Send(octets []byte) error
 	// CloseWrite closes the sending side.
 	CloseWrite() error
 	// ReadLine returns the next line of the server without its CRLF. The error is io.EOF when the server has closed the connection,
@@ -32,48 +32,48 @@ type Peer interface {
 	Unread() []string
 }
 
-// ErrReset is what Peer.ReadLine returns when the server has reset the connection.
+// ErrReset is what Conn.ReadLine returns when the server has reset the connection.
 var ErrReset = errors.New("the server reset the connection")
 
-// ErrSilent is what Peer.ReadLine returns when the server says nothing.
+// ErrSilent is what Conn.ReadLine returns when the server says nothing.
 var ErrSilent = errors.New("the server says nothing")
 
 // Run runs a script and fails the test when the server says anything else than the script. The failure shows the dialogue as the
 // client saw it.
-func Run(t testing.TB, s *Script, p Peer) {
+func Run(t testing.TB, s *Script, c Conn) {
 	t.Helper()
-	if dialogue, err := Play(s, p); err != nil {
+	if dialogue, err := Play(s, c); err != nil {
 		t.Errorf("%s: %v\nThe dialogue was:\n%s", s.Name, err, dialogue)
 	}
 }
 
 // Play runs a script and returns the dialogue as the client saw it, one line for each step, and what went wrong.
-func Play(s *Script, p Peer) (dialogue string, err error) {
+func Play(s *Script, c Conn) (dialogue string, err error) {
 	var seen strings.Builder
 	for _, step := range s.Steps {
 		if step.Kind == StepClient || step.Kind == StepTime || step.Kind == StepSilence || step.Kind == StepEOF || step.Kind == StepTLS {
-			if lines := p.Unread(); len(lines) > 0 {
+			if lines := c.Unread(); len(lines) > 0 {
 				for _, line := range lines {
 					fmt.Fprintf(&seen, "  S: %s\n", line)
 				}
 				return seen.String(), fmt.Errorf("line %d: the server said %q before the client's %q", step.Line, lines[0], step)
 			}
 		}
-		if err := play(step, p, &seen); err != nil {
+		if err := play(step, c, &seen); err != nil {
 			return seen.String(), fmt.Errorf("line %d: %w", step.Line, err)
 		}
 	}
-	for _, line := range p.Unread() {
+	for _, line := range c.Unread() {
 		fmt.Fprintf(&seen, "  S: %s\n", line)
 		err = fmt.Errorf("the server said %q after the end of the script", line)
 	}
 	return seen.String(), err
 }
 
-func play(step Step, p Peer, seen *strings.Builder) error {
+func play(step Step, c Conn, seen *strings.Builder) error {
 	switch step.Kind {
 	case StepServer:
-		line, err := p.ReadLine()
+		line, err := c.ReadLine()
 		if err != nil {
 			return fmt.Errorf("want %q, got none: %w", step.Text, err)
 		}
@@ -83,46 +83,46 @@ func play(step Step, p Peer, seen *strings.Builder) error {
 		}
 		return nil
 	case StepOctets:
-		return playOctets(step.Octets, p, seen)
+		return playOctets(step.Octets, c, seen)
 	case StepPieces:
-		return playPieces(step, p, seen)
+		return playPieces(step, c, seen)
 	case StepClosed:
-		if err := playEnd("closed", io.EOF, false, p, seen); err != nil {
+		if err := playEnd("closed", io.EOF, false, c, seen); err != nil {
 			return err
 		}
 	case StepHalf:
-		if err := playEnd("half-closed", io.EOF, true, p, seen); err != nil {
+		if err := playEnd("half-closed", io.EOF, true, c, seen); err != nil {
 			return err
 		}
 	case StepReset:
-		if err := playEnd("reset", ErrReset, false, p, seen); err != nil {
+		if err := playEnd("reset", ErrReset, false, c, seen); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(seen, "  %s\n", abbreviate(step.String()))
 	switch step.Kind {
 	case StepClient:
-		return p.Send(step.Octets)
+		return c.Send(step.Octets)
 	case StepTime:
-		return p.Pass(step.Duration)
+		return c.Pass(step.Duration)
 	case StepSilence:
-		if err := p.Pass(step.Duration); err != nil {
+		if err := c.Pass(step.Duration); err != nil {
 			return err
 		}
-		if lines := p.Unread(); len(lines) > 0 {
+		if lines := c.Unread(); len(lines) > 0 {
 			return fmt.Errorf("want silence, got %q", lines[0])
 		}
 	case StepEOF:
-		return p.CloseWrite()
+		return c.CloseWrite()
 	case StepTLS:
-		return p.StartTLS(step.TLS)
+		return c.StartTLS(step.TLS)
 	}
 	return nil
 }
 
 // playEnd waits for the end of the connection.
-func playEnd(what string, want error, half bool, p Peer, seen *strings.Builder) error {
-	line, err := p.ReadLine()
+func playEnd(what string, want error, half bool, c Conn, seen *strings.Builder) error {
+	line, err := c.ReadLine()
 	if err == nil {
 		fmt.Fprintf(seen, "  S: %s\n", line)
 		return fmt.Errorf("want the connection %s, got %q", what, line)
@@ -130,14 +130,14 @@ func playEnd(what string, want error, half bool, p Peer, seen *strings.Builder) 
 	if !errors.Is(err, want) {
 		return fmt.Errorf("want the connection %s: %w", what, err)
 	}
-	if got, known := p.Half(); known && got != half {
+	if got, known := c.Half(); known && got != half {
 		return fmt.Errorf("want the connection %s: half-closed is %v", what, got)
 	}
 	return nil
 }
 
-func playOctets(want []byte, p Peer, seen *strings.Builder) error {
-	got, err := p.Read(len(want))
+func playOctets(want []byte, c Conn, seen *strings.Builder) error {
+	got, err := c.Read(len(want))
 	fmt.Fprintf(seen, "  S< %s\n", abbreviate(fmt.Sprintf("%q", got)))
 	if err != nil {
 		return fmt.Errorf("want %s, got %s: %w", abbreviate(fmt.Sprintf("%q", want)), abbreviate(fmt.Sprintf("%q", got)), err)
@@ -149,19 +149,19 @@ func playOctets(want []byte, p Peer, seen *strings.Builder) error {
 }
 
 // playPieces waits for octets that come in pieces: the first now, each other after its time, and none before.
-func playPieces(step Step, p Peer, seen *strings.Builder) error {
+func playPieces(step Step, c Conn, seen *strings.Builder) error {
 	for rest := step.Octets; len(rest) > 0; {
 		n := min(step.Piece, len(rest))
-		if err := playOctets(rest[:n], p, seen); err != nil {
+		if err := playOctets(rest[:n], c, seen); err != nil {
 			return err
 		}
 		if rest = rest[n:]; len(rest) == 0 || step.Duration == 0 {
 			continue
 		}
-		if lines := p.Unread(); len(lines) > 0 {
+		if lines := c.Unread(); len(lines) > 0 {
 			return fmt.Errorf("the server said %q before %v had passed", lines[0], step.Duration)
 		}
-		if err := p.Pass(step.Duration); err != nil {
+		if err := c.Pass(step.Duration); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ type UnknownReactionError struct {
 	Valid []string // the names of those it has
 }
 
+// Error names the reaction and those that there are.
 func (e *UnknownReactionError) Error() string {
 	if len(e.Valid) == 0 {
 		return fmt.Sprintf("unknown reaction %.64q (the plan in force has none)", e.Name)

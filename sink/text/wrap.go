@@ -80,10 +80,25 @@ func Group(digits string) string {
 	return digits
 }
 
+// Counted writes a number of things: 1 unit, 5,770 units.
+func Counted[N int | int64 | uint64](n N, noun string) string {
+	return Count(n) + " " + Plural(n, noun)
+}
+
 // Plural returns a noun for a number of things: 1 connection, 2 connections.
 func Plural[N int | int64 | uint64](n N, noun string) string {
 	if n == 1 {
 		return noun
 	}
 	return noun + "s"
+}
+
+// Durations writes the durations in a text without what is zero at their ends: 5m for 5m0s, 1h for 1h0m0s.
+func Durations(s string) string {
+	for _, unit := range [...]string{"m0s", "h0m"} {
+		for i := strings.Index(s, unit); i >= 0; i = strings.Index(s, unit) {
+			s = s[:i+1] + s[i+len(unit):]
+		}
+	}
+	return s
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// The commands one by one, for dialogues that a caller writes himself: nothing stands between him and the server but the limits on
+// The commands one by one, for dialogues that a caller writes: nothing stands between it and the server but the limits on
 // what one line can hold. Send leads a dialogue of its own, and starts with RSET when one of these has left a transaction open.
 
 // LineError is a line that can't be sent as one command: nothing was written.

@@ -46,9 +46,9 @@ type Conn struct {
 	lastText string    // of the last reply of one line: most are the same, message after message
 	// farewell is the 421 that ended the session (RFC 5321 section 3.8): the server closes after it, and so does the client.
 	farewell Reply
-	// astray says that a reply came which can't be the one to its command: whose the next ones are nobody knows.
+	// astray says that a reply came that can't be the one to its command: it is not known to which commands the next ones belong.
 	astray bool
-	// ungreeted is a connection whose greeting nobody has read. loose says that octets were written whose replies the caller reads when he
+	// ungreeted is a connection whose greeting nobody has read. loose says that octets were written whose replies the caller reads when it
 	// likes: what waits to be read is no surprise then.
 	ungreeted, loose bool
 	byHand           handWritten // what Write wrote, for transcripts

@@ -25,7 +25,6 @@ func dial(ctx context.Context, cfg *Config, g *Greeting) (net.Conn, error) {
 	if cfg.Resolver != nil {
 		g.Timings.Resolving = resolved.Sub(start)
 	}
-	g.Remote = address
 	conn, err := cfg.Dialer.DialContext(dialCtx, "tcp", address)
 	if err != nil {
 		return nil, dialCause(ctx, dialCtx, err)

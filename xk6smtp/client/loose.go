@@ -9,7 +9,7 @@ import (
 // Octets and replies apart, for dialogues that no command line describes: a PROXY header, half a body, a pipeline of one's own.
 
 // Write sends octets as they are and reads nothing. The replies that they bring are the caller's to Read, all of them before the next call that
-// reads a reply of its own. What they do to the connection's state is his business, too; the next Send begins with RSET.
+// reads a reply of its own. What they do to the connection's state is the caller's business, too; the next Send begins with RSET.
 func (c *Conn) Write(ctx context.Context, octets []byte) error {
 	if c.closed.Load() {
 		return c.refuse(smtp.StageUnknown)

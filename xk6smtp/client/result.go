@@ -27,8 +27,6 @@ type Greeting struct {
 	Reply Reply
 	// Capabilities is what the server announced.
 	Capabilities Capabilities
-	// Remote is the address that was dialled, empty until it is known.
-	Remote string
 
 	// Timings is how long each step took.
 	Timings ConnectTimings

@@ -76,7 +76,7 @@ func (c *Conn) traceOctets(octets []byte) {
 	c.showBody(shown, len(octets))
 }
 
-// maskedLine is a line that a caller wrote himself, without what it tells of credentials: the response of AUTH, and whatever answers a 334.
+// maskedLine is a line that a caller wrote, without what it tells of credentials: the response of AUTH, and whatever answers a 334.
 func (c *Conn) maskedLine(line string) string {
 	if c.challenged {
 		return masked

@@ -31,7 +31,7 @@ func playAll(d *dialogue, p *fault.Plan) error {
 	setup.Config.LMTP, setup.Config.Hostname = d.lmtp, "sink.example"
 	for n, steps := range d.conns {
 		conn := session.ConnInfo{ID: uint64(n + 1), N: uint64(n + 1), Listener: "test", Client: netip.MustParseAddrPort("192.0.2.1:50000")}
-		if err := play(sinktest.NewSessionPeerFrom(setup, nil, conn, sinktest.Epoch), steps); err != nil {
+		if err := play(sinktest.NewSessionConnFrom(setup, nil, conn, sinktest.Epoch), steps); err != nil {
 			return fmt.Errorf("connection %d: %w", n+1, err)
 		}
 	}
@@ -39,7 +39,7 @@ func playAll(d *dialogue, p *fault.Plan) error {
 }
 
 // play plays the client of a connection: what is heard in one go is sent in one go.
-func play(p *sinktest.SessionPeer, steps []step) error {
+func play(p *sinktest.SessionConn, steps []step) error {
 	var send, want []byte
 	var silence time.Duration
 	flush := func() error {
