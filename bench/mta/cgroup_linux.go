@@ -66,6 +66,12 @@ func (g *group) take(pid int) error {
 	return err
 }
 
+// within is the command that runs another one in the group.
+func (g *group) within(command []string) []string {
+	const enter = `for d in "$1" "$2"; do echo $$ >"$d/cgroup.procs"; done 2>/dev/null; shift 2; exec "$@"`
+	return append([]string{"/bin/sh", "-c", enter, "sh", g.cpu, g.memory}, command...)
+}
+
 // usage is what the group's processes have used; ok is false where it can't be read.
 func (g *group) usage() (cpu time.Duration, memory int64, ok bool) {
 	if g.unified {

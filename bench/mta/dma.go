@@ -158,7 +158,7 @@ func dmaTake(i *instance, jail *atomic.Int64, from string, to []string, message 
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	cmd := i.command(ctx, dmaInside(int(jail.Load()), append([]string{i.path("bin", "dma"), "-i", "-f", from, "--"}, to...)...)...)
+	cmd := i.counted(ctx, dmaInside(int(jail.Load()), append([]string{i.path("bin", "dma"), "-i", "-f", from, "--"}, to...)...)...)
 	cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("dma: %w: %s", err, lastLine(string(out)))

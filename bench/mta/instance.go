@@ -124,6 +124,14 @@ func (i *instance) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// counted is a command whose use of CPU and memory is the agent's: one that takes mail for it.
+func (i *instance) counted(ctx context.Context, args ...string) *exec.Cmd {
+	if g := i.group.Load(); g != nil {
+		args = g.within(args)
+	}
+	return i.command(ctx, args...)
+}
+
 // output runs a command and returns what it says; the error has the last line of its complaints.
 func (i *instance) output(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)

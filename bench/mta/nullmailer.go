@@ -105,7 +105,7 @@ func nullmailerLayout(ctx context.Context, i *instance) (daemon []string, err er
 func nullmailerTake(i *instance, from string, to []string, message []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	cmd := i.command(ctx, i.path("sbin/nullmailer-queue"))
+	cmd := i.counted(ctx, i.path("sbin/nullmailer-queue"))
 	var in bytes.Buffer
 	fmt.Fprintf(&in, "%s\n%s\n\n", from, strings.Join(to, "\n"))
 	in.Write(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")))
