@@ -56,7 +56,7 @@ func TestBoundsAreNamed(t *testing.T) {
 			t.Errorf("neither a flag nor fixed: %s", line)
 		}
 		for _, flag := range given {
-			if !strings.Contains(string(flags), flag[1]) {
+			if !strings.Contains(string(flags), "`"+flag[1]+"`") {
 				t.Errorf("no such flag: %s", flag[1])
 			}
 		}

@@ -7,7 +7,8 @@
 #   scripts/segments.sh --merge 3 results/segments                                                 # once the files of all are there
 #
 # Leaves run-N.json (record) and sent-N.jsonl (claims) of each part, and run.json and sent.jsonl of all. A part whose record is missing is
-# named, and the exit status is 3: what the others did is no measure of the load that was asked for. K6 is the k6 to run (bin/k6).
+# named, and the exit status is 3, as it is of who judges the directory then (smtpbench judge): what the others did is no measure of the load
+# that was asked for. K6 is the k6 to run (bin/k6).
 set -eu
 
 k6=${K6:-bin/k6}
@@ -97,11 +98,11 @@ missing= records=
 for i in $(seq "$parts"); do
 	if [ -s "$dir/run-$i.json" ]; then records="$records $dir/run-$i.json"; else missing="$missing $i"; fi
 done
+cat "$dir"/sent-*.jsonl > "$dir/sent.jsonl" || status=3
 if [ -n "$missing" ]; then
 	echo "segments.sh: no record of part$missing of $parts: the load was not carried out as a whole" >&2
 	exit 3
 fi
-cat "$dir"/sent-*.jsonl > "$dir/sent.jsonl"
 if [ "$parts" -eq 1 ]; then
 	cp "$dir/run-1.json" "$dir/run.json"
 else

@@ -186,6 +186,7 @@ type Config struct {
 	Hostname      string         // in the greeting and the replies to HELO and EHLO; empty means "localhost"
 	MaxSize       int64          // octets; 0 means session.DefaultMaxSize, negative no limit
 	MaxRecipients int            // per transaction; 0 means session.DefaultMaxRecipients
+	Bounds        Bounds         // of what else clients can cost
 	MaxDiscard    int64          // octets of a refused BDAT chunk that are read and thrown away; 0 means session.DefaultMaxDiscard
 	IdleTimeout   time.Duration  // 0 means session.DefaultIdleTimeout, negative none
 	BareLF        session.BareLF // what a CR or LF that stands alone in a body leads to
@@ -300,6 +301,9 @@ func (c *Config) validate() error {
 		return errors.New("no listener: name at least one address to listen on")
 	}
 	if err := c.checkListeners(listeners); err != nil {
+		return err
+	}
+	if err := c.Bounds.validate(); err != nil {
 		return err
 	}
 	switch {
@@ -426,6 +430,9 @@ func (s *Server) sessionConfig(l *Listener, plan *fault.Plan) *session.Config {
 		MaxSize:        c.MaxSize,
 		MaxRecipients:  c.MaxRecipients,
 		MaxDiscard:     c.MaxDiscard,
+		MaxLine:        c.Bounds.Line,
+		MaxHeader:      c.Bounds.Header,
+		MaxEnvelope:    c.Bounds.Envelope,
 		IdleTimeout:    c.IdleTimeout,
 		BareLF:         c.BareLF,
 		MaxHold:        c.MaxHold,

@@ -89,7 +89,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, kind: kind, now: cfg.Now, run: rand.Text(),
 		store:   state.NewStore(cfg.StateMemory),
-		metrics: metrics.NewSet(cfg.Loops),
+		metrics: metrics.NewSet(cfg.Loops, cfg.Bounds.Domains),
 		next:    new(state.Next),
 		changed: make(chan struct{}, 1),
 		epoch:   epoch{number: 1},
@@ -180,7 +180,7 @@ func (s *Server) closeFiles() (err error) {
 // newDriver returns the driver that the server runs on. s.mu is held.
 func (s *Server) newDriver() (conn.Driver, error) {
 	cfg := conn.Config{
-		Loops: s.cfg.Loops, Now: s.now, WriteTimeout: s.writeTimeout(), MaxHold: s.maxHold(), Metrics: s.metrics, Observer: s.cfg.Observer,
+		Loops: s.cfg.Loops, Now: s.now, Connections: s.cfg.Bounds.Connections, WriteTimeout: s.writeTimeout(), MaxHold: s.maxHold(), Metrics: s.metrics, Observer: s.cfg.Observer,
 		Env:    session.Env{Plans: s, Attempts: s.attempts, Limits: s.limits, Standings: s.standings, Next: s.next},
 		Number: s.attempts.Connection, Certificates: s.certificates.profileOf,
 	}

@@ -22,6 +22,9 @@ func (o *recordOutput) load() result.Load {
 		IterationsDropped:  uint64(o.counted.sum("dropped_iterations")),
 		Thresholds:         o.verdicts(),
 	}
+	if segment := o.params.ScriptOptions.ExecutionSegment; segment != nil {
+		l.Segments = []string{segment.String()}
+	}
 	if script := o.params.ScriptPath; script != nil {
 		l.Script = path.Base(script.Path)
 		if text, err := fsext.ReadFile(o.params.FS, script.Path); err == nil {

@@ -186,8 +186,9 @@ func (f *fleet) killed(t *testing.T, messages int, out *fleetReport) {
 		t.Errorf("merge: status %d: %s; want 3 and the part without a record", status, said)
 	}
 	out.missing = strings.TrimSpace(said)
-	if stdout, stderr, status := smtpbench(t, dir, "merge", "run-1.json", "run-3.json", "--out", "two.json"); status != reconcile.ExitThresholds || !strings.Contains(stdout, "thresholds crossed by the merged figures: smtp_messages "+threshold) {
-		t.Errorf("merge of those that are there: status %d: %s%s; want the threshold %s crossed", status, stdout, stderr, threshold)
+	if stdout, stderr, status := smtpbench(t, dir, "merge", "run-1.json", "run-3.json", "--out", "two.json"); status != reconcile.ExitUndetermined || !strings.Contains(stdout, "execution segment 1/3:2/3 has left no record") ||
+		!strings.Contains(stdout, "thresholds crossed by the merged figures: smtp_messages "+threshold) {
+		t.Errorf("merge of those that are there: status %d: %s%s; want a part missing, and the threshold %s crossed", status, stdout, stderr, threshold)
 	}
 
 	acked, deliveries, starts := fleetDeliveries(t, dir)
@@ -205,7 +206,7 @@ func (f *fleet) killed(t *testing.T, messages int, out *fleetReport) {
 		t.Errorf("%d starts of sinks, %d units acknowledged", starts, yes)
 	}
 	summary, status := fleetJudge(t, dir)
-	if summary.Fates["lost"]+summary.Fates["duplicated"]+summary.Fates["undetermined"] > 0 || status != 0 && status != reconcile.ExitUndetermined {
+	if summary.Fates["lost"]+summary.Fates["duplicated"]+summary.Fates["undetermined"] > 0 || status != reconcile.ExitUndetermined {
 		t.Errorf("judge: status %d: %+v", status, summary)
 	}
 	out.killed, out.fates = summary.Sentence, summary.Fates
@@ -259,7 +260,7 @@ The same, with one k6 and one sink killed (kill -9) in the middle, and the sink 
 | | |
 |---|---|
 | merge | status 3: %s |
-| a threshold that each k6 keeps, of the two that are left | crossed by the merged figures (status 99) |
+| a threshold that each k6 keeps, of the two that are left | crossed by the merged figures; status 3, since a part is missing |
 | each acknowledged unit, by claims and both ledgers | delivered once |
 | judge | %s; 3 runs of sinks, 1 of them killed |
 | fates | %s |

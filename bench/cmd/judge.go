@@ -23,7 +23,8 @@ func newJudgeCommand(stdout *os.File) *cobra.Command {
 		Long: `judge reads the files that a run leaves in its directory: sent.jsonl, ledger.jsonl (and ledger-*.jsonl), and what there is of
 queue.jsonl, dsn.jsonl or dsn/*.eml, incidents.jsonl and mta.jsonl; of a run with several legs, those in the directory of each (calm, storm,
 mta). Every (message, recipient) gets one fate, and what is wrong is listed as findings, as smtpbench run does it: the same files give the
-same verdict. A flag takes the place of the file of its name; to use one with a run of several legs, name the directory of a leg.
+same verdict. Where several k6 took the load together (scripts/segments.sh), their records lie there, too: run.json, or run-*.json beside
+sent-*.jsonl; one that is missing, or that ended early, leaves the verdict undetermined. A flag takes the place of the file of its name; to use one with a run of several legs, name the directory of a leg.
 docs/reconciliation.md says what each word means.`,
 		Example: `  smtpbench judge results/latest
   postqueue -j > queue.json; smtpbench judge results/latest/mta --queue queue.json

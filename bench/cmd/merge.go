@@ -1,10 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,6 +35,7 @@ are not merged but compared: see smtpbench compare.`,
 		RunE: func(_ *cobra.Command, files []string) error { return merge(stdout, files, out, label, asJSON) },
 	}
 	cli.SetExits(cmd, cli.Exit{Status: 0, Meaning: "merged, and every threshold holds"}, cli.Exit{Status: exitUsage, Meaning: "a record is missing or bad, or they can't be of one run: nothing was written"},
+		cli.Exit{Status: reconcile.ExitUndetermined, Meaning: "merged, and not all of the load was carried out: a generator ended early, or a part of the load has no record"},
 		cli.Exit{Status: reconcile.ExitThresholds, Meaning: "merged, and a threshold is crossed by the merged figures"})
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -83,18 +84,29 @@ func merge(stdout *os.File, files []string, out, label string, asJSON bool) erro
 	if err := render(stdout, report.Report{Title: "smtpstorm: " + merged.Label, Legs: []*result.Record{merged}, Intervals: compare.IntervalOptions{Seed: bootstrapSeed}}, page, asJSON); err != nil {
 		return err
 	}
-	crossed := slices.DeleteFunc(slices.Clone(merged.Load.Thresholds), func(t result.Threshold) bool { return t.OK })
-	if len(crossed) == 0 {
-		return nil
+	why := merged.Load.Stopped
+	if merged.Load.Interrupted {
+		why = cmp.Or(why, "a generator was interrupted")
 	}
-	if !asJSON {
-		var names []string
-		for _, t := range crossed {
-			names = append(names, t.Metric+" "+t.Expression)
+	var crossed []string
+	for _, t := range merged.Load.Thresholds {
+		if !t.OK {
+			crossed = append(crossed, t.Metric+" "+t.Expression)
 		}
-		fmt.Fprintf(stdout, "\nthresholds crossed by the merged figures: %s\n", strings.Join(names, "; "))
 	}
-	return statusError(reconcile.ExitThresholds)
+	if len(crossed) > 0 && !asJSON {
+		fmt.Fprintf(stdout, "\nthresholds crossed by the merged figures: %s\n", strings.Join(crossed, "; "))
+	}
+	if why != "" && !asJSON {
+		fmt.Fprintf(stdout, "\nnot all of the load was carried out: %s\n", why)
+	}
+	switch {
+	case why != "":
+		return statusError(reconcile.ExitUndetermined)
+	case len(crossed) > 0:
+		return statusError(reconcile.ExitThresholds)
+	}
+	return nil
 }
 
 // sameRun reports whether two records were written by one k6.

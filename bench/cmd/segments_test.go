@@ -111,6 +111,18 @@ func TestSegments(t *testing.T) {
 	if said, status := kubernetesJudge(t, bin, out, control, api); status != 3 || !strings.Contains(said, "UNDETERMINED: 2 of 3 runners") {
 		t.Errorf("the judge of the Kubernetes manifests without a record: status %d:\n%s", status, said)
 	}
+	judged := func(what, why string) {
+		t.Helper()
+		said, stderr, status := smtpbench(t, dir, "judge", out)
+		if status != 3 || !strings.Contains(strings.Join(strings.Fields(said), " "), why) {
+			t.Errorf("judge, %s: status %d, want 3 and %q: %s%s", what, status, why, said, stderr)
+		}
+	}
+	judged("the record of a part is gone", "the generator of sent-2.jsonl has left no record")
+	if err := os.Remove(filepath.Join(out, "run.json")); err != nil {
+		t.Fatal(err)
+	}
+	judged("the merged one, too", "execution segment 1/3:2/3 has left no record")
 	if said, status := segments("--merge", "3", out); status != 3 || !strings.Contains(said, "no record of part 2 of 3") {
 		t.Errorf("without a part: status %d, want 3:\n%s", status, said)
 	}

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,7 +33,7 @@ func Merge(records ...*Record) (*Record, error) {
 	}
 	out := New(first.Label)
 	out.Provenance, out.Load = first.Provenance, first.Load
-	out.Load.Thresholds = nil
+	out.Load.Thresholds, out.Load.Segments = nil, slices.Clone(first.Load.Segments)
 	out.Note("%d generators drove this run; machine and versions are those of the first", len(records))
 	for i, r := range records {
 		if i > 0 {
@@ -46,6 +47,9 @@ func Merge(records ...*Record) (*Record, error) {
 		for _, w := range r.Warnings {
 			out.Warn("%s", w)
 		}
+	}
+	if missing := missingSegment(out.Load.Segments); missing != "" && len(out.Load.Segments) > 0 && out.Load.Stopped == "" {
+		out.Load.Stopped = fmt.Sprintf("execution segment %s has left no record", missing)
 	}
 	var err error
 	if out.Client, err = mergeClients(records); err != nil {
@@ -157,6 +161,9 @@ func (r *Record) addLoad(m *Load) {
 	if m.RecipientsPerMessage != l.RecipientsPerMessage {
 		l.RecipientsPerMessage = 0
 	}
+	l.Segments = append(l.Segments, m.Segments...)
+	l.Interrupted = l.Interrupted || m.Interrupted
+	l.Stopped = cmp.Or(l.Stopped, m.Stopped)
 	switch {
 	case m.ExitStatus == nil: // not waited for: nothing is known of it
 	case l.ExitStatus == nil, *l.ExitStatus == 0, *l.ExitStatus == ThresholdsCrossed && *m.ExitStatus != 0:

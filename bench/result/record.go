@@ -116,6 +116,10 @@ type Load struct {
 	// Stopped says why not all of the load was carried out; empty: it was, or nobody knows.
 	Stopped string `json:"stopped,omitempty"`
 
+	// Segments are the parts of the script's load that this is, where k6 was told so (--execution-segment): FROM:TO of 0 to 1. Merged records
+	// have those of all.
+	Segments []string `json:"segments,omitempty"`
+
 	// ExitStatus is the generator's: k6 gives 99 when a threshold was crossed.
 	// It is nil as long as the process was not waited for.
 	ExitStatus *int        `json:"exit_status,omitempty"`

@@ -78,7 +78,16 @@ func FindFiles(dir string, ledgers ...string) (*Files, error) {
 	if _, err := os.Stat(record); err != nil {
 		record = filepath.Clean(dir) + ".json"
 	}
-	return b, b.add("", dir, record, ledgers)
+	if err := b.add("", dir, record, ledgers); err != nil {
+		return nil, err
+	}
+	if leg := &b.Legs[0]; leg.Record == nil {
+		var err error
+		if leg.Record, record, err = readParts(dir); err != nil {
+			return nil, &jsonl.InputError{File: record, Err: input.Reason(err)}
+		}
+	}
+	return b, nil
 }
 
 func (b *Files) add(name, dir, record string, ledgers []string) error {

@@ -55,8 +55,8 @@ func completeValues(root *cobra.Command) {
 	cli.Values(root, "durability", "none", "batch", "ack")
 	cli.Values(root, "tls", "auto", "always", "never")
 	cli.Prefixes(root, "auth", "any:")
-	for _, flag := range []string{"weight", "random-accept", "seed", "loops", "hostname", "max-size", "max-recipients", "state-memory", "standing-memory", "idle-timeout", "max-hold",
-		"auth-user", "tls-implicit", "lmtp", "drain-timeout", "stats-interval", "ledger-timeout", "control-host"} {
+	for _, flag := range []string{"weight", "random-accept", "seed", "loops", "hostname", "max-size", "max-recipients", "max-connections", "max-line", "max-header", "max-envelope", "max-domains", "max-discard", "write-timeout", "state-memory", "standing-memory", "idle-timeout", "max-hold",
+		"auth-user", "tls-implicit", "lmtp", "drain-timeout", "stats-interval", "ledger-timeout", "control-host", "control-connections", "control-streams", "control-body", "control-claims", "control-events", "control-backlog"} {
 		cli.Values(root, flag)
 	}
 	cli.Prefixes(root, "listen", "127.0.0.1:")

@@ -27,6 +27,7 @@ type controls struct {
 	cert, key string
 	listeners bool
 	scraped   []string
+	bounds    controlBounds
 
 	cfg     control.Config
 	api     *control.Server // nil: there is none
@@ -49,18 +50,20 @@ func (c *controls) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.cert, "control-cert", "", "`file` with the control API's certificate and its chain (PEM)")
 	f.StringVar(&c.key, "control-key", "", "`file` with that certificate's key (PEM)")
 	f.BoolVar(&c.listeners, "control-listeners", false, "let plans that come by the control API open and close listeners")
+	c.bounds.addFlags(f)
 	f.StringArrayVar(&c.scraped, "metrics-listen", nil, "serve /healthz, /readyz and what monitoring scrapes alone, without token and TLS, on `host:port`; repeatable")
 }
 
 // configure reads what the flags name, and has the server observed. Errors name the flag.
 func (c *controls) configure(cfg *sink.Config) error {
 	if len(c.addresses) == 0 {
+		idle := c.bounds.idle(len(c.scraped) > 0)
 		for _, flag := range []struct {
 			name  string
 			given bool
 		}{
 			{"--control-token-file", c.tokens != ""}, {"--control-host", len(c.hosts) > 0}, {"--control-cert", c.cert != ""},
-			{"--control-key", c.key != ""}, {"--control-listeners", c.listeners},
+			{"--control-key", c.key != ""}, {"--control-listeners", c.listeners}, {idle, idle != ""},
 		} {
 			if flag.given {
 				return fmt.Errorf("%s: there is no --control that it could apply to", flag.name)
@@ -71,6 +74,9 @@ func (c *controls) configure(cfg *sink.Config) error {
 		}
 	}
 	if err := c.readTokens(); err != nil {
+		return err
+	}
+	if err := c.bounds.read(); err != nil {
 		return err
 	}
 	switch {
@@ -84,12 +90,13 @@ func (c *controls) configure(cfg *sink.Config) error {
 			return fmt.Errorf("--control-host: invalid name %q (want a host name without port and scheme)", name)
 		}
 	}
-	c.tail = sink.NewTail(0)
+	c.tail = sink.NewTail(c.bounds.events)
 	if cfg.Observer == nil {
 		cfg.Observer = c.tail
 	} else {
 		cfg.Observer = sink.Observers{cfg.Observer, c.tail}
 	}
+	c.cfg.Bounds = c.bounds.values
 	c.cfg.Tail, c.cfg.Hosts, c.cfg.Ledger, c.cfg.KeepPorts = c.tail, c.hosts, cfg.Ledger.Path, !c.listeners
 	return nil
 }

@@ -32,6 +32,14 @@ const (
 	bareLF   = envelope + "DATA|Subject: x\r\n\r\nte\nxt\r\n.|QUIT"
 	asks     = "EHLO c.example|MAIL FROM:<a@s.example>|RCPT TO:<550-5.1.1+b@r.example>|QUIT"
 	silent   = "EHLO c.example"
+	places   = envelope + "RCPT TO:<c@q.example>|QUIT"
+	chunk    = "EHLO c.example|BDAT 11"
+)
+
+// Beyond the defaults, or just within.
+var (
+	longLine   = "NOOP " + strings.Repeat("x", 600) + "|QUIT"
+	lateSwitch = envelope + "DATA|Subject: " + strings.Repeat("x", 1500) + "\r\nX-Storm-Reply: 550 5.7.1\r\n\r\ntext\r\n.|QUIT"
 )
 
 // flagTable has every flag of smtpsink, by its name. What a flag does beyond what shows here, such as how much --state-memory keeps, the tests of
@@ -51,6 +59,13 @@ var flagTable = map[string][]flagRow{
 	"hostname":           {{"--hostname mx.example", hello, "250-mx.example"}, {"--hostname a\tb", "", refused + "--hostname"}},
 	"max-size":           {{"--max-size 1000", hello, "250-SIZE 1000\n"}, {"--max-size none", hello, "250-SIZE 0\n"}, {"--max-size much", "", refused + "--max-size"}},
 	"max-recipients":     {{"--max-recipients 1", two, "452 4.5.3"}, {"--max-recipients 0", "", refused + "--max-recipients"}},
+	"max-connections":    {{"--max-connections 0", "", refused + "--max-connections"}, {"--max-connections many", "", refused + "--max-connections"}, {"--max-connections 1", mail, "250 2.0.0"}},
+	"max-line":           {{"--max-line 1000", longLine, "\n250 "}, {"", longLine, "\n500 Line too long"}, {"--max-line 100", "", refused + "--max-line"}, {"--max-line none", "", refused + "--max-line"}},
+	"max-header":         {{"--max-header 1KiB", lateSwitch, "\n250 2.0.0"}, {"", lateSwitch, "\n550 5.7.1"}, {"--max-header 1", "", refused + "--max-header"}},
+	"max-envelope":       {{"--max-envelope 1KiB", "", refused + "--max-envelope"}, {"--max-envelope 64KiB", mail, "250 2.0.0"}},
+	"max-domains":        {{"--max-domains 1 --json", places, "(other)"}, {"--max-domains 0", "", refused + "--max-domains"}},
+	"max-discard":        {{"--max-discard 10", chunk, "421 4.3.4"}, {"--max-discard none", "", refused + "--max-discard"}, {"--max-discard 0", "", refused + "--max-discard"}},
+	"write-timeout":      {{"--write-timeout 0", "", refused + "--write-timeout"}, {"--write-timeout 1s", mail, "250 2.0.0"}},
 	"standing-memory":    {{"--standing-memory 1KiB", "", refused + "--standing-memory"}},
 	"state-memory":       {{"--state-memory 1KiB", "", refused + "--state-memory"}},
 	"bare-lf":            {{"--bare-lf accept", bareLF, "250 2.0.0"}, {"--bare-lf reject", bareLF, "554 5.6.0"}, {"--bare-lf maybe", "", refused + "--bare-lf"}},
@@ -83,10 +98,18 @@ var flagTable = map[string][]flagRow{
 	"control-cert":       {{"--control 127.0.0.1:0 --control-cert DIR/missing.pem", "", refused + "--control-cert"}, {"--control 127.0.0.1:0 --control-cert DIR/missing.pem --control-key DIR/missing.pem", "", refused + "missing.pem"}},
 	"control-key":        {{"--control-key DIR/missing.pem", "", refused + "--control-key"}},
 	"control-listeners":  {{"--control-listeners", "", refused + "--control-listeners"}, {"--control 127.0.0.1:0 --control-listeners", hello, "the control API is at"}},
-	"metrics-listen":     {{"--metrics-listen 127.0.0.1:0", hello, "monitoring is at http://127.0.0.1:"}, {"--metrics-listen nowhere", "", refused + "--metrics-listen"}},
-	"json":               {{"--json", hello, `"schema":`}},
-	"quiet":              {{"--quiet", "", nothing}},
-	"stats-interval":     {{"--stats-interval -1s", "", refused + "--stats-interval"}, {"--stats-interval 1s --quiet", "", refused + "--stats-interval"}},
+	"control-connections": {{"--control 127.0.0.1:0 --control-connections 0", "", refused + "--control-connections"}, {"--control-connections 3", "", refused + "--control-connections"},
+		{"--metrics-listen 127.0.0.1:0 --control-connections 3", hello, "monitoring is at"}},
+	"control-streams": {{"--control 127.0.0.1:0 --control-streams 0", "", refused + "--control-streams"}, {"--metrics-listen 127.0.0.1:0 --control-streams 3", "", refused + "--control-streams"},
+		{"--control 127.0.0.1:0 --control-streams 1", hello, "the control API is at"}},
+	"control-body":    {{"--control 127.0.0.1:0 --control-body none", "", refused + "--control-body"}, {"--control-body 2MiB", "", refused + "--control-body"}, {"--control 127.0.0.1:0 --control-body 2MiB", hello, "the control API is at"}},
+	"control-claims":  {{"--control 127.0.0.1:0 --control-claims 2TiB", "", refused + "--control-claims"}, {"--control-claims 2MiB", "", refused + "--control-claims"}},
+	"control-events":  {{"--control 127.0.0.1:0 --control-events 1", "", refused + "--control-events"}, {"--control-events 2MiB", "", refused + "--control-events"}},
+	"control-backlog": {{"--control 127.0.0.1:0 --control-backlog 1", "", refused + "--control-backlog"}, {"--control-backlog 2MiB", "", refused + "--control-backlog"}},
+	"metrics-listen":  {{"--metrics-listen 127.0.0.1:0", hello, "monitoring is at http://127.0.0.1:"}, {"--metrics-listen nowhere", "", refused + "--metrics-listen"}},
+	"json":            {{"--json", hello, `"schema":`}},
+	"quiet":           {{"--quiet", "", nothing}},
+	"stats-interval":  {{"--stats-interval -1s", "", refused + "--stats-interval"}, {"--stats-interval 1s --quiet", "", refused + "--stats-interval"}},
 }
 
 // TestEveryFlagIsObeyedOrRefused: a flag without a row here is a failed test.

@@ -42,6 +42,7 @@ type options struct {
 	hostname       string
 	maxSize        string
 	maxRecipients  int
+	bounds         bounds
 	stateMemory    string
 	standingMemory string
 	bareLF         string
@@ -66,7 +67,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.loops, "loops", 1, "number of event loops; 0 means one per CPU")
 	f.StringVar(&o.hostname, "hostname", "", "`name` in the greeting (default localhost)")
 	f.StringVar(&o.maxSize, "max-size", "50MiB", "largest message, as SIZE announces it: a `size` in octets, KiB, MiB or GiB, or none")
-	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction; its envelope takes 64 MiB at most whatever this says")
+	f.IntVar(&o.maxRecipients, "max-recipients", session.DefaultMaxRecipients, "most recipients per transaction; its envelope takes --max-envelope at most whatever this says")
+	o.bounds.addFlags(f)
 	f.StringVar(&o.stateMemory, "state-memory", defaultStateMemory, "memory of attempt counters, token buckets and greylists together, a `size` in octets, KiB, MiB or GiB: 8192 of them per MiB; beyond it the oldest are forgotten, and the self-check says so")
 	f.StringVar(&o.standingMemory, "standing-memory", defaultStandingMemory, "memory of what a plan's reactions know of clients, senders and so on, a `size` in octets, KiB, MiB or GiB; beyond it the oldest are forgotten, those with a standing in force last, and the self-check says so")
 	f.StringVar(&o.bareLF, "bare-lf", "reject", "a CR or LF that stands alone in a body: `reject|accept`")
@@ -112,6 +114,9 @@ func (o *options) config() (sink.Config, error) {
 	}
 	if cfg.MaxSize, err = parseSize(o.maxSize); err != nil {
 		return cfg, fmt.Errorf("--max-size: %w", err)
+	}
+	if err := o.bounds.configure(&cfg); err != nil {
+		return cfg, err
 	}
 	if cfg.StateMemory, err = parseSize(o.stateMemory); err == nil && cfg.StateMemory < minStateMemory {
 		err = fmt.Errorf("%q is too little (want 1MiB or more)", o.stateMemory)

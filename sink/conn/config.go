@@ -23,6 +23,7 @@ var ErrClosed = errors.New("sink: the server was closed")
 type Config struct {
 	Loops        int // event loops of the epoll driver; over as many shards of Metrics the net driver spreads its connections
 	Now          func() time.Time
+	Connections  int           // the most at the same time, whatever carries them; those beyond wait in the kernel's queue. 0: as many as come
 	WriteTimeout time.Duration // how long a client may take no output that is due to it
 	MaxHold      time.Duration // how long a client is held that is never greeted
 
@@ -63,7 +64,7 @@ type Place struct {
 }
 
 // NewNet returns the driver that has a goroutine per connection.
-func NewNet(cfg Config) Driver { return newNetDriver(&cfg) }
+func NewNet(cfg Config) Driver { return newNetDriver(&cfg, newRooms(cfg.Connections)) }
 
 // Listener is what connections need to know of where they came in. Its methods are called by the goroutines that accept.
 type Listener interface {

@@ -39,15 +39,20 @@ type epollLoop struct {
 }
 
 func newEpollDriver(cfg *Config) (*epollDriver, error) {
-	d := &epollDriver{cfg: cfg, loops: make([]epollLoop, cfg.Loops), tls: newNetDriver(cfg)}
+	r := newRooms(cfg.Connections)
+	d := &epollDriver{cfg: cfg, loops: make([]epollLoop, cfg.Loops), tls: newNetDriver(cfg, r)}
 	for i := range d.loops {
 		// The loops number their connections without sharing a counter: 1, 1+n, 1+2n, ... for the first of n.
 		// #nosec G115 -- both are positive; it wraps below zero until the first connection adds the loops
 		d.loops[i] = epollLoop{driver: d, recorder: newRecorder(cfg, i), now: cfg.Now, lastID: uint64(i+1) - uint64(cfg.Loops)}
 		d.loops[i].recorder.env.Scratch = new(session.Scratch)
 	}
+	rc := reactor.Config{Loops: cfg.Loops, NewHandler: d.newConn, DrainTimeout: cfg.WriteTimeout, Now: cfg.Now}
+	if r != nil {
+		rc.Rooms = r
+	}
 	var err error
-	d.reactor, err = reactor.New(reactor.Config{Loops: cfg.Loops, NewHandler: d.newConn, DrainTimeout: cfg.WriteTimeout, Now: cfg.Now})
+	d.reactor, err = reactor.New(rc)
 	return d, err
 }
 
@@ -108,7 +113,7 @@ func (d *epollDriver) Counters() (count.Traffic, count.Net) {
 			Connections: st.Accepted, Open: st.Open + traffic.Open, BytesIn: st.BytesIn + traffic.BytesIn, BytesOut: st.BytesOut + traffic.BytesOut,
 		}, count.Net{
 			Closed: st.Closed + net.Closed, Failed: st.Failed + net.Failed, Reads: st.Reads + net.Reads, Writes: st.Writes + net.Writes, Waits: st.Waits,
-			AcceptPauses: st.AcceptPauses, AcceptErrors: st.AcceptErrors, HighWater: st.HighWater, Pending: st.Pending,
+			AcceptPauses: st.AcceptPauses, AcceptsHeld: st.AcceptsHeld, AcceptErrors: st.AcceptErrors, HighWater: st.HighWater, Pending: st.Pending,
 			LagP99Micros: uint64(st.Lag.Quantile(0.99) / time.Microsecond), LagMaxMicros: uint64(st.Lag.Max / time.Microsecond), // #nosec G115 -- a loop's lag is not negative
 		}
 }

@@ -88,10 +88,7 @@ func (c *netConn) serve() {
 		err = ErrClosed
 	}
 	c.pump.closed(c.recorder, c, c.driver.cfg.Now(), err)
-	if err != nil {
-		c.count.failed.Add(1)
-	}
-	c.count.closed.Add(1)
+	c.gone(err)
 }
 
 // run goes on until the session wants the connection to end (nil) or it breaks.
@@ -367,10 +364,7 @@ func (c *netConn) ignore() {
 	}
 	_ = c.raw.Close()
 	c.recorder.ungreeted(&c.info, began, now(), octets, err)
-	if err != nil {
-		c.count.failed.Add(1)
-	}
-	c.count.closed.Add(1)
+	c.gone(err)
 }
 
 func (c *netConn) write(p []byte) {

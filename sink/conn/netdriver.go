@@ -28,6 +28,7 @@ const narrowWindow = 64 << 10
 // over to one.
 type netDriver struct {
 	cfg    *Config
+	rooms  rooms // those of the epoll driver, if it has handed the connections over
 	lastID atomic.Uint64
 	shards []netCounters // connections are spread over them
 
@@ -46,9 +47,9 @@ type netDriver struct {
 
 // netCounters counts without sharing cache lines.
 type netCounters struct {
-	accepted, adopted, closed, failed, bytesIn, bytesOut, reads, writes, acceptPauses, acceptErrors atomic.Uint64
+	accepted, adopted, closed, failed, bytesIn, bytesOut, reads, writes, acceptPauses, acceptsHeld, acceptErrors atomic.Uint64
 
-	_ [48]byte
+	_ [40]byte
 }
 
 func (c *netCounters) read(n int) {
@@ -61,9 +62,9 @@ func (c *netCounters) wrote(n int) {
 	c.bytesOut.Add(uint64(n)) // #nosec G115 -- what a Write returned: not negative (io.Writer)
 }
 
-func newNetDriver(cfg *Config) *netDriver {
+func newNetDriver(cfg *Config, r rooms) *netDriver {
 	return &netDriver{
-		cfg: cfg, shards: make([]netCounters, cfg.Loops),
+		cfg: cfg, rooms: r, shards: make([]netCounters, cfg.Loops),
 		listeners: make(map[*netListener]struct{}), conns: make(map[*netConn]struct{}), closing: make(chan struct{}),
 	}
 }
@@ -168,6 +169,10 @@ func (d *netDriver) accept(ln *netListener, l Listener) {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
+			if !d.admit(ln) {
+				_ = nc.Close()
+				return
+			}
 			d.open(nc, l)
 		case errors.Is(err, net.ErrClosed), ln.over():
 			return
@@ -184,6 +189,15 @@ func (d *netDriver) accept(ln *netListener, l Listener) {
 			}
 		}
 	}
+}
+
+// admit waits until there is room for a connection that was accepted, and reports whether the listener is open still.
+func (d *netDriver) admit(ln *netListener) bool {
+	if d.rooms.Take() {
+		return true
+	}
+	d.shards[0].acceptsHeld.Add(1)
+	return d.rooms.await(ln.done)
 }
 
 func isTimeout(err error) bool {
@@ -209,9 +223,18 @@ func (d *netDriver) open(nc net.Conn, l Listener) {
 		c.pump.greet(c.recorder, c, l.SessionConfig(), c.info, d.cfg.Now())
 		c.serve()
 	}) {
-		c.count.closed.Add(1)
+		c.gone(nil)
 		_ = nc.Close()
 	}
+}
+
+// gone counts the end of a connection, and makes room for another.
+func (c *netConn) gone(err error) {
+	if err != nil {
+		c.count.failed.Add(1)
+	}
+	c.count.closed.Add(1)
+	c.driver.rooms.Leave()
 }
 
 // adopt goes on with a connection whose session was driven by somebody else, and now wants a TLS handshake.
@@ -225,7 +248,7 @@ func (d *netDriver) adopt(nc net.Conn, p *pump, shard int, f fault.TLSFault, hel
 		c.leaving.Store(true)
 		_ = nc.Close()
 		c.pump.closed(c.recorder, c, d.cfg.Now(), ErrClosed)
-		c.count.closed.Add(1)
+		c.gone(nil)
 	}
 }
 
@@ -353,6 +376,7 @@ func (d *netDriver) Counters() (traffic count.Traffic, net count.Net) {
 		net.Reads += c.reads.Load()
 		net.Writes += c.writes.Load()
 		net.AcceptPauses += c.acceptPauses.Load()
+		net.AcceptsHeld += c.acceptsHeld.Load()
 		net.AcceptErrors += c.acceptErrors.Load()
 	}
 	return traffic, net

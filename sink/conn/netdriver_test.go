@@ -27,7 +27,7 @@ func (l *starvedListener) Accept() (net.Conn, error) {
 // Without descriptors the net driver neither spins nor gives up, and counts it.
 func TestNetDriverSurvivesEMFILE(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newNetDriver(&Config{Loops: 1})
+		d := newNetDriver(&Config{Loops: 1}, nil)
 		ln := &starvedListener{failures: 3}
 		gate := make(chan struct{})
 		close(gate)
@@ -46,7 +46,7 @@ func TestNetDriverSurvivesEMFILE(t *testing.T) {
 // Goroutines that have served a connection serve the next ones, a bounded number of them waits for that, and none outlives the driver.
 func TestNetDriverReusesGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
-		d := newNetDriver(&Config{Loops: 1})
+		d := newNetDriver(&Config{Loops: 1}, nil)
 		idle := func() int {
 			d.mu.Lock()
 			defer d.mu.Unlock()

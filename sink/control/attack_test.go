@@ -19,7 +19,7 @@ func TestHugePlans(t *testing.T) {
 	}
 	var rules strings.Builder
 	rules.WriteString("version: 1\nrules:\n")
-	for i := 0; rules.Len() < maxBody/4; i++ {
+	for i := 0; rules.Len() < DefaultBody/4; i++ {
 		fmt.Fprintf(&rules, "- {name: r%d, stage: rcpt, match: {recipient: \"u%d@a.test\"}, reply: 450}\n", i, i)
 	}
 	g.check(g.request("PUT", "/v1/plan", rules.String(), yaml), "a large plan", 200, nil)

@@ -38,6 +38,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64, wait 
 func bodyRead(w http.ResponseWriter) { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }
 
 func tooLarge(limit int64) *api.Problem {
+	if limit%(1<<20) != 0 {
+		return problem(api.TooLarge, "the body is longer than %d octets", limit)
+	}
 	return problem(api.TooLarge, "the body is longer than %d MiB", limit>>20)
 }
 
@@ -55,7 +58,7 @@ func bodyProblem(err error) error {
 
 // readBody returns the whole body.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, types ...string) (text []byte, mediaType string, err error) {
-	in, mediaType, err := s.body(w, r, maxBody, bodyTimeout, types...)
+	in, mediaType, err := s.body(w, r, int64(s.cfg.Bounds.Body), bodyTimeout, types...)
 	if err != nil {
 		return nil, "", err
 	}

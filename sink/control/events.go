@@ -34,7 +34,7 @@ func (s *Server) place(id string) (seq uint64, ours bool, err error) {
 }
 
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
-	if err := query(r, "kind", "client", "sender", "recipient", "code", "rule", "after", "limit"); err != nil {
+	if err := query(r, "kind", "client", "sender", "recipient", "code", "rule", "after", "limit", "rate"); err != nil {
 		return err
 	}
 	f, err := readFilter(r)
@@ -43,6 +43,9 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	if wants(r, api.TypeStream) {
 		return s.stream(w, r, f)
+	}
+	if r.URL.Query().Has("rate") {
+		return badQuery("rate: it is for streams only (Accept: %s)", api.TypeStream)
 	}
 	limit, err := number(r, "limit", defaultEvents, maxEvents)
 	if err != nil {

@@ -186,7 +186,7 @@ func TestEventsThatAreGone(t *testing.T) {
 
 // There are as many streams as there may be, and one that was left is free again.
 func TestStreamsAreBounded(t *testing.T) {
-	g := start(t, "", func(_ *sink.Config, c *Config) { c.Streams, c.beatEvery = 2, time.Millisecond })
+	g := start(t, "", func(_ *sink.Config, c *Config) { c.Bounds.Streams, c.beatEvery = 2, time.Millisecond })
 	streams := []*sse{g.stream("", ""), g.stream("", "")}
 	accept := func(r *http.Request) { r.Header.Set("Accept", api.TypeStream) }
 	g.problem(g.request("GET", "/v1/events", "", accept), "a third", api.TooMany)
@@ -202,7 +202,7 @@ func TestStreamsAreBounded(t *testing.T) {
 
 // A client that takes nothing costs so much memory and no more, and is cut off; the sink goes on.
 func TestSlowReadersAreCutOff(t *testing.T) {
-	g := start(t, "", func(_ *sink.Config, c *Config) { c.backlog, c.writeWait = 4<<10, 200*time.Millisecond })
+	g := start(t, "", func(_ *sink.Config, c *Config) { c.Bounds.Backlog, c.writeWait = 4<<10, 200*time.Millisecond })
 	conn, err := net.Dial("tcp", strings.TrimPrefix(g.base, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -456,7 +456,7 @@ func TestLedgerAndJudge(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	g.problem(g.request("POST", "/v1/judge?x=1", claim("x"), ndjson), "a parameter", api.BadRequest)
-	g.problem(g.request("POST", "/v1/judge", "", func(r *http.Request) { ndjson(r); long(r, maxClaims+1) }), "too many claims", api.TooLarge)
+	g.problem(g.request("POST", "/v1/judge", "", func(r *http.Request) { ndjson(r); long(r, DefaultClaims+1) }), "too many claims", api.TooLarge)
 	g.api.judging <- struct{}{}
 	g.problem(g.request("POST", "/v1/judge", claim("x"), ndjson), "another", api.TooMany)
 	<-g.api.judging

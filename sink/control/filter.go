@@ -96,6 +96,9 @@ func parseCodes(text string) (codes, error) {
 	return codes{code, code}, err
 }
 
+// all reports whether every event is wanted.
+func (f *filter) all() bool { return f.kinds == nil && f.who == nil && f.codes == nil && f.rule == "" }
+
 // takes reports whether an event is wanted.
 func (f *filter) takes(row *sink.TailRow) bool {
 	if f.kinds != nil && !f.kinds[row.Kind] {

@@ -66,14 +66,16 @@ func (s *Server) getLedger(w http.ResponseWriter, r *http.Request) error {
 }
 
 // claimsWait is how long claims may take to come: their bound at 1 MiB a second, and some.
-const claimsWait = bodyTimeout + maxClaims/(1<<20)*time.Second
+func (b *Bounds) claimsWait() time.Duration {
+	return bodyTimeout + time.Duration(b.Claims>>20)*time.Second
+}
 
 // postJudge judges what became of the messages that the body claims to have sent. One judgement is made at a time: it has a price.
 func (s *Server) postJudge(w http.ResponseWriter, r *http.Request) error {
 	if err := query(r); err != nil {
 		return err
 	}
-	claims, _, err := s.body(w, r, maxClaims, claimsWait, api.TypeNDJSON)
+	claims, _, err := s.body(w, r, int64(s.cfg.Bounds.Claims), s.cfg.Bounds.claimsWait(), api.TypeNDJSON)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,14 +20,15 @@ const (
 	DefaultConnections = 64 // at the same time
 	DefaultStreams     = 16 // of events, at the same time
 
+	DefaultBody    = 1 << 20  // octets
+	DefaultClaims  = 64 << 20 // octets of a body that is judged
+	DefaultBacklog = 1 << 20  // octets of events that wait for one stream
+
 	headerTimeout = 5 * time.Second  // from a request's first octet to the end of its header
 	bodyTimeout   = 10 * time.Second // for its body
 	writeTimeout  = 10 * time.Second // for each write that a client has to take
 	idleTimeout   = time.Minute      // between two requests
 	maxHeader     = 16 << 10         // octets
-	maxBody       = 1 << 20          // octets
-	maxClaims     = 64 << 20         // octets of a body that is judged
-	maxBacklog    = 1 << 20          // octets of events that wait for one stream
 	beat          = 15 * time.Second // between two comments of a stream that has nothing else to say
 	closeTimeout  = time.Second      // for the requests that are under way when the server closes
 )
@@ -36,18 +38,33 @@ type Config struct {
 	Sink *sink.Server
 	Tail *sink.Tail // an observer of that sink
 
-	Tokens     []Token           // none: whoever connects has the right to everything
-	Hosts      []string          // names by which clients may call this server, beside its addresses and localhost
-	Ledger     string            // path of the sink's ledger; empty: there is none
-	KeepPorts  bool              // a plan that would open or close a listener is refused
-	Streams    int               // 0 means DefaultStreams
-	Say        func(line string) // is told what somebody has changed; nil: nobody
-	Warn       func(line string) // is told what looks dangerous; nil: nobody
-	Now        func() time.Time  // nil means time.Now
-	writeWait  time.Duration     // 0 means writeTimeout; shorter in tests
-	backlog    int               // 0 means maxBacklog; less in tests
-	beatEvery  time.Duration     // 0 means beat
-	maxClients int               // 0 means DefaultConnections
+	Tokens    []Token           // none: whoever connects has the right to everything
+	Hosts     []string          // names by which clients may call this server, beside its addresses and localhost
+	Ledger    string            // path of the sink's ledger; empty: there is none
+	KeepPorts bool              // a plan that would open or close a listener is refused
+	Bounds    Bounds            // of what clients can cost
+	Say       func(line string) // is told what somebody has changed; nil: nobody
+	Warn      func(line string) // is told what looks dangerous; nil: nobody
+	Now       func() time.Time  // nil means time.Now
+	writeWait time.Duration     // 0 means writeTimeout; shorter in tests
+	beatEvery time.Duration     // 0 means beat
+}
+
+// Bounds are what clients of the API can cost. 0 means the default of each.
+type Bounds struct {
+	Connections int // at the same time, of each listener: one that waits makes room for a new one
+	Streams     int // of events, at the same time; further ones are refused
+	Body        int // octets of a request's body
+	Claims      int // octets of claims that are judged
+	Backlog     int // octets of events that wait for one stream; then it is cut off
+}
+
+// orDefaults fills in the defaults.
+func (b Bounds) orDefaults() Bounds {
+	return Bounds{
+		Connections: cmp.Or(b.Connections, DefaultConnections), Streams: cmp.Or(b.Streams, DefaultStreams), Body: cmp.Or(b.Body, DefaultBody),
+		Claims: cmp.Or(b.Claims, DefaultClaims), Backlog: cmp.Or(b.Backlog, DefaultBacklog),
+	}
 }
 
 // Server answers requests about one sink. Its methods are safe for concurrent use.
@@ -82,28 +99,18 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
 	}
-	cfg.Streams = orElse(cfg.Streams, DefaultStreams)
-	cfg.writeWait = orElse(cfg.writeWait, writeTimeout)
-	cfg.backlog = orElse(cfg.backlog, maxBacklog)
-	cfg.beatEvery = orElse(cfg.beatEvery, beat)
-	cfg.maxClients = orElse(cfg.maxClients, DefaultConnections)
+	cfg.Bounds = cfg.Bounds.orDefaults()
+	cfg.writeWait = cmp.Or(cfg.writeWait, writeTimeout)
+	cfg.beatEvery = cmp.Or(cfg.beatEvery, beat)
 	s := &Server{
 		cfg: cfg, mux: http.NewServeMux(), routes: map[string]map[string]*route{},
-		streams: make(chan struct{}, cfg.Streams), judging: make(chan struct{}, 1),
+		streams: make(chan struct{}, cfg.Bounds.Streams), judging: make(chan struct{}, 1),
 	}
 	s.quit, s.cancel = context.WithCancel(context.Background())
 	for _, r := range s.ownRoutes() {
 		s.add(r)
 	}
 	return s, nil
-}
-
-func orElse[T comparable](v, preset T) T {
-	var zero T
-	if v == zero {
-		return preset
-	}
-	return v
 }
 
 // Serve answers requests of clients that come to the listener, which may be of TCP, TLS or a unix socket, until Close or Shutdown; then
@@ -120,7 +127,7 @@ func (s *Server) serve(l net.Listener, h http.Handler) error {
 		BaseContext: func(net.Listener) context.Context { return s.quit },
 		ErrorLog:    log.New(discard{}, "", 0), // of clients that break the protocol or leave
 	}
-	srv.ConnState = (&connections{limit: s.cfg.maxClients}).state
+	srv.ConnState = (&connections{limit: s.cfg.Bounds.Connections}).state
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

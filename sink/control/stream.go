@@ -16,11 +16,15 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, f *filter) error
 	if r.URL.Query().Has("limit") {
 		return badQuery("limit: a stream has none")
 	}
+	rate, err := number(r, "rate", 0, maxRate)
+	if err != nil {
+		return err
+	}
 	from := r.Header.Get("Last-Event-ID")
 	if from == "" {
 		from = r.URL.Query().Get("after")
 	}
-	queue := &queue{limit: s.cfg.backlog, changed: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	queue := &queue{limit: s.cfg.Bounds.Backlog, changed: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	after := s.cfg.Tail.Last() // from now on
 	if from != "" {
 		seq, ours, err := s.place(from)
@@ -36,7 +40,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, f *filter) error
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
 	default:
-		return problem(api.TooMany, "there are %d streams already (the most that there may be)", s.cfg.Streams)
+		return problem(api.TooMany, "there are %d streams already (the most that there may be)", s.cfg.Bounds.Streams)
 	}
 	h := w.Header()
 	h.Set("Content-Type", api.TypeStream)
@@ -49,7 +53,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, f *filter) error
 	defer cancel()
 	go func() {
 		defer cancel() // a reader that was cut off gets what waits, and no more
-		s.fill(ctx, queue, f, after)
+		if rate > 0 {
+			s.sample(ctx, queue, f, after, int(rate)) // #nosec G115 -- at most maxRate
+		} else {
+			s.fill(ctx, queue, f, after)
+		}
 		queue.close()
 	}()
 	out := http.NewResponseController(w)
@@ -91,7 +99,7 @@ func (s *Server) fill(ctx context.Context, q *queue, f *filter, after uint64) {
 		for i := range rows {
 			row := &rows[i]
 			if f.takes(row) {
-				out = fmt.Appendf(out, "id: %s\nevent: %v\ndata: %s\n", s.id(row.Seq), row.Kind, row.Line) // the line has its line feed
+				out = s.appendEvent(out, row)
 			}
 			after = row.Seq
 		}

@@ -77,6 +77,7 @@ type Net struct {
 	Waits  uint64 `json:"waits,omitempty"` // system calls that waited for events; epoll only
 
 	AcceptPauses uint64 `json:"accept_pauses,omitempty"` // times accepting stopped for want of descriptors (EMFILE) or memory
+	AcceptsHeld  uint64 `json:"accepts_held,omitempty"`  // times accepting stopped since there were as many connections as there may be
 	AcceptErrors uint64 `json:"accept_errors,omitempty"` // other failures of accept
 	HighWater    uint64 `json:"high_water,omitempty"`    // times a client that does not read made its input wait; epoll only
 	Pending      int64  `json:"pending,omitempty"`       // octets of output that wait for clients now; epoll only

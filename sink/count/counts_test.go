@@ -47,7 +47,7 @@ func filled(n uint64) *Counts {
 	c.Ledger = &Ledger{n, 2 * n, n, n, n, n, n, 1, true, "disk full"}
 	c.DSN = &Notifications{n, n, n, n, n, "disk full"}
 	c.Captures = &Captures{n, n, n, n, "disk full", n, n}
-	c.Net = Net{4 * n, n, 9 * n, 8 * n, 7 * n, n, n, n, 5, 11_000, 12_000}
+	c.Net = Net{4 * n, n, 9 * n, 8 * n, 7 * n, n, 2 * n, n, n, 5, 11_000, 12_000}
 	c.SelfCheck = c.Check()
 	c.Windows = []Window{{start, float64(n), 5 * n, 4 * n, 100 * n, []WindowReply{{smtp.StageRcpt, 450, 2 * n}, {smtp.StageMessage, 250, 4 * n}}}}
 	return c

@@ -132,6 +132,7 @@ func (n *Net) combine(o *Net, k uint64) {
 	n.Writes += k * o.Writes
 	n.Waits += k * o.Waits
 	n.AcceptPauses += k * o.AcceptPauses
+	n.AcceptsHeld += k * o.AcceptsHeld
 	n.AcceptErrors += k * o.AcceptErrors
 	n.HighWater += k * o.HighWater
 	n.LagP99Micros, n.LagMaxMicros = max(n.LagP99Micros, o.LagP99Micros), max(n.LagMaxMicros, o.LagMaxMicros)

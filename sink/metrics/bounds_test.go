@@ -40,7 +40,7 @@ func (m *Set) kept() (rules, phases, cells int) {
 // A plan that is loaded again, as SIGHUP does it, goes on with its counts: there are no more rules, phases and cells than before, and
 // goodness of fit sees all draws together.
 func TestReloadsOfOnePlanCostNothing(t *testing.T) {
-	m := NewSet(2)
+	m := NewSet(2, 0)
 	const reloads = 400
 	var rules, phases, cells int
 	for i := range reloads {
@@ -73,7 +73,7 @@ func TestReloadsOfOnePlanCostNothing(t *testing.T) {
 
 // A plan that is another one at each reload leaves no more behind than MaxRetiredRules, and no reply is lost.
 func TestChangingPlansAreBounded(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	s := m.Shard(0).Listener("").Phase(nil)
 	const each = 256
 	const reloads = MaxRetiredRules/each + 4
@@ -116,7 +116,7 @@ func TestChangingPlansAreBounded(t *testing.T) {
 
 // Plans with other phases at each reload leave no more behind than MaxRetiredPhases, and no reply is lost.
 func TestPhasesOfChangingPlansAreBounded(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	l := m.Shard(0).Listener("one")
 	const reloads = 3 * MaxRetiredPhases
 	var held *Cell
@@ -147,7 +147,7 @@ func TestPhasesOfChangingPlansAreBounded(t *testing.T) {
 
 // Codes that clients make up cost no more memory than MaxTriggerKinds of them, and no more work each than the first.
 func TestTriggersAreBounded(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	s := m.Shard(0).Listener("").Phase(nil)
 	const asked = 100_000
 	reply := smtp.Reply{Code: 550}
@@ -176,7 +176,7 @@ func TestTriggersAreBounded(t *testing.T) {
 
 // One sticky rule or many: what is remembered of their keys is bounded in all.
 func TestDistinctKeysAreBounded(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	var rules []*fault.Rule
 	for i := range 8 {
 		r := twoOutcomes(t, i, fmt.Sprint("rule ", i))
@@ -199,12 +199,25 @@ func TestDistinctKeysAreBounded(t *testing.T) {
 }
 
 func BenchmarkTriggerCell(b *testing.B) {
-	s := NewSet(1).Shard(0).Listener("").Phase(nil)
+	s := NewSet(1, 0).Shard(0).Listener("").Phase(nil)
 	reply := smtp.Reply{Code: 550}
 	d := fault.Decision{Cause: fault.CauseTrigger, Reply: &reply}
 	b.ReportAllocs()
 	for i := range b.N {
 		reply.Enhanced = smtp.Enhanced{Class: 5, Subject: uint16(i / 1000 % 1000), Detail: uint16(i % 1000)}
 		s.Cell(smtp.StageRcpt, &d, d.Reply.Enhanced).Decided()
+	}
+}
+
+// Plans with another listener at each swap leave no more behind than MaxListeners, and no reply is lost.
+func TestListenersOfChangingPlansAreBounded(t *testing.T) {
+	m := NewSet(1, 0)
+	const more = 100
+	for i := range MaxListeners + more {
+		decide(m.Shard(0).Listener(fmt.Sprint("listener ", i)).Phase(nil), smtp.StageConnect, fault.Decision{Cause: fault.CausePlain, Reply: &smtp.Reply{Code: 220}}, true)
+	}
+	got := snapshot(m)
+	if len(got.Replies) != MaxListeners+1 || got.Replies[0].Listener != count.Other || got.Replies[0].Decided != more {
+		t.Errorf("%d kinds of replies, the first %+v; want %d, and %d together", len(got.Replies), got.Replies[0], MaxListeners+1, more)
 	}
 }

@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,7 +35,7 @@ type Cells struct {
 	rules    map[fault.RuleID]*ruleCells
 	other    map[cellKey]*Cell // limits, triggers, protocol errors, and replies that are not the usual one of their stage or outcome
 	triggers int               // of other: those that testers asked for
-	leaving  []*ruleCells      // folded the last time: somebody may count in them still
+	leaving  []*Cell           // folded the last time: somebody may count in them still
 }
 
 // currentRule is a rule of the plan in force. Its cells are there once it has spoken.
@@ -200,17 +198,27 @@ func (s *Cells) fold(rules []fault.RuleID) {
 	defer s.mu.Unlock()
 	gone := s.leaving
 	s.leaving = nil
+	forgotten := make(map[fault.RuleID]bool, len(rules))
 	for _, id := range rules {
+		forgotten[id] = true
 		if known := s.rules[id]; known != nil {
 			delete(s.rules, id)
-			s.leaving = append(s.leaving, known)
+			for i := range known.cells {
+				s.leaving = append(s.leaving, &known.cells[i])
+			}
 		}
 	}
-	for _, r := range append(gone, s.leaving...) {
-		for i := range r.cells {
-			if c := &r.cells[i]; !c.idle() {
-				c.move(s.foldedCell(c.key))
+	if len(rules) > 0 {
+		for key, cell := range s.other { // their other replies, and those of phases that are forgotten
+			if forgotten[key.rule] {
+				delete(s.other, key)
+				s.leaving = append(s.leaving, cell)
 			}
+		}
+	}
+	for _, c := range append(gone, s.leaving...) {
+		if !c.idle() {
+			c.move(s.foldedCell(c.key))
 		}
 	}
 }
@@ -226,8 +234,10 @@ func (s *Cells) each(f func(*Cell)) {
 	for _, cell := range s.other {
 		f(cell)
 	}
-	rules := slices.AppendSeq(slices.Clone(s.leaving), maps.Values(s.rules))
-	for _, rule := range rules {
+	for _, cell := range s.leaving {
+		f(cell)
+	}
+	for _, rule := range s.rules {
 		for i := range rule.cells {
 			f(&rule.cells[i])
 		}

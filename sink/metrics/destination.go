@@ -9,14 +9,15 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// MaxDomains is how many recipient domains a shard tells apart; the attempts of further ones are counted under count.Other, so that
+// DefaultDomains is how many recipient domains a shard tells apart when nobody says; the attempts of further ones are counted under count.Other, so that
 // a client which makes domains up costs no memory.
-const MaxDomains = 2000
+const DefaultDomains = 2000
 
 type destination struct{ listener, domain string }
 
 // destinations counts attempts per destination. The lock is a shard's own, and so nobody waits for it but a snapshot.
 type destinations struct {
+	most   int // domains that are told apart
 	mu     sync.Mutex
 	counts map[destination]*destinationCounts
 	last   *destinationCounts // clients tend to stay with a destination
@@ -49,7 +50,7 @@ func (d *destinations) find(listener string, domain []byte) *destinationCounts {
 	counts := d.last
 	if counts == nil || counts.domain != string(form) || counts.listener != listener {
 		if counts = d.counts[destination{listener, string(form)}]; counts == nil {
-			if len(d.counts) >= MaxDomains {
+			if len(d.counts) >= d.most {
 				d.folded++
 				return d.add(destination{listener, count.Other})
 			}

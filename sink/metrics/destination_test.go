@@ -9,7 +9,7 @@ import (
 )
 
 func TestDestinations(t *testing.T) {
-	m := NewSet(2)
+	m := NewSet(2, 0)
 	a, b := m.Shard(0), m.Shard(1)
 	a.Attempt("one", []byte("Example.ORG"), Delivered)
 	b.Attempt("one", []byte("example.org"), Deferred)
@@ -29,16 +29,16 @@ func TestDestinations(t *testing.T) {
 	}
 }
 
-// A client that makes domains up is counted, and costs no more than MaxDomains of them.
+// A client that makes domains up is counted, and costs no more than DefaultDomains of them.
 func TestDestinationsAreBounded(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	const extra = 100
-	for i := range MaxDomains + extra {
+	for i := range DefaultDomains + extra {
 		m.Shard(0).Attempt("one", fmt.Appendf(nil, "d%d.test", i), Delivered)
 	}
 	got := snapshot(m).Destinations
-	if len(got) != MaxDomains+1 || got[0].Domain != count.Other || got[0].Attempts.Delivered != extra {
-		t.Errorf("%d destinations, first %+v; want %d with %d attempts under %s", len(got), got[0], MaxDomains+1, extra, count.Other)
+	if len(got) != DefaultDomains+1 || got[0].Domain != count.Other || got[0].Attempts.Delivered != extra {
+		t.Errorf("%d destinations, first %+v; want %d with %d attempts under %s", len(got), got[0], DefaultDomains+1, extra, count.Other)
 	}
 	domain := []byte("D1.test")
 	if n := testing.AllocsPerRun(100, func() { m.Shard(0).Attempt("one", domain, Delivered) }); n != 0 {

@@ -56,7 +56,7 @@ func onTheWire(stage smtp.Stage, d *fault.Decision) smtp.Enhanced {
 // A client that has said HELO gets no enhanced status codes: its replies are counted as they stand on the wire, what was planned of them is
 // shared out, and none of it costs more.
 func TestRepliesAreCountedAsOnTheWire(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	rule := twoOutcomes(t, 0, "bounces")
 	m.use([]*fault.Rule{rule}, nil)
 	s := m.Shard(0).Listener("").Phase(nil)
@@ -103,7 +103,7 @@ func TestRepliesAreCountedAsOnTheWire(t *testing.T) {
 }
 
 func TestSnapshotMergesShards(t *testing.T) {
-	m := NewSet(2)
+	m := NewSet(2, 0)
 	rule := twoOutcomes(t, 0, "bounces")
 	silent := twoOutcomes(t, 1, "never spoke")
 	m.use([]*fault.Rule{rule, silent}, nil)
@@ -175,7 +175,7 @@ func decided(replies []count.Reply) []count.Reply {
 }
 
 func TestSnapshotKeepsRulesOfOlderPlans(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	before, after := twoOutcomes(t, 0, "before"), twoOutcomes(t, 0, "after")
 	m.use([]*fault.Rule{before}, nil)
 	m.use([]*fault.Rule{after}, nil)
@@ -198,7 +198,7 @@ func TestSnapshotKeepsRulesOfOlderPlans(t *testing.T) {
 }
 
 func TestCountingDoesNotAllocate(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	rule := twoOutcomes(t, 0, "bounces")
 	m.use([]*fault.Rule{rule}, nil)
 	shard := m.Shard(0)
@@ -223,7 +223,7 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 
 func TestCountingWhileReading(t *testing.T) {
 	const workers, each = 4, 5_000
-	m := NewSet(2)
+	m := NewSet(2, 0)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -253,7 +253,7 @@ func TestCountingWhileReading(t *testing.T) {
 }
 
 func BenchmarkCell(b *testing.B) {
-	s := NewSet(1).Shard(0).Listener("").Phase(nil)
+	s := NewSet(1, 0).Shard(0).Listener("").Phase(nil)
 	d := fault.Decision{}
 	e := onTheWire(smtp.StageRcpt, &d)
 	b.ReportAllocs()
@@ -273,7 +273,7 @@ func TestPhasesCountApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := NewSet(2)
+	m := NewSet(2, 0)
 	m.Use(plan)
 	m.Use(plan) // it may come back
 	down := plan.Phases()[0].Rules[0]
@@ -302,7 +302,7 @@ func TestPhasesCountApart(t *testing.T) {
 
 // A rule's reply that became another one on its way is counted as what it was, and for the rule.
 func TestReplyThatIsNotTheOutcomesOwn(t *testing.T) {
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	rule := twoOutcomes(t, 0, "bounces")
 	m.use([]*fault.Rule{rule}, nil)
 	wrong := &smtp.Reply{Code: 354}

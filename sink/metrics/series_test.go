@@ -12,7 +12,7 @@ import (
 
 func TestSeries(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	accept := func(n int) {
 		for range n {
 			decide(m.Shard(0).Listener("").Phase(nil), smtp.StageMessage, fault.Decision{}, true)
@@ -39,7 +39,7 @@ func TestSeries(t *testing.T) {
 
 func TestSeriesIsBounded(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	m := NewSet(1)
+	m := NewSet(1, 0)
 	const limit, seconds = 8, 1000
 	s := NewSeries(start, time.Second, limit)
 	for i := range seconds {

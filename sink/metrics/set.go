@@ -21,12 +21,15 @@ type knownRule struct {
 	rule *fault.Rule
 }
 
-// NewSet returns a set of n shards, n at least 1.
-func NewSet(n int) *Set {
+// NewSet returns a set of n shards, n at least 1, each of which tells so many recipient domains apart; 0 means DefaultDomains.
+func NewSet(n, domains int) *Set {
+	if domains <= 0 {
+		domains = DefaultDomains
+	}
 	m := &Set{}
 	m.distinct.init()
 	for range max(n, 1) {
-		m.shards = append(m.shards, &Shard{listeners: map[string]*Listener{}})
+		m.shards = append(m.shards, &Shard{listeners: map[string]*Listener{}, destinations: destinations{most: domains}})
 	}
 	return m
 }

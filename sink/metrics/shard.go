@@ -48,11 +48,19 @@ type currentPhase struct {
 	cells atomic.Pointer[Cells]
 }
 
+// MaxListeners is how many listeners a shard tells apart. Plans that are swapped may each have others; what comes to further ones is counted
+// under count.Other.
+const MaxListeners = 1024
+
 // Listener returns the counters of a listener. It allocates only when a listener is met for the first time.
 func (s *Shard) Listener(name string) *Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.listeners[name]
+	if l == nil && len(s.listeners) >= MaxListeners {
+		name = count.Other
+		l = s.listeners[name]
+	}
 	if l == nil {
 		l = &Listener{shard: s, calm: newCells(s.rules)}
 		l.known = map[string]*Cells{"": l.calm}

@@ -46,7 +46,7 @@ var metrics = described([]metric{
 	{name: "attempts_total", help: "RCPT commands by their final result: delivered, deferred (4xx), bounced (5xx), unanswered, or discarded as planned.",
 		labels: []string{"listener", "result"}, read: attempts},
 	{name: "rule_outcomes_total", help: "Outcomes that the rules of plans have drawn. A code of none is a reply that is never sent.",
-		labels: []string{"rule", "stage", "code"}, read: outcomes(func(_ *count.Rule, o *count.Outcome) float64 { return float64(o.Injected) })},
+		labels: []string{"rule", "stage", "code"}, read: drawn},
 	{name: "rule_outcomes_planned", help: "How many of them the weights let one expect, given how often each rule spoke.",
 		labels: []string{"rule", "stage", "code"}, read: outcomes(func(r *count.Rule, o *count.Outcome) float64 { return o.Probability * float64(r.Occurrences) })},
 	{name: "storm_phase", help: "1 for the phase of the storm that is in force.", labels: []string{"phase"}, read: phases},
@@ -79,6 +79,7 @@ var metrics = described([]metric{
 		set(float64(s.counts.Net.Waits), "wait")
 	}},
 	{name: "accept_pauses_total", help: "Times that accepting stopped for want of descriptors or memory.", read: number(func(c *count.Counts) uint64 { return c.Net.AcceptPauses })},
+	{name: "accepts_held_total", help: "Times that accepting stopped since there were as many connections as there may be.", read: number(func(c *count.Counts) uint64 { return c.Net.AcceptsHeld })},
 	{name: "accept_errors_total", help: "Other failures of accept.", read: number(func(c *count.Counts) uint64 { return c.Net.AcceptErrors })},
 	{name: "listen_overflows_total", help: "Connections that met a full accept queue, on the whole system.", read: number(func(c *count.Counts) uint64 { return c.ListenOverflows })},
 	{name: "reopen_failures_total", help: "Times that a listener could not be opened again after a fault.", read: number(func(c *count.Counts) uint64 { return c.ReopenFailures })},
@@ -121,6 +122,19 @@ func attempts(s *scrape, set func(float64, ...string)) {
 		set(float64(d.Attempts.Discarded), listener, "discarded")
 	}
 }
+
+// drawn has the outcomes of the rules that the sink has forgotten, too, as replies of nobody: a counter does not go back.
+func drawn(s *scrape, set func(float64, ...string)) {
+	outcomes(func(_ *count.Rule, o *count.Outcome) float64 { return float64(o.Injected) })(s, set)
+	for i := range s.counts.Replies {
+		if r := &s.counts.Replies[i]; r.Cause == forgotten {
+			set(float64(r.Decided), Other, r.Stage.String(), codeLabel(r.Code))
+		}
+	}
+}
+
+// forgotten is the cause of replies by rules of which the sink knows no more.
+const forgotten = "rule:" + count.Other
 
 func outcomes(get func(*count.Rule, *count.Outcome) float64) func(*scrape, func(float64, ...string)) {
 	return func(s *scrape, set func(float64, ...string)) {

@@ -62,7 +62,16 @@ func (l *loop) accept(a *acceptor) {
 	}
 	a.turn = l.turn
 	for taken := range a.burst {
+		if !l.takeRoom() {
+			if taken == 0 { // else nobody may be waiting
+				l.crowd()
+			}
+			return
+		}
 		fd, errno := l.r.accept(a.fd, &l.rsa)
+		if errno != 0 {
+			l.leaveRoom()
+		}
 		switch errno {
 		case 0:
 			l.open(a, fd)
@@ -88,6 +97,30 @@ func (l *loop) accept(a *acceptor) {
 	}
 }
 
+// takeRoom takes a room for one more connection, if there is one.
+func (l *loop) takeRoom() bool {
+	if l.r.rooms != nil && !l.r.rooms.Take() {
+		return false
+	}
+	l.crowded = false
+	return true
+}
+
+// crowd stops accepting until a connection has ended.
+func (l *loop) crowd() {
+	if !l.crowded {
+		l.crowded = true
+		l.st.AcceptsHeld++
+	}
+	l.starve()
+}
+
+func (l *loop) leaveRoom() {
+	if l.r.rooms != nil {
+		l.r.rooms.Leave()
+	}
+}
+
 // starve takes all acceptors out of epoll, which would report them forever.
 func (l *loop) starve() {
 	for _, a := range l.acceptors {
@@ -97,7 +130,7 @@ func (l *loop) starve() {
 	l.starvedTo = l.nowNanos + int64(starvedRetry)
 }
 
-// wakeAcceptors takes up accepting where descriptors ran out.
+// wakeAcceptors takes up accepting where descriptors or rooms ran out.
 func (l *loop) wakeAcceptors() {
 	if !l.starved || l.nowNanos < l.starvedTo {
 		return

@@ -217,6 +217,7 @@ func (l *loop) bury(c *Conn, now time.Time, err error) {
 	if err != nil {
 		l.st.Failed++
 	}
+	l.leaveRoom()
 	l.starvedTo = 0 // there is a descriptor again
 	h := c.h
 	c.h = nil

@@ -64,7 +64,8 @@ type loop struct {
 	ackEvery int64
 
 	acceptors map[int32]*acceptor
-	starved   bool          // no descriptors: the acceptors are out of epoll
+	starved   bool          // no descriptors, or no room: the acceptors are out of epoll
+	crowded   bool          // there was no room for the last connection
 	starvedTo int64         // ... until then
 	idle      chan struct{} // closed when the last connection has gone
 

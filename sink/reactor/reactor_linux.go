@@ -32,9 +32,18 @@ type Config struct {
 	// CloseFIN discards; 0 means 2 s and 64 KiB.
 	LingerTime  time.Duration
 	LingerBytes int
+	// Rooms, if not nil, is asked for a room before each connection is accepted. Where there is none, connections wait in the kernel's
+	// queue.
+	Rooms Rooms
 	// Now is the clock, read a few times per turn of a loop; nil means
 	// time.Now. It must keep pace with real time: waits are the kernel's.
 	Now func() time.Time
+}
+
+// Rooms bounds connections, perhaps beside others. It is called by the loops, and must not block.
+type Rooms interface {
+	Take() bool // reports whether there was room for one more, which is taken now
+	Leave()     // at the end of the connection; after Conn.Detach whoever has it calls it
 }
 
 // Reactor is a set of running event loops. Its methods may be called from any
@@ -48,6 +57,7 @@ type Reactor struct {
 	drainTimeout time.Duration
 	lingerTime   time.Duration
 	lingerBytes  int
+	rooms        Rooms
 	accept       func(fd int32, from *unix.RawSockaddrAny) (int32, unix.Errno)
 	inPool       bytebufferpool.Pool // input that waits for handlers
 	outPool      bytebufferpool.Pool // output that waits for peers
@@ -78,6 +88,7 @@ func newReactor(cfg Config, accept func(int32, *unix.RawSockaddrAny) (int32, uni
 		drainTimeout: orDefault(cfg.DrainTimeout, 10*time.Second),
 		lingerTime:   orDefault(cfg.LingerTime, 2*time.Second),
 		lingerBytes:  orDefault(cfg.LingerBytes, 64<<10),
+		rooms:        cfg.Rooms,
 		accept:       accept,
 	}
 	if r.clock == nil {

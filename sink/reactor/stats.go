@@ -12,6 +12,7 @@ type Stats struct {
 	Detached uint64 // connections handed over by Conn.Detach
 
 	AcceptPauses uint64 // times accepting stopped for want of descriptors or memory
+	AcceptsHeld  uint64 // times accepting stopped since Config.Rooms had no room
 	AcceptErrors uint64 // other failures of accept, such as a peer that went away first
 
 	BytesIn, BytesOut uint64 // octets read and written, discarded input included
@@ -38,6 +39,7 @@ func (s *Stats) Merge(o *Stats) {
 	s.Failed += o.Failed
 	s.Detached += o.Detached
 	s.AcceptPauses += o.AcceptPauses
+	s.AcceptsHeld += o.AcceptsHeld
 	s.AcceptErrors += o.AcceptErrors
 	s.BytesIn += o.BytesIn
 	s.BytesOut += o.BytesOut

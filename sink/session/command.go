@@ -9,7 +9,7 @@ func (s *Session) feedLine(p []byte) int {
 	if s.extra != nil {
 		f = &s.extra.framing
 	}
-	n, kind, text := f.next(p, s.octetsIn, s.state == stateAuth)
+	n, kind, text := f.next(p, s.octetsIn, s.state == stateAuth, s.cfg.maxLine())
 	switch kind {
 	case lineUnfinished:
 		if f == &empty {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // Defaults of Config.
@@ -16,6 +17,8 @@ const (
 	DefaultIdleTimeout   = 5 * time.Minute // RFC 5321 section 4.5.3.2.7
 	DefaultMaxHold       = 10 * time.Minute
 	DefaultMaxCommit     = time.Minute // far below the ten minutes that clients wait (RFC 5321 section 4.5.3.2.6)
+	DefaultMaxHeader     = 64 << 10    // octets
+	DefaultMaxEnvelope   = 64 << 20    // octets: half a million common addresses
 )
 
 // Config is what the sessions of a listener have in common. It must not be changed while a session uses it.
@@ -34,6 +37,18 @@ type Config struct {
 	// MaxDiscard is how many octets of a refused BDAT chunk are read and thrown away; a larger one is answered with 421. 0 means
 	// DefaultMaxDiscard.
 	MaxDiscard int64
+
+	// MaxLine is how many octets a command line may have, CRLF included; MAIL and RCPT may have smtp.MaxEnvelopeLine, AUTH and its answers
+	// smtp.MaxAuthLine, if that is more. 0 means smtp.MaxCommandLine, which is the least; smtp.MaxAuthLine is the most.
+	MaxLine int
+
+	// MaxHeader is how many octets of a message's header rules, triggers and rows know. Fields that do not end within are as if absent. 0
+	// means DefaultMaxHeader.
+	MaxHeader int
+
+	// MaxEnvelope bounds the memory that a transaction keeps of its envelope, in octets, whatever MaxRecipients is: RCPT is refused with 452
+	// 4.5.3 then. 0 means DefaultMaxEnvelope; 1 GiB is the most.
+	MaxEnvelope int
 
 	// IdleTimeout is how long a client may be silent before 421 4.4.2. 0 means DefaultIdleTimeout; a negative value, never.
 	// A planned delay of a reply does not count.
@@ -186,6 +201,27 @@ func (c *Config) maxRecipients() int {
 		return DefaultMaxRecipients
 	}
 	return c.MaxRecipients
+}
+
+func (c *Config) maxLine() int {
+	if c.MaxLine <= 0 {
+		return smtp.MaxCommandLine
+	}
+	return c.MaxLine
+}
+
+func (c *Config) maxHeader() int {
+	if c.MaxHeader <= 0 {
+		return DefaultMaxHeader
+	}
+	return c.MaxHeader
+}
+
+func (c *Config) maxEnvelope() int {
+	if c.MaxEnvelope <= 0 {
+		return DefaultMaxEnvelope
+	}
+	return c.MaxEnvelope
 }
 
 func (c *Config) maxDiscard() int64 {

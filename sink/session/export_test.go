@@ -33,7 +33,7 @@ func (s *Session) AtRest() bool {
 
 // FillEnvelope makes the transaction's envelope as large as it may get.
 func (s *Session) FillEnvelope() {
-	s.tx.arena = append(make([]byte, 0, maxEnvelope), s.tx.arena...)[:maxEnvelope*4/5]
+	s.tx.arena = append(make([]byte, 0, DefaultMaxEnvelope), s.tx.arena...)[:DefaultMaxEnvelope*4/5]
 }
 
 // Recipients returns how many recipients the transaction has.

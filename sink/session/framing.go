@@ -73,8 +73,8 @@ func (f *framing) drop() {
 
 // next takes a line, or the part of one that p holds: n octets. text is a good line without its CRLF, valid until release; one that lies in p as
 // a whole is used in place. before is how many octets the client had sent before p; answer says that an answer to 334 is due, and no
-// command.
-func (f *framing) next(p []byte, before uint64, answer bool) (n int, kind lineKind, text []byte) {
+// command. most is how many octets a command line may have, as Config.MaxLine says.
+func (f *framing) next(p []byte, before uint64, answer bool, most int) (n int, kind lineKind, text []byte) {
 	end := bytes.IndexByte(p, '\n')
 	ended := end >= 0
 	if ended {
@@ -105,7 +105,7 @@ func (f *framing) next(p []byte, before uint64, answer bool) (n int, kind lineKi
 		f.partial.B = append(f.partial.B, p...)
 		text = f.partial.B
 	}
-	if len(text) > lineLimit(text, answer) {
+	if len(text) > lineLimit(text, answer, most) {
 		f.skipped = uint32(len(text) - len(p)) // #nosec G115 -- what came before p in a line of at most smtp.MaxAuthLine octets
 		f.drop()
 		return f.skip(p, ended)
@@ -165,20 +165,20 @@ func inspect(whole []byte, answer bool) (kind lineKind, text []byte) {
 
 // lineLimit returns how many octets the line that starts like this may have, CRLF included. It looks at the first
 // smtp.MaxCommandLine octets only, so that it says the same of a whole line and of its beginning.
-func lineLimit(text []byte, answer bool) int {
-	if len(text) <= smtp.MaxCommandLine {
-		return smtp.MaxCommandLine
+func lineLimit(text []byte, answer bool, most int) int {
+	if len(text) <= most {
+		return most
 	}
 	if answer {
 		return smtp.MaxAuthLine
 	}
 	switch smtp.ParseCommand(text[:smtp.MaxCommandLine]).Verb {
 	case smtp.VerbMail, smtp.VerbRcpt, smtp.VerbSend, smtp.VerbSoml, smtp.VerbSaml:
-		return smtp.MaxEnvelopeLine
+		return max(smtp.MaxEnvelopeLine, most)
 	case smtp.VerbAuth:
 		return smtp.MaxAuthLine
 	}
-	return smtp.MaxCommandLine
+	return most
 }
 
 // startChunk makes the next octets those of a chunk.

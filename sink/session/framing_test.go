@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
 // frames feeds a framing the input in pieces of at most size octets, and returns what it finds: a good line by its text, others by their kind.
@@ -12,7 +14,7 @@ func frames(t *testing.T, f *framing, input string, size int, answer bool) (foun
 	t.Helper()
 	for before := 0; before < len(input); {
 		piece := []byte(input[before:min(before+size, len(input))])
-		n, kind, text := f.next(piece, uint64(before), answer)
+		n, kind, text := f.next(piece, uint64(before), answer, smtp.MaxCommandLine)
 		if n <= 0 || n > len(piece) {
 			t.Fatalf("took %d octets of %d", n, len(piece))
 		}

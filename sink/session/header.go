@@ -9,9 +9,6 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
 )
 
-// maxHeader is how many octets of a message's header are captured. Fields that do not end within are as if absent.
-const maxHeader = 64 << 10
-
 // headerCapacity is that of a fresh buffer: most headers fit in.
 const headerCapacity = 4 << 10
 
@@ -23,6 +20,7 @@ const maxSwitches = 32
 // header is the captured header of a message. It is a fault.Headers.
 type header struct {
 	buffer *bytebufferpool.ByteBuffer // nil: not captured
+	most   int                        // how many octets are captured: Config.MaxHeader
 	done   bool                       // its end was found, or too much was read
 	cut    bool                       // too much was read
 	line   int                        // where the line begins whose end was not found yet
@@ -34,7 +32,7 @@ type header struct {
 	idsRead  [2]bool   // whether they are final: each of a thousand rows asks for them
 
 	// What each message is asked for is noted while its lines are looked at: one recipient or fifty, nobody searches again.
-	switches  []uint16 // where the first maxSwitches fields begin that fault.HeaderSwitch could read
+	switches  []uint32 // where the first maxSwitches fields begin that fault.HeaderSwitch could read
 	stormID   int      // 1 + where the first field of that name begins; 0: there is none
 	messageID int      // likewise
 }
@@ -47,14 +45,14 @@ const (
 
 func (h *header) captured() bool { return h.buffer != nil }
 
-// begin starts the capture.
-func (h *header) begin() {
+// begin starts the capture of so many octets at most.
+func (h *header) begin(most int) {
 	if h.buffer == nil {
 		h.buffer = getBuffer(&headerPool, headerCapacity)
 	}
 	buffer := h.buffer
 	buffer.B = buffer.B[:0]
-	*h = header{buffer: buffer, unfolded: h.unfolded[:0], switches: h.switches[:0]}
+	*h = header{buffer: buffer, most: most, unfolded: h.unfolded[:0], switches: h.switches[:0]}
 }
 
 func (h *header) release() {
@@ -75,7 +73,7 @@ func (h *header) add(p []byte) {
 		return
 	}
 	b := h.buffer
-	p = p[:min(len(p), maxHeader-len(b.B))]
+	p = p[:min(len(p), h.most-len(b.B))]
 	if len(b.B) == 0 { // nothing of the body is copied
 		end := h.look(p, 0)
 		h.done = end >= 0
@@ -90,7 +88,7 @@ func (h *header) add(p []byte) {
 			b.B, h.done = b.B[:end], true
 		}
 	}
-	if h.cut = !h.done && len(b.B) == maxHeader; h.cut {
+	if h.cut = !h.done && len(b.B) == h.most; h.cut {
 		h.done = true
 		h.truncate(h.complete(b.B))
 	}
@@ -169,7 +167,7 @@ func (h *header) note(line []byte) {
 				h.stormID = 1 + h.line
 			}
 		case len(h.switches) < maxSwitches && isSwitch(line):
-			h.switches = append(h.switches, uint16(h.line)) // #nosec G115 -- below maxHeader
+			h.switches = append(h.switches, uint32(h.line)) // #nosec G115 -- below Config.MaxHeader
 		}
 	}
 }
@@ -341,7 +339,7 @@ func (s *Session) capture(chunks bool) {
 		s.tx.digest.Begin(chunks)
 	}
 	if s.cfg.Triggers || s.cfg.CaptureHeaders || s.view.Needs().Headers {
-		s.tx.header.begin()
+		s.tx.header.begin(s.cfg.maxHeader())
 	}
 }
 

@@ -26,8 +26,8 @@ func notedFields(t *rapid.T) {
 	}
 	message := text.String()
 	var pieces, whole header
-	pieces.begin()
-	whole.begin()
+	pieces.begin(DefaultMaxHeader)
+	whole.begin(DefaultMaxHeader)
 	whole.add([]byte(message))
 	whole.finish()
 	for rest := message; rest != ""; {
@@ -97,8 +97,8 @@ func TestHeaderPastItsLimit(t *testing.T) {
 		{"cut", mode, 9, false},
 	} {
 		h := header{}
-		h.begin()
-		filler := "Subject: " + strings.Repeat("x", maxHeader-len("Subject: \r\n")-len(c.tail)+c.over) + "\r\n"
+		h.begin(DefaultMaxHeader)
+		filler := "Subject: " + strings.Repeat("x", DefaultMaxHeader-len("Subject: \r\n")-len(c.tail)+c.over) + "\r\n"
 		text := filler + c.tail + "\r\nX-Storm-Mode: offline\r\n\r\n"
 		for rest := text; rest != ""; {
 			n := min(len(rest), 4093)
@@ -118,8 +118,8 @@ func TestHeaderPastItsLimit(t *testing.T) {
 		h.release()
 	}
 	h := header{}
-	h.begin()
-	h.add([]byte("Subject: " + strings.Repeat("x", maxHeader-len("Subject: \r\n\r\n")) + "\r\n\r\nbody"))
+	h.begin(DefaultMaxHeader)
+	h.add([]byte("Subject: " + strings.Repeat("x", DefaultMaxHeader-len("Subject: \r\n\r\n")) + "\r\n\r\nbody"))
 	if h.finish(); h.cut || len(allOf(&h, "subject")) != 1 {
 		t.Error("a header that just fits was cut")
 	}
@@ -131,7 +131,7 @@ func TestFirstSwitchesAreLookedAt(t *testing.T) {
 	var h header
 	defer h.release()
 	read := func(text string) (values []string) {
-		h.begin()
+		h.begin(DefaultMaxHeader)
 		h.add([]byte(text))
 		h.finish()
 		value, next, ok := (*switchFields)(&h).Header("x-storm-mode", 0)
@@ -155,7 +155,7 @@ func TestFirstSwitchesAreLookedAt(t *testing.T) {
 func TestIdentityIsReadOnce(t *testing.T) {
 	for _, id := range []string{"<" + strings.Repeat("x", 60_000) + "@y>", "<a@" + strings.Repeat("\r\n ", 10_000) + "b>"} {
 		var h header
-		h.begin()
+		h.begin(DefaultMaxHeader)
 		h.add([]byte("Message-ID: " + id + "\r\n\r\n"))
 		h.finish()
 		first := h.id(idMessage)
@@ -180,7 +180,7 @@ func TestMostHeadersAskForNothing(t *testing.T) {
 		"X-Mailer: a\r\nMessage-ID: <b@c>\r\n\r\n": false,
 	} {
 		var h header
-		h.begin()
+		h.begin(DefaultMaxHeader)
 		h.add([]byte(text))
 		h.finish()
 		if got := h.mayAsk(); got != want {

@@ -143,7 +143,7 @@ func (s *Session) rcpt(args []byte) {
 
 // fullEnvelope reports whether the transaction takes no more recipients.
 func (s *Session) fullEnvelope() bool {
-	return len(s.tx.recipients) >= s.maxRecipients() || s.tx.full()
+	return len(s.tx.recipients) >= s.maxRecipients() || s.tx.full(s.cfg.maxEnvelope())
 }
 
 // malformedRcpt refuses a RCPT that can't be parsed, or that names somebody by UTF-8 without SMTPUTF8. Where a plan says yes to it, the

@@ -91,10 +91,6 @@ type recipient struct {
 	read    time.Duration
 }
 
-// maxEnvelope bounds the memory that a transaction keeps of its envelope, in octets, whatever maximum of recipients a user sets. It has
-// room for half a million common addresses; spans of 32 bits reach as far.
-const maxEnvelope = 64 << 20
-
 // What a recipient takes beside its address: its own struct and its place among views, and what its reply may take in LMTP until its
 // client is known to have read it.
 const perRecipient = 24 + 24 + 16
@@ -111,10 +107,10 @@ func (tx *transaction) clear(i int) bool {
 	return !found && !tx.broken
 }
 
-// full reports whether the envelope may not grow any more. A slice that grows has up to a quarter more room than it needs.
-func (tx *transaction) full() bool {
+// full reports whether the envelope, which may take so many octets of memory, may not grow any more. A slice that grows has up to a quarter more room than it needs.
+func (tx *transaction) full(most int) bool {
 	used := len(tx.arena) + len(tx.recipients)*perRecipient + len(tx.unclear)*8
-	return used+used/4 >= maxEnvelope
+	return used+used/4 >= most
 }
 
 // held returns how much memory the envelope has, used or not.
@@ -213,7 +209,7 @@ func (tx *transaction) token() []byte {
 
 // store copies b, which came in a command line, into the arena.
 //
-// #nosec G115 -- rcpt refuses recipients beyond maxEnvelope, and a command line has at most smtp.MaxEnvelopeLine octets
+// #nosec G115 -- rcpt refuses recipients beyond Config.MaxEnvelope, which is a GiB at most, and a command line has at most smtp.MaxEnvelopeLine octets
 func (tx *transaction) store(b []byte) span {
 	from := len(tx.arena)
 	tx.arena = append(tx.arena, b...)

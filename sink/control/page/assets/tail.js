@@ -70,6 +70,7 @@ function query() {
 function open() {
   const q = query();
   if (last) q.set('after', last);
+  q.set('rate', perTurn * 4); // a turn of the sink is a quarter of a second, as ours
   stream = new EventSource(`/v1/events?${q}`);
   stream.onopen = () => { byId('tail-said').textContent = 'Following.'; };
   stream.onerror = async () => {
@@ -85,6 +86,12 @@ function open() {
     }
     retry = setTimeout(open, 2000);
   };
+  stream.addEventListener('skipped', (event) => {
+    const gap = JSON.parse(event.data);
+    const seq = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
+    skipped += seq(gap.to) - seq(gap.from) + 1;
+    if (!timer) timer = setTimeout(draw, 250);
+  });
   for (const kind of kinds) {
     stream.addEventListener(kind, (event) => {
       const row = JSON.parse(event.data);
