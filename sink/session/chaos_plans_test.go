@@ -31,7 +31,7 @@ func drawDelay(t *rapid.T) fault.Delay {
 // drawOutcome draws an outcome with any fault that the stage can have, perhaps with a reply and a delay.
 func drawOutcome(t *rapid.T, stage smtp.Stage, broken bool) fault.OutcomeSpec {
 	o := fault.OutcomeSpec{Weight: 1}
-	kinds := []string{"plain", "silence", "dribble", "split", "bandwidth", "before", "after"}
+	kinds := []string{"plain", "silence", "dribble", "split", "bandwidth", "before", "after", "raw", "words"}
 	if broken {
 		kinds = append(kinds, "malformed")
 	}
@@ -63,6 +63,12 @@ func drawOutcome(t *rapid.T, stage smtp.Stage, broken bool) fault.OutcomeSpec {
 		o.Split = fault.Split{Packets: n + 1, Pause: wait * time.Duration(n%2)}
 	case "bandwidth":
 		o.Bandwidth = fault.Bandwidth{In: fault.ByteRate(n%2) * 50_000, Out: []fault.ByteRate{fault.ByteRate(100 * n), 100_000, fault.Unlimited}[n%3]}
+	case "raw":
+		drawRaw(t, &o, broken)
+	case "words":
+		if o.Code != 0 {
+			o.Text = drawWords(t, stage)
+		}
 	case "before":
 		o.Code, o.Close = 0, fault.Close{Mode: mode}
 	case "after":
@@ -167,8 +173,9 @@ func drawRules(t *rapid.T, broken bool) (rules []fault.RuleSpec) {
 func drawPlan(t *rapid.T, broken bool) *fault.Plan {
 	spec := fault.PlanSpec{
 		Seed:  rapid.Uint64().Draw(t, "seed"),
-		Rules: drawRules(t, broken), Limits: drawLimits(t, ""),
+		Rules: drawRules(t, broken), Limits: drawLimits(t, ""), Plain: drawPlain(t),
 	}
+	drawReactions(t, &spec, broken)
 	phase := func(name string) fault.PhaseSpec {
 		return fault.PhaseSpec{
 			Name: name, Duration: time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second,

@@ -30,6 +30,9 @@ type ledger struct {
 	hung      bool            // a commit gets no answer yet
 	stalled   bool            // one of this message has got none in time
 	ended     bool
+
+	standings map[string]event.Standing // the last row, by reaction and key
+	changes   []event.Standing
 }
 
 func (l *ledger) Decided(s smtp.Stage, d *fault.Decision, _ smtp.Enhanced, _ *fault.View) {
@@ -105,7 +108,6 @@ func (l *ledger) Transaction(*session.Transaction) {}
 
 func (l *ledger) Message(*event.Message)                   {}
 func (l *ledger) Told(*event.Exception)                    {}
-func (l *ledger) Standing(*event.Standing, session.Origin) {}
 func (l *ledger) Connection(c *session.Connection) {
 	if l.ended {
 		l.t.Fatal("the connection has two last rows")
@@ -153,12 +155,15 @@ func chaos(t *rapid.T) {
 	c.LMTP, c.Triggers = rapid.Bool().Draw(t, "lmtp"), rapid.Bool().Draw(t, "triggers")
 	c.Commit, c.CaptureHeaders = rapid.Bool().Draw(t, "commit"), rapid.Bool().Draw(t, "capture")
 	p.Plan = drawPlan(t, broken)
-	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}, failed: map[string]bool{}}
+	book := &ledger{t: t, rows: map[string]int{}, pending: map[string]bool{}, failed: map[string]bool{}, standings: map[string]event.Standing{}}
 	limits := &moreLimits{Limits: state.NewLimits(nil)}
 	env := session.Env{Attempts: state.NewAttempts(nil), Limits: limits, Recorder: book}
 	if rapid.Bool().Draw(t, "scratch") {
 		env.Scratch = new(session.Scratch)
 	}
+	standings := state.NewStandings(0)
+	standings.Use(sinktest.Epoch, p.Plan)
+	env.Standings = standings
 	peer := sinktest.NewSessionConn(p, &env)
 	commits := []uint64(nil)
 	peer.Commits = func(ticket uint64) { commits = append(commits, ticket) }
@@ -249,6 +254,7 @@ func chaos(t *rapid.T) {
 	if !book.ended || !peer.Session.AtRest() || limits.out != 0 || limits.Stats().Open != 0 || book.waiting > 1 {
 		t.Fatalf("at the end: last row %v, at rest %v, %d grants not released, %d replies owed", book.ended, peer.Session.AtRest(), limits.out, book.waiting)
 	}
+	book.checkStandings(p.Plan, standings, peer.Now)
 	if !broken {
 		checkWire(t, said.String(), book.codes)
 	}

@@ -77,6 +77,10 @@ func (x *standing) see(r *fault.Reaction, when, worse, back bool, now int64) (re
 		x.change(level-1, now)
 		return event.StandingBack
 	case !back && worse && x.count(r.Worse, now) && max(now-x.changed, 0) >= int64(r.Pace):
+		if level == fault.MaxLevel && x.until == forever { // it can't change
+			x.n = 0
+			return ""
+		}
 		x.rise(r, level, now)
 		return event.StandingWorse
 	}
@@ -103,10 +107,10 @@ type Change struct {
 	Reason      string    // as in event.Standing
 }
 
-// prolonged reports whether all that a change has led to is that the standing, at the highest level as before, ends later, and not even by
-// a second: nobody is told of that each time.
+// prolonged reports whether all that a change has led to is that the standing, at the highest level as before, ends later, and that this has
+// happened in the same second before: nobody is told of it each time.
 func (x *standing) prolonged(before *standing) bool {
-	return x.level == before.level && (x.until == before.until || x.changed/int64(time.Second) == before.changed/int64(time.Second))
+	return x.level == before.level && x.changed/int64(time.Second) == before.changed/int64(time.Second)
 }
 
 func untilTime(until int64) time.Time {
