@@ -144,6 +144,7 @@ func anyMatch(t *rapid.T) (m fault.Match) {
 	})
 	m.Attempts, m.Messages, m.Connections = some(t, "attempts", anyRange), some(t, "messages", anyRange), some(t, "connections", anyRange)
 	m.Mechanisms, m.Parameters, m.Steps = several(t, "mechanisms", anyText), several(t, "parameters", anyText), some(t, "steps", anyRange)
+	m.Standings, m.Levels = several(t, "standings", anyText), some(t, "levels", anyLevels)
 	m.Turns, m.Rcpts = some(t, "turns", anyRange), some(t, "rcpts", anyRange)
 	m.Errors = several(t, "errors", func(t *rapid.T) fault.ErrorPattern {
 		return rapid.SampledFrom([]fault.ErrorPattern{{}, {Class: 5}, {Code: 501}, {Code: 555, Enhanced: smtp.Enhanced{Class: 5, Subject: 5, Detail: 4}}}).Draw(t, "error")
@@ -229,6 +230,12 @@ func anyRule(t *rapid.T) fault.RuleSpec {
 		})
 		return r
 	}
+	switch rapid.IntRange(0, 3).Draw(t, "stages?") {
+	case 0:
+		r.Stage, r.AnyStage = 0, true
+	case 1:
+		r.Stage, r.Stages = 0, []smtp.Stage{smtp.StageConnect, smtp.StageRcpt}
+	}
 	r.Outcomes = several(t, "outcomes", anyOutcome)
 	r.Except = several(t, "except", anyMatch)
 	return r
@@ -302,7 +309,7 @@ func anyService(t *rapid.T) (s fault.Service) {
 func anyPlan(t *rapid.T) fault.PlanSpec {
 	p := fault.PlanSpec{
 		Name: anyText(t), Description: anyText(t), Seed: rapid.Uint64().Draw(t, "seed"), Restart: rapid.Bool().Draw(t, "restart"), ListenerFaults: anyListenerFaults(t),
-		Limits: several(t, "limits", anyLimit), Rules: several(t, "rules", anyRule), Phases: several(t, "phases", anyPhase),
+		Limits: several(t, "limits", anyLimit), Rules: several(t, "rules", anyRule), Reactions: several(t, "reactions", anyReaction), Phases: several(t, "phases", anyPhase),
 		Listeners: several(t, "listeners", func(t *rapid.T) fault.Listener {
 			return fault.Listener{Name: anyText(t), Address: anyText(t), LMTP: rapid.Bool().Draw(t, "lmtp"), ImplicitTLS: rapid.Bool().Draw(t, "tls"), Proxied: rapid.Bool().Draw(t, "proxied"), DSN: rapid.Bool().Draw(t, "dsn"), Service: some(t, "service", anyService)}
 		}),

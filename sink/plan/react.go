@@ -31,7 +31,7 @@ func reactionForm(limits form[[]fault.LimitSpec], rules form[[]fault.RuleSpec]) 
 		needs("when", condition, func(r *fault.ReactionSpec) *fault.WhenSpec { return &r.When }, "What counts."),
 		preset("after", integer(0, fault.MaxAfter), func(r *fault.ReactionSpec) *int { return &r.After }, 1, "So many of these begin it; 0: the first sight of the key does."),
 		at("within", duration, func(r *fault.ReactionSpec) *time.Duration { return &r.Within }, "In a window that starts with the first of them; default: without end."),
-		at("for", oneOrMore(duration), func(r *fault.ReactionSpec) *[]time.Duration { return &r.For }, "How long it holds from its last rise on; a list is by level. Default: as long as the sink runs."),
+		at("for", oneOrMore(duration), func(r *fault.ReactionSpec) *[]time.Duration { return &r.For }, "How long it holds from its last rise on; a list is by level. Default: without end."),
 		at("worse", pointer(worse), func(r *fault.ReactionSpec) **fault.CountSpec { return &r.Worse }, "What raises its level while it holds; default: what begins it."),
 		at("back", pointer(condition), func(r *fault.ReactionSpec) **fault.WhenSpec { return &r.Back }, "What lowers its level."),
 		at("pace", duration, func(r *fault.ReactionSpec) *time.Duration { return &r.Pace }, "The least time between a change of the level and the next rise."),
