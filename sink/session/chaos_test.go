@@ -106,8 +106,8 @@ func (l *ledger) fail() {
 
 func (l *ledger) Transaction(*session.Transaction) {}
 
-func (l *ledger) Message(*event.Message)                   {}
-func (l *ledger) Told(*event.Exception)                    {}
+func (l *ledger) Message(*event.Message) {}
+func (l *ledger) Told(*event.Exception)  {}
 func (l *ledger) Connection(c *session.Connection) {
 	if l.ended {
 		l.t.Fatal("the connection has two last rows")
