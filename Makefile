@@ -30,7 +30,7 @@ FLEET_MESSAGES ?= 30000
 VCS := $(shell git status >/dev/null 2>&1 && echo -buildvcs=true)
 
 # Of make storms: which, through which MTAs, how often, with how many messages.
-STORMS ?= S0 S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12 S13 S14 S15 S16 S17 S19
+STORMS ?= S0 S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12 S13 S14 S15 S16 S17 S18 S19
 MTAS ?= postfix exim haraka sendmail
 RUNS ?= 1
 MESSAGES ?= 200
