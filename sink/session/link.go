@@ -23,6 +23,7 @@ type link struct {
 type lane struct {
 	rate fault.ByteRate // octets a second; 0: any number
 	free time.Duration  // since the session started: when all that was sent has passed
+	late time.Duration  // how much later than asked for the session was called last
 	rest time.Duration  // what rounding has left of a nanosecond, in parts of which rate are one
 }
 
@@ -32,9 +33,11 @@ const (
 	passageTime = 100 * time.Millisecond
 	// maxPassage bounds the octets that pass at a time.
 	maxPassage = 16 << 10
-	// passageSlack is how late what follows may come and still counts as having come at once: so timers that fire late don't slow a link,
-	// and one that rests saves up no more than that.
+	// passageSlack is how late what follows may come and still counts as having come at once, beside what the session's own timer was late,
+	// which slows no link therefore. One that rests saves up no more than this.
 	passageSlack = 10 * time.Millisecond
+	// maxLate bounds the lateness that is caught up with.
+	maxLate = time.Second
 )
 
 func (l *lane) slow() bool { return l.rate > 0 }
@@ -57,13 +60,19 @@ func (l *lane) most() int {
 
 // pass sends octets, at most maxPassage, that are ready now behind those before, and returns when they will have passed.
 func (l *lane) pass(now time.Duration, octets int) time.Duration {
-	if now-l.free > passageSlack {
+	if now-l.free > passageSlack+l.late {
 		l.free, l.rest = now, 0
 	}
 	rate := time.Duration(l.rate)
 	l.rest += time.Duration(octets) * time.Second
 	l.free, l.rest = l.free+l.rest/rate, l.rest%rate
 	return l.free
+}
+
+// called notes how late the session's timer was.
+func (l *link) called(late time.Duration) {
+	late = min(late, maxLate)
+	l.in.late, l.out.late = late, late
 }
 
 // changeBandwidth gives the connection the bandwidth that an outcome has, from the reply on that is to be sent now.

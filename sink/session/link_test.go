@@ -193,8 +193,8 @@ func TestSlowLinkIsTimed(t *testing.T) {
 		if calls++; calls > 1000 {
 			t.Fatal("calls without end")
 		}
-		// A timer that fires up to 5 ms late costs nothing of the rate.
-		now = s.Deadline().Add(time.Duration(calls%6) * time.Millisecond)
+		// A timer that fires up to 350 ms late costs nothing of the rate.
+		now = s.Deadline().Add(time.Duration(calls%6) * 70 * time.Millisecond)
 		s.Advance(now)
 		perform()
 	}
@@ -225,8 +225,8 @@ func TestSlowLinkIsTimed(t *testing.T) {
 		advance()
 	}
 	took, least := now.Sub(began), 8*time.Second
-	if took < least || took > least+100*time.Millisecond {
-		t.Errorf("40 kB and a reply took %v, want %v and no more than a tenth of a second besides", took, least)
+	if took < least || took > least+500*time.Millisecond {
+		t.Errorf("40 kB and a reply took %v, want %v, and no more besides than the timer was late at last", took, least)
 	}
 	if most := 120; calls > most {
 		t.Errorf("the session was called %d times in %v, want at most %d", calls, took, most)

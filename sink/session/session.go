@@ -195,9 +195,11 @@ func (s *Session) Advance(now time.Time) {
 		s.resume()
 		s.reply()
 	case waitPiece:
+		s.extra.link.called(s.exchange.now - s.due)
 		s.resume()
 		s.sendPiece()
 	case waitPassage:
+		s.extra.link.called(s.exchange.now - s.due)
 		s.resume()
 	case waitReading:
 		s.readOn()
