@@ -50,8 +50,8 @@ func (c *ctl) statsCommand() *cobra.Command {
 
 func showStats(w io.Writer, s api.Stats) {
 	n, a := s.Counts, s.Counts.Attempts
-	fmt.Fprintf(w, "%d %s, %d %s, %d %s: %d delivered, %d deferred, %d bounced, %d unanswered\n", n.Connections, plural(n.Connections, "connection"), n.Messages, plural(n.Messages, "message"),
-		a.Total(), plural(a.Total(), "attempt"), a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
+	fmt.Fprintf(w, "%d %s, %d %s, %d %s: %d delivered, %d deferred, %d bounced, %d unanswered\n", n.Connections, text.Plural(n.Connections, "connection"), n.Messages, text.Plural(n.Messages, "message"),
+		a.Total(), text.Plural(a.Total(), "attempt"), a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
 	fmt.Fprintf(w, "%d open, epoch %d, plan generation %d, event %d\n", n.Open, s.Epoch, s.Generation, s.Seq)
 	var t text.Table
 	t.Right = []int{3}

@@ -173,7 +173,7 @@ func (o *options) announce(server *sink.Server, cfg *sink.Config) {
 		if l.Inherited != nil {
 			inherited = ", inherited"
 		}
-		o.say("listening on %s (driver %s, %d %s%s)", address, stats.Driver, stats.Loops, plural(stats.Loops, "loop"), inherited)
+		o.say("listening on %s (driver %s, %d %s%s)", address, stats.Driver, stats.Loops, text.Plural(stats.Loops, "loop"), inherited)
 	}
 	o.announceStandings(server.RestoredStandings())
 	for _, l := range server.Listeners() {
@@ -197,14 +197,14 @@ const maxDescribed = 8
 func describe(p *fault.Plan) []string {
 	var lines []string
 	if n := len(p.Phases()); n > 0 {
-		lines = append(lines, fmt.Sprintf("a storm of %d %s starts by %v", n, plural(n, "phase"), p.Start()))
+		lines = append(lines, fmt.Sprintf("a storm of %d %s starts by %v", n, text.Plural(n, "phase"), p.Start()))
 	}
 	if n := len(p.AllLimits()); n > 0 {
-		lines = append(lines, fmt.Sprintf("%d %s", n, plural(n, "limit")))
+		lines = append(lines, fmt.Sprintf("%d %s", n, text.Plural(n, "limit")))
 	}
 	for i, rule := range p.Rules() {
 		if i == maxDescribed {
-			lines = append(lines, fmt.Sprintf("and %d more %s", len(p.Rules())-i, plural(len(p.Rules())-i, "rule")))
+			lines = append(lines, fmt.Sprintf("and %d more %s", len(p.Rules())-i, text.Plural(len(p.Rules())-i, "rule")))
 			break
 		}
 		var outcomes []string
@@ -236,8 +236,6 @@ func describe(p *fault.Plan) []string {
 	}
 	return lines
 }
-
-func plural[N int | int64 | uint64](n N, noun string) string { return text.Plural(n, noun) }
 
 // progress renews one line on a terminal.
 type progress struct {
@@ -301,7 +299,7 @@ func progressLine(before, now *sink.Stats) string {
 		rate = float64(since.Messages) / since.Seconds
 	}
 	return fmt.Sprintf("%.0fs  %d %s (%.0f/s), %d deferred, %d bounced, %d %s open",
-		now.Seconds, now.Messages, plural(now.Messages, "message"), rate, a.Deferred, a.Bounced, now.Open, plural(now.Open, "connection"))
+		now.Seconds, now.Messages, text.Plural(now.Messages, "message"), rate, a.Deferred, a.Bounced, now.Open, text.Plural(now.Open, "connection"))
 }
 
 // printCounters prints the final counters: as JSON, or as a table unless the user wants quiet.

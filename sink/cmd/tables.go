@@ -19,20 +19,20 @@ func counterTable(s *sink.Stats) string {
 	say := func(format string, args ...any) {
 		b.WriteString(text.Wrap(fmt.Sprintf(format, args...), text.Columns, "  ") + "\n")
 	}
-	say("%d %s, %d %s, %d %s accepted in %.1f s; %d octets in, %d out", s.Connections, plural(s.Connections, "connection"),
-		s.Transactions, plural(s.Transactions, "transaction"), s.Messages, plural(s.Messages, "message"), s.Seconds, s.BytesIn, s.BytesOut)
+	say("%d %s, %d %s, %d %s accepted in %.1f s; %d octets in, %d out", s.Connections, text.Plural(s.Connections, "connection"),
+		s.Transactions, text.Plural(s.Transactions, "transaction"), s.Messages, text.Plural(s.Messages, "message"), s.Seconds, s.BytesIn, s.BytesOut)
 	say("recipients: %d delivered, %d deferred, %d bounced, %d unanswered", a.Delivered, a.Deferred, a.Bounced, a.Unanswered)
 	if a.Discarded > 0 {
 		say("and %d told 2xx and thrown away as planned", a.Discarded)
 	}
 	if s.Ledger != nil {
-		say("ledger: %d %s, %d octets", s.Ledger.Rows, plural(s.Ledger.Rows, "row"), s.Ledger.Octets)
+		say("ledger: %d %s, %d octets", s.Ledger.Rows, text.Plural(s.Ledger.Rows, "row"), s.Ledger.Octets)
 		if n := s.Ledger.Lost; n > 0 {
-			say("warning: %d %s missing in it: %s", n, plural(n, "row")+map[bool]string{true: " is", false: " are"}[n == 1], s.Ledger.Error)
+			say("warning: %d %s missing in it: %s", n, text.Plural(n, "row")+map[bool]string{true: " is", false: " are"}[n == 1], s.Ledger.Error)
 		}
 	}
 	if d := s.DSN; d != nil {
-		say("notifications: %d kept, with %d %s about recipients", d.Notifications, d.Recipients, plural(d.Recipients, "row"))
+		say("notifications: %d kept, with %d %s about recipients", d.Notifications, d.Recipients, text.Plural(d.Recipients, "row"))
 		for _, line := range [...]struct {
 			n    uint64
 			what string
@@ -46,7 +46,7 @@ func counterTable(s *sink.Stats) string {
 		}
 	}
 	if c := s.Captures; c != nil {
-		say("captured: %d %s, of which %d had to make room", c.Messages, plural(c.Messages, "message"), c.Dropped)
+		say("captured: %d %s, of which %d had to make room", c.Messages, text.Plural(c.Messages, "message"), c.Dropped)
 		if c.Cut > 0 {
 			say("  %d kept in part, for want of room", c.Cut)
 		}
@@ -225,7 +225,7 @@ func selfCheck(c *count.SelfCheck) string {
 	case c.OK && tested == 0:
 		b.WriteString("self-check: not saturated; no rule has drawn often enough to be tested\n")
 	case c.OK:
-		fmt.Fprintf(&b, "self-check: not saturated; %d %s drew as planned\n", tested, plural(tested, "rule"))
+		fmt.Fprintf(&b, "self-check: not saturated; %d %s drew as planned\n", tested, text.Plural(tested, "rule"))
 	}
 	return b.String()
 }
