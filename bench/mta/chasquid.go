@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -56,24 +55,8 @@ func chasquidAdapter() adapter {
 			}
 			return errors.Join(i.stop(), i.start(ctx))
 		},
-		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
-			return eachChasquidFile(i, func(path string) error {
-				entries, err := chasquidItem(path)
-				if errors.Is(err, fs.ErrNotExist) {
-					return nil // it has left the queue
-				}
-				for n := range entries {
-					if err == nil {
-						err = f(&entries[n])
-					}
-				}
-				return err
-			})
-		},
-		depth: func(i *instance) (n int, err error) {
-			err = eachChasquidFile(i, func(string) error { n++; return nil })
-			return n, err
-		},
+		queue: chasquidFiles.listing(chasquidItem),
+		depth: chasquidFiles.number,
 	}
 }
 
@@ -170,19 +153,12 @@ func (i *instance) selfSigned(dir, name string) error {
 	return nil
 }
 
-func eachChasquidFile(i *instance, f func(path string) error) error {
-	files, err := filepath.Glob(i.path("data/queue/m:*"))
-	for _, path := range files {
-		if err := f(path); err != nil {
-			return err
-		}
-	}
-	return err
-}
+// chasquidFiles are the messages in the queue.
+const chasquidFiles queueFiles = "data/queue/m:*"
 
 // chasquidWaits reports whether all messages of the queue have failed once, and wait.
 func chasquidWaits(i *instance) bool {
-	err := eachChasquidFile(i, func(path string) error {
+	err := chasquidFiles.each(i, func(path string) error {
 		text, err := os.ReadFile(path) // #nosec G304 -- in the instance's queue
 		if err == nil && !bytes.Contains(text, []byte("last_failure_message:")) {
 			err = errors.New("it is under way")
@@ -194,12 +170,7 @@ func chasquidWaits(i *instance) bool {
 
 // chasquidItem reads a message of the queue, a protocol buffer as text, as far as it is needed: whose it is, and the recipients that
 // aren't done with.
-func chasquidItem(path string) (entries []reconcile.QueueEntry, err error) {
-	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func chasquidItem(file *os.File) (entries []reconcile.QueueEntry, err error) {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, maxMessage) // the message is a single line
 	sender, recipient, done := "", "", false

@@ -1,12 +1,10 @@
 package mta
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,22 +59,8 @@ func dmaAdapter() adapter {
 			return openIntake(i.addr, func(from string, to []string, message []byte) error { return dmaTake(i, &jail, from, to, message) })
 		},
 		flush: dmaFlush,
-		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
-			return eachDmaFile(i, func(path string) error {
-				entry, err := dmaEnvelope(path)
-				if errors.Is(err, fs.ErrNotExist) {
-					return nil // it has left the queue
-				}
-				if err != nil {
-					return err
-				}
-				return f(&entry)
-			})
-		},
-		depth: func(i *instance) (n int, err error) {
-			err = eachDmaFile(i, func(string) error { n++; return nil })
-			return n, err
-		},
+		queue: dmaFiles.listing(func(file *os.File) ([]reconcile.QueueEntry, error) { return keyedEnvelope(file, "Sender", "Recipient") }),
+		depth: dmaFiles.number,
 	}
 }
 
@@ -181,33 +165,5 @@ func firstInside(dir string) (int, error) {
 	return 0, errors.New("its jail is gone")
 }
 
-// eachDmaFile passes on the envelopes in the queue: a file for each recipient.
-func eachDmaFile(i *instance, f func(path string) error) error {
-	files, err := filepath.Glob(i.path("spool/dma/Q*"))
-	for _, path := range files {
-		if err := f(path); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
-func dmaEnvelope(path string) (entry reconcile.QueueEntry, err error) {
-	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
-	if err != nil {
-		return entry, err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		switch key, value, _ := strings.Cut(lines.Text(), ": "); key {
-		case "Sender":
-			entry.Sender = value
-		case "Recipient":
-			entry.Recipient = value
-		}
-	}
-	entry.NullSender = entry.Sender == ""
-	entry.Unnamed = entry.Recipient == "" // it is being written
-	return entry, lines.Err()
-}
+// dmaFiles are the envelopes in the queue: a file for each recipient.
+const dmaFiles queueFiles = "spool/dma/Q*"

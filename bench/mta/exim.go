@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,27 +49,13 @@ func eximAdapter() adapter {
 			return reconcile.ReadQueue(bytes.NewReader(listing), "exim -bp", f)
 		},
 		schedule: eximSchedule,
-		depth:    func(i *instance) (int, error) { return countFiles(i.path("spool", "input"), "", "-H") },
+		depth:    queueFiles("spool/input/*-H").number,
 	}
 }
 
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-// countFiles counts the files in a directory whose names begin and end so. One that isn't there yet has none.
-func countFiles(dir, prefix, suffix string) (n int, err error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), prefix) && strings.HasSuffix(entry.Name(), suffix) {
-			n++
-		}
-	}
-	return n, err
 }
 
 // eximEnvironment lets an unpacked Exim find its libraries and its user.

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -50,13 +49,9 @@ func harakaAt(version string) adapter {
 				" && npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund"
 		},
 		layout:   harakaLayout,
-		queue:    harakaQueue,
+		queue:    harakaFiles.listing(harakaEntries),
 		schedule: harakaSchedule,
-		depth: func(i *instance) (int, error) {
-			n := 0
-			err := eachHarakaFile(i, func(string) error { n++; return nil })
-			return n, err
-		},
+		depth:    harakaFiles.number,
 	}
 }
 
@@ -164,56 +159,24 @@ func harakaSchedule(_ context.Context, i *instance) (s Schedule, err error) {
 	return s, nil
 }
 
-// harakaFile is the name of a file in the queue: arrival, next attempt, attempts, process, and more. Those that are being written have
-// other names.
-var harakaFile = regexp.MustCompile(`^\d+_\d+_\d+_\d+_`)
+// harakaFiles are the files of the queue, by their names: arrival, next attempt, attempts, process, and more. Those that are being
+// written have other names.
+const harakaFiles queueFiles = "queue/[0-9]*_[0-9]*_[0-9]*_[0-9]*_*"
 
-// eachHarakaFile passes on the files of the queue.
-func eachHarakaFile(i *instance, f func(path string) error) error {
-	entries, err := os.ReadDir(i.path("queue"))
+// harakaEntries reads the envelope that a file of the queue begins with: its name, which package reconcile reads, doesn't tell whose
+// it is.
+func harakaEntries(file *os.File) ([]reconcile.QueueEntry, error) {
+	entries, err := harakaEnvelope(file)
 	if err != nil {
-		return err
+		entries = []reconcile.QueueEntry{{Unnamed: true}} // one that is being written
 	}
-	for _, entry := range entries {
-		if !harakaFile.MatchString(entry.Name()) {
-			continue
-		}
-		if err := f(i.path("queue", entry.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// harakaQueue reads the envelopes that the files of the queue begin with: their names, which package reconcile reads, don't tell whose
-// they are.
-func harakaQueue(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
-	return eachHarakaFile(i, func(path string) error {
-		entries, err := harakaEnvelope(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it has left the queue, or moved on to another name
-		}
-		if err != nil {
-			entries = []reconcile.QueueEntry{{Unnamed: true}} // one that is being written
-		}
-		for n := range entries {
-			if err := f(&entries[n]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return entries, nil
 }
 
 // maxEnvelope bounds an envelope.
 const maxEnvelope = 16 << 20
 
-func harakaEnvelope(path string) ([]reconcile.QueueEntry, error) {
-	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func harakaEnvelope(file *os.File) ([]reconcile.QueueEntry, error) {
 	var length uint32
 	if err := binary.Read(file, binary.BigEndian, &length); err != nil {
 		return nil, err

@@ -42,24 +42,8 @@ func nullmailerAdapter() adapter {
 		front: func(i *instance) (front, error) {
 			return openIntake(i.addr, func(from string, to []string, message []byte) error { return nullmailerTake(i, from, to, message) })
 		},
-		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
-			return eachNullmailerFile(i, func(path string) error {
-				entries, err := nullmailerEnvelope(path)
-				if errors.Is(err, fs.ErrNotExist) {
-					return nil // it has left the queue
-				}
-				for n := range entries {
-					if err == nil {
-						err = f(&entries[n])
-					}
-				}
-				return err
-			})
-		},
-		depth: func(i *instance) (n int, err error) {
-			err = eachNullmailerFile(i, func(string) error { n++; return nil })
-			return n, err
-		},
+		queue: nullmailerFiles.listing(nullmailerEnvelope),
+		depth: nullmailerFiles.number,
 	}
 }
 
@@ -116,23 +100,11 @@ func nullmailerTake(i *instance, from string, to []string, message []byte) error
 	return nil
 }
 
-func eachNullmailerFile(i *instance, f func(path string) error) error {
-	files, err := filepath.Glob(i.path("queue/queue/*"))
-	for _, path := range files {
-		if err := f(path); err != nil {
-			return err
-		}
-	}
-	return err
-}
+// nullmailerFiles are the messages in the queue.
+const nullmailerFiles queueFiles = "queue/queue/*"
 
 // nullmailerEnvelope reads the lines that a file of the queue begins with: the sender, the recipients, and an empty one.
-func nullmailerEnvelope(path string) (entries []reconcile.QueueEntry, err error) {
-	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func nullmailerEnvelope(file *os.File) (entries []reconcile.QueueEntry, err error) {
 	lines := bufio.NewScanner(file)
 	if !lines.Scan() {
 		return []reconcile.QueueEntry{{Unnamed: true}}, lines.Err() // it is being written

@@ -1,11 +1,9 @@
 package mta
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,21 +36,10 @@ func opensmtpdAdapter() adapter {
 			return []string{"LD_LIBRARY_PATH=" + i.path("bin")}
 		},
 		flush: opensmtpdFlush,
-		queue: func(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
-			return eachOpensmtpdFile(i, func(path string) error {
-				entry, err := opensmtpdEnvelope(path)
-				if errors.Is(err, fs.ErrNotExist) {
-					return nil // it has left the queue
-				}
-				if err != nil {
-					return err
-				}
-				return f(&entry)
-			})
-		},
+		queue: opensmtpdFiles.listing(func(file *os.File) ([]reconcile.QueueEntry, error) { return keyedEnvelope(file, "sender", "dest") }),
 		depth: func(i *instance) (int, error) {
 			messages := map[string]struct{}{}
-			err := eachOpensmtpdFile(i, func(path string) error {
+			err := opensmtpdFiles.each(i, func(path string) error {
 				messages[filepath.Dir(path)] = struct{}{}
 				return nil
 			})
@@ -100,8 +87,8 @@ func opensmtpdFlush(ctx context.Context, i *instance) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	for {
-		files := 0
-		if err := eachOpensmtpdFile(i, func(string) error { files++; return nil }); err != nil {
+		files, err := opensmtpdFiles.number(i)
+		if err != nil {
 			return err
 		}
 		stats, err := i.smtpctl(ctx, "show", "stats")
@@ -130,34 +117,5 @@ func (i *instance) smtpctl(ctx context.Context, args ...string) ([]byte, error) 
 	return i.output(ctx, append(inside, args...)...)
 }
 
-// eachOpensmtpdFile passes on the envelopes in the queue: a file for each, in a directory for its message.
-func eachOpensmtpdFile(i *instance, f func(path string) error) error {
-	files, err := filepath.Glob(i.path("spool/smtpd/queue/*/*/????????????????"))
-	for _, path := range files {
-		if err := f(path); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
-func opensmtpdEnvelope(path string) (reconcile.QueueEntry, error) {
-	var entry reconcile.QueueEntry
-	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
-	if err != nil {
-		return entry, err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		switch key, value, _ := strings.Cut(lines.Text(), ": "); key {
-		case "sender":
-			entry.Sender = value
-		case "dest":
-			entry.Recipient = value
-		}
-	}
-	entry.NullSender = entry.Sender == ""
-	entry.Unnamed = entry.Recipient == "" // it is being written
-	return entry, lines.Err()
-}
+// opensmtpdFiles are the envelopes in the queue: a file for each recipient, in a directory for its message.
+const opensmtpdFiles queueFiles = "spool/smtpd/queue/*/*/????????????????"

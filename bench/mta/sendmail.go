@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"text/template"
@@ -36,8 +35,8 @@ func sendmailAdapter() adapter {
 		environment: func(i *instance) []string {
 			return []string{"LD_LIBRARY_PATH=" + i.path("bin")}
 		},
-		queue: sendmailQueue,
-		depth: func(i *instance) (int, error) { return countFiles(i.path("mqueue"), "qf", "") },
+		queue: sendmailFiles.listing(sendmailEnvelope),
+		depth: sendmailFiles.number,
 
 		schedule: sendmailSchedule,
 	}
@@ -167,40 +166,12 @@ func sendmailDefines(values [][2]string) string {
 	return b.String()
 }
 
-// sendmailQueue reads the envelopes in the queue's control files: "sendmail -bp" cuts addresses.
-func sendmailQueue(_ context.Context, i *instance, f func(*reconcile.QueueEntry) error) error {
-	entries, err := os.ReadDir(i.path("mqueue"))
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), "qf") {
-			continue
-		}
-		listed, err := sendmailEnvelope(i.path("mqueue", entry.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it has left the queue
-		}
-		if err != nil {
-			return err
-		}
-		for n := range listed {
-			if err := f(&listed[n]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+// sendmailFiles are the control files of the queue, which have the envelopes whole: "sendmail -bp" cuts addresses.
+const sendmailFiles queueFiles = "mqueue/qf*"
 
 // sendmailEnvelope reads a control file: S<sender>, a recipient for each line R, with flags before a colon since version 4 of the
 // format; the header after them.
-func sendmailEnvelope(path string) ([]reconcile.QueueEntry, error) {
-	file, err := os.Open(path) // #nosec G304 -- in the instance's queue
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func sendmailEnvelope(file *os.File) ([]reconcile.QueueEntry, error) {
 	var sender string
 	var entries []reconcile.QueueEntry
 	lines := bufio.NewScanner(file)

@@ -41,7 +41,7 @@ func StartSink(f Faults, address, ledger, notifications string) (*Sink, error) {
 		}
 		return nil, err
 	}
-	return &Sink{Server: server, started: time.Now(), usage: usage()}, nil
+	return &Sink{Server: server, started: time.Now(), usage: ProcessCPU()}, nil
 }
 
 // HostPort returns the address at which clients on this machine reach the sink.
@@ -61,7 +61,7 @@ const drainTimeout = 5 * time.Second
 
 // Stop ends the sink in good order and returns its final figures.
 func (s *Sink) Stop() (*sink.Stats, *result.Process, error) {
-	process := &result.Process{CPUSeconds: (usage() - s.usage).Seconds(), WallSeconds: time.Since(s.started).Seconds()}
+	process := &result.Process{CPUSeconds: (ProcessCPU() - s.usage).Seconds(), WallSeconds: time.Since(s.started).Seconds()}
 	if process.CPUSeconds <= 0 {
 		process = nil
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// usage returns the CPU time that this process has used so far.
-func usage() time.Duration {
+// ProcessCPU returns the CPU time that this process has used so far; 0 where it is not known.
+func ProcessCPU() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0

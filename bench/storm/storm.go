@@ -10,6 +10,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/input"
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
 	"github.com/smtpstorm/xk6-smtp/bench/outdir"
+	"github.com/smtpstorm/xk6-smtp/bench/pipeline"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
 	"github.com/smtpstorm/xk6-smtp/sink/runfiles"
@@ -260,7 +261,7 @@ func (c *cell) endure(ctx context.Context) error {
 	if last := c.started.Add(due[len(due)-1]); last.After(c.end) {
 		c.cutoff = last.Add(cutoff)
 	}
-	c.usage, c.machine, c.load = processCPU(), machineCPU(), loadAverage()
+	c.usage, c.machine, c.load = pipeline.ProcessCPU(), machineCPU(), loadAverage()
 	if err := c.hop.start(plan, c.storm.Source.SHA256, c.path(runfiles.LedgerFile), c.out.Temp.Dir); err != nil {
 		return err
 	}
@@ -288,7 +289,7 @@ func (c *cell) endure(ctx context.Context) error {
 	err = c.follow(ctx, sent)
 	cancel()
 	<-sent
-	c.usage, c.machine = processCPU()-c.usage, machineCPU()-c.machine
+	c.usage, c.machine = pipeline.ProcessCPU()-c.usage, machineCPU()-c.machine
 	return errors.Join(err, c.source.claims.close())
 }
 
