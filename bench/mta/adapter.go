@@ -172,9 +172,6 @@ func Names() []string {
 	return list
 }
 
-// names lists the registry for errors.
-func names() string { return strings.Join(Names(), " ") }
-
 // libraries is the environment that lets a program find the libraries that were unpacked with it.
 func libraries(private string) []string {
 	var dirs []string

@@ -192,7 +192,7 @@ func TestNewRefusesBadOptions(t *testing.T) {
 			})
 		}
 	})
-	if _, err := New("exchange", Options{}); err == nil || !strings.Contains(err.Error(), `unknown MTA "exchange" (valid: `+names()+")") {
+	if _, err := New("exchange", Options{}); err == nil || !strings.Contains(err.Error(), `unknown MTA "exchange" (valid: `+strings.Join(Names(), " ")+")") {
 		t.Errorf("an unknown MTA: %v", err)
 	}
 }

@@ -79,9 +79,6 @@ func lag1(windows []Sample, q float64) float64 {
 	return next / all
 }
 
-// Count is the number of blocks.
-func (b Blocks) Count() int { return len(b.blocks) }
-
 // Allows says whether there are enough blocks for an interval of the q-quantile, and if not, why.
 func (b Blocks) Allows(q float64) error {
 	need := minBlocks

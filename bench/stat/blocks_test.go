@@ -22,15 +22,15 @@ func TestBlocksFollowTheCorrelation(t *testing.T) {
 	const seed = 19
 	r := rand.New(rand.NewPCG(seed, 1))
 	b := CutBlocks(autoregressive(r, 4000, 0.9))
-	if b.Lag1 < 0.85 || b.Lag1 > 0.95 || b.Length < 31 || b.Length > 98 || b.Count() != 4000/b.Length {
-		t.Errorf("neighbours that correlate by 0.9 (seed %d): lag-1 %v, %d blocks of %d", seed, b.Lag1, b.Count(), b.Length)
+	if b.Lag1 < 0.85 || b.Lag1 > 0.95 || b.Length < 31 || b.Length > 98 || len(b.blocks) != 4000/b.Length {
+		t.Errorf("neighbours that correlate by 0.9 (seed %d): lag-1 %v, %d blocks of %d", seed, b.Lag1, len(b.blocks), b.Length)
 	}
 	near(t, "effective windows (seed 19)", b.Effective, 4000*(1-b.Lag1)/(1+b.Lag1), 1e-9)
 	if b.Allows(0.5) != nil || b.Allows(0.9) != nil || b.Allows(0.99) == nil || b.Allows(0.999) == nil {
-		t.Errorf("%d blocks: p50 %v, p90 %v, p99 %v, p99.9 %v", b.Count(), b.Allows(0.5), b.Allows(0.9), b.Allows(0.99), b.Allows(0.999))
+		t.Errorf("%d blocks: p50 %v, p90 %v, p99 %v, p99.9 %v", len(b.blocks), b.Allows(0.5), b.Allows(0.9), b.Allows(0.99), b.Allows(0.999))
 	}
 	b = CutBlocks(autoregressive(r, 5000, 0))
-	if b.Length != 1 || b.Count() != maxBlocks || b.Allows(0.99) != nil {
+	if b.Length != 1 || len(b.blocks) != maxBlocks || b.Allows(0.99) != nil {
 		t.Errorf("independent windows (seed %d): %+v", seed, b.Length)
 	}
 	rising := make([]Sample, 300)
@@ -38,9 +38,9 @@ func TestBlocksFollowTheCorrelation(t *testing.T) {
 		rising[i] = Sample{Cells: []Cell{{float64(i), 1}}}
 	}
 	if b = CutBlocks(rising); b.Allows(0.5) == nil {
-		t.Errorf("a run that only rises has %d independent blocks", b.Count())
+		t.Errorf("a run that only rises has %d independent blocks", len(b.blocks))
 	}
-	if b = CutBlocks(nil); b.Allows(0.5) == nil || b.Count() != 0 {
+	if b = CutBlocks(nil); b.Allows(0.5) == nil || len(b.blocks) != 0 {
 		t.Errorf("no windows: %+v", b)
 	}
 	flat := slices.Repeat([]Sample{{Cells: []Cell{{5, 3}}}, {}}, 40)

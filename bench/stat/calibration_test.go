@@ -242,8 +242,8 @@ func sizeExperiments() (out []experiment) {
 					s.Cells = append(s.Cells, Cell{math.Exp(v), 1})
 				}
 				var row []float64
-				for _, q := range Deciles() {
-					row = append(row, s.Quantile(q))
+				for k := range 9 {
+					row = append(row, s.Quantile(float64(k+1)/10))
 				}
 				rows = append(rows, row)
 			}

@@ -6,12 +6,6 @@ import (
 	"slices"
 )
 
-// Deciles are the quantiles of a shift function.
-var deciles = [9]float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
-
-// Deciles returns the quantiles that a shift function compares.
-func Deciles() []float64 { return slices.Clone(deciles[:]) }
-
 // ShiftFunctionTest tells where in the distribution two sets of runs differ (Doksum 1974): at each decile the shift between the runs'
 // deciles, with intervals that all hold together.
 type ShiftFunctionTest struct {
