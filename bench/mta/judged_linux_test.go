@@ -21,7 +21,7 @@ import (
 // the same.
 func TestJudgedRespelt(t *testing.T) {
 	t.Parallel()
-	b := openBooks(t, candidate("postfix"), "  []", Options{})
+	b := newTestbed(t, candidate("postfix"), "  []", Options{})
 	d := b.dial()
 	n := 0
 	for _, local := range []string{"user..name", "user.", `"plain"`} {
@@ -61,7 +61,7 @@ const talkative = "smtp_discard_ehlo_keywords = pipelining\nsmtp_skip_quit_respo
 func TestJudgedImpatience(t *testing.T) {
 	t.Parallel()
 	const n = 3
-	b := openBooks(t, candidate("postfix"), "  - {name: late, stage: message, match: {recipient: \"*@late.test\", attempt: 1}, reply: plain, delay: 4s}",
+	b := newTestbed(t, candidate("postfix"), "  - {name: late, stage: message, match: {recipient: \"*@late.test\", attempt: 1}, reply: plain, delay: 4s}",
 		Options{Extra: "smtp_data_done_timeout = 2s"})
 	d := b.dial()
 	for i := range n {
@@ -88,10 +88,10 @@ func TestJudgedKill(t *testing.T) {
 	const n = 20
 	// crash kills an agent of whose n messages, each of which takes a while, some are delivered, starts it again, and waits until it holds nothing. It returns how many
 	// were told and delivered again.
-	crash := func(t *testing.T, name, takes string, o Options, kill func(b *books)) (told int) {
+	crash := func(t *testing.T, name, takes string, o Options, kill func(b *testbed)) (told int) {
 		t.Parallel()
 		o.Policy.MaximalBackoff = 3 * time.Second
-		b := openBooks(t, candidate(name), fmt.Sprintf("  - {name: slow, stage: message, reply: plain, delay: %s}", takes), o)
+		b := newTestbed(t, candidate(name), fmt.Sprintf("  - {name: slow, stage: message, reply: plain, delay: %s}", takes), o)
 		b.claim("cut@src.test", "cut@dst.test", reconcile.AckUnknown)
 		b.dial().body("cut@src.test", "cut@dst.test")
 		d := b.dial()
@@ -133,7 +133,7 @@ func TestJudgedKill(t *testing.T) {
 	}
 	// Deliveries that begin together don't end together: at each instant some are under way.
 	const uneven = "'uniform(400ms,1500ms)'"
-	at := func(b *books) {
+	at := func(b *testbed) {
 		b.delivered(2)
 		b.kill()
 	}
@@ -148,7 +148,7 @@ func TestJudgedKill(t *testing.T) {
 	t.Run("postfix that has read the replies", func(t *testing.T) {
 		// Long enough that the first delivery isn't over before the last begins, on a busy machine either.
 		const together = 4
-		told := crash(t, "postfix", "4s", Options{Policy: Policy{Concurrency: together}, Extra: talkative}, func(b *books) {
+		told := crash(t, "postfix", "4s", Options{Policy: Policy{Concurrency: together}, Extra: talkative}, func(b *testbed) {
 			// Past their final dots: a process of Postfix that has not logged what it thinks of the sink's EHLO hangs before it sends anything.
 			testkit.Await(t, "deliveries are under way", func() bool {
 				var waiting uint64
@@ -230,7 +230,7 @@ func unreadBy(t *testing.T, port string) (n int) {
 }
 
 // keepFrozen has Exim keep what is frozen for longer than the test lasts: else the first is cancelled before the last is frozen.
-func keepFrozen(b *books) {
+func keepFrozen(b *testbed) {
 	b.t.Helper()
 	conf := b.agent.(*instance).path("exim.conf")
 	text, err := os.ReadFile(conf)
@@ -260,7 +260,7 @@ func TestJudgedFrozen(t *testing.T) {
 	const n = 20
 	rules := "  - {name: never, stage: rcpt, match: {recipient: \"*@dst.test\"}, reply: 451/4.3.0}\n" +
 		"  - {name: back, stage: rcpt, match: {recipient: \"*@src.test\"}, reply: 550/5.1.1}"
-	b := openBooks(t, candidate("exim"), rules, Options{Policy: Policy{MinimalBackoff: 2 * time.Second, MaximalBackoff: 2 * time.Second, Lifetime: 4 * time.Second, Concurrency: 2 * n}})
+	b := newTestbed(t, candidate("exim"), rules, Options{Policy: Policy{MinimalBackoff: 2 * time.Second, MaximalBackoff: 2 * time.Second, Lifetime: 4 * time.Second, Concurrency: 2 * n}})
 	keepFrozen(b)
 	d := b.dial()
 	for i := range n {

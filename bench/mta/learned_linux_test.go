@@ -26,7 +26,7 @@ func TestWhatTheSinkDidIsLearned(t *testing.T) {
       - {weight: 2, reply: {code: 550, enhanced: 5.1.1, text: [Nobody here, of that name]}}
       - {weight: 1, close: rst}
   - {name: spam, stage: message, match: {attempt: 1}, outcomes: [{weight: 9}, {weight: 1, reply: {code: 554, enhanced: 5.7.1, text: Spam}}]}`
-	b := openBooks(t, candidate("postfix"), rules, Options{Policy: Policy{MinimalBackoff: 3 * time.Second, MaximalBackoff: 3 * time.Second, Lifetime: time.Minute, Concurrency: 10}})
+	b := newTestbed(t, candidate("postfix"), rules, Options{Policy: Policy{MinimalBackoff: 3 * time.Second, MaximalBackoff: 3 * time.Second, Lifetime: time.Minute, Concurrency: 10}})
 	d := b.dial()
 	for i := range messages {
 		d.submit(fmt.Sprintf("s%d@src.test", i), fmt.Sprintf("r%d@dst.test", i))
@@ -80,7 +80,7 @@ func TestWhatTheSinkDidIsLearned(t *testing.T) {
 }
 
 // sentBy says of each attempt but those of notifications what the sink did; empty: it took the message.
-func sentBy(b *books) (all []string) {
+func sentBy(b *testbed) (all []string) {
 	for _, a := range b.received.Attempts() {
 		switch {
 		case a.Sender == "":

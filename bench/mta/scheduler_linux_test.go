@@ -76,7 +76,7 @@ func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
 // schedulerRun sends one message to all recipients, and says how many Postfix deferred at the first attempt. Its log and the sink's
 // ledger must say the same of the others.
 func schedulerRun(t *testing.T, feedback string) (deferrals int, version string) {
-	b := openBooks(t, candidate("postfix"), schedulerRules, Options{
+	b := newTestbed(t, candidate("postfix"), schedulerRules, Options{
 		Policy: Policy{MinimalBackoff: time.Hour, MaximalBackoff: time.Hour, Lifetime: 24 * time.Hour, Concurrency: 20},
 		Extra: "initial_destination_concurrency = 5\ndefault_destination_recipient_limit = 2\nsmtp_connection_cache_on_demand = no\n" +
 			"default_destination_concurrency_positive_feedback = " + feedback + "\ndefault_destination_concurrency_negative_feedback = " + feedback + "\n" +

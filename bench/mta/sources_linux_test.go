@@ -21,7 +21,7 @@ func TestSources(t *testing.T) {
 		}
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			b := openBooks(t, c, "  - {name: well, stage: rcpt, reply: plain}\n", Options{Sources: sources})
+			b := newTestbed(t, c, "  - {name: well, stage: rcpt, reply: plain}\n", Options{Sources: sources})
 			d := b.dial()
 			for n := range messages {
 				d.submit(fmt.Sprintf("s%d@src.test", n), fmt.Sprintf("r%d@dst.test", n))

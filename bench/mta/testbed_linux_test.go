@@ -20,8 +20,8 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 )
 
-// books is an agent between a generator and a sink, with all that the judge is told: claims, ledger, queue, notifications, incidents.
-type books struct {
+// testbed is an agent between a generator and a sink, with all that the judge is told: claims, ledger, queue, notifications, incidents.
+type testbed struct {
 	t         *testing.T
 	agent     Agent
 	server    *sink.Server
@@ -32,8 +32,8 @@ type books struct {
 	open      []*dialogue
 }
 
-// openBooks starts a sink with the rules of a plan, and an agent before it.
-func openBooks(t *testing.T, c Candidate, rules string, o Options) *books {
+// newTestbed starts a sink with the rules of a plan, and an agent before it.
+func newTestbed(t *testing.T, c Candidate, rules string, o Options) *testbed {
 	t.Helper()
 	b := openSink(t, c, rules)
 	b.start(c, o)
@@ -41,12 +41,12 @@ func openBooks(t *testing.T, c Candidate, rules string, o Options) *books {
 }
 
 // openSink starts a sink with the rules of a plan, for an agent that can be started.
-func openSink(t *testing.T, c Candidate, rules string) *books {
+func openSink(t *testing.T, c Candidate, rules string) *testbed {
 	t.Helper()
 	if err := c.Ready(); err != nil {
 		sinktest.Missing(t, "%v", err)
 	}
-	b := &books{t: t, dir: t.TempDir()}
+	b := &testbed{t: t, dir: t.TempDir()}
 	b.server = sinktest.Start(t, sinktest.WithPlan("version: 1\nrules:\n"+rules), sinktest.Record(&b.received), sinktest.With(func(cfg *sink.Config) {
 		cfg.Ledger = sink.LedgerConfig{Path: filepath.Join(b.dir, "ledger.jsonl"), Durability: event.Batch}
 		cfg.Farewell = 5 * time.Second // on a busy machine, too, the agent has left by then
@@ -56,7 +56,7 @@ func openSink(t *testing.T, c Candidate, rules string) *books {
 }
 
 // start starts an agent before the sink.
-func (b *books) start(c Candidate, o Options) {
+func (b *testbed) start(c Candidate, o Options) {
 	t := b.t
 	t.Helper()
 	o.Dir, o.Relay = scratch(t, ""), b.server.Addr("").String()
@@ -93,7 +93,7 @@ type dialogue struct {
 	t    *testing.T
 }
 
-func (b *books) dial() *dialogue {
+func (b *testbed) dial() *dialogue {
 	b.t.Helper()
 	conn, err := net.DialTimeout("tcp", b.agent.Addr(), 10*time.Second)
 	if err == nil {
@@ -143,18 +143,18 @@ func (d *dialogue) submit(sender, recipient string) {
 }
 
 // claim says that a message was sent. Each has a sender of its own.
-func (b *books) claim(sender, recipient string, ack reconcile.Ack) {
+func (b *testbed) claim(sender, recipient string, ack reconcile.Ack) {
 	b.claims = append(b.claims, reconcile.Claim{Token: sender, Recipient: recipient, Ack: ack})
 }
 
 // delivered waits for so many deliveries.
-func (b *books) delivered(n int) {
+func (b *testbed) delivered(n int) {
 	b.t.Helper()
 	testkit.Await(b.t, fmt.Sprintf("%d deliveries", n), func() bool { return len(b.received.Deliveries()) >= n })
 }
 
 // drained waits until the agent's queue is empty. Depth isn't asked: after a crash Postfix keeps the file of a message that was cut.
-func (b *books) drained() {
+func (b *testbed) drained() {
 	b.t.Helper()
 	testkit.Await(b.t, "an empty queue", func() bool {
 		n := 0
@@ -164,7 +164,7 @@ func (b *books) drained() {
 }
 
 // kill ends the agent as a crash does, and notes that.
-func (b *books) kill() {
+func (b *testbed) kill() {
 	b.t.Helper()
 	if err := b.agent.Kill(); err != nil {
 		b.t.Fatal(err)
@@ -172,7 +172,7 @@ func (b *books) kill() {
 	b.incidents = append(b.incidents, reconcile.Incident{Time: time.Now(), What: "kill", Who: "mta"})
 }
 
-func (b *books) restart() {
+func (b *testbed) restart() {
 	b.t.Helper()
 	if err := b.agent.Start(b.t.Context()); err != nil {
 		b.t.Fatal(err)
@@ -180,7 +180,7 @@ func (b *books) restart() {
 }
 
 // end closes the connections to the agent, for which it would wait, and stops it and the sink, which closes the ledger.
-func (b *books) end() {
+func (b *testbed) end() {
 	b.t.Helper()
 	for _, d := range b.open {
 		_ = d.Close()
@@ -191,7 +191,7 @@ func (b *books) end() {
 }
 
 // judge says, after end, what the judge says: fates, findings, the exit status.
-func (b *books) judge(incidents ...reconcile.Incident) string {
+func (b *testbed) judge(incidents ...reconcile.Incident) string {
 	b.t.Helper()
 	j := reconcile.New(reconcile.Options{})
 	check := func(err error) {
@@ -238,7 +238,7 @@ func (b *books) judge(incidents ...reconcile.Incident) string {
 var overlapped = regexp.MustCompile(`, warning overlapped \d+`)
 
 // want compares what the judge says, and shows the ledger where it says something else.
-func (b *books) want(want string, incidents ...reconcile.Incident) {
+func (b *testbed) want(want string, incidents ...reconcile.Incident) {
 	b.t.Helper()
 	if got := overlapped.ReplaceAllString(b.judge(incidents...), ""); got != want {
 		rows, _ := os.ReadFile(filepath.Join(b.dir, "ledger.jsonl"))
