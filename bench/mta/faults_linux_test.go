@@ -42,7 +42,7 @@ func TestFaultsMetByPostfix(t *testing.T) {
 			rules += fmt.Sprintf("  - {match: {sender: %s@src.test}, %s}\n", c.domain, c.rule)
 		}
 	}
-	b := openBooks(t, candidate("postfix"), rules, Options{Extra: "smtp_send_xforward_command = yes\nsmtp_destination_concurrency_failed_cohort_limit = 1000\nsmtp_connection_cache_on_demand = no"})
+	b := newTestbed(t, candidate("postfix"), rules, Options{Extra: "smtp_send_xforward_command = yes\nsmtp_destination_concurrency_failed_cohort_limit = 1000\nsmtp_connection_cache_on_demand = no"})
 	d := b.dial()
 	for _, c := range cases {
 		d.submit(c.domain+"@src.test", "r@"+c.domain+".test")
