@@ -211,7 +211,7 @@ func (s schema) values() string {
 		return "text as " + code(s.Pattern)
 	case s.Type == "boolean":
 		return "`true` or `false`"
-	case s.Type == "string":
+	case s.Type == "string", s.Type != nil && fmt.Sprint(s.Type) == "[string number boolean]":
 		return "text"
 	case s.Type == "integer" || s.Type == "number":
 		text := map[any]string{"integer": "a whole number", "number": "a number"}[s.Type]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -114,8 +115,15 @@ func (d *decoder) resolve(n *yaml.Node) (*yaml.Node, error) {
 	if d.nodes++; d.nodes > maxNodes {
 		return nil, errorf(n, "too large (more than %d values, counting those that aliases stand for)", maxNodes)
 	}
-	return deref(n), nil
+	n = deref(n)
+	if n.Style&yaml.TaggedStyle != 0 && !slices.Contains(knownTags[:], n.ShortTag()) {
+		return nil, errorf(n, "unknown tag %q (a plan needs none; valid: %s)", n.Tag, strings.Join(knownTags[:], " "))
+	}
+	return n, nil
 }
+
+// knownTags are those of values that a plan has.
+var knownTags = [...]string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!timestamp"}
 
 func deref(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
@@ -171,6 +179,7 @@ func locate(file string, root *yaml.Node, err error) error {
 		if next == nil {
 			if i == len(field)-1 && name == part && name != "outcomes" {
 				e.Key = join(e.Key, part)
+				e.Err = missing(e.Err)
 			}
 			continue
 		}
@@ -184,6 +193,14 @@ func locate(file string, root *yaml.Node, err error) error {
 		e.Line, e.Column = at.Line, at.Column
 	}
 	return e
+}
+
+// missing says of an error about the value of a key that the file doesn't have that it is missing; what would be right is what the error says.
+func missing(err error) error {
+	if _, want, ok := strings.Cut(err.Error(), "(want "); ok {
+		return errors.New("missing (want " + want)
+	}
+	return err
 }
 
 // parts splits "rules[2].match" into rules, [2] and match.

@@ -26,7 +26,7 @@ func documentForm() form[document] {
 			return 0, fmt.Errorf("unknown format version %q (valid: %d)", text, Version)
 		}
 		return Version, nil
-	}, strconv.Itoa, fmt.Sprintf(`{"type":"integer","enum":[%d]}`, Version))
+	}, strconv.Itoa, fmt.Sprintf(`{"type":"integer","enum":[%d]}`, Version)).bare(strconv.Itoa(Version))
 	start := scalar("first-connection, clock or a time", fault.ParseStart, func(s fault.Start) string {
 		if s.At.IsZero() {
 			return s.String()
@@ -85,12 +85,7 @@ func phasesForm(faults form[[]fault.ListenerFaultSpec], limits form[[]fault.Limi
 		always("from", share, func(r *fault.Ramp) *float64 { return &r.From }, "At the phase's begin."),
 		always("to", share, func(r *fault.Ramp) *float64 { return &r.To }, "At its end."),
 	).named("ramp").starting(fault.Ramp{From: 0, To: 1})
-	repeat := integer(1, fault.MaxRepeat).checked(func(n *yaml.Node, times *int) error {
-		if *times == 0 {
-			return errorf(n, "0 is out of range (want 1 to %d)", fault.MaxRepeat)
-		}
-		return nil
-	})
+	repeat := given(1, fault.MaxRepeat)
 	nested := at("phases", group, func(p *fault.PhaseSpec) *[]fault.PhaseSpec { return &p.Phases }, "Makes it a group: these happen in turn, repeat times. Groups don't nest.")
 	nested.extra = `,"minItems":1`
 	phases = list(mapping(

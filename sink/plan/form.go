@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"strconv"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -93,6 +94,9 @@ func mapping[T any](keys ...key[T]) form[T] {
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				k := deref(n.Content[i])
 				at, known := index[k.Value]
+				if !known && k.ShortTag() == "!!merge" {
+					return errorf(n.Content[i], "unknown key %q: YAML's merge key is not read (want the keys themselves; an alias may stand for a whole value)", k.Value)
+				}
 				if !known || k.Kind != yaml.ScalarNode {
 					return errorf(n.Content[i], "unknown key %s (valid: %s)", describe(k), valid)
 				}
@@ -299,8 +303,11 @@ func dictionary[T, K, V any](want string, least int, name form[K], value form[V]
 			if err != nil {
 				return err
 			}
-			if n.Kind != yaml.MappingNode || len(n.Content) < 2*least {
+			switch {
+			case n.Kind != yaml.MappingNode:
 				return errorf(n, "%s (want a mapping from %s)", describe(n), want)
+			case len(n.Content) < 2*least:
+				return errorf(n, "an empty mapping (want one from %s)", want)
 			}
 			seen := map[string]bool{}
 			for i := 0; i+1 < len(n.Content); i += 2 {
@@ -329,7 +336,14 @@ func dictionary[T, K, V any](want string, least int, name form[K], value form[V]
 			return n
 		},
 		schema: func(defs definitions) string {
-			return `{"additionalProperties":` + value.schema(defs) + `,"type":"object"}`
+			s := `{"additionalProperties":` + value.schema(defs) + `,"type":"object"`
+			if names := name.schema(defs); names != "" && names != textLike {
+				s += `,"propertyNames":` + names
+			}
+			if least > 0 {
+				s += `,"minProperties":` + strconv.Itoa(least)
+			}
+			return s + "}"
 		},
 	}
 }

@@ -163,7 +163,21 @@ func TestParseErrors(t *testing.T) {
 		{rules("{stage: rcpt, match: {listener: []}}"), "test.yaml:3:37: rules[0].match.listener: empty list"},
 		{rules("{stage: rcpt, match: {colour: 1}}"), `test.yaml:3:27: rules[0].match: unknown key "colour" (valid: listener client helo sender recipient attempt message connection tls mechanism step turn rcpt parameter header repeats size time sequence error standing level)`},
 		{rules("{stage: rcpt, name: a}", "{stage: rcpt, name: a}"), "test.yaml:4:25: rules[1].name: name is taken by rule 1"},
-		{rules("{stage: rcpt, <<: {reply: 450}}"), `test.yaml:3:19: rules[0]: unknown key "<<"`},
+		{rules("{stage: rcpt, <<: {reply: 450}}"), `test.yaml:3:19: rules[0]: unknown key "<<": YAML's merge key is not read (want the keys themselves`},
+		{"version: 1\nname: !dark weather", `test.yaml:2:7: name: unknown tag "!dark"`},
+		{"version: 1\nname: !!binary aGVsbG8=", `test.yaml:2:7: name: unknown tag "!!binary"`},
+		{"version: 1\nrules: !my [{stage: rcpt}]", `test.yaml:2:8: rules: unknown tag "!my"`},
+		{"version: 1\nseed: '7'", `test.yaml:2:7: seed: the text "7" (want a whole number, without quotes)`},
+		{"version: '1'", `test.yaml:1:10: version: the text "1" (want 1, without quotes)`},
+		{"version: 1\nrestart: \"true\"", `test.yaml:2:10: restart: the text "true" (want true or false, without quotes)`},
+		{rules("{stage: rcpt, outcomes: [{weight: lots}]}"), `test.yaml:3:39: rules[0].outcomes[0].weight: invalid number "lots" (want a finite one such as 0.5)`},
+		{rules("{stage: rcpt, outcomes: [{weight: .inf}]}"), `test.yaml:3:39: rules[0].outcomes[0].weight: invalid number ".inf" (want`},
+		{rules("{stage: message, match: {header: {}}}"), "test.yaml:3:38: rules[0].match.header: an empty mapping (want one from names"},
+		{"version: 1\nlisteners: [{name: a}]", "test.yaml:2:13: listeners[0].address: missing (want host:port, [IPv6]:port or unix:/path)"},
+		{"version: 1\nlimits: [{name: a, kind: rate}]", "test.yaml:2:10: limits[0].rate: missing (want above 0"},
+		{"version: 1\nlimits: [{name: a, kind: greylist, window: 1h}]", "test.yaml:2:10: limits[0].delay: missing (want above 0s"},
+		{"version: 1\nphases: [{name: a}]", "test.yaml:2:10: phases[0].duration: missing (want above 0s"},
+		{"version: 1\nlisteners: [{name: a, address: '127.0.0.1:0', limits: {mailmax: 3, rcptmax: 0}}]", "test.yaml:2:77: listeners[0].limits.rcptmax: 0 is out of range (want 1 to 100000)"},
 	} {
 		_, err := plan.Parse("test.yaml", []byte(c.text))
 		var e *plan.Error

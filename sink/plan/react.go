@@ -111,6 +111,9 @@ func ruleStagesForm() form[ruleStages] {
 			}
 			return nil
 		})
+	many.schema = func(defs definitions) string {
+		return `{"items":` + stageForm.schema(defs) + `,"type":"array","minItems":1,"uniqueItems":true}`
+	}
 	return short(one, func(r *ruleStages) bool { return r.any || len(r.list) == 1 }, yaml.SequenceNode, many)
 }
 

@@ -63,7 +63,7 @@ func TestReplyWordErrors(t *testing.T) {
 		{rules("{stage: rcpt, reply: {code: 550, forward: a@b.example}}"), "test.yaml:3:47: rules[0].reply.forward: reply 550 names no other address (want 251 or 551)"},
 		{rules("{stage: rcpt, reply: {code: 551, text: x, forward: a@b.example}}"), "test.yaml:3:56: rules[0].reply.forward: beside a text (want one of them)"},
 		{rules("{stage: rcpt, reply: 550/some}"), `test.yaml:3:26: rules[0].reply: invalid enhanced status code "some"`},
-		{"version: 1\nplain: {}", "test.yaml:2:8: plain: a mapping (want a mapping from stages to the words of their plain replies)"},
+		{"version: 1\nplain: {}", "test.yaml:2:8: plain: an empty mapping (want one from stages to the words of their plain replies)"},
 		{"version: 1\nplain: {lunch: x}", `test.yaml:2:9: plain: unknown stage "lunch" (valid: connect`},
 		{"version: 1\nplain: {auth: x}", "test.yaml:2:15: plain.auth: what it says depends on what is offered (want a rule)"},
 		{"version: 1\nlimits: [{name: a, kind: messages, max: 1, reply: {code: 421, text: '{{recipient}}'}}]", "{{recipient}} is not known yet at stage mail"},

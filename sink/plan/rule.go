@@ -17,7 +17,7 @@ var (
 	stageForm = enum("a stage", smtp.ParseStage, 0).named("stage")
 	delayForm = scalar("a delay such as 20ms or uniform(5ms,50ms)", fault.ParsePlanDelay, func(d fault.Delay) string { return text.Durations(d.String()) },
 		patternSchema(`^(none|0|`+durationPattern+`|(fixed|uniform|normal|lognormal|exponential|percentiles|doubling|halving|per-level)\(.+\))$`)).named("delay")
-	codeForm  = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, "")
+	codeForm  = scalar("a reply code", smtp.ParseCode, func(c smtp.Code) string { return fmt.Sprint(uint16(c)) }, patternSchema(`^[2-5][0-9]{2}$`))
 	planReply = replyForm(200, `^(plain|[2-5][0-9]{2}(/([245]\.[0-9]{1,3}\.[0-9]{1,3}|none))?)$`).named("reply")
 )
 

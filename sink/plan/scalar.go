@@ -35,6 +35,20 @@ func scalar[T any](want string, parse func(string) (T, error), text func(T) stri
 	}
 }
 
+// bare is a value that is no text: one in quotes is refused, as the schema does.
+func (f form[T]) bare(want string) form[T] {
+	read := f.read
+	f.read = func(d *decoder, n *yaml.Node, into *T) error {
+		const quoted = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+		err := read(d, n, into)
+		if v := deref(n); err == nil && v.Style&quoted != 0 {
+			return errorf(n, "the text %s (want %s, without quotes)", describe(v), want)
+		}
+		return err
+	}
+	return f
+}
+
 // enum is one of the names that values from first on have.
 func enum[T interface {
 	~uint8
@@ -74,7 +88,8 @@ func only(word, want, valid string) form[bool] {
 
 const (
 	durationPattern = `([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9].*)?`
-	someText        = `{"type":"string","minLength":1}`
+	textLike        = `{"type":["string","number","boolean"]}` // a number is a text, too, where one is asked for
+	someText        = `{"type":["string","number","boolean"],"minLength":1}`
 )
 
 var (
@@ -83,7 +98,7 @@ var (
 		write: func(v *string) *yaml.Node {
 			return &yaml.Node{Kind: yaml.ScalarNode, Value: *v, Tag: "!!str"}
 		},
-		schema: func(definitions) string { return `{"type":"string"}` },
+		schema: func(definitions) string { return textLike },
 	}
 	textsForm = oneOrMore(textForm).named("words")
 	boolean   = scalar("true or false", func(text string) (bool, error) {
@@ -92,22 +107,22 @@ var (
 			return text == "true", nil
 		}
 		return false, fmt.Errorf("invalid value %q (want true or false)", text)
-	}, strconv.FormatBool, `{"type":"boolean"}`)
+	}, strconv.FormatBool, `{"type":"boolean"}`).bare("true or false")
 	count = scalar("a whole number", func(text string) (int, error) {
 		v, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {
 			return 0, fmt.Errorf("invalid number %q (want a whole number)", text)
 		}
 		return int(v), nil
-	}, strconv.Itoa, `{"type":"integer"}`)
+	}, strconv.Itoa, `{"type":"integer"}`).bare("a whole number")
 	unsigned = scalar("a whole number", func(text string) (uint64, error) {
 		v, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("invalid number %q (want 0 to %d)", text, uint64(math.MaxUint64))
 		}
 		return v, nil
-	}, func(v uint64) string { return strconv.FormatUint(v, 10) }, `{"type":"integer"}`)
-	decimal  = scalar("a number", parseDecimal, decimalText, `{"type":"number"}`)
+	}, func(v uint64) string { return strconv.FormatUint(v, 10) }, `{"type":"integer","minimum":0}`).bare("a whole number")
+	decimal  = scalar("a number", parseDecimal, decimalText, `{"type":"number"}`).bare("a number")
 	duration = scalar("a duration such as 30s", parseDuration, durationText, patternSchema("^([0-9]+d|([0-9]+d)?"+durationPattern+")$")).named("dur")
 	octets   = scalar("a number of octets", ParseOctets, octetsText,
 		`{"anyOf":[{"type":"integer","minimum":0},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?$`)+`]}`).named("octets")
@@ -124,6 +139,16 @@ func integer(low, high int) form[int] {
 	return count.described(fmt.Sprintf(`{"type":"integer","maximum":%d,"minimum":%d}`, high, low))
 }
 
+// given is an integer whose absence is 0, which is out of its bounds.
+func given(low, high int) form[int] {
+	return integer(low, high).checked(func(n *yaml.Node, v *int) error {
+		if *v == 0 {
+			return errorf(n, "0 is out of range (want %d to %d)", low, high)
+		}
+		return nil
+	})
+}
+
 func patternSchema(pattern string) string {
 	return `{"type":"string","pattern":` + asJSON(pattern) + `}`
 }
@@ -138,8 +163,8 @@ func asJSON(v any) string {
 
 func parseDecimal(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || strings.ContainsAny(text, "xX_") {
-		return 0, fmt.Errorf("invalid number %q", text)
+	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) || strings.ContainsAny(text, "xX_") {
+		return 0, fmt.Errorf("invalid number %q (want a finite one such as 0.5)", text)
 	}
 	return v, nil
 }

@@ -117,6 +117,24 @@ func TestSchemaAcceptsPlans(t *testing.T) {
 	}
 }
 
+// TestSchemaAcceptsWhatTheDecoderAccepts: what people write without quotes, or with.
+func TestSchemaAcceptsWhatTheDecoderAccepts(t *testing.T) {
+	s := compiled(t)
+	for _, text := range []string{
+		"version: 1\nname: 2026", "version: 1\nname: true", rules("{stage: rcpt, reply: {code: 450, text: 42}}"), rules("{stage: rcpt, reply: '450'}"),
+		rules("{stage: rcpt, match: {attempt: '2'}, reply: 450}"), rules("{stage: message, match: {header: {x-priority: 1}}, reply: 554}"),
+		"version: 1\nlisteners: [{name: 1, address: '127.0.0.1:0', max_size: '1000'}]", rules("{stage: [mail, rcpt], reply: 451}"),
+		rules("{stage: message, mode: {name: bounce, weights: {450: 3}}}"), "version: 1\nplain: {connect: 1}", "version: 1\nlimits: [{name: 1, kind: size, max: '10'}]",
+	} {
+		if _, err := plan.Parse("x.yaml", []byte(text)); err != nil {
+			t.Errorf("the decoder: %v", err)
+		}
+		if err := s.Validate(asJSON(t, text)); err != nil {
+			t.Errorf("%q: the schema: %v", text, err)
+		}
+	}
+}
+
 // TestSchemaRefusesWhatTheDecoderRefuses: the mistakes that an editor should show while typing.
 func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 	s := compiled(t)
@@ -132,6 +150,9 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 		"version: 1\nlimits: [{name: l, kind: size, max: 1, reply: 250}]", "version: 1\nlisteners: [{name: a}]",
 		"version: 1\nlistener_faults: {a: tired}", "version: 1\nphases: [{name: p, duration: long}]", "version: 1\nphases: [{phases: []}]",
 		"version: 1\nphases: [{name: p, duration: 1s, ramp: {from: 2}, rules: [{stage: rcpt}]}]",
+		`version: "1"`, "version: 1\nrestart: 'true'", "version: 1\nseed: -1", "version: 1\nseed: '7'", rules(`{stage: rcpt, outcomes: [{weight: "2"}]}`),
+		"version: 1\nplain: {lunch: bon appetit}", "version: 1\nplain: {}", rules("{stage: []}"), rules("{stage: [rcpt, rcpt]}"), rules("{stage: rcpt, mode: {name: bounce, weights: {999: 1}}}"),
+		"version: 1\nlisteners: [{name: a, address: '127.0.0.1:0', limits: {rcptmax: 0}}]",
 	} {
 		if _, err := plan.Parse("x.yaml", []byte(text)); err == nil {
 			t.Errorf("%q: the decoder takes it", text)
