@@ -81,6 +81,7 @@ var flagTable = map[string][]flagRow{
 	"tls-key":            {{"--tls-key DIR/missing.pem", "", refused + "--tls"}},
 	"tls-ca":             {{"--tls always --tls-ca DIR/ca.pem", hello, "BEGIN CERTIFICATE"}, {"--tls-ca DIR/missing/ca.pem --tls always", "", refused + "--tls-ca"}, {"--tls-ca DIR/ca.pem --tls never", "", refused + "--tls-ca"}},
 	"auth-user":          {{"--auth-user a:secret", hello, "AUTH "}, {"--auth-user a", "", refused + "--auth-user"}},
+	"auth-as":            {{"--auth-user a:secret --auth-as a:b", hello, "AUTH "}, {"--auth-user a:secret --auth-as a", "", refused + "--auth-as"}, {"--auth-user a:secret --auth-as b:c", "", refused + "--auth-as"}, {"--auth-as a:b", "", refused + "--auth-as"}},
 	"auth":               {{"--auth any:secret", hello, "AUTH "}, {"--auth some:secret", "", refused + "--auth"}, {"--auth any:x --auth-user a:x", "", refused + "--auth"}},
 	"auth-required":      {{"--auth any:x --auth-required", mail, "530 5.7.0"}, {"--auth-required", "", refused + "--auth-required"}},
 	"auth-tls":           {{"--auth any:x --auth-tls --tls always", "EHLO c|AUTH PLAIN AA==|QUIT", "538 "}, {"--auth-tls", "", refused + "--auth-tls"}},

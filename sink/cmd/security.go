@@ -22,6 +22,7 @@ type security struct {
 	authority      string
 	users          []string
 	any            string
+	acting         []string
 	authRequired   bool
 	authTLS        bool
 	implicit, lmtp []string // names or addresses of listeners
@@ -39,6 +40,7 @@ func (s *security) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.authority, "tls-ca", "", "`file` to write the authority of the made certificate to (PEM), for clients to trust")
 	f.StringArrayVar(&s.users, "auth-user", nil, "offer AUTH to this account, as `name:password`; repeatable")
 	f.StringVar(&s.any, "auth", "", "offer AUTH to everybody with this password, as `any:password`")
+	f.StringArrayVar(&s.acting, "auth-as", nil, "let an account act as another authorization identity, as `name:identity`, or as any by *; repeatable")
 	f.BoolVar(&s.authRequired, "auth-required", false, "refuse mail until the client is authenticated (530)")
 	f.BoolVar(&s.authTLS, "auth-tls", false, "offer AUTH only once there is TLS (538 before)")
 }
@@ -69,6 +71,9 @@ func (s *security) configure(cfg *sink.Config) error {
 	}
 	cfg.TLS.Require = s.require
 	if cfg.Auth.Accounts, err = s.accounts(); err != nil {
+		return err
+	}
+	if cfg.Auth.Accounts, err = s.deputies(cfg.Auth.Accounts); err != nil {
 		return err
 	}
 	switch {
@@ -151,6 +156,28 @@ func (s *security) accounts() (sasl.Accounts, error) {
 		users[name] = password
 	}
 	return users, nil
+}
+
+// deputies returns the accounts with those who may act as others.
+func (s *security) deputies(accounts sasl.Accounts) (sasl.Accounts, error) {
+	if len(s.acting) == 0 {
+		return accounts, nil
+	}
+	as := map[string][]string{}
+	for _, text := range s.acting {
+		name, identity, ok := strings.Cut(text, ":")
+		if !ok || name == "" || identity == "" {
+			return nil, fmt.Errorf("--auth-as: invalid %q (want name:identity, or name:*)", text)
+		}
+		if accounts == nil {
+			return nil, errors.New("--auth-as: there is no --auth or --auth-user that anybody could be")
+		}
+		if _, known := accounts.Password(name); !known {
+			return nil, fmt.Errorf("--auth-as: unknown account %q (want one of --auth-user)", name)
+		}
+		as[name] = append(as[name], identity)
+	}
+	return sasl.Acting{Accounts: accounts, As: as}, nil
 }
 
 // authorityFile is where what clients have to trust goes, if the user wants it.

@@ -114,7 +114,7 @@ func (c *netConn) secure() (session.TLSInfo, error) {
 	}
 	c.nc = secure
 	version := secure.ConnectionState().Version
-	return session.TLSInfo{Version: tls.VersionName(version), Number: fault.TLSVersion(version)}, nil
+	return session.TLSInfo{Version: tls.VersionName(version), Number: fault.TLSVersion(version), Channel: &channel{secure, config}}, nil
 }
 
 // growStack makes the goroutine's stack as large as a handshake needs it, by one step and while there is little on it to copy; it would

@@ -75,7 +75,7 @@ func serviceKeys[T any](of func(*T) *fault.Service) []key[T] {
 	return []key[T]{
 		at("max_size", size, func(v *T) *int64 { return &of(v).MaxSize }, "Largest message, as SIZE announces it; default: the server's."),
 		at("idle_timeout", duration, func(v *T) *time.Duration { return &of(v).IdleTimeout }, "How long a client may be silent; default: the server's."),
-		at("auth", mechanisms, func(v *T) *[]string { return &of(v).Mechanisms }, "Mechanisms of AUTH, of those that the server has; default: all."),
+		at("auth", mechanisms, func(v *T) *[]string { return &of(v).Mechanisms }, "Mechanisms of AUTH: SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN XOAUTH2; default: those without -PLUS and SHA-1."),
 		at("tls_versions", versions, func(v *T) *fault.TLSVersions { return &of(v).TLS }, "Versions of TLS: 1.2, 1.0-1.2 or 1.2-; default: all."),
 		at("limits", limits, func(v *T) *fault.ServiceLimits { return &of(v).Limits }, "Announced by LIMITS (RFC 9422) and honoured."),
 		at("requiretls", enum("a choice", fault.ParseRequireTLS, 0), func(v *T) *fault.RequireTLS { return &of(v).RequireTLS }, "REQUIRETLS (RFC 8689), announced within TLS: accept, or refuse MAIL with the parameter by 550 5.7.30; default: off."),

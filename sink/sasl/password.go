@@ -31,10 +31,14 @@ func newPlain(accounts Accounts) *plain {
 	p := &plain{}
 	p.Server = gosasl.NewPlainServer(func(identity, user, password string) error {
 		p.user = user
-		if identity != "" && identity != user {
+		if !mayAct(accounts, user, identity) {
 			return fmt.Errorf("%w: user %q may not act as %q", ErrCredentials, user, identity)
 		}
-		return matches(accounts, user, password)
+		err := matches(accounts, user, password)
+		if err == nil && identity != "" {
+			p.user = identity
+		}
+		return err
 	})
 	return p
 }

@@ -17,7 +17,7 @@ import (
 
 func provider() *sasl.Provider {
 	return &sasl.Provider{
-		Accounts: sasl.Users{"ann": "secret", "bob": ""},
+		Accounts: sasl.Acting{Accounts: sasl.Users{"ann": "secret", "bob": ""}, As: map[string][]string{"bob": {"*"}}},
 		Hostname: "sink.test",
 		Random:   rand.NewChaCha8([32]byte{1}),
 	}
@@ -25,7 +25,7 @@ func provider() *sasl.Provider {
 
 func start(t *testing.T, m sasl.Mechanism) session.AuthExchange {
 	t.Helper()
-	x, err := provider().Start(string(m))
+	x, err := provider().Start(string(m), nil)
 	if err != nil {
 		t.Fatalf("start %s: %v", m, err)
 	}
@@ -52,6 +52,7 @@ func TestPasswordMechanisms(t *testing.T) {
 		{"plain, initial response", sasl.Plain, []step{{b("\x00ann\x00secret"), "", true, nil}}, "ann"},
 		{"plain, after an empty challenge", sasl.Plain, []step{{nil, "", false, nil}, {b("\x00ann\x00secret"), "", true, nil}}, "ann"},
 		{"plain, same authorization identity", sasl.Plain, []step{{b("ann\x00ann\x00secret"), "", true, nil}}, "ann"},
+		{"plain, an authorization identity that it may have", sasl.Plain, []step{{b("ann\x00bob\x00"), "", true, nil}}, "ann"},
 		{"plain, other authorization identity", sasl.Plain, []step{{b("bob\x00ann\x00secret"), "", false, sasl.ErrCredentials}}, "ann"},
 		{"plain, wrong password", sasl.Plain, []step{{b("\x00ann\x00wrong"), "", false, sasl.ErrCredentials}}, "ann"},
 		{"plain, unknown user with an empty password", sasl.Plain, []step{{b("\x00eve\x00"), "", false, sasl.ErrCredentials}}, "eve"},
@@ -121,6 +122,96 @@ func TestCramMD5Vector(t *testing.T) {
 	}
 }
 
+// channel is a TLS connection with one channel binding.
+type channel struct{ kind, data string }
+
+func (c channel) Binding(kind string) []byte {
+	if kind != c.kind {
+		return nil
+	}
+	return []byte(c.data)
+}
+
+// TestScram has a client of another making talk to each variant, bound to a channel or not.
+func TestScram(t *testing.T) {
+	none := scram.ChannelBinding{}
+	exporter := func(data string) scram.ChannelBinding {
+		return scram.ChannelBinding{Type: scram.ChannelBindingTLSExporter, Data: []byte(data)}
+	}
+	tls := channel{"tls-exporter", "secret of both"}
+	for _, tt := range []struct {
+		name      string
+		mechanism sasl.Mechanism
+		channel   session.Channel
+		client    scram.ChannelBinding
+		identity  string
+		want      error
+		user      string
+	}{
+		{"SHA-1", sasl.ScramSHA1, nil, none, "", nil, "ann"},
+		{"SHA-256", sasl.ScramSHA256, nil, none, "", nil, "ann"},
+		{"SHA-1, bound", sasl.ScramSHA1Plus, tls, exporter("secret of both"), "", nil, "ann"},
+		{"SHA-256, bound", sasl.ScramSHA256Plus, tls, exporter("secret of both"), "", nil, "ann"},
+		{"bound to another channel", sasl.ScramSHA256Plus, tls, exporter("secret of others"), "", sasl.ErrCredentials, "ann"},
+		{"bound by what the channel hasn't", sasl.ScramSHA256Plus, channel{"tls-unique", "x"}, exporter("x"), "", sasl.ErrCredentials, ""},
+		{"not bound where it must be", sasl.ScramSHA256Plus, tls, none, "", sasl.ErrCredentials, ""},
+		{"bound where there is no channel", sasl.ScramSHA256, nil, exporter("x"), "", sasl.ErrCredentials, ""},
+		{"as somebody else", sasl.ScramSHA256, nil, none, "bob", nil, "bob"},
+		{"as somebody who may not be", sasl.ScramSHA256, nil, none, "eve", sasl.ErrCredentials, "ann"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hash := scram.SHA256
+			if tt.mechanism == sasl.ScramSHA1 || tt.mechanism == sasl.ScramSHA1Plus {
+				hash = scram.SHA1
+			}
+			client, err := hash.NewClient("ann", "secret", tt.identity)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := client.NewConversation()
+			if tt.client.IsSupported() {
+				c = client.NewConversationWithChannelBinding(tt.client)
+			}
+			p := provider()
+			p.Accounts = sasl.Acting{Accounts: p.Accounts, As: map[string][]string{"ann": {"bob"}}}
+			x, err := p.Start(string(tt.mechanism), tt.channel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			message, err := c.Step("")
+			done := false
+			for i := 0; err == nil && !done && i < 4; i++ {
+				var challenge []byte
+				if challenge, done, err = x.Next([]byte(message)); err == nil && !done && !c.Done() {
+					message, err = c.Step(string(challenge))
+				}
+			}
+			if !errors.Is(err, tt.want) || done != (tt.want == nil) || x.User() != tt.user {
+				t.Errorf("user %q, done %v, error %v; want %q, error %v", x.User(), done, err, tt.user, tt.want)
+			}
+			if tt.want == nil && !c.Valid() {
+				t.Error("the client did not accept the server's signature")
+			}
+		})
+	}
+}
+
+// A client that binds where it can, and has seen no mechanism that does, was lied to.
+func TestScramDowngrade(t *testing.T) {
+	for _, tt := range []struct {
+		channel session.Channel
+		want    error
+	}{{channel{"tls-server-end-point", "x"}, sasl.ErrCredentials}, {nil, nil}} {
+		x, err := provider().Start(string(sasl.ScramSHA256), tt.channel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := x.Next(b("y,,n=ann,r=abc")); !errors.Is(err, tt.want) {
+			t.Errorf("channel %v: error %v, want %v", tt.channel, err, tt.want)
+		}
+	}
+}
+
 func TestScramSHA256(t *testing.T) {
 	for _, tc := range []struct {
 		user, password string
@@ -165,7 +256,8 @@ func FuzzExchange(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint8, first, second []byte) {
 		p := provider()
 		p.Accounts = sasl.Users{}
-		x, err := p.Start(p.Mechanisms()[int(which)%len(p.Mechanisms())])
+		all := sasl.Mechanisms()
+		x, err := p.Start(string(all[int(which)%len(all)]), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,6 +27,14 @@ func (s *Session) mechanisms() []string {
 	return s.env.Auth.Mechanisms()
 }
 
+// offersMechanism reports whether one of mechanisms is offered now: those that are bound to a channel, where there is one.
+func (s *Session) offersMechanism(name string) bool {
+	return !binds(name) || s.secure && s.extra != nil && s.extra.tls.Channel != nil
+}
+
+// binds reports whether a mechanism is one of those that are bound to a channel (RFC 5801 section 5).
+func binds(mechanism string) bool { return strings.HasSuffix(mechanism, "-PLUS") }
+
 // auth handles AUTH (RFC 4954 section 4).
 func (s *Session) auth(args []byte) {
 	name, rest, initial := bytes.Cut(args, []byte{' '})
@@ -52,7 +60,14 @@ func (s *Session) auth(args []byte) {
 // beginAuth starts an exchange.
 func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 	mechanism := ""
+	var channel Channel
 	for _, m := range s.mechanisms() {
+		if !s.offersMechanism(m) {
+			continue
+		}
+		if binds(m) {
+			channel = s.extra.tls.Channel
+		}
 		if strings.EqualFold(m, string(name)) {
 			mechanism = m
 		}
@@ -61,7 +76,7 @@ func (s *Session) beginAuth(name, initial []byte, hasInitial bool) {
 		s.answerAuth(&authVerdict{reply: &replyUnknownMechanism, wrong: true})
 		return
 	}
-	exchange, err := s.env.Auth.Start(mechanism)
+	exchange, err := s.env.Auth.Start(mechanism, channel)
 	if err != nil {
 		s.answerAuth(&authVerdict{reply: &replyAuthUnavailable, wrong: true})
 		return

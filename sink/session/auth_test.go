@@ -110,8 +110,10 @@ func scramDialogue(t *testing.T, p *sinktest.SessionConn, password string) strin
 // broken is a session.Authenticator that can't begin.
 type broken struct{}
 
-func (broken) Mechanisms() []string                       { return []string{"X"} }
-func (broken) Start(string) (session.AuthExchange, error) { return nil, errors.New("no randomness") }
+func (broken) Mechanisms() []string { return []string{"X"} }
+func (broken) Start(string, session.Channel) (session.AuthExchange, error) {
+	return nil, errors.New("no randomness")
+}
 
 // TestExchangesEnd: an exchange ends with whatever ends the dialogue about it, and leaves nothing behind.
 func TestExchangesEnd(t *testing.T) {

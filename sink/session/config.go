@@ -148,6 +148,13 @@ func (m TLSMode) String() string {
 type TLSInfo struct {
 	Version string // such as "TLS 1.3"
 	Number  fault.TLSVersion
+	Channel Channel // what authentication may be bound to; nil: nothing
+}
+
+// Channel is a TLS connection as authentication is bound to it (RFC 5056).
+type Channel interface {
+	// Binding returns the data of a type of channel binding, such as "tls-exporter"; nil: the connection has none of that type.
+	Binding(kind string) []byte
 }
 
 // BareLF is the policy for a CR or LF that stands alone in the body of DATA. Neither ever ends the body.

@@ -72,11 +72,12 @@ type Standings interface {
 // Authenticator has the mechanisms of AUTH (RFC 4954). It must be safe for concurrent use if its sessions are driven by several
 // goroutines.
 type Authenticator interface {
-	// Mechanisms returns the names of all mechanisms, in upper case and in the order in which EHLO announces them. The slice is never
-	// changed.
+	// Mechanisms returns the names of the mechanisms that are offered where a listener names no others, in upper case and in the order in
+	// which EHLO announces them. The slice is never changed.
 	Mechanisms() []string
-	// Start begins an exchange with one of Mechanisms. An error means that it can't begin now.
-	Start(mechanism string) (AuthExchange, error)
+	// Start begins an exchange with one of Mechanisms, or another that it knows. channel is what mechanisms whose name ends in -PLUS bind it
+	// to; nil: none of these is offered. An error means that it can't begin now.
+	Start(mechanism string, channel Channel) (AuthExchange, error)
 }
 
 // AuthExchange is one authentication under way. It belongs to one session.

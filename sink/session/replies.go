@@ -192,7 +192,9 @@ func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 			dst = append(append(dst, ' '), s.cfg.Service.Limits.String()...)
 		case capAuth:
 			for _, mechanism := range s.mechanisms() {
-				dst = append(append(dst, ' '), mechanism...)
+				if s.offersMechanism(mechanism) {
+					dst = append(append(dst, ' '), mechanism...)
+				}
 			}
 		}
 		dst = append(dst, crlf...)

@@ -65,7 +65,7 @@ func authenticate(conn io.Writer, in *bufio.Reader, mechanism string) error {
 	if !ok {
 		return fmt.Errorf("client sent %q", line)
 	}
-	x, err := provider.Start(mechanism)
+	x, err := provider.Start(mechanism, nil)
 	if err != nil {
 		return err
 	}
