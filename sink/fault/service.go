@@ -15,6 +15,8 @@ type Service struct {
 	TLS         TLSVersions   // zero: all
 	Limits      ServiceLimits // zero: LIMITS is not announced, and nothing of it honoured
 	RequireTLS  RequireTLS    // what becomes of REQUIRETLS
+	// PRDR offers replies by recipient after the body (draft-hall-prdr) to clients that ask for them with MAIL.
+	PRDR bool
 	// ProxyProtocol wants each connection to begin with a PROXY header, which says whose it is.
 	ProxyProtocol bool
 	// XClient are the networks whose clients may use XCLIENT: to be another client. nil: nobody.

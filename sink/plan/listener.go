@@ -79,6 +79,7 @@ func serviceKeys[T any](of func(*T) *fault.Service) []key[T] {
 		at("tls_versions", versions, func(v *T) *fault.TLSVersions { return &of(v).TLS }, "Versions of TLS: 1.2, 1.0-1.2 or 1.2-; default: all."),
 		at("limits", limits, func(v *T) *fault.ServiceLimits { return &of(v).Limits }, "Announced by LIMITS (RFC 9422) and honoured."),
 		at("requiretls", enum("a choice", fault.ParseRequireTLS, 0), func(v *T) *fault.RequireTLS { return &of(v).RequireTLS }, "REQUIRETLS (RFC 8689), announced within TLS: accept, or refuse MAIL with the parameter by 550 5.7.30; default: off."),
+		at("prdr", boolean, func(v *T) *bool { return &of(v).PRDR }, "PRDR (draft-hall-prdr), announced: a client that asks for it with MAIL gets a reply for each recipient after the body."),
 		at("proxy_protocol", boolean, func(v *T) *bool { return &of(v).ProxyProtocol }, "Each connection begins with a PROXY header, version 1 or 2, that says whose it is."),
 		at("xclient", xclientForm(), func(v *T) *[]netip.Prefix { return &of(v).XClient }, "Who may use XCLIENT to be another client: loopback, or networks; default: nobody."),
 	}
@@ -133,6 +134,7 @@ func serviceWords(s *fault.Service) string {
 	add(s.Limits.RcptDomainMax > 0, "recipients of at most %d domains in a session", s.Limits.RcptDomainMax)
 	add(s.RequireTLS == fault.RequireTLSAccept, "REQUIRETLS")
 	add(s.RequireTLS == fault.RequireTLSRefuse, "REQUIRETLS announced and refused")
+	add(s.PRDR, "PRDR")
 	add(s.ProxyProtocol, "each connection begins with a PROXY header")
 	add(len(s.XClient) > 0, "XCLIENT from %s", strings.Join(texts(s.XClient, netip.Prefix.String), " or "))
 	return strings.Join(words, "; ")

@@ -87,7 +87,7 @@ func (s *Session) readMessage(p []byte) {
 	}
 }
 
-// endBody answers the message: once, or in LMTP once per accepted recipient (RFC 2033 section 4.2).
+// endBody answers the message: once, or in LMTP (RFC 2033 section 4.2) and where PRDR was asked for once per accepted recipient.
 func (s *Session) endBody() {
 	tx := s.tx
 	if tx.header.finish(); tx.header.cut {
@@ -102,14 +102,17 @@ func (s *Session) endBody() {
 	if tx.mailed != nil {
 		s.postMail()
 	}
-	if s.cfg.LMTP && len(tx.recipients) > 0 {
+	if tx.byRecipient && len(tx.recipients) > 0 {
 		s.state = stateReplies // proceed goes on
+		if !s.cfg.LMTP {
+			s.write(smtp.StageMessage, &replyEachRecipient, false)
+		}
 		return
 	}
 	s.answerMessage()
 }
 
-// answerMessage answers the message, or in LMTP its next recipient.
+// answerMessage answers the message, or its next recipient.
 func (s *Session) answerMessage() {
 	if err := s.messageError(); err != nil {
 		s.refuse(smtp.StageMessage, err)
@@ -145,6 +148,7 @@ func (s *Session) afterMessage(r *smtp.Reply) {
 	defer func() { s.exchange.amends = false }()
 	if s.state == stateReplies {
 		s.recordMessages(tx.next, tx.next+1, r, s.exchange.commitment())
+		s.sayOverall(r)
 		tx.next++
 		if tx.next < len(tx.recipients) {
 			return

@@ -42,7 +42,10 @@ func (s *Session) mail(stage smtp.Stage, args []byte) {
 
 // parseMail parses what MAIL says. Parameters that rules ask for are known.
 func (s *Session) parseMail(args []byte) error {
-	if s.view.Needs().Parameters {
+	switch {
+	case s.cfg.Service.PRDR:
+		return smtp.ParseMailKnowing(args, &s.exchange.mail, s.knowsParameter)
+	case s.view.Needs().Parameters:
 		return smtp.ParseMailKnowing(args, &s.exchange.mail, s.view.KnowsParameter)
 	}
 	return smtp.ParseMail(args, &s.exchange.mail)
@@ -57,6 +60,7 @@ func (s *Session) openTransaction() *transaction {
 	s.out.receipts.nextMessage()
 	tx := newTransaction(e.now)
 	tx.open(&e.mail, s.view.Needs().Parameters)
+	tx.byRecipient = s.cfg.LMTP || s.cfg.Service.PRDR && asksForPRDR(e.mail.Params)
 	s.tx, e.opened = tx, true
 	return tx
 }

@@ -157,7 +157,7 @@ func (s *Session) announces() bool {
 
 // appendEhlo appends the positive reply to EHLO or LHLO: the host name, or the words that a rule chose, then one line for each
 // capability that the rule chose, or for each extension but those that a fault leaves out, always in this order: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), DSN
-// (RFC 3461), ENHANCEDSTATUSCODES (RFC 2034), LIMITS (RFC 9422), REQUIRETLS (RFC 8689), STARTTLS (RFC 3207) and AUTH (RFC 4954) while they are offered, HELP (RFC 5321).
+// (RFC 3461), ENHANCEDSTATUSCODES (RFC 2034), LIMITS (RFC 9422), REQUIRETLS (RFC 8689), PRDR (draft-hall-prdr), STARTTLS (RFC 3207) and AUTH (RFC 4954) while they are offered, HELP (RFC 5321).
 func (s *Session) appendEhlo(dst []byte, r *smtp.Reply, plain bool) []byte {
 	last := len(dst)
 	if plain {
@@ -214,10 +214,11 @@ const (
 	capLimits     = "LIMITS"
 	capRequireTLS = "REQUIRETLS"
 	capXClient    = "XCLIENT"
+	capPRDR       = "PRDR"
 )
 
 var extensions = [...]string{
-	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capLimits, capRequireTLS, capStartTLS, capAuth, capXClient, "HELP",
+	"PIPELINING", capSize, cap8BitMIME, "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", capEnhanced, capLimits, capRequireTLS, capPRDR, capStartTLS, capAuth, capXClient, "HELP",
 }
 
 // offers reports whether an extension is offered now.
@@ -229,6 +230,8 @@ func (s *Session) offers(keyword string) bool {
 		return s.offersAuth()
 	case capXClient:
 		return s.announcesXClient()
+	case capPRDR:
+		return s.cfg.Service.PRDR && !s.cfg.LMTP
 	case capLimits:
 		return s.cfg.Service.Limits != fault.ServiceLimits{}
 	case capRequireTLS:

@@ -62,7 +62,7 @@ const (
 	stateAuth                   // the answer to 334 (RFC 4954)
 	stateData                   // the body of DATA
 	stateChunk                  // the octets of a BDAT chunk
-	stateReplies                // nothing is read: the replies of LMTP, one per recipient, are under way
+	stateReplies                // nothing is read: replies by recipient, of LMTP or PRDR, are under way
 	stateProxy                  // the PROXY header, before the greeting
 	stateHandshake              // nothing: plaintext behind STARTTLS
 	stateDiscard                // nothing: a forced 220 to STARTTLS made the client begin a handshake that nobody answers

@@ -31,6 +31,8 @@ type transaction struct {
 	withoutMail bool        // no MAIL opened it: see openWithoutMail
 	misplaced   *smtp.Reply // why the DATA was out of order whose body a plan has let in; nil: it wasn't
 	whole       bool        // its message row was given
+	byRecipient bool        // each recipient gets a reply after the body
+	accepting   smtp.Code   // with PRDR: the overall reply so far, see sayOverall
 	stalled     bool        // a commit took too long: no other is tried
 
 	started  time.Duration // since the session's start: when MAIL was read
