@@ -12,7 +12,7 @@ import (
 )
 
 // prdr starts a session that offers PRDR, and greets.
-func prdr(t *testing.T, rules string, maxSize int64, r session.Recorder) *sinktest.SessionPeer {
+func prdr(t *testing.T, rules string, maxSize int64, r session.Recorder) *sinktest.SessionConn {
 	t.Helper()
 	f, err := plan.Parse("plan.yaml", []byte("version: 1\n"+rules+"\n"))
 	if err != nil {
@@ -20,7 +20,7 @@ func prdr(t *testing.T, rules string, maxSize int64, r session.Recorder) *sinkte
 	}
 	s := setup(t)
 	s.Config.Service.PRDR, s.Config.MaxSize = true, maxSize
-	p := sinktest.NewSessionPeer(s, &session.Env{Plans: sinktest.FixedPlan{Plan: f.Plan}, Recorder: r})
+	p := sinktest.NewSessionConn(s, &session.Env{Plans: sinktest.FixedPlan{Plan: f.Plan}, Recorder: r})
 	if err := p.Send([]byte("EHLO c\r\n")); err != nil {
 		t.Fatal(err)
 	}
