@@ -12,7 +12,6 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/capture"
 	"github.com/smtpstorm/xk6-smtp/sink/control/api"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
-	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 )
 
