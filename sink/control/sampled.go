@@ -29,8 +29,8 @@ func (s *Server) sample(ctx context.Context, q *queue, f *filter, after uint64, 
 	for {
 		last := s.cfg.Tail.Last()
 		skippedTo := after
-		if last-after > uint64(look) { // #nosec G115 -- positive
-			skippedTo = last - uint64(look) // #nosec G115 -- likewise
+		if last-after > uint64(look) { // #nosec G115 -- a number of rows
+			skippedTo = last - uint64(look) // #nosec G115 -- a number of rows
 		}
 		rows, missed := s.cfg.Tail.After(skippedTo, look)
 		skippedTo += missed
