@@ -59,8 +59,8 @@ func dmaAdapter() adapter {
 			return openIntake(i.addr, func(from string, to []string, message []byte) error { return dmaTake(i, &jail, from, to, message) })
 		},
 		flush: dmaFlush,
-		queue: dmaFiles.listing(func(file *os.File) ([]reconcile.QueueEntry, error) { return keyedEnvelope(file, "Sender", "Recipient") }),
-		depth: dmaFiles.number,
+		queue: dmaEnvelopes.listing(dmaEnvelope),
+		depth: dmaMessages.number,
 	}
 }
 
@@ -165,5 +165,17 @@ func firstInside(dir string) (int, error) {
 	return 0, errors.New("its jail is gone")
 }
 
-// dmaFiles are the envelopes in the queue: a file for each recipient.
-const dmaFiles queueFiles = "spool/dma/Q*"
+// The files of the queue: an envelope for each recipient, and beside it the message. A crash leaves envelopes without a message, of submissions that were
+// not answered and of deliveries that were done: dma doesn't pick them up.
+const (
+	dmaEnvelopes queueFiles = "spool/dma/Q*"
+	dmaMessages  queueFiles = "spool/dma/M*"
+)
+
+func dmaEnvelope(file *os.File) ([]reconcile.QueueEntry, error) {
+	dir, name := filepath.Split(file.Name())
+	if !isFile(dir + "M" + name[1:]) {
+		return nil, nil
+	}
+	return keyedEnvelope(file, "Sender", "Recipient")
+}
