@@ -18,7 +18,7 @@ const (
 )
 
 // Claim says that a message was sent to a recipient: one line of sent.jsonl. The unit is (token, recipient); claims of one unit are
-// merged, but one that follows a claim with AckUnknown takes its place (docs/reconciliation.md, Files).
+// merged, but one that knows the reply takes the place of one with AckUnknown (docs/reconciliation.md, Files).
 type Claim struct {
 	Token       string // required: an ENVID, or a sender of its own
 	Recipient   string // required
@@ -59,7 +59,6 @@ type unit struct {
 	lastTry          int32
 	delivery         int32 // the last of its deliveries, or none
 	yes, no, unknown uint16
-	doubts           uint16 // claims with AckUnknown, also those that another has taken the place of
 	flags            flags
 	refused          int64 // when the first told 5xx was handed over; 0: none
 	refusal          int64 // the first reply of 4yz or 5yz; 0: none
@@ -150,19 +149,20 @@ func (j *Judge) TornClaims() {
 // those of unclaimed messages, too.
 func (j *Judge) trusts(sender []byte) bool { return !j.torn || j.tokens.find(&j.texts, sender) != nil }
 
-// claim counts a claim; one that follows an unknown one takes its place.
+// claim counts a claim; one that knows the reply takes the place of one that didn't. Of a message that was sent again since no reply came the
+// first claim stands: a server may have taken it both times.
 func (u *unit) claim(ack Ack) {
-	if u.unknown > 0 {
+	if ack != AckUnknown && u.unknown > 0 {
 		u.unknown--
-	}
-	if ack == AckUnknown && u.doubts < math.MaxUint16 {
-		u.doubts++
 	}
 	place := [...]*uint16{AckYes: &u.yes, AckNo: &u.no, AckUnknown: &u.unknown}[ack]
 	if *place < math.MaxUint16 {
 		*place++
 	}
 }
+
+// most returns how many deliveries of the unit may be due.
+func (u *unit) most() int { return max(1, int(u.yes)+int(u.unknown)) }
 
 // begins notes when the run began, and its id.
 func (j *Judge) begins(c *Claim) {

@@ -110,5 +110,5 @@ func (j *Judge) stillQueued(u *unit) (contradicted, later bool) {
 			told++
 		}
 	}
-	return told >= max(1, int(u.yes)+int(u.unknown)), later
+	return told >= u.most(), later
 }

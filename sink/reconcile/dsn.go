@@ -193,7 +193,7 @@ func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind,
 			times++
 		}
 	}
-	if due := max(1, int(u.yes)+int(u.unknown)); times > due {
+	if times > u.most() {
 		add(KindDSNRepeated, fmt.Sprintf("%d times", times))
 	}
 	if f&acceptedTold != 0 && !refused && f&refusedUnknown == 0 {

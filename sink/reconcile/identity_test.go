@@ -94,6 +94,7 @@ func TestIdentity(t *testing.T) {
 		{"foreign with this run's id", newHistory().claim(tok, rcpt, func(c *Claim) { c.Run = "k6run" }).attempt(1, 1, tok, rcpt, 250).attempt(1, 2, "s+k6run-99@x", "who@x", 250).close(1, yes), "1 delivered, fault foreign 1, exit 1"},
 		{"a notification on its way home", newHistory().claim(tok, rcpt).attempt(1, 1, tok, rcpt, 250).attempt(1, 2, "", tok, 250).close(1, yes), "1 delivered, exit 0"},
 		{"split", newHistory().claim(tok, rcpt).claim(tok, "r2@a.example").attempt(1, 1, tok, rcpt, 250).attempt(2, 1, tok, "r2@a.example", 250).close(1, yes).close(2, yes), "2 delivered, information split 2, exit 0"},
+		{"split, and one of them lost", newHistory().claim(tok, rcpt).claim(tok, "r2@a.example").claim(tok, "r3@a.example").attempt(1, 1, tok, rcpt, 250).attempt(2, 1, tok, "r3@a.example", 250).close(1, yes).close(2, yes), "2 delivered, 1 lost, fault lost 1, information split 2, exit 1"},
 		{"a queued notification of one of several", func() *history {
 			b := newHistory().claim("a", rcpt, from("shop@x.example")).claim("b", "r2@a.example", from("shop@x.example")).attempt(1, 1, "shop@x.example", rcpt, 250).close(1, yes)
 			b.queue = []QueueEntry{{NullSender: true, Recipient: "shop@x.example"}}

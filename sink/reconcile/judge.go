@@ -274,7 +274,9 @@ func (j *Judge) splits() {
 			}
 		}
 		for u := m.first; u >= 0 && split; u = j.units.at(u).next {
-			j.units.at(u).flags |= wasSplit
+			if e := j.units.at(u); e.delivery >= 0 {
+				e.flags |= wasSplit
+			}
 		}
 	}
 }
@@ -318,8 +320,7 @@ func (j *Judge) conclude(i int32, u *unit, fate Fate, f flags, view *Unit) {
 		}
 	}
 	delivered := fate <= Delivered
-	// A sender that claims before it sends has as many doubts as replies. One more: a sending ended without one, and may have been taken.
-	if delivered && u.yes == 0 && u.unknown == 0 && u.doubts <= u.no {
+	if delivered && u.yes == 0 && u.unknown == 0 {
 		add(KindAlthoughRefused, "")
 	}
 	if contradicted, _ := j.stillQueued(u); contradicted && delivered {

@@ -42,8 +42,8 @@ type past struct {
 func (p *past) modelFate(unit int) Fate {
 	yes, unsure := 0, 0
 	var claims []Ack
-	for _, a := range p.acks[unit] { // a claim takes the place of an unknown one before it
-		if i := slices.Index(claims, AckUnknown); i >= 0 {
+	for _, a := range p.acks[unit] { // a claim that knows the reply takes the place of an unknown one before it
+		if i := slices.Index(claims, AckUnknown); i >= 0 && a != AckUnknown {
 			claims = slices.Delete(claims, i, i+1)
 		}
 		claims = append(claims, a)

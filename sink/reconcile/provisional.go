@@ -53,7 +53,9 @@ func (l *Ledger) adopt(a *event.Attempt, f found, content *contents, end int64) 
 			j.adopted[m] = true
 		}
 		j.rcptBuf = appendAddress(j.rcptBuf[:0], a.Recipient)
-		l.unitAttempt(a, j.unitOf(m, j.rcptBuf), content, end)
+		i := j.unitOf(m, j.rcptBuf)
+		j.units.at(i).unknown = 1 // however often it is seen
+		l.unitAttempt(a, i, content, end)
 		adopted = true
 	}
 	if f.unit < 0 && f.message >= 0 {

@@ -84,7 +84,7 @@ func (in *input) mtaListing(line []byte, f func(*QueueEntry) error) error {
 	case strings.Count(text, "|") >= 6:
 		take = in.opensmtpd(f)
 	case strings.HasPrefix(strings.TrimSpace(text), "Mail queue is empty"):
-		take = func(string) error { return nil }
+		take = emptyQueue
 	case harakaFile.MatchString(text):
 		take = haraka(f)
 	default:
@@ -99,6 +99,14 @@ func (in *input) mtaListing(line []byte, f func(*QueueEntry) error) error {
 			return ended(err)
 		}
 	}
+}
+
+// emptyQueue takes the one line of mailq for an empty queue, of each of several instances.
+func emptyQueue(line string) error {
+	if text := strings.TrimSpace(line); text != "" && text != "Mail queue is empty" {
+		return fmt.Errorf("%q follows \"Mail queue is empty\"", line)
+	}
+	return nil
 }
 
 // exim takes the lines of exim -bp: a line for a message, then one for each recipient; D before an address says that it was delivered.
