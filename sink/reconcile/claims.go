@@ -78,6 +78,7 @@ type message struct {
 	mailRefusal   int64 // the first 4yz or 5yz to MAIL
 	flags         messageFlags
 	mailCode      uint16
+	storm         uint32 // hash of its X-Storm-Id
 	elsewhere     uint32 // the last listing of the queue that has it for a recipient whom it does not claim
 }
 
@@ -88,12 +89,13 @@ const (
 	eightBit
 	hasStormID
 	hasMessageID
-	noNotify      // failure is not to be notified
-	nullSender    // nobody could be notified
-	dsnQueued     // its notification is in the queue
-	dsnUnclear    // a notification in the queue may be its
-	expands       // a recipient has aliases
-	dsnUnreadable // a notification that could not be read, or that the sink refused, may be its
+	noNotify        // failure is not to be notified
+	nullSender      // nobody could be notified
+	dsnQueued       // its notification is in the queue
+	dsnUnclear      // a notification in the queue may be its
+	expands         // a recipient has aliases
+	unreadRecipient // one of its recipients was refused, since RCPT could not be read
+	dsnUnreadable   // a notification that could not be read, or that the sink refused, may be its
 )
 
 const none = -1
@@ -188,17 +190,24 @@ func (j *Judge) begins(c *Claim) {
 func (j *Judge) claimMessage(c *Claim) (int32, error) {
 	token := appendID(j.idBuf[:0], []byte(c.Token))
 	j.idBuf = token
-	m := j.tokens.message(&j.texts, token)
+	m := j.variant(c, token, j.tokens.message(&j.texts, token))
 	if m < 0 {
-		name, ok := j.texts.add(token)
-		if !ok {
-			return none, errTooMuch
+		name := uint32(0)
+		if e := j.tokens.find(&j.texts, token); e != nil {
+			name = e.text
+		} else {
+			var ok bool
+			if name, ok = j.texts.add(token); !ok {
+				return none, errTooMuch
+			}
 		}
 		m = j.messages.add(message{token: name, sender: name, first: none, last: none})
+		j.variants.keep(c, token, m)
 		j.tokens.claim(j, name, token, m, none)
 		if c.HasSender {
 			sender := appendID(nil, []byte(c.Sender))
 			if string(sender) != string(token) {
+				var ok bool
 				if name, ok = j.texts.add(sender); !ok {
 					return none, errTooMuch
 				}
@@ -209,6 +218,9 @@ func (j *Judge) claimMessage(c *Claim) (int32, error) {
 	msg := j.messages.at(m)
 	if !c.Sent.IsZero() && (msg.sent == 0 || c.Sent.UnixNano() < msg.sent) {
 		msg.sent = c.Sent.UnixNano()
+	}
+	if c.StormID != "" {
+		msg.storm = stormHash(c)
 	}
 	if c.Hashed {
 		msg.body, msg.size = c.Body, c.Size
@@ -233,6 +245,12 @@ func (j *Judge) claimIDs(c *Claim, m, u int32) error {
 	}
 	if err := j.otherSender(c, m, u); err != nil {
 		return err
+	}
+	if len(j.variants) > 0 {
+		name := j.messages.at(m).token
+		if token := j.texts.get(name); j.tokens.message(&j.texts, token) == several {
+			j.tokens.claim(j, name, token, m, u)
+		}
 	}
 	for _, id := range [...]struct {
 		x    *ids

@@ -86,7 +86,7 @@ type count struct {
 func (r *Result) counts() []count {
 	return []count{
 		{"messages", &r.Messages}, {"units", &r.Units}, {"replies", &r.Replies}, {"runs", &r.Runs}, {"attempts", &r.Attempts}, {"deliveries", &r.Deliveries},
-		{"returned_attempts", &r.Returned}, {"unattributed_attempts", &r.Unattributed}, {"foreign_attempts", &r.Foreign}, {"stray_attempts", &r.StrayAttempts},
+		{"returned_attempts", &r.Returned}, {"unattributed_attempts", &r.Unattributed}, {"foreign_attempts", &r.Foreign}, {"stray_attempts", &r.StrayAttempts}, {"early_attempts", &r.Early},
 		{"unknown_notifications", &r.UnknownNotifications}, {"incidents", &r.Incidents}, {"missing_rows", &r.MissingRows}, {"torn_claims", &r.TornClaims}, {"killed_runs", &r.Killed},
 	}
 }

@@ -55,6 +55,11 @@ func (j *Judge) Notify(n *Notification) error {
 		}
 		return nil
 	}
+	j.units.at(i).flags |= gaveUp
+	if j.anothers(n, i) {
+		j.result.UnknownNotifications++
+		return nil
+	}
 	d := j.dsns.units[i]
 	if d == nil {
 		d = &notified{}
@@ -72,12 +77,20 @@ func (j *Judge) Notify(n *Notification) error {
 	if !n.Time.IsZero() && (d.first == 0 || n.Time.UnixNano() < d.first) {
 		d.first = n.Time.UnixNano()
 	}
-	u := j.units.at(i)
-	u.flags |= gaveUp
 	if strings.HasPrefix(n.Status, "5.") && !strings.HasSuffix(n.Status, ".4.7") {
 		d.permanent = true
 	}
 	return nil
+}
+
+// anothers reports whether the notification went to the sender of another message, which tells the unit's own nothing.
+func (j *Judge) anothers(n *Notification, i int32) bool {
+	if n.Sender == "" {
+		return false
+	}
+	m := j.units.at(i).message
+	e := j.knownSender([]byte(n.Sender))
+	return e != nil && e.value >= 0 && e.value != m && j.messages.at(m).flags&nullSender == 0
 }
 
 // returnedAgain reports whether a notification came again although its sender had been told that it was taken.
@@ -179,7 +192,7 @@ func (j *Judge) onlyUnit(recipient string) int32 {
 func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind, string)) {
 	i := j.unitOf(u.message, j.texts.get(u.recipient))
 	d := j.dsns.units[i]
-	refused := u.refused != 0 || m.mailRefused != 0
+	refused := u.refused != 0 || m.mailRefused != 0 || f&unreadRefused != 0
 	if d == nil {
 		owed := m.flags&(noNotify|nullSender|dsnQueued|dsnUnclear|dsnUnreadable) == 0 && j.dsns.nobodys == 0 && u.yes > 0
 		if (fate == Refused || fate == Expired) && owed && j.dsns.complete && j.queue.complete() && j.queue.dsns == 0 {
@@ -199,7 +212,7 @@ func (j *Judge) judgeDSN(u *unit, m *message, fate Fate, f flags, add func(Kind,
 	if f&acceptedTold != 0 && !refused && f&refusedUnknown == 0 {
 		add(KindDSNForged, "")
 	}
-	if refused && d.first != 0 && d.first < firstOf(u.refused, m.mailRefused)-int64(time.Second) { // notifications have seconds
+	if first := firstOf(u.refused, m.mailRefused); first != 0 && d.first != 0 && d.first < first-int64(time.Second) { // notifications have seconds
 		add(KindDSNEarly, "")
 	}
 	if fate == Expired && d.permanent {

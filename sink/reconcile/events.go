@@ -159,19 +159,17 @@ func (l *Ledger) attempt(a *event.Attempt) {
 	}
 	end := a.End.UnixNano()
 	if end < j.begin { // of another run, before the first claim
+		l.early(a, c)
 		return
 	}
 	j.result.Attempts++
 	l.exchanged(attemptExchange(a))
 	if len(a.Recipient) == 0 {
-		j.result.Unattributed++
+		l.unread(a, end)
 		return
 	}
 	content := l.contentsOf(a, c)
-	s := sight{sender: a.Sender, recipient: a.Recipient, orcpt: a.ORCPT, stormID: content.stormID, messageID: content.messageID, hashed: content.hashed, body: content.body}
-	if !bytes.Equal(a.Token, a.Sender) {
-		s.envid = a.Token
-	}
+	s := sightOf(a, &content)
 	f := j.lookup(&s)
 	if l.adopt(a, f, &content, end) {
 		return
@@ -183,6 +181,53 @@ func (l *Ledger) attempt(a *event.Attempt) {
 	}
 	j.units.at(f.unit).flags |= f.flags
 	l.unitAttempt(a, f.unit, &content, end)
+}
+
+// unread takes a RCPT command whose recipient could not be read. Of a message with one recipient it is about that one.
+func (l *Ledger) unread(a *event.Attempt, end int64) {
+	j := l.judge
+	m := j.messageOf(a.Token, a.Sender)
+	if m < 0 || !refuses(a) {
+		j.result.Unattributed++
+		return
+	}
+	msg := j.messages.at(m)
+	if msg.first != msg.last || msg.flags&expands != 0 {
+		j.result.Unattributed++
+		msg.flags |= unreadRecipient
+		return
+	}
+	u, handed := j.units.at(msg.first), handedAt(a.Handed, end)
+	if a.ReplySent && (u.refusal == 0 || handed < u.refusal) {
+		u.refusal, u.refusalCode, u.refusalStage = handed, uint16(a.Code), uint8(a.Stage)
+	}
+	l.await(a.Conn, waiting{what: replyUnread, unit: msg.first, message: a.Message, stage: a.Stage, handed: handed, rcpt: addressHash(nil)}, a.ReplySent, a.Ambiguous)
+}
+
+// early takes an attempt that ended before the first claim. It is of another run, and does not count; but one that nothing tells from a
+// claimed one may be that, when the clocks of sender and sink differ: the unit is not lost then.
+func (l *Ledger) early(a *event.Attempt, c *connection) {
+	j := l.judge
+	if len(a.Recipient) == 0 || j.options.Adopt {
+		return
+	}
+	content := l.contentsOf(a, c)
+	s := sightOf(a, &content)
+	f := j.lookup(&s)
+	if f.unit < 0 || j.content(j.units.at(f.unit).message, &content) != 0 {
+		return
+	}
+	j.result.Early++
+	j.units.at(f.unit).flags |= seenEarly
+}
+
+// sightOf returns by what an attempt may be known.
+func sightOf(a *event.Attempt, content *contents) sight {
+	s := sight{sender: a.Sender, recipient: a.Recipient, orcpt: a.ORCPT, stormID: content.stormID, messageID: content.messageID, hashed: content.hashed, body: content.body}
+	if !bytes.Equal(a.Token, a.Sender) {
+		s.envid = a.Token
+	}
+	return s
 }
 
 // cutIdentity reports whether one of the keys whose values were cut is of the envelope.

@@ -187,6 +187,8 @@ const (
 	retriedRefusal
 	retriedSoon
 	withoutPause
+	seenEarly     // an attempt before the first claim may have been its
+	unreadRefused // a 5xx was told to a RCPT of its transaction that could not be read
 )
 
 // flagKinds are the findings that flags alone decide.

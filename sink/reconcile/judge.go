@@ -39,6 +39,7 @@ type Judge struct {
 	byUnit   index // (message, recipient or alias) -> unit
 
 	tokens, senders, stormIDs, messageIDs ids
+	variants                              variants
 	bodies                                index // body -> message, or several
 
 	tries      pages[try]
@@ -144,6 +145,9 @@ func (j *Judge) Finish(each func(*Unit) error) (*Result, error) {
 			return nil, err
 		}
 	}
+	if out.Early > 0 && out.Fates[Undetermined] > 0 {
+		out.Lacking = append(out.Lacking, fmt.Sprintf("whether attempts before the first claim are theirs (%d): if the sender's clock is ahead of the sink's, correct the times of the claims", out.Early))
+	}
 	if out.Fates[Undetermined] > 0 && len(out.Lacking) == 0 {
 		out.Lacking = []string{"whether what was seen is about them: an entry of the queue, an attempt or a notification that names no unit for sure, or a refusal that may have been read"}
 	}
@@ -197,11 +201,11 @@ func (j *Judge) fate(i int32, u *unit, absent bool) (Fate, flags) {
 	e := evidence{yes: int(u.yes), unknown: int(u.unknown)}
 	f := u.flags | j.copies(u, &e)
 	_, e.misdelivered = j.wrong[i]
-	e.refused = u.refused != 0 || m.mailRefused != 0
+	e.refused = u.refused != 0 || m.mailRefused != 0 || f&unreadRefused != 0
 	e.unsure = f&refusedUnknown != 0
 	e.expired = f&gaveUp != 0
 	e.queued = j.queue.holds(u) || m.flags&dsnQueued != 0
-	e.unclear = m.flags&(dsnUnclear|dsnUnreadable) != 0 || j.attempted.about(j, u) || j.queue.doubtful(j, u)
+	e.unclear = f&seenEarly != 0 || m.flags&(dsnUnclear|dsnUnreadable|unreadRecipient) != 0 || j.attempted.about(j, u) || j.queue.doubtful(j, u)
 	e.absent = absent && !j.queue.held(u.listed) && !j.queue.held(m.elsewhere)
 	f |= j.retries(u, m)
 	return e.fate(), f

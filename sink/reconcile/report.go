@@ -134,9 +134,10 @@ func (r *Result) writeCounts(line func(cells ...any)) {
 	}{
 		{"returned", r.Returned, "attempts of notifications on their way to a claimed sender"},
 		{"unattributed", r.Unattributed, "attempts outside any transaction, or of one of several units"},
+		{"early", r.Early, "attempts of what is claimed, before the first claim: another run's, or the clocks of sender and sink differ"},
 		{"strays", r.StrayAttempts, "attempts of a claimed message to somebody else, not delivered"},
 		{"foreign", r.Foreign, "attempts that nothing ties to a claim"},
-		{"unknown notifications", r.UnknownNotifications, "of failure, that name no claim"},
+		{"unknown notifications", r.UnknownNotifications, "of failure, that name no claim, or went to the sender of another"},
 		{"missing rows", r.MissingRows, "the ledger could not be written"},
 	} {
 		if c.n > 0 {

@@ -88,5 +88,5 @@ func (j *Judge) tie() {
 func (j *Judge) missing(i int32) bool {
 	u := j.units.at(i)
 	m := j.messages.at(u.message)
-	return u.delivery < 0 && u.refused == 0 && m.mailRefused == 0 && u.flags&gaveUp == 0 && m.flags&dsnQueued == 0 && !j.queue.holds(u)
+	return u.delivery < 0 && u.refused == 0 && u.flags&unreadRefused == 0 && m.mailRefused == 0 && u.flags&gaveUp == 0 && m.flags&dsnQueued == 0 && !j.queue.holds(u)
 }

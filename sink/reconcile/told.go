@@ -40,6 +40,7 @@ const (
 	replyDelivery replyKind = iota // 2xx after the body
 	replyRefusal                   // 5xx to a recipient or after the body
 	replyMail                      // 5xx to MAIL
+	replyUnread                    // 5xx to a RCPT that could not be read
 )
 
 // settle takes what is known of a reply.
@@ -50,11 +51,13 @@ func (j *Judge) settle(w *waiting, told event.Told) {
 		if rank(told) > rank(d.told) {
 			d.told = told
 		}
-	case replyRefusal:
+	case replyRefusal, replyUnread:
 		u := j.units.at(w.unit)
 		switch told {
 		case event.ToldYes:
-			if u.refused == 0 || w.handed < u.refused {
+			if w.what == replyUnread { // the next one may be spelt better: that is no retry
+				u.flags |= unreadRefused
+			} else if u.refused == 0 || w.handed < u.refused {
 				u.refused = w.handed
 			}
 		case event.ToldNo:

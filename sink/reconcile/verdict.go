@@ -100,6 +100,7 @@ type Result struct {
 	Deliveries           uint64
 	Returned             uint64 // attempts of notifications on their way to a claimed sender
 	Unattributed         uint64 // attempts outside any transaction, or of one of several units that nothing tells apart
+	Early                uint64 // attempts that fit a claim and ended before the first one: of another run, or a clock is wrong; else not counted
 	Foreign              uint64 // attempts that nothing ties to a claim
 	StrayAttempts        uint64 // attempts of a claimed message to somebody else that were not delivered
 	UnknownNotifications uint64
