@@ -118,6 +118,9 @@ func TestWhatClientsDoWrongIsShown(t *testing.T) {
 		}
 		rows := map[string]event.Connection{}
 		readLedger(t, b.path, func(row *event.Row) {
+			if m := &row.Message; row.Kind == event.KindMessage && m.Headers != (m.Message == 1) {
+				t.Errorf("the row of message %d says that the ids were looked for: %v; the second one's may stand behind what was looked at", m.Message, m.Headers)
+			}
 			if row.Kind == event.KindConnection {
 				rows[row.Connection.Reason] = row.Connection
 			}

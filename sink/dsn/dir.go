@@ -175,7 +175,7 @@ const maxValue = 998
 // read returns the rows of a notification, how many of them are about recipients, and how many could not be read in full.
 func (d *Dir) read(m *Message) (rows []event.Notification, told, malformed uint64) {
 	rows, err := Parse(bytes.NewReader(m.Octets))
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrOtherReport) {
 		rows = []event.Notification{{Malformed: err.Error()}}
 	}
 	for i := range rows {

@@ -81,6 +81,19 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// A report of another kind is kept, but has no row.
+func TestKeepOtherReport(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notifications")
+	d := open(t, path)
+	keep(t, d, "s@c.example", "Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\nContent-Type: message/disposition-notification\n\nDisposition: x\n\n--b--\n")
+	if text := read(t, path, RowsFile); text != "" {
+		t.Errorf("rows %q, want none", text)
+	}
+	if got := d.Stats(); got != (count.Notifications{Notifications: 1}) {
+		t.Errorf("counted %+v", got)
+	}
+}
+
 // TestKeepMalformed: what can't be read is kept as well, and its row says why, so that nobody claims that there was none.
 func TestKeepMalformed(t *testing.T) {
 	report := func(fields string) string {

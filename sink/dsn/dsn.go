@@ -22,12 +22,15 @@ import (
 // ErrNoReport says that a message is no delivery status notification.
 var ErrNoReport = errors.New("no multipart message with a message/delivery-status part (RFC 3464)")
 
+// ErrOtherReport says that a message is a report of another kind, such as that it was read (RFC 8098): it says nothing of its delivery.
+var ErrOtherReport = errors.New("a report of another kind, not of delivery status")
+
 // maxPart bounds what is read of one part of a notification.
 const maxPart = 1 << 20
 
 // Parse reads a notification and returns one event.Notification for each recipient that it tells about. The identities are those
 // that it names: ENVID, the addressee as the sender of the message, X-Storm-Id and Message-ID of what it quotes. An error wraps
-// ErrNoReport, or says why it is no message.
+// ErrNoReport or ErrOtherReport, or says why it is no message.
 func Parse(r io.Reader) ([]event.Notification, error) {
 	m, err := mail.ReadMessage(r)
 	if err != nil {
@@ -63,6 +66,10 @@ func Parse(r io.Reader) ([]event.Notification, error) {
 		}
 	}
 	if len(out) == 0 {
+		switch strings.ToLower(params["report-type"]) {
+		case "disposition-notification", "feedback-report": // RFC 8098, RFC 5965
+			return nil, ErrOtherReport
+		}
 		return nil, ErrNoReport
 	}
 	for i := range out {

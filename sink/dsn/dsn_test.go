@@ -129,6 +129,12 @@ func TestWhatIsNoNotification(t *testing.T) {
 			t.Errorf("%+v, %v; want ErrNoReport", got, err)
 		}
 	}
+	for kind, part := range map[string]string{"disposition-notification": "message/disposition-notification", "Feedback-Report": "message/feedback-report"} {
+		text := strings.NewReplacer("report-type=delivery-status", "report-type="+kind, "message/delivery-status", part).Replace(postfix)
+		if got, err := Parse(strings.NewReader(crlf(text))); !errors.Is(err, ErrOtherReport) {
+			t.Errorf("%s: %+v, %v; want ErrOtherReport", kind, got, err)
+		}
+	}
 	if _, err := Parse(strings.NewReader("")); err == nil {
 		t.Error("nothing is a notification")
 	}

@@ -41,7 +41,14 @@ func (j *Judge) KnowNotifications() { j.dsns.complete = true }
 // Notify takes a notification.
 func (j *Judge) Notify(n *Notification) error {
 	if n.Malformed != "" {
-		j.find(KindDSNMalformed, n.Token, n.Recipient, n.Malformed)
+		if j.isDelivery(n) {
+			return nil
+		}
+		note := n.Malformed
+		if n.Recipient == "" && n.Sender != "" {
+			note = "to " + n.Sender + ": " + note
+		}
+		j.find(KindDSNMalformed, n.Token, n.Recipient, note)
 		j.unreadable(n)
 	}
 	if n.Action != "failed" {
@@ -81,6 +88,16 @@ func (j *Judge) Notify(n *Notification) error {
 		d.permanent = true
 	}
 	return nil
+}
+
+// isDelivery reports whether what could not be read as a notification is a message to a claimed recipient, with the null sender: its attempt is
+// judged as others are.
+func (j *Judge) isDelivery(n *Notification) bool {
+	if n.Recipient != "" || n.Action != "" || n.Sender == "" || j.sends([]byte(n.Sender)) {
+		return false
+	}
+	address := appendAddress(nil, []byte(n.Sender))
+	return j.claimed(address) || len(j.aliased(address)) > 0
 }
 
 // anothers reports whether the notification went to the sender of another message, which tells the unit's own nothing.

@@ -148,7 +148,7 @@ func (f *Files) Judge(units io.Writer, o reconcile.Options) (*reconcile.Result, 
 		switch {
 		case strings.HasSuffix(name, ".eml"):
 			parsed, err := dsn.Parse(input.R)
-			if err != nil {
+			if err != nil && !errors.Is(err, dsn.ErrOtherReport) {
 				return nil, inputError(name, err)
 			}
 			in.Notifications = append(in.Notifications, parsed...)

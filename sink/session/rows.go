@@ -145,7 +145,8 @@ func (s *Session) recordMessage() {
 	m := &s.exchange.rows.message
 	*m = event.Message{Conn: s.id, Message: uint64(s.messages), Time: s.at(s.exchange.now), SevenBit: !s.announced.eightBit}
 	if tx.header.captured() {
-		m.Headers, m.StormID, m.MessageID = true, tx.header.id(idStorm), tx.header.id(idMessage)
+		m.StormID, m.MessageID = tx.header.id(idStorm), tx.header.id(idMessage)
+		m.Headers = !tx.header.cut || len(m.StormID) > 0 && len(m.MessageID) > 0 // else one may stand behind what was looked at
 	}
 	if s.view.Needs().QueueIDs {
 		m.QueueID = s.queueID()
