@@ -350,6 +350,7 @@ type Standing struct {
 // Stop ends a run in an orderly way: all its rows are before it. A run without one died.
 type Stop struct {
 	Time time.Time
+	Rows uint64 // that the run has before it, its start included; 0: not known. The ledger's writer counts them
 }
 
 // Row is one row of a ledger: the member that Kind names is meaningful.

@@ -34,8 +34,9 @@ func Each(in Input, f func(*event.Row) error) (Scanned, error) {
 // with the one before it.
 type Parts struct {
 	finals finalRows
-	open   bool // a file that is read now may go on with the one before, which did not end by a stop row
-	starts bool // the file that is being read begins with a start row
+	open   bool   // a file that is read now may go on with the one before, which did not end by a stop row
+	starts bool   // the file that is being read begins with a start row
+	lines  uint64 // of the run that is being read
 }
 
 // NewParts returns Parts that pass the rows that count on to f, as Each does.
@@ -48,8 +49,10 @@ func (p *Parts) Read(in Input) (Scanned, error) {
 	before := p.finals.amended
 	p.starts = false
 	var row event.Row
-	for {
+	for line := 0; ; {
 		err := reader.Read(&row)
+		p.lines += uint64(reader.Line() - line) // #nosec G115 -- lines count up; those of later versions count, too
+		line = reader.Line()
 		if errors.Is(err, io.EOF) {
 			return Scanned{Torn: reader.Torn(), Amended: p.finals.amended - before}, nil
 		}
@@ -58,12 +61,27 @@ func (p *Parts) Read(in Input) (Scanned, error) {
 				p.starts = row.Kind == event.KindStart
 			}
 			p.open = row.Kind != event.KindStop
-			err = p.finals.take(&row)
+			if err = p.missed(&row); err == nil {
+				err = p.finals.take(&row)
+			}
 		}
 		if err != nil {
 			return Scanned{}, err
 		}
 	}
+}
+
+// missed passes on a gap row before a stop row that knows of more rows than there are: a part of the ledger was not given, or lost lines.
+func (p *Parts) missed(row *event.Row) error {
+	switch row.Kind {
+	case event.KindStart:
+		p.lines = 1
+	case event.KindStop:
+		if have := p.lines - 1; row.Stop.Rows > have {
+			return p.finals.take(&event.Row{Kind: event.KindGap, Gap: event.Gap{Rows: row.Stop.Rows - have, Error: "they are not in the files that were given"}})
+		}
+	}
+	return nil
 }
 
 // Starts reports whether the file that is being read begins with a start row.

@@ -269,6 +269,9 @@ func AppendStanding(dst []byte, s *event.Standing) []byte {
 // AppendStop appends the last row of a run.
 func AppendStop(dst []byte, s *event.Stop) []byte {
 	dst = appendTime(dst, `{"kind":"stop","time":`, s.Time)
+	if s.Rows > 0 {
+		dst = appendUint(dst, `,"rows":`, s.Rows)
+	}
 	return append(dst, "}\n"...)
 }
 

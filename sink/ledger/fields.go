@@ -276,5 +276,6 @@ var rowFields = [event.NumKinds][]field{
 	},
 	event.KindStop: {
 		{"time", required, instant(func(r *event.Row) *time.Time { return &r.Stop.Time })},
+		{"rows", optional, number(func(r *event.Row) *uint64 { return &r.Stop.Rows })},
 	},
 }

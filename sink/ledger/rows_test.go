@@ -84,6 +84,7 @@ var goldenRows = []struct {
 	{"standing, forgiven", event.Row{Kind: event.KindStanding, Standing: event.Standing{Time: at(1), React: "r", Key: "a.example", From: 62, Reason: event.StandingForgiven}},
 		`{"kind":"standing","time":"2026-01-31T10:20:31.5Z","react":"r","reaction":"0000000000000000","key":"a.example","fingerprint":"00000000000000000000000000000000","from":62,"to":0,"reason":"forgiven"}`},
 	{"stop", event.Row{Kind: event.KindStop, Stop: event.Stop{Time: at(1)}}, `{"kind":"stop","time":"2026-01-31T10:20:31.5Z"}`},
+	{"stop that knows its rows", event.Row{Kind: event.KindStop, Stop: event.Stop{Time: at(1), Rows: 17}}, `{"kind":"stop","time":"2026-01-31T10:20:31.5Z","rows":17}`},
 }
 
 func TestRowsAsTheyStandInAFile(t *testing.T) {
@@ -195,7 +196,7 @@ func drawRow(t *rapid.T) event.Row {
 			r.Standing.Stage, r.Standing.Code, r.Standing.Enhanced, r.Standing.Cause = stage(), code(), enhanced(), text("cause")
 		}
 	case event.KindStop:
-		r.Stop = event.Stop{Time: instant("time")}
+		r.Stop = event.Stop{Time: instant("time"), Rows: number("rows")}
 	}
 	return r
 }

@@ -63,7 +63,7 @@ type Writer struct {
 	pending  []commit
 	spare    []commit
 	gap      []byte
-	stop     []byte // the last row
+	stop     *event.Stop // the last row
 	stats    count.Ledger
 	writeErr error // of the last write, nil when it succeeded
 	syncErr  error // of the last sync, nil when it succeeded
@@ -131,7 +131,8 @@ func (w *Writer) Append(r *event.Row) error {
 // Stop sets the row that Close writes as the last of the run. Without it the run looks like one that died.
 func (w *Writer) Stop(s *event.Stop) {
 	w.mu.Lock()
-	w.stop = AppendStop(w.stop[:0], s)
+	stop := *s
+	w.stop = &stop
 	w.mu.Unlock()
 }
 
@@ -159,8 +160,11 @@ func (w *Writer) Close() error {
 	<-w.done
 	w.flushAll()
 	w.mu.Lock()
-	n := uint64(min(len(w.stop), 1))
-	_ = w.append(w.stop, n) // also a last try to write the gap row, if one is owed; what is lost is counted already
+	_ = w.append(nil, 0) // a last try to write the gap row, if one is owed; what is lost is counted already
+	if w.stop != nil {
+		w.stop.Rows = w.stats.Rows
+		_ = w.append(AppendStop(nil, w.stop), 1) // likewise
+	}
 	w.closed = true
 	w.mu.Unlock()
 	if w.durability != event.None {

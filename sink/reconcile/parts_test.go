@@ -18,7 +18,7 @@ func TestPartsOfARotatedLedger(t *testing.T) {
 			`{"kind":"later","x":1}`,
 			`{"kind":"connection","conn":`+at+`,"listener":"l","client":"127.0.0.1:1","time":"2026-01-31T10:20:`+at+`Z","end":"2026-01-31T10:20:`+at+`Z","extended":true,"messages":1,"attempts":1,"delivered":1,"octets_in":1,"octets_out":1,"reason":"quit","told":"told"}`)
 	}
-	lines = append(lines, `{"kind":"stop","time":"2026-01-31T10:20:52Z"}`)
+	lines = append(lines, fmt.Sprintf(`{"kind":"stop","time":"2026-01-31T10:20:52Z","rows":%d}`, len(lines)))
 	one := func(name string, from, to int) ledger.Input {
 		return ledger.Input{Name: name, R: strings.NewReader(strings.Join(lines[from:to], "\n") + "\n")}
 	}
@@ -44,6 +44,9 @@ func TestPartsOfARotatedLedger(t *testing.T) {
 		for k := i + 1; k < n; k++ {
 			if got := judged(one("1", 0, i), one("2", i, k), one("3", k, n)); got != want {
 				t.Errorf("cut before lines %d and %d: %s, want %s", i+1, k+1, got, want)
+			}
+			if got := judged(one("1", 0, i), one("3", k, n)); strings.Contains(got, "lost") || !strings.Contains(got, "undetermined") {
+				t.Errorf("without lines %d to %d: %s, but nothing can be lost there", i+1, k, got)
 			}
 		}
 		alone := "2:1: not a ledger by itself: it has no start row, but goes on with another file, which must be given before it"
