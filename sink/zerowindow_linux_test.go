@@ -129,3 +129,28 @@ func TestSlowReadingClosesTheWindow(t *testing.T) {
 		c.quit()
 	})
 }
+
+// The window that a client was shown while it was read fast is used up when it is read slowly, and not shown again.
+func TestSlowReadingNarrowsTheWindow(t *testing.T) {
+	const slow, first = 1 << 20, 64 << 10 // octets; the window at first
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		t.Parallel()
+		server := faulty(t, kind, "rules: [{name: slow, stage: data, match: {message: 2}, bandwidth: {in: 10Mbit/s}}]", nil)
+		c := greeted(t, server.Server)
+		var before uint32
+		for _, size := range []int{8 << 20, slow} {
+			before = tcpInfo(t, c.conn).Snd_wnd
+			c.command("MAIL FROM:<a@sender.test>", "250 ")
+			c.command("RCPT TO:<b@recipient.test>", "250 ")
+			c.command("DATA", "354 ")
+			c.send(strings.Repeat(strings.Repeat("x", 62)+"\r\n", size/64) + ".\r\n")
+			c.expect("250 ")
+		}
+		if after := tcpInfo(t, c.conn).Snd_wnd; int(after) > max(int(before)-slow/2, 2*first) {
+			t.Errorf("the window was %d octets, and is %d after %d that were read slowly: it was shown again", before, after, slow)
+		} else {
+			t.Logf("the window was %d octets, and is %d", before, after)
+		}
+		c.quit()
+	})
+}

@@ -216,7 +216,7 @@ func TestSlowLinkIsTimed(t *testing.T) {
 			if offered != "" || s.Deadline().IsZero() {
 				advance()
 			}
-			if held := s.Held(); held > 70<<10 {
+			if held := s.Held(); held > 8<<10 {
 				t.Fatalf("the session holds %d octets", held)
 			}
 		}
