@@ -82,11 +82,15 @@ func presentJoined(stdout io.Writer, leg *run.Leg, out, page *outfile.File, asJS
 	}
 	verdict := report.Judge(full.Legs, full.Judge).Verdict
 	if !asJSON {
-		fmt.Fprintln(stdout)
+		if _, err := fmt.Fprintln(stdout); err != nil {
+			return err
+		}
 		if err := run.WriteReplies(stdout, []*run.Leg{leg}); err != nil {
 			return err
 		}
-		fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(text.Labelled("verdict", verdict.Sentence)))
+		if _, err := fmt.Fprint(stdout, "\n"+text.PaletteFor(stdout).Lines(text.Labelled("verdict", verdict.Sentence))); err != nil {
+			return err
+		}
 	}
 	if verdict.Exit != reconcile.ExitSound {
 		return statusError(verdict.Exit)

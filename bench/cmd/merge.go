@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strings"
@@ -94,11 +95,15 @@ func merge(stdout *os.File, files []string, out, label string, asJSON bool) erro
 			crossed = append(crossed, t.Metric+" "+t.Expression)
 		}
 	}
+	var last strings.Builder
 	if len(crossed) > 0 && !asJSON {
-		fmt.Fprintf(stdout, "\nthresholds crossed by the merged figures: %s\n", strings.Join(crossed, "; "))
+		fmt.Fprintf(&last, "\nthresholds crossed by the merged figures: %s\n", strings.Join(crossed, "; "))
 	}
 	if why != "" && !asJSON {
-		fmt.Fprintf(stdout, "\nnot all of the load was carried out: %s\n", why)
+		fmt.Fprintf(&last, "\nnot all of the load was carried out: %s\n", why)
+	}
+	if _, err := io.WriteString(stdout, last.String()); err != nil {
+		return err
 	}
 	switch {
 	case why != "":

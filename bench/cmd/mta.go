@@ -55,25 +55,27 @@ several, such as nodemailer@6.3.0.`,
 			if err != nil {
 				return err
 			}
+			var out strings.Builder
 			for _, c := range list {
 				err := c.Ready()
 				switch {
 				case fetch && errors.Is(err, mta.ErrMissing):
-					fmt.Fprintln(stdout, c.Fetch)
+					fmt.Fprintln(&out, c.Fetch)
 				case fetch:
 				case errors.Is(err, mta.ErrMissing):
 					as := ""
 					if c.Root {
 						as = " as root"
 					}
-					fmt.Fprintf(stdout, "%-10s  missing; this gets it%s:\n  %s\n", c.Name, as, c.Fetch)
+					fmt.Fprintf(&out, "%-10s  missing; this gets it%s:\n  %s\n", c.Name, as, c.Fetch)
 				case err != nil:
-					fmt.Fprintf(stdout, "%-10s  not ready: %v (%s)\n", c.Name, err, c.Path)
+					fmt.Fprintf(&out, "%-10s  not ready: %v (%s)\n", c.Name, err, c.Path)
 				default:
-					fmt.Fprintf(stdout, "%-10s  ready: %s\n", c.Name, c.Path)
+					fmt.Fprintf(&out, "%-10s  ready: %s\n", c.Name, c.Path)
 				}
 			}
-			return nil
+			_, err = io.WriteString(stdout, out.String())
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&fetch, "fetch", false, "print only the commands that get what is missing, for a shell")

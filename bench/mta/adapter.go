@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -199,8 +200,11 @@ func privateDir() string {
 		return dir
 	}
 	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
+	if err != nil { // no HOME, such as in a service. Never where other users may write: programs of it are run
+		cache = "/var/cache"
+		if u, err := user.Current(); err == nil && u.HomeDir != "" {
+			cache = filepath.Join(u.HomeDir, ".cache")
+		}
 	}
 	return filepath.Join(cache, "smtpstorm", "mta")
 }

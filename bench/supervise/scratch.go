@@ -48,6 +48,9 @@ type keep struct {
 // user may enter it.
 func NewScratch(parent, prefix string) (*Scratch, error) {
 	dir, err := os.MkdirTemp(parent, prefix)
+	if err != nil && parent == "" {
+		return nil, fmt.Errorf("%s is no directory for temporary files: %w (TMPDIR names another)", os.TempDir(), reason(err))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +62,15 @@ func NewScratch(parent, prefix string) (*Scratch, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return s, nil
+}
+
+// reason is what a system call said, without the path.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // claim writes the owner's file and locks it. It is locked before it says anything, so that nobody takes it for one whose owner is
@@ -254,6 +266,9 @@ func Sweep(parent, prefix string) (swept []string, err error) {
 		return nil, err
 	}
 	entries, err := os.ReadDir(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // nothing is left where there is nothing
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -191,26 +192,30 @@ func ask[T any](c *ctl, f func(context.Context, steered) (T, error), show func(w
 		})
 	}
 	all.Wait()
+	var out bytes.Buffer
 	for i, s := range sinks {
 		switch {
 		case c.json:
-			c.line(s, answers[i], errs[i])
+			line(&out, s, answers[i], errs[i])
 		case errs[i] != nil && len(sinks) > 1:
 			fmt.Fprintf(c.stderr, "smtpsink: %s: %s\n", s.address, printableLine(said(errs[i])))
 		case errs[i] == nil:
 			if len(sinks) > 1 {
-				fmt.Fprintf(c.stdout, "%s\n", text.PaletteFor(c.stdout).Heading(s.address))
+				fmt.Fprintf(&out, "%s\n", text.PaletteFor(c.stdout).Heading(s.address))
 			}
 			if show != nil {
-				show(c.stdout, answers[i])
+				show(&out, answers[i])
 			}
 		}
+	}
+	if _, err := c.stdout.Write(out.Bytes()); err != nil {
+		return err
 	}
 	return c.verdict(sinks, errs)
 }
 
-// line prints a sink's answer as JSON.
-func (c *ctl) line(s steered, answer any, err error) {
+// line writes a sink's answer as JSON.
+func line(w io.Writer, s steered, answer any, err error) {
 	out := struct {
 		Control string `json:"control"`
 		Result  any    `json:"result,omitempty"`
@@ -225,7 +230,7 @@ func (c *ctl) line(s steered, answer any, err error) {
 	}
 	encoded, failed := json.Marshal(out)
 	if failed == nil {
-		fmt.Fprintf(c.stdout, "%s\n", encoded)
+		fmt.Fprintf(w, "%s\n", encoded)
 	}
 }
 
