@@ -86,7 +86,7 @@ func (t *standingTable) list(s *standingShard, now int64, q *StandingQuery, foun
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots {
-		name := s.slots[i].name // a free slot has none
+		name := s.slots[i].value.name // a free slot has none
 		if name == "" || q.Key != "" && q.Key != name {
 			continue
 		}
@@ -124,7 +124,7 @@ func (t *standingTable) forgive(s *standingShard, column uint8, key string, now 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots {
-		if s.slots[i].name != key || key == "" {
+		if s.slots[i].value.name != key || key == "" {
 			continue
 		}
 		slot := int32(i) // #nosec G115 -- at most standingTable.most

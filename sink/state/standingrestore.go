@@ -98,7 +98,7 @@ func (t *standingTable) restore(column uint8, key fingerprint, name string, x st
 	if x.changed <= at.changed && at.changed-x.changed <= clockSlack {
 		return
 	}
-	if s.slots[slot].name == "" {
+	if s.slots[slot].value.name == "" {
 		s.rename(t, slot, name)
 	}
 	*at = x
@@ -185,7 +185,7 @@ func (t *standingTable) restored(now int64) (n uint64) {
 		s.mu.Lock()
 		for j := range s.slots {
 			slot := int32(j) // #nosec G115 -- at most standingTable.most
-			if s.slots[slot].order == orderFree {
+			if s.slots[slot].value.order == orderFree {
 				continue
 			}
 			held := false

@@ -178,7 +178,7 @@ func (s *standingShard) beginNow(t *standingTable, slot int32, column uint8, now
 func (s *standingShard) change(t *standingTable, slot int32, column uint8, from int, now int64, reason string) Change {
 	x := s.standing(t, slot, column)
 	c := Change{
-		Reaction: t.reactions[column], Key: s.slots[slot].name, Fingerprint: s.slots[slot].key.octets(),
+		Reaction: t.reactions[column], Key: s.slots[slot].value.name, Fingerprint: s.slots[slot].key.octets(),
 		Time: time.Unix(0, x.changed), From: from, Level: x.at(now), Reason: reason,
 	}
 	if c.Level > 0 {

@@ -13,7 +13,7 @@ import (
 const keySpace = 800
 
 // What a key takes beside its standings: its slot, and its share of the index.
-const slotOctets = int64(unsafe.Sizeof(standingSlot{})) + 2*4
+const slotOctets = int64(unsafe.Sizeof(node[standingKey]{})) + 2*4
 
 // leastStandings is how many slots a shard has room for before there is another: arrays come in whole pages, which small ones waste.
 const leastStandings = 1 << 14
@@ -44,9 +44,9 @@ type standingTable struct {
 type standingShard struct {
 	mu     sync.Mutex
 	index  []int32 // of slots + 1, by fingerprint: open addressing; 0: none
-	slots  []standingSlot
+	slots  nodes[standingKey]
 	states []standing
-	order  [2]order // orderIdle, orderHeld
+	order  [2]order // orderIdle, orderHeld: a slot that is used is marked only, and moves when it would be forgotten, since those beside it are rarely in the processor's cache
 	free   int32    // the first free slot; -1: none
 	live   int64    // slots that are in use
 	text   int64    // octets of names
@@ -55,23 +55,17 @@ type standingShard struct {
 	_      [16]byte
 }
 
-// order is a list of slots about in the order of their last use; -1: none. A slot that is used is marked only: it moves when it would be
-// forgotten, since the slots beside it are rarely in the processor's cache.
-type order struct{ oldest, newest int32 }
-
 const (
 	orderIdle = iota
 	orderHeld
 	orderFree
 )
 
-// standingSlot is what is kept of a key beside its standings.
-type standingSlot struct {
-	key          fingerprint
-	name         string // once it has had a standing
-	older, newer int32  // slots of its order; newer is the next free one of a free slot
-	order        uint8
-	used         bool // since it became the newest of its order
+// standingKey is what is kept of a key beside its standings.
+type standingKey struct {
+	name  string // once it has had a standing
+	order uint8  // in which its slot lies; newer is the next free one of a free slot
+	used  bool   // since it became the newest of its order
 }
 
 // standingCounts is what a shard has counted of a reaction since the start.
@@ -96,7 +90,7 @@ func newStandingTable(g *fault.KeyGroup, memory int64) *standingTable {
 
 func (s *standingShard) reset(reactions int) {
 	s.index, s.slots, s.states = nil, nil, nil
-	s.order[orderIdle], s.order[orderHeld] = order{-1, -1}, order{-1, -1}
+	s.order[orderIdle], s.order[orderHeld] = emptyOrder(), emptyOrder()
 	s.free, s.live, s.text, s.sweep = -1, 0, 0, 0
 	if s.counts == nil {
 		s.counts = make([]standingCounts, reactions)
@@ -138,7 +132,7 @@ func (t *standingTable) take(old *standingTable, now int64) (kept []string) {
 				key := source.slots[at].key
 				s := t.shard(key)
 				slot := s.insert(t, key, now)
-				s.rename(t, slot, source.slots[at].name)
+				s.rename(t, slot, source.slots[at].value.name)
 				for column, c := range from {
 					if c >= 0 {
 						*s.standing(t, slot, uint8(column)) = *source.standing(old, at, uint8(c)) // #nosec G115 -- a column is below 64
@@ -185,7 +179,7 @@ func (s *standingShard) began(t *standingTable, slot int32, column uint8, now in
 	}
 	x.came = false
 	c.highest = max(c.highest, 1)
-	if s.slots[slot].name == "" {
+	if s.slots[slot].value.name == "" {
 		s.rename(t, slot, t.of.KeyText(o))
 	}
 	s.sort(t, slot, now)
@@ -204,8 +198,8 @@ func (s *standingShard) cameBack(column uint8, x *standing) {
 // rename gives the slot's key a name, and takes account of its octets.
 func (s *standingShard) rename(t *standingTable, slot int32, name string) {
 	const granule = 16
-	s.text += int64((len(name)+granule-1)/granule*granule) - int64((len(s.slots[slot].name)+granule-1)/granule*granule)
-	s.slots[slot].name = name
+	s.text += int64((len(name)+granule-1)/granule*granule) - int64((len(s.slots[slot].value.name)+granule-1)/granule*granule)
+	s.slots[slot].value.name = name
 }
 
 // sort puts a slot among those that have a standing in force, or among the others.
@@ -235,7 +229,7 @@ func (s *standingShard) insert(t *standingTable, key fingerprint, now int64) int
 	s.slots[slot].key = key
 	clear(s.standingsOf(t, slot))
 	s.enter(slot)
-	s.slots[slot].order = orderFree
+	s.slots[slot].value.order = orderFree
 	s.move(slot, orderIdle)
 	return slot
 }
@@ -245,16 +239,16 @@ func (s *standingShard) grow(t *standingTable) {
 	n := len(s.slots)
 	if n == cap(s.slots) {
 		room := min(max(8, n+n/2), int(t.most))
-		s.slots = append(make([]standingSlot, 0, room), s.slots...)
+		s.slots = append(make(nodes[standingKey], 0, room), s.slots...)
 		s.states = append(make([]standing, 0, room*len(t.reactions)), s.states...)
 		s.index = make([]int32, room*2)
 		for i := range s.slots {
-			if s.slots[i].order != orderFree {
+			if s.slots[i].value.order != orderFree {
 				s.enter(int32(i)) // #nosec G115 -- at most standingTable.most
 			}
 		}
 	}
-	s.slots = append(s.slots, standingSlot{order: orderFree})
+	s.slots = append(s.slots, node[standingKey]{value: standingKey{order: orderFree}})
 	s.states = s.states[:len(s.states)+len(t.reactions)]
 }
 
@@ -304,24 +298,24 @@ func (s *standingShard) release(t *standingTable, now int64) {
 }
 
 // use notes that a slot was used.
-func (s *standingShard) use(slot int32) { s.slots[slot].used = true }
+func (s *standingShard) use(slot int32) { s.slots[slot].value.used = true }
 
 // oldest returns the slot of an order that was not used for the longest time, but not this one; -1 when there is none.
 func (s *standingShard) oldest(o int, but int32) int32 {
 	slot := s.order[o].oldest
 	for range 2 * s.live { // twice around: after the first none is marked
-		if slot < 0 || slot != but && !s.slots[slot].used {
+		if slot < 0 || slot != but && !s.slots[slot].value.used {
 			break
 		}
-		s.slots[slot].used = false
+		s.slots[slot].value.used = false
 		if s.order[o].newest == slot { // it is alone
 			if slot == but {
 				return -1
 			}
 			break
 		}
-		s.unlink(slot)
-		s.link(slot, o)
+		s.slots.unlink(&s.order[o], slot)
+		s.slots.link(&s.order[o], slot)
 		slot = s.order[o].oldest
 	}
 	return slot
@@ -329,39 +323,13 @@ func (s *standingShard) oldest(o int, but int32) int32 {
 
 // move puts a slot into an order, as its newest, unless it is in it.
 func (s *standingShard) move(slot int32, to int) {
-	if from := int(s.slots[slot].order); from == to {
+	if from := int(s.slots[slot].value.order); from == to {
 		return
 	} else if from != orderFree {
-		s.unlink(slot)
+		s.slots.unlink(&s.order[from], slot)
 	}
-	if s.slots[slot].order = uint8(to); to != orderFree { // #nosec G115 -- one of three
-		s.link(slot, to)
-	}
-}
-
-func (s *standingShard) link(slot int32, to int) {
-	x, o := &s.slots[slot], &s.order[to]
-	x.older, x.newer = o.newest, -1
-	if o.newest >= 0 {
-		s.slots[o.newest].newer = slot
-	} else {
-		o.oldest = slot
-	}
-	o.newest = slot
-}
-
-func (s *standingShard) unlink(slot int32) {
-	x := s.slots[slot]
-	o := &s.order[x.order]
-	if x.older >= 0 {
-		s.slots[x.older].newer = x.newer
-	} else {
-		o.oldest = x.newer
-	}
-	if x.newer >= 0 {
-		s.slots[x.newer].older = x.older
-	} else {
-		o.newest = x.older
+	if s.slots[slot].value.order = uint8(to); to != orderFree { // #nosec G115 -- one of three
+		s.slots.link(&s.order[to], slot)
 	}
 }
 

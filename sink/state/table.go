@@ -32,21 +32,19 @@ type fingerprint struct{ hi, lo uint64 }
 // value is what is kept of a key: its meaning is the kind's.
 type value struct{ a, b uint64 }
 
-// slot is one entry. The map finds it by fingerprint; older and newer put the entries of a shard in the order of their last use.
-type slot struct {
-	key          fingerprint
-	value        value
-	older, newer int32 // slots; -1: none
-	kind         kind
+// entry is what a store keeps of a key, of which it is one kind of many.
+type entry struct {
+	value
+	kind kind
 }
 
 // shard is one lock's part of a store. It is padded to its own cache lines: neighbouring locks are taken by different loops.
 type shard struct {
-	mu             sync.Mutex
-	index          map[fingerprint]int32
-	slots          []slot
-	oldest, newest int32
-	_              [72]byte
+	mu    sync.Mutex
+	index map[fingerprint]int32
+	slots nodes[entry]
+	uses  order
+	_     [72]byte
 }
 
 const shardCount = 64
@@ -76,7 +74,7 @@ func NewStore(memory int64) *Store {
 	t := &Store{used: uint64(used), perShard: int(min(entries/used, 1<<30))} // #nosec G115 -- used is 1 to shardCount
 	for i := range t.shards {
 		t.shards[i].index = make(map[fingerprint]int32)
-		t.shards[i].oldest, t.shards[i].newest = -1, -1
+		t.shards[i].uses = emptyOrder()
 	}
 	return t
 }
@@ -90,10 +88,10 @@ func (t *Store) Clear() {
 		s := &t.shards[i]
 		s.mu.Lock()
 		for j := range s.slots {
-			t.entries[s.slots[j].kind].Add(-1)
+			t.entries[s.slots[j].value.kind].Add(-1)
 		}
 		clear(s.index)
-		s.slots, s.oldest, s.newest = nil, -1, -1
+		s.slots, s.uses = nil, emptyOrder()
 		s.mu.Unlock()
 	}
 }
@@ -106,27 +104,27 @@ func (t *Store) acquire(k kind, key fingerprint) (v *value, fresh bool, s *shard
 	i, known := s.index[key]
 	switch {
 	case known:
-		if s.newest != i {
-			s.unlink(i)
-			s.link(i)
+		if s.uses.newest != i {
+			s.slots.unlink(&s.uses, i)
+			s.slots.link(&s.uses, i)
 		}
-		return &s.slots[i].value, false, s
+		return &s.slots[i].value.value, false, s
 	case len(s.slots) < t.perShard:
 		i = int32(len(s.slots)) // #nosec G115 -- below perShard
-		s.slots = append(s.slots, slot{})
+		s.slots = append(s.slots, node[entry]{})
 	default:
-		i = s.oldest
-		s.unlink(i)
+		i = s.uses.oldest
+		s.slots.unlink(&s.uses, i)
 		old := &s.slots[i]
 		delete(s.index, old.key)
-		t.entries[old.kind].Add(-1)
-		t.evictions[old.kind].Add(1)
+		t.entries[old.value.kind].Add(-1)
+		t.evictions[old.value.kind].Add(1)
 	}
-	s.slots[i] = slot{key: key, kind: k}
+	s.slots[i] = node[entry]{key: key, value: entry{kind: k}}
 	s.index[key] = i
-	s.link(i)
+	s.slots.link(&s.uses, i)
 	t.entries[k].Add(1)
-	return &s.slots[i].value, true, s
+	return &s.slots[i].value.value, true, s
 }
 
 // peek returns the value of a key, if it is known, and leaves it as it is.
@@ -137,35 +135,9 @@ func (t *Store) peek(k kind, key fingerprint) (v value, known bool) {
 	defer s.mu.Unlock()
 	i, known := s.index[key]
 	if known {
-		v = s.slots[i].value
+		v = s.slots[i].value.value
 	}
 	return v, known
-}
-
-// link makes a slot the newest.
-func (s *shard) link(i int32) {
-	x := &s.slots[i]
-	x.older, x.newer = s.newest, -1
-	if s.newest >= 0 {
-		s.slots[s.newest].newer = i
-	} else {
-		s.oldest = i
-	}
-	s.newest = i
-}
-
-func (s *shard) unlink(i int32) {
-	x := &s.slots[i]
-	if x.older >= 0 {
-		s.slots[x.older].newer = x.newer
-	} else {
-		s.oldest = x.newer
-	}
-	if x.newer >= 0 {
-		s.slots[x.newer].older = x.older
-	} else {
-		s.newest = x.older
-	}
 }
 
 // next adds one to the key's counter and returns it: 1 for a key that is new or was evicted.
