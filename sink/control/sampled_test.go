@@ -67,6 +67,14 @@ func TestStreamsForEyes(t *testing.T) {
 		})
 	}
 	g := start(t, "", nil)
+	c := g.dial()
+	for i := range 300 { // the one that is wanted is far back, and comes still
+		c.deliver("a@sender.test", fmt.Sprintf("b%d@recipient.test", i))
+	}
+	s := g.stream("rate=4&recipient=b3@recipient.test", g.sink.Run()+"-0")
+	if e := s.must("attempt"); !strings.Contains(e.data, `"recipient":"b3@recipient.test"`) {
+		t.Errorf("%+v", e)
+	}
 	g.refused("GET", "/v1/events?rate=10", "", api.BadRequest, nil)
 	g.refused("GET", "/v1/events?rate=10001", "", api.BadRequest, nil)
 }
