@@ -19,6 +19,7 @@ type Watcher struct {
 	every time.Duration       // how often the queue is listed while it holds something
 
 	Series []result.DeliverySample // what was seen so far: Time and Queued only
+	cut    bool                    // Drain was ended early
 	final  []listing               // the last two of those that were begun when the load was over
 }
 
@@ -96,6 +97,9 @@ func (w *Watcher) Failed() (n uint64, last error) {
 	return w.list.failed, w.list.blind
 }
 
+// Cut reports whether Drain was ended early, by its stop.
+func (w *Watcher) Cut() bool { return w.cut }
+
 // Sees reports whether the queue can be listed at all.
 func (w *Watcher) Sees() bool { return w.list != nil }
 
@@ -158,6 +162,7 @@ func (w *Watcher) Drain(ctx context.Context, e Evidence, cutoff time.Duration, s
 			}
 			pause = listEvery
 		case <-stop:
+			w.cut = true
 			return time.Since(began), nil
 		case <-ctx.Done():
 			return time.Since(began), ctx.Err()

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -214,6 +215,44 @@ func TestAFailedListingIsNone(t *testing.T) {
 				t.Error("there is a queue.jsonl")
 			}
 		})
+	}
+}
+
+// Ctrl-C while delivery is watched: all that is queued could be sound, but what would have come is not known.
+func TestAWatchThatIsInterrupted(t *testing.T) {
+	const messages = 40
+	p := through(t, messages, relay.Config{Policy: quick(time.Minute)}).seen()
+	listings := filepath.Join(t.TempDir(), "listings")
+	p.o.QueueCommand = fmt.Sprintf("echo >>'%s'; %s", listings, p.o.QueueCommand)
+	p.o.Flags.Replies = []string{"rcpt=450"}
+	stop := make(chan struct{})
+	p.o.Stop = stop
+	go func() {
+		listed := 0
+		for tick := time.Tick(20 * time.Millisecond); ; {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-tick:
+			}
+			var queued bytes.Buffer
+			_ = p.relay.WritePostqueue(&queued) // to memory
+			text, _ := os.ReadFile(listings)    // before the first there is none
+			switch {
+			case bytes.Count(queued.Bytes(), []byte("\n")) < messages:
+			case listed == 0:
+				listed = max(1, len(text))
+			case len(text) > listed+1: // the one before may have been of the load
+				close(stop)
+				return
+			}
+		}
+	}()
+	if got, want := p.run(), fmt.Sprintf("%d queued, exit 3", messages); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if said := flat(p.console.String()); !strings.Contains(said, "the watch after it was interrupted after") {
+		t.Errorf("the console doesn't say why:\n%s", said)
 	}
 }
 

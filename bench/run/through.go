@@ -205,6 +205,10 @@ func (r *runner) through(ctx context.Context, p *passage, line *pipeline.Pipelin
 	if !l.own {
 		leg.Record.Load.RatePerSecond, leg.Record.Load.DurationSeconds = l.rate, l.duration().Seconds()
 	}
+	if load := &leg.Record.Load; watcher.Cut() && load.Stopped == "" { // a copy of what has come may come yet
+		load.Stopped, load.Interrupted, leg.Interrupted = fmt.Sprintf("the watch after it was interrupted after %.0f s", watched.Seconds()), true, true
+		leg.Record.Warn("%s", load.Stopped)
+	}
 	leg.Record.Provenance.MTA = &line.About
 	leg.Record.Delivery = &result.Delivery{CutoffSeconds: watched.Seconds(), Series: watcher.Series}
 	if err := r.account(p, line, watcher, leg); err != nil {
