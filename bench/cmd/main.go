@@ -134,13 +134,7 @@ observed, and compares latencies and replies. It can put a real mail transfer ag
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cli.FlagError(cmd, err)} })
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if flag := cli.Empty(cmd); flag != "" {
-			return &usageError{cli.ErrEmpty(flag)}
-		}
-		return nil
-	}
+	cli.CheckFlags(root, func(err error) error { return &usageError{err} })
 	root.AddCommand(newRunCommand(host, stdout), newScriptsCommand(stdout), newJoinCommand(stdout), newJudgeCommand(stdout), newMTACommand(stdout), newRelayCommand(stdout), newStormCommand(host, stdout), newCapacityCommand(host, stdout), newCompareCommand(stdout), newMergeCommand(stdout), newHistoryCommand(stdout), newExportCommand(stdout), newReportCommand(stdout), newPlotCommand(stdout),
 		cli.NewCompletionCommand("smtpbench", stdout, usageErrorf), newVersionCommand(stdout))
 	cli.SetHelp(root)

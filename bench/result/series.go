@@ -74,12 +74,14 @@ type Series struct {
 }
 
 // Summary returns count, sum, minimum and maximum, wherever they are kept.
-func (s *Series) Summary() Summary {
+func (s *Series) Summary() Summary { return summaryOf(s.Histogram, s.Stats) }
+
+func summaryOf(h *Histogram, stats *Summary) Summary {
 	switch {
-	case s.Histogram != nil:
-		return s.Histogram.Summary()
-	case s.Stats != nil:
-		return *s.Stats
+	case h != nil:
+		return h.Summary()
+	case stats != nil:
+		return *stats
 	}
 	return Summary{}
 }
@@ -123,15 +125,7 @@ type WindowSeries struct {
 }
 
 // Summary returns count, sum, minimum and maximum, wherever they are kept.
-func (s *WindowSeries) Summary() Summary {
-	switch {
-	case s.Histogram != nil:
-		return s.Histogram.Summary()
-	case s.Stats != nil:
-		return *s.Stats
-	}
-	return Summary{}
-}
+func (s *WindowSeries) Summary() Summary { return summaryOf(s.Histogram, s.Stats) }
 
 // Process is what one process used over the run.
 type Process struct {

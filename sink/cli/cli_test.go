@@ -24,13 +24,7 @@ func program() *cobra.Command {
 	root.AddCommand(NewCompletionCommand("program", io.Discard, func(format string, args ...any) error { return fmt.Errorf(format, args...) }))
 	SetExits(root, Exit{0, "all is well"}, Exit{2, strings.Repeat("a long reason, ", 9)})
 	SetHelp(root)
-	root.SetFlagErrorFunc(FlagError)
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if flag := Empty(cmd); flag != "" {
-			return ErrEmpty(flag)
-		}
-		return nil
-	}
+	CheckFlags(root, func(err error) error { return err })
 	return root
 }
 

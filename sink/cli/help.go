@@ -128,22 +128,22 @@ func FlagNames(cmd *cobra.Command) []string {
 	return names
 }
 
-// Empty returns the first flag that was given an empty value, as an unset variable of the shell leads to; "" if none was.
-func Empty(cmd *cobra.Command) string {
+// empty returns the first flag that was given an empty value, as an unset variable of the shell leads to; "" if none was.
+func empty(cmd *cobra.Command) string {
 	name := ""
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		empty := false
+		none := false
 		switch f.Value.Type() {
 		case "string":
-			empty = f.Value.String() == ""
+			none = f.Value.String() == ""
 		case "stringArray":
 			if values, ok := f.Value.(pflag.SliceValue); ok {
 				for _, v := range values.GetSlice() {
-					empty = empty || v == ""
+					none = none || v == ""
 				}
 			}
 		}
-		if empty && name == "" {
+		if none && name == "" {
 			name = "--" + f.Name
 		}
 	})

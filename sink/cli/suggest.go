@@ -10,8 +10,20 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// FlagError words what the flag library found wrong with a command line: one line that names the flag, what was given, and what would do.
-func FlagError(cmd *cobra.Command, err error) error {
+// CheckFlags has each command of a program refuse flags that are unknown, that have a wrong value, or an empty one. usage makes the error
+// one of bad input.
+func CheckFlags(root *cobra.Command, usage func(error) error) {
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(flagError(cmd, err)) })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if flag := empty(cmd); flag != "" {
+			return usage(errEmpty(flag))
+		}
+		return nil
+	}
+}
+
+// flagError words what the flag library found wrong with a command line: one line that names the flag, what was given, and what would do.
+func flagError(cmd *cobra.Command, err error) error {
 	said := err.Error()
 	if strings.HasPrefix(said, "unknown") {
 		said = strings.Replace(said, "unknown shorthand flag: ", "unknown flag: ", 1)
@@ -98,8 +110,8 @@ func invalid(cmd *cobra.Command, said string, err error) error {
 	return fmt.Errorf("%s: invalid value %q (want %s)", flag, value, want)
 }
 
-// ErrEmpty is the error of a flag with an empty value.
-func ErrEmpty(flag string) error {
+// errEmpty is the error of a flag with an empty value.
+func errEmpty(flag string) error {
 	return fmt.Errorf("%s: its value is empty (is a variable of your shell not set?)", flag)
 }
 

@@ -127,13 +127,7 @@ Sockets that systemd hands over (LISTEN_FDS) are listeners by their names, and t
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cli.FlagError(cmd, err)} })
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if flag := cli.Empty(cmd); flag != "" {
-			return &usageError{cli.ErrEmpty(flag)}
-		}
-		return nil
-	}
+	cli.CheckFlags(root, func(err error) error { return &usageError{err} })
 	o.addFlags(root.Flags())
 	completeValues(root)
 	root.AddCommand(newPlansCommand(stdout), newCheckCommand(stdout), newCatalogueCommand(stdout), newLedgerCommand(stdout), newLearnCommand(stdout, stderr), newCtlCommand(stdout, stderr),
