@@ -28,6 +28,22 @@ import (
 
 const generatedNote = "\n<!-- Made from the code by make docs: change the code, not this page. -->\n"
 
+// TestEveryHelpHasExamples, of 80 columns, but for commands that only hold others and those that say a version.
+func TestEveryHelpHasExamples(t *testing.T) {
+	for _, root := range []*cobra.Command{sink.NewCommand(os.Stdout, os.Stderr), bench.NewCommand(bench.Host{}, os.Stdout)} {
+		commands(root, func(cmd *cobra.Command) {
+			if cmd.Example == "" && !cmd.HasSubCommands() && cmd.Name() != "version" {
+				t.Errorf("%s --help has no example", cmd.CommandPath())
+			}
+			for line := range strings.Lines(cmd.Example) {
+				if len(strings.TrimRight(line, "\n")) > 80 {
+					t.Errorf("%s --help: a line of its examples is longer than 80 columns: %s", cmd.CommandPath(), line)
+				}
+			}
+		})
+	}
+}
+
 // TestReference holds the pages of docs/reference to the code. The k6 metrics are those of the test of this name in xk6smtp.
 func TestReference(t *testing.T) {
 	roots := []*cobra.Command{sink.NewCommand(os.Stdout, os.Stderr), bench.NewCommand(bench.Host{}, os.Stdout)}

@@ -27,7 +27,8 @@ same verdict. Where several k6 took the load together (scripts/segments.sh), the
 sent-*.jsonl; one that is missing, or that ended early, leaves the verdict undetermined. A flag takes the place of the file of its name; to use one with a run of several legs, name the directory of a leg.
 docs/reconciliation.md says what each word means.`,
 		Example: `  smtpbench judge results/latest
-  postqueue -j > queue.json; smtpbench judge results/latest/mta --queue queue.json
+  postqueue -j > queue.json
+  smtpbench judge results/latest/mta --queue queue.json
   smtpbench judge results/latest --fail-on lost,duplicated --json`,
 		Args: arguments(1, 1, "the directory of a run"),
 		RunE: func(_ *cobra.Command, args []string) error { return judge(stdout, args[0], &r) },

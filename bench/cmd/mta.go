@@ -109,7 +109,8 @@ are left out, and so are those of other programs.
 
 Postfix and chasquid: their own logs, or syslog's; sendmail, OpenSMTPD, nullmailer and dma: syslog's. A time without a year is taken for the last such before the file was changed. Exim: the main log. Haraka: the format
 "default" with timestamps, at level info; to whom its notifications go isn't in it.`,
-		Example: `  smtpbench mta log --format postfix /var/log/mail.log > results/latest/mta.jsonl
+		Example: `  smtpbench mta log --format postfix /var/log/mail.log \
+    > results/latest/mta.jsonl
   smtpbench judge results/latest`,
 		Args: arguments(1, 1, "the log of an MTA"),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -29,7 +29,8 @@ parted by --, or the directory of smtpbench run --runs, as compare does.`,
 		Example: `  smtpbench plot results/latest/calm.json results/latest/storm.json
   smtpbench plot results/latest/storm.json \
     --figure curve-smtp_msg_duration > curve.svg
-  smtpbench plot --figure shift-smtp_msg_duration-accepted --png shift.png results/ab
+  smtpbench plot --figure shift-smtp_msg_duration-accepted --png shift.png \
+    results/ab
   smtpbench plot --figure heat-B old/ -- new/ > heat.svg`,
 		Args: arguments(1, math.MaxInt, "records, or two groups of them with -- between"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -130,7 +130,9 @@ func newStormListCommand(stdout *os.File) *cobra.Command {
 		Use:   "list",
 		Short: "list the storms that are built in",
 		Long:  "list names the storms that are built in. smtpsink check explains one in words; the comment of its file says what it copies and what to look for.",
-		Args:  arguments(0, 0, "none"),
+		Example: `  smtpbench storm list
+  smtpsink check outage-421`,
+		Args: arguments(0, 0, "none"),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprint(stdout, scripts.List(scripts.Storms()))
 			return err

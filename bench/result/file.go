@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // maxRecordBytes bounds a record file: a day of one-second windows stays below.
@@ -63,20 +65,35 @@ func Decode(src io.Reader) (*Record, error) {
 		Schema string `json:"schema"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, fmt.Errorf("not a run record: %w", err)
+		return nil, fmt.Errorf("not a run record: %w", plainly(err))
 	}
 	if head.Schema != Schema && head.Schema != schema1 {
 		return nil, &SchemaError{Got: head.Schema}
 	}
 	r := new(Record)
 	if err := json.Unmarshal(data, r); err != nil {
-		return nil, err
+		return nil, plainly(err)
 	}
 	r.Schema, r.written = Schema, head.Schema
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// plainly words what is wrong with JSON for people: without the names that the program has for it.
+func plainly(err error) error {
+	var kind *json.UnmarshalTypeError
+	var at *time.ParseError
+	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("it is JSON, but of another kind: %s", kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Errorf("%s: %s is out of place (at octet %d)", kind.Field, kind.Value, kind.Offset)
+	case errors.As(err, &at):
+		return fmt.Errorf("%q is no time such as 2026-01-31T10:20:30Z", strings.Trim(at.Value, `"`))
+	}
+	return err
 }
 
 func (r *Record) validate() error {

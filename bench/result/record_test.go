@@ -180,3 +180,19 @@ func TestCollectWithoutProc(t *testing.T) {
 		t.Errorf("collected %+v, want the Go runtime's facts only", p)
 	}
 }
+
+// TestBadRecordsAreWordedForPeople: none of the program's own names.
+func TestBadRecordsAreWordedForPeople(t *testing.T) {
+	for text, want := range map[string]string{
+		`[]`: "not a run record: it is JSON, but of another kind: array",
+		`{"schema":"smtpstorm/run/2","load":{"iterations_complete":-1}}`:                "load.iterations_complete: number -1 is out of place (at octet ",
+		`{"schema":"smtpstorm/run/2","label":{}}`:                                       "label: object is out of place (at octet ",
+		`{"schema":"smtpstorm/run/2","provenance":{"started":"yesterday"}}`:             "\"yesterday\" is no time such as 2026-01-31T10:20:30Z",
+		`{"schema":"smtpstorm/run/2","client":{"series":[{"histogram":{"count":-5}}]}}`: "number -5 is out of place (at octet ",
+	} {
+		_, err := Decode(strings.NewReader(text))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") || strings.Contains(err.Error(), "2006") {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}

@@ -80,7 +80,9 @@ func newCatalogueCommand(stdout io.Writer) *cobra.Command {
 		Use:     "catalogue",
 		Aliases: []string{"codes"},
 		Short:   "print the reply codes, enhanced status codes, stages and modes",
-		Args:    noArguments,
+		Example: `  smtpsink catalogue
+  smtpsink catalogue --json | jq .`,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			c := newCatalogue()
 			if !asJSON {

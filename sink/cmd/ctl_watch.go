@@ -191,6 +191,7 @@ func (c *ctl) messagesCommand() *cobra.Command {
 	}
 	raw := &cobra.Command{
 		Use: "raw ID", Short: "print a captured message as it came (smtpsink --capture keeps them)", Args: oneArgument("the id of a message"),
+		Example: "  smtpsink ctl messages raw ID > message.eml",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if c.json {
 				return usageErrorf("raw: a message is no JSON")
@@ -200,6 +201,7 @@ func (c *ctl) messagesCommand() *cobra.Command {
 	}
 	clear := &cobra.Command{
 		Use: "clear", Short: "throw the captured messages away", Args: noArguments,
+		Example: "  smtpsink ctl messages clear",
 		RunE: func(*cobra.Command, []string) error {
 			return ask(c, func(ctx context.Context, s steered) (struct{}, error) { return struct{}{}, s.DeleteMessages(ctx) }, nil)
 		},

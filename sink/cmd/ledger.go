@@ -28,6 +28,8 @@ func newLedgerCommand(stdout io.Writer) *cobra.Command {
 			return &usageError{errors.New("ledger: no command given (valid: summarize reconcile)")}
 		},
 		Long: "ledger works on the files that smtpsink --ledger writes. docs/ledger.md describes them.",
+		Example: `  smtpsink ledger summarize ledger.jsonl
+  smtpsink ledger reconcile ledger.jsonl --sent sent.jsonl`,
 	}
 	cmd.AddCommand(newSummarizeCommand(stdout), newReconcileCommand(stdout))
 	return cli.SetExits(cmd, cli.Exit{Status: exitUsage, Meaning: "no command was given, or an unknown one"})
