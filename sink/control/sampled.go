@@ -47,8 +47,8 @@ func (s *Server) sample(ctx context.Context, q *queue, f *filter, after uint64, 
 func (s *Server) newest(f *filter, after uint64, budget int) (wanted []sink.TailRow, skippedTo, at uint64) {
 	last := s.cfg.Tail.Last() // what comes meanwhile is for the next turn
 	at, skippedTo = after, after
-	if f.all() && last-after > uint64(budget) { // #nosec G115 -- positive
-		at = last - uint64(budget) // #nosec G115 -- likewise
+	if f.all() && last-after > uint64(budget) { // #nosec G115 -- a number of rows
+		at = last - uint64(budget) // #nosec G115 -- a number of rows
 		skippedTo = at
 	}
 	for at < last {
