@@ -148,3 +148,52 @@ react:
 		c.quit()
 	})
 }
+
+// TestMovingTheStormMovesNoBucket: whoever jumps ahead in a storm and back finds the buckets, quotas and standings of each phase as time that has
+// really passed left them: nothing is given for the jump, and nobody waits for it.
+func TestMovingTheStormMovesNoBucket(t *testing.T) {
+	const plan = `start: clock
+phases:
+  - {name: a, duration: 5h, limits: [{name: a pace, kind: rate, stage: mail, scope: client, rate: 1/h, burst: 2}]}
+  - {name: b, duration: 5h, limits: [{name: b quota, kind: quota, stage: mail, scope: client, max: 2, per: 1h}]}
+react: [{name: busy, of: client, when: {code: 451}, after: 2, for: 2h, then: {rules: [{stage: noop, reply: 450}]}}]
+`
+	eachDriver(t, func(t *testing.T, kind sink.DriverKind) {
+		var clock movedClock
+		server := faulty(t, kind, plan, func(cfg *sink.Config) { cfg.Now, cfg.IdleTimeout = clock.now, -1 })
+		jump := func(phase string) {
+			t.Helper()
+			if _, err := server.MoveStorm(sink.StormMove{Action: sink.StormJump, Phase: phase}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		met := func(want string) {
+			t.Helper()
+			c := greeted(t, server.Server)
+			got := ""
+			for range 3 {
+				c.send("MAIL FROM:<a@sender.test>\r\n")
+				got += c.reply()[:3] + " "
+				c.send("RSET\r\n")
+				c.reply()
+			}
+			c.send("NOOP\r\n")
+			if got += c.reply()[:3]; got != want {
+				t.Errorf("in phase %s: %s, want %s", server.Phase(), got, want)
+			}
+			c.quit()
+		}
+		met("250 250 451 250")
+		jump("b")
+		met("250 250 451 450") // the standing has begun
+		jump("a")
+		met("451 451 451 450")
+		clock.forward(time.Hour)
+		met("250 451 451 450")
+		jump("b")
+		met("250 250 451 450")
+		clock.forward(2 * time.Hour)
+		jump("a")
+		met("250 250 451 250") // the standing is over
+	})
+}

@@ -100,6 +100,18 @@ react:
       rules: [{stage: mail, outcomes: [{weight: 3}, {weight: 1, reply: 451}]}]}}
   - {name: bad, of: client, when: {stage: rcpt, code: 450}, then: {rules: [{stage: rcpt, reply: 550}]}}
 rules: [{stage: rcpt, outcomes: [{weight: 9}, {weight: 1, reply: 450}]}, {stage: mail, match: {standing: bad}, reply: 550}]`, 1, 0.75 * 0.9},
+		{"own octets, some of which nobody can read", "rules: [{stage: mail, outcomes: [{weight: 9}, {raw: \"250 fine\\r\\n\"}, {raw: \"450-not\\r\\n450 now\\r\\n\"}, {reply: 250, raw: \"hello\\r\\n\"}]}, {stage: message, outcomes: [{weight: 4}, {raw: \"554 no\\r\\n\"}]}]", 1, 10. / 12 * 0.8},
+		{"own words, plain and of outcomes", `
+plain: {rcpt: "{{recipient}} is fine", message: "queued as {{queue_id}}", mail: ["one", "two"]}
+rules:
+  - {stage: rcpt, outcomes: [{weight: 9}, {reply: {code: 550, text: "no {{local_part}} for {{sender}}"}}]}
+  - {stage: message, outcomes: [{weight: 3}, {reply: {code: 451, enhanced: none, text: "{{client}} at {{date}}"}}]}`, 1, 0.9 * 0.75},
+		{"treatments of all keys, from first sight on", `
+react:
+  - {name: c, of: [client, sender-domain], when: {code: 599}, after: 0, then: {rules: [{stage: mail, outcomes: [{weight: 9}, {reply: 451}]}]}}
+  - {name: r, of: recipient-domain, when: {stage: rcpt, code: 599}, after: 0, then: {rules: [{stage: rcpt, delay: "doubling(1s,4s)", outcomes: [{weight: 4}, {reply: 550}]}]}}
+  - {name: h, of: helo, when: {stage: mail, code: 599}, after: 0}
+rules: [{stage: mail, match: {standing: h}, reply: 550}, {stage: data, except: {standing: h}, reply: 554}]`, 1, 0.9 * 0.8},
 		{"replies out of step", "rules: [{stage: rcpt, outcomes: [{weight: 8}, {weight: 1, reply: 354}, {weight: 1, malformed: wrong-code}]}, {stage: data, outcomes: [{weight: 9}, {weight: 1, reply: 250}]}]", 1, 0.72},
 		{"one kind of mail among others", "rules: [{stage: rcpt, match: {sender: \"*@a.test\"}, outcomes: [{}, {reply: 550}]}, {stage: rcpt, match: {recipient: \"*.b.test\"}, reply: 451}, {stage: message, match: {header: {x-bulk: \"yes*\"}}, outcomes: [{}, {reply: 554}]}]", 1, 1},
 	} {
