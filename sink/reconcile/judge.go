@@ -171,7 +171,7 @@ func (j *Judge) lacking() []string {
 			text string
 		}{
 			{!l.begun, "a ledger is empty"}, {l.begun && !l.stopped, "a ledger has no stop row: the sink died or is running still"},
-			{l.cutRows, "rows whose sender, token or recipient was cut: whose they are is not known"}, {l.lossy, "a ledger was kept with durability none"}, {l.missing > 0, "rows are missing in a ledger"}, {l.torn > 0, "a ledger ends in a torn row"},
+			{l.cutRows, "rows whose sender, token or recipient was cut: whose they are is not known"}, {l.lossy, "a ledger was kept with durability none"}, {l.missing > 0, "rows are missing in a ledger (give all of its parts)"}, {l.torn > 0, "a ledger ends in a torn row"},
 		} {
 			if doubt.is && !slices.Contains(out, doubt.text) {
 				out = append(out, doubt.text)

@@ -138,7 +138,7 @@ func (r *Result) writeCounts(line func(cells ...any)) {
 		{"strays", r.StrayAttempts, "attempts of a claimed message to somebody else, not delivered"},
 		{"foreign", r.Foreign, "attempts that nothing ties to a claim"},
 		{"unknown notifications", r.UnknownNotifications, "of failure, that name no claim, or went to the sender of another"},
-		{"missing rows", r.MissingRows, "the ledger could not be written"},
+		{"missing rows", r.MissingRows, "of a ledger: they could not be written, or a part of it was not given"},
 	} {
 		if c.n > 0 {
 			line(c.name, c.n, c.note)
