@@ -12,7 +12,7 @@ import (
 // FuzzParseNext: whoever may ask for outcomes may ask for anything. What is accepted can be met; the rest is one line.
 func FuzzParseNext(f *testing.F) {
 	for _, seed := range []string{`{"stage": "rcpt", "match": {"recipient": "x@a.test"}, "outcome": {"reply": {"code": 550, "text": ["a", "b"]}, "delay": "uniform(1s,2s)"}, "times": 2, "ttl": "5s"}`,
-		`{stage: message, outcome: {close: rst, delivery: keep}}`, `{stage: connect, outcome: {silence: true}, ttl: 24h}`, `{stage: data, outcome: {body: {after: 1KiB, close: fin}}, id: a}`, "stage: &a rcpt\noutcome: *a", `{}`, `[]`, ""} {
+		`{stage: message, outcome: {close: rst, delivery: keep}}`, `{stage: connect, outcome: {silence: true}, ttl: 24h}`, `{stage: data, outcome: {bandwidth: {in: 100B/s}}}`, `{stage: data, outcome: {body: {after: 1KiB, close: fin}}, id: a}`, "stage: &a rcpt\noutcome: *a", `{}`, `[]`, ""} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
