@@ -17,13 +17,13 @@ import (
 	"github.com/spf13/pflag"
 
 	bench "github.com/smtpstorm/xk6-smtp/bench/cmd"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/cli"
 	sink "github.com/smtpstorm/xk6-smtp/sink/cmd"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/prometheus"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 const generatedNote = "\n<!-- Made from the code by make docs: change the code, not this page. -->\n"

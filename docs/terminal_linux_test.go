@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // terminal is a shell in which a page is read: in a directory of its own, with the module's programs, and in name spaces of its own, so

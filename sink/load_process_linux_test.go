@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/smtpstorm/xk6-smtp/bench/canned"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // The benchmarks, and the tests of faults under load, need a server in another process, so that its CPU time, memory and descriptors

@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 func TestMain(m *testing.M) {

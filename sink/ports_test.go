@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // A client that is there before the sink is served only when the ledger can have its rows: a server that starts with a ledger finds out

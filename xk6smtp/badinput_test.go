@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 func TestWrongOptionsAreTypeErrorsThatNameTheKey(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // plainAndEncrypted runs a test against a server in plaintext and within TLS; the script's client takes the options MODE.

@@ -22,11 +22,11 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestK6 runs the real thing.

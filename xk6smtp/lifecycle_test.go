@@ -12,7 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.k6.io/k6/v2/js/common"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestEventTypes holds the numbers of lifecycle.go to the names that k6 gives them: the type is internal to k6, and reflection

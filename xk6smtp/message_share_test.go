@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 func TestMessagesAreSharedByContent(t *testing.T) {

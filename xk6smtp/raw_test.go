@@ -6,7 +6,7 @@ import (
 
 	"go.k6.io/k6/v2/lib"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 func TestRawWritesAndReadsApart(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"go.k6.io/k6/v2/metrics"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestReference holds docs/reference/k6-metrics.md to what both modules register.

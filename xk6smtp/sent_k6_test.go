@@ -10,13 +10,13 @@ import (
 	"testing"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
 	"github.com/smtpstorm/xk6-smtp/sink/ledger"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // claimed is a sink with a ledger, and a k6 that claims what it sends there.

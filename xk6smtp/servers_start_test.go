@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/mta"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestServerSink runs the cases against the project's own sink.

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // The fleet: three k6 and two sinks, each a host with a network namespace of its own, on one bridge. The name of the sinks has both addresses.

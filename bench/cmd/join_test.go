@@ -16,7 +16,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/report"
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // flat is a text on one line: where its lines break is nobody's business here.

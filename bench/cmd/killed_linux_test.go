@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // underWay is a run of the real program with the real k6, whose processes and files are told from all others by its TMPDIR.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/result"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // binary is the built command.

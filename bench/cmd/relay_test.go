@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
 )
 

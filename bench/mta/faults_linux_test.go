@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestFaultsMetByPostfix: what Postfix's smtp(8) makes of replies that are cut, that nobody has asked for, or that are none, of a slow link,

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // Postfix quotes local parts with dots in odd places, unquotes others, and drops the final dot of a domain: the judge knows them all

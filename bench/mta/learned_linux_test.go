@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/learn"
 	"github.com/smtpstorm/xk6-smtp/sink/mtalog"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestWhatTheSinkDidIsLearned: what is learned of an MTA's own log is what its next hop has said, reply by reply and attempt by attempt.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestMain lets the test binary be a program that starts an agent, says so, and waits to be killed.

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // A listing that isn't complete after ten seconds is none, whatever it has listed; the next one may be.

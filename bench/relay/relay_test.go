@@ -11,9 +11,9 @@ import (
 	smtpserver "github.com/emersion/go-smtp"
 
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestTruthInAStorm: a relay that does its best under deferrals, refusals, lost replies, closed connections and delays is blamed for

@@ -20,7 +20,6 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/bench/queue"
 	"github.com/smtpstorm/xk6-smtp/bench/relay"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/dsn"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -28,6 +27,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 	"github.com/smtpstorm/xk6-smtp/xk6smtp/client"
 )
 

@@ -23,9 +23,9 @@ import (
 	"github.com/smtpstorm/xk6-smtp/bench/k6"
 	"github.com/smtpstorm/xk6-smtp/bench/outdir"
 	"github.com/smtpstorm/xk6-smtp/bench/supervise"
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/fault"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/text"
 )
 

@@ -3,7 +3,7 @@ package run
 import (
 	"testing"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // realK6 returns the path of a k6 with the extension of this work tree.

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // TestMain lets the test binary be a watchdog, a program that is to be killed, and what such a program starts.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // The control API, /metrics and the events add no system call to a message, be they off, or on with nobody asking: strace sees as many reads

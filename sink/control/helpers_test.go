@@ -17,10 +17,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/control/api"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 func TestMain(m *testing.M) {

@@ -19,7 +19,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/count"
 	"github.com/smtpstorm/xk6-smtp/sink/event"
@@ -27,6 +26,7 @@ import (
 	"github.com/smtpstorm/xk6-smtp/sink/prometheus"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
 	"github.com/smtpstorm/xk6-smtp/sink/smtp"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // fixed is a Source of counts that a test has made up.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // together has clients write while the loop stands still, so that it finds all their input in one turn.

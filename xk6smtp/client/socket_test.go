@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // overTCP plays a script over a loopback socket, in real time: for what only a kernel does.

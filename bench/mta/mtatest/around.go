@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/reconcile"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // home is the domain of all senders.

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 // apiServer is a real API server of Kubernetes with an etcd of its own, on loopback.

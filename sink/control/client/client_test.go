@@ -18,13 +18,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/smtpstorm/xk6-smtp/internal/testkit"
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/control"
 	"github.com/smtpstorm/xk6-smtp/sink/control/api"
 	"github.com/smtpstorm/xk6-smtp/sink/control/client"
 	"github.com/smtpstorm/xk6-smtp/sink/plan"
 	"github.com/smtpstorm/xk6-smtp/sink/sinktest"
+	"github.com/smtpstorm/xk6-smtp/sink/testkit"
 )
 
 const (
