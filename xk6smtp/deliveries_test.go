@@ -96,7 +96,7 @@ func TestTheLatestMessagesAreKnown(t *testing.T) {
 	deliver(maxUnits) // known to the second judge, who is the older one by now
 	claim(maxUnits)
 	deliver(maxUnits)
-	for i, want := range map[int]string{0: "0 0 0", maxUnits: "2 2 250 b@dst.test:duplicated-ambiguous", 2*maxUnits - 1: "0 0 0 b@dst.test:never-accepted"} {
+	for i, want := range map[int]string{0: "0 0 0", maxUnits: "2 2 250 b@dst.test:recovered", 2*maxUnits - 1: "0 0 0 b@dst.test:never-accepted"} {
 		if got := d.known(fmt.Sprint("run-", i)); got != want {
 			t.Errorf("message %d: %s, expected %s", i, got, want)
 		}

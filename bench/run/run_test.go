@@ -153,7 +153,7 @@ func TestRunTakesACrossedThresholdAsAResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	agree(t, o.Out, console.String(), outcome.Exit)
-	if outcome.Exit != reconcile.ExitThresholds || !strings.Contains(console.String(), "verdict  THRESHOLDS crossed (calm: smtp_msg_failed rate<0.01; bad") {
+	if outcome.Exit != reconcile.ExitThresholds || !strings.Contains(console.String(), "verdict  THRESHOLDS crossed (calm: smtp_msg_failed rate<0.01; faults") {
 		t.Errorf("exit status %d, want that of a crossed threshold:\n%s", outcome.Exit, console)
 	}
 	if said := flat(console.String()); !strings.Contains(said, "1 of 1 crossed:") || !strings.Contains(said, "rate<0.01") {
