@@ -149,11 +149,20 @@ func amount(r *compare.Row, v float64) string {
 	return millis(v)
 }
 
+// points writes a share, or a difference of shares, in points. What rounds to nothing has the sign of nothing.
+func points(share float64) string {
+	hundredths := math.Round(1e4 * share)
+	if hundredths == 0 {
+		hundredths = 0 // a negative zero is no more
+	}
+	return fmt.Sprintf("%+.2f", hundredths/100)
+}
+
 // changeText writes the estimate: a percentage of latencies, points of shares.
 func changeText(r *compare.Row) string {
 	switch {
 	case r.Measure.IsShare():
-		return fmt.Sprintf("%+.2fpt", 100*r.Shift.Estimate)
+		return points(r.Shift.Estimate) + "pt"
 	case r.Ratio != nil && r.Ratio.Estimate >= 10:
 		return "×" + factor(r.Ratio.Estimate)
 	case r.Ratio != nil:
@@ -172,7 +181,7 @@ func effectInterval(r *compare.Row) string {
 	}
 	write := func(v float64) string {
 		if r.Measure.IsShare() {
-			return fmt.Sprintf("%+.2f", 100*v)
+			return points(v)
 		}
 		return signed(v)
 	}
@@ -269,7 +278,7 @@ func errorsText(e *compare.Errors) string {
 	t.Row("errors", "A", "B", "B-A", "of the distance")
 	for _, k := range []compare.Kind{compare.Temporary, compare.Permanent, compare.Network} {
 		if v := e.Kinds[k]; v[0]+v[1] > 0 {
-			t.Row(string(k)+", of all messages", share(v[0]), share(v[1]), fmt.Sprintf("%+.2fpt", 100*(v[1]-v[0])), "")
+			t.Row(string(k)+", of all messages", share(v[0]), share(v[1]), points(v[1]-v[0])+"pt", "")
 		}
 	}
 	for i, class := range e.Classes {
@@ -277,7 +286,7 @@ func errorsText(e *compare.Errors) string {
 			t.Row(fmt.Sprintf("  and %d more", len(e.Classes)-mostClasses))
 			break
 		}
-		t.Row("  "+class.Class.String()+", of its stage", share(class.A), share(class.B), fmt.Sprintf("%+.2fpt", 100*(class.B-class.A)), fmt.Sprintf("%.0f%%", 100*class.Part))
+		t.Row("  "+class.Class.String()+", of its stage", share(class.A), share(class.B), points(class.B-class.A)+"pt", fmt.Sprintf("%.0f%%", 100*class.Part))
 	}
 	return t.String() + text.Wrap(errorsVerdict(e), text.Columns, "") + "\n"
 }

@@ -119,7 +119,7 @@ func newComparisonPage(c Comparison) (*comparisonPage, error) {
 	if c.Errors != nil {
 		p.ErrorsVerdict = errorsVerdict(c.Errors)
 		for _, e := range c.Errors.Classes {
-			p.Errors = append(p.Errors, errorRow{e.Class.String(), string(e.Kind), share(e.A), share(e.B), fmt.Sprintf("%+.2f points", 100*(e.B-e.A)), fmt.Sprintf("%.0f %%", 100*e.Part)})
+			p.Errors = append(p.Errors, errorRow{e.Class.String(), string(e.Kind), share(e.A), share(e.B), points(e.B-e.A) + " points", fmt.Sprintf("%.0f %%", 100*e.Part)})
 		}
 	}
 	for _, d := range c.Differ {

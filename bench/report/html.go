@@ -248,7 +248,7 @@ func failedRows(s *Summary) []failedRow {
 		}
 		row := failedRow{Label: leg.Label, Failed: count(f.Failed) + " of " + count(f.Messages), Share: share(float64(f.Failed) / float64(f.Messages))}
 		if f.Difference != nil {
-			row.Difference = fmt.Sprintf("%+.2f points [%+.2f, %+.2f]", 100**f.Difference, 100**f.Lo, 100**f.Hi)
+			row.Difference = fmt.Sprintf("%s points [%s, %s]", points(*f.Difference), points(*f.Lo), points(*f.Hi))
 		}
 		out = append(out, row)
 	}
