@@ -91,9 +91,9 @@ func (s *Session) changeBandwidth(b fault.Bandwidth) {
 // narrows reports, once, that the client is read slowly from now on.
 func (s *Session) narrows() bool {
 	l := &s.extra.link
-	new := l.in.slow() && !l.told
-	l.told = l.told || new
-	return new
+	news := l.in.slow() && !l.told
+	l.told = l.told || news
+	return news
 }
 
 // slowInput reports whether what the client sends takes its time. What is thrown away whatever it says doesn't.
