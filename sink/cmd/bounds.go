@@ -10,6 +10,7 @@ import (
 
 	"github.com/smtpstorm/xk6-smtp/sink"
 	"github.com/smtpstorm/xk6-smtp/sink/control"
+	"github.com/smtpstorm/xk6-smtp/sink/plan"
 )
 
 // bound is a flag that bounds what a peer can cost.
@@ -24,22 +25,9 @@ type bound struct {
 	number int
 }
 
-// sizeOf writes a number of octets as flags have it.
-func sizeOf(n int) string {
-	for _, u := range []struct {
-		name   string
-		octets int
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n >= u.octets && n%u.octets == 0 {
-			return strconv.Itoa(n/u.octets) + u.name
-		}
-	}
-	return strconv.Itoa(n)
-}
-
 func (b *bound) shown(n int) string {
 	if b.octets {
-		return sizeOf(n)
+		return plan.OctetsText(int64(n))
 	}
 	return strconv.Itoa(n)
 }
@@ -47,7 +35,7 @@ func (b *bound) shown(n int) string {
 func (b *bound) addFlag(f *pflag.FlagSet) {
 	b.flags = f
 	if b.octets {
-		f.StringVar(&b.text, b.flag, sizeOf(b.allowed.Preset), b.meaning)
+		f.StringVar(&b.text, b.flag, plan.OctetsText(int64(b.allowed.Preset)), b.meaning)
 		return
 	}
 	f.IntVar(&b.number, b.flag, b.allowed.Preset, b.meaning)

@@ -51,7 +51,7 @@ func serviceKeys[T any](of func(*T) *fault.Service) []key[T] {
 		if n < 0 {
 			return "none"
 		}
-		return octetsText(n)
+		return OctetsText(n)
 	}, `{"anyOf":[{"type":"integer","minimum":1},`+patternSchema(`^(none|[0-9]+ ?([KMGT]iB)?)$`)+`]}`).named("maxSize")
 	versions := scalar("TLS versions such as 1.2 or 1.0-1.2", fault.ParseTLSVersions, fault.TLSVersions.String,
 		`{"anyOf":[{"type":"number","enum":[1.0,1.1,1.2,1.3]},`+patternSchema(`^1\.[0-3](-(1\.[0-3])?)?$`)+`]}`).named("tlsVersions")

@@ -146,9 +146,9 @@ func parseSizes(text string) (r fault.SizeRange, err error) {
 func sizesText(r fault.SizeRange) string {
 	switch {
 	case r.To == 0:
-		return octetsText(r.From) + "-"
+		return OctetsText(r.From) + "-"
 	case r.From == r.To:
-		return octetsText(r.To)
+		return OctetsText(r.To)
 	}
-	return octetsText(r.From) + "-" + octetsText(r.To)
+	return OctetsText(r.From) + "-" + OctetsText(r.To)
 }

@@ -167,7 +167,7 @@ func parseOctetsOf(text string) (float64, error) {
 
 func maxText(l *fault.LimitSpec, v float64) string {
 	if l.Kind == fault.LimitSize {
-		return octetsText(int64(v))
+		return OctetsText(int64(v))
 	}
 	return strconv.FormatInt(int64(v), 10)
 }

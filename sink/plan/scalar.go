@@ -124,7 +124,7 @@ var (
 	}, func(v uint64) string { return strconv.FormatUint(v, 10) }, `{"type":"integer","minimum":0}`).bare("a whole number")
 	decimal  = scalar("a number", parseDecimal, decimalText, `{"type":"number"}`).bare("a number")
 	duration = scalar("a duration such as 30s", parseDuration, durationText, patternSchema("^([0-9]+d|([0-9]+d)?"+durationPattern+")$")).named("dur")
-	octets   = scalar("a number of octets", ParseOctets, octetsText,
+	octets   = scalar("a number of octets", ParseOctets, OctetsText,
 		`{"anyOf":[{"type":"integer","minimum":0},`+patternSchema(`^[0-9]+ ?(KiB|MiB|GiB)?$`)+`]}`).named("octets")
 	network = scalar("an address or network", parseNetwork, func(p netip.Prefix) string {
 		if p.IsSingleIP() {
@@ -224,7 +224,8 @@ func ParseOctets(text string) (int64, error) {
 	return v * unit, nil
 }
 
-func octetsText(v int64) string {
+// OctetsText writes a number of octets as ParseOctets reads it: in the largest unit of which it is a whole number.
+func OctetsText(v int64) string {
 	for _, u := range units {
 		if v != 0 && v%u.octets == 0 {
 			return strconv.FormatInt(v/u.octets, 10) + u.suffix
