@@ -209,6 +209,22 @@ func privateDir() string {
 	return filepath.Join(cache, "smtpstorm", "mta")
 }
 
+// fetchedOr returns a find for a program at a path below the root: the one that was fetched, else the one that is installed, if there is one
+// and the tools are there that the adapter starts it with.
+func fetchedOr(path string, tools ...string) func(private string) string {
+	return func(private string) string {
+		for _, tool := range tools {
+			if lookTool(tool) == "" {
+				return ""
+			}
+		}
+		if fetched := filepath.Join(private, path); isFile(fetched) {
+			return fetched
+		}
+		return lookTool(filepath.Base(path))
+	}
+}
+
 // lookTool returns the path of a program, or "" when there is none. Desktop users' PATH often lacks the administrators' directories.
 func lookTool(name string) string {
 	for _, dir := range [...]string{"", "/usr/sbin", "/usr/local/sbin", "/sbin"} {

@@ -29,15 +29,8 @@ func chasquidAdapter() adapter {
 	return adapter{
 		name: "chasquid", product: "chasquid", root: true, log: "log/mail.log", jailed: true,
 		// nextDelay and giveUpAfter in its internal/queue: one minute at first, twenty at last, and up to one more by chance.
-		traits: Traits{FixedSchedule: true, ShortestBackoff: time.Minute, LongestBackoff: 21 * time.Minute, FixedLifetime: 20 * time.Hour},
-		find: func(private string) string {
-			for _, path := range [...]string{filepath.Join(private, "usr/bin/chasquid"), "/usr/bin/chasquid"} {
-				if isFile(path) && lookTool("unshare") != "" && lookTool("perl") != "" {
-					return path
-				}
-			}
-			return ""
-		},
+		traits:      Traits{FixedSchedule: true, ShortestBackoff: time.Minute, LongestBackoff: 21 * time.Minute, FixedLifetime: 20 * time.Hour},
+		find:        fetchedOr("usr/bin/chasquid", "unshare", "perl"),
 		fetch:       func(private string) string { return unpack(private, "chasquid") },
 		layout:      chasquidLayout,
 		environment: func(*instance) []string { return []string{"GODEBUG=netdns=go"} },

@@ -41,14 +41,7 @@ func dmaAdapter() adapter {
 		// A process looks every 30 s (SLEEP_TIMEOUT in its dma.h) whether the queue is to be tried, and else tries after 300 s and later; it
 		// gives up after five days (MAX_TIMEOUT).
 		traits: Traits{FixedSchedule: true, ShortestBackoff: 30 * time.Second, LongestBackoff: 330 * time.Second, RetryEarly: time.Second, FixedLifetime: 5 * 24 * time.Hour, Unstructured: true},
-		find: func(private string) string {
-			for _, path := range [...]string{filepath.Join(private, "usr/sbin/dma"), "/usr/sbin/dma"} {
-				if isFile(path) && lookTool("unshare") != "" && lookTool("nsenter") != "" {
-					return path
-				}
-			}
-			return ""
-		},
+		find:   fetchedOr("usr/sbin/dma", "unshare", "nsenter"),
 		fetch:  func(private string) string { return unpack(private, "dma") },
 		layout: dmaLayout,
 		environment: func(i *instance) []string {

@@ -22,12 +22,7 @@ func eximAdapter() adapter {
 		name: "exim", product: "Exim", other: true, log: "log/mainlog",
 		// Times of retries are whole seconds.
 		traits: Traits{Routes: true, Sources: true, FinalTimeout: true, DSN: true, EnvelopeID: true, RetryEarly: time.Second, ShortestBackoff: time.Second},
-		find: func(private string) string {
-			if fetched := filepath.Join(private, "usr/sbin/exim4"); isFile(fetched) {
-				return fetched
-			}
-			return lookTool("exim4")
-		},
+		find:   fetchedOr("usr/sbin/exim4"),
 		// libnss-wrapper gives it a user that only an installation of its package makes.
 		fetch:  func(private string) string { return unpack(private, "exim4-daemon-light libnss-wrapper") },
 		layout: eximLayout,

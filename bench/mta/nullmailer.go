@@ -28,12 +28,7 @@ func nullmailerAdapter() adapter {
 	return adapter{
 		name: "nullmailer", product: "nullmailer", log: "log/console", announces: "Rescanning queue.",
 		traits: Traits{ShortestBackoff: time.Second, RetryEarly: 24 * time.Hour},
-		find: func(private string) string {
-			if fetched := filepath.Join(private, "usr/sbin/nullmailer-send"); isFile(fetched) {
-				return fetched
-			}
-			return lookTool("nullmailer-send")
-		},
+		find:   fetchedOr("usr/sbin/nullmailer-send"),
 		fetch:  func(private string) string { return unpack(private, "nullmailer") },
 		layout: nullmailerLayout,
 		environment: func(i *instance) []string {
