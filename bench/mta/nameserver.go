@@ -1,16 +1,17 @@
 package mta
 
 import (
-	"encoding/binary"
 	"errors"
 	"net"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // nameServer answers an MTA that asks the DNS where mail goes, whatever is configured: every name has the one address of the next hop, and
-// no other record. It speaks as much of RFC 1035 as that takes.
+// no other record.
 type nameServer struct {
 	conn  *net.UDPConn
 	ended chan struct{}
@@ -29,6 +30,7 @@ func openNameServer(listen, answer string) (*nameServer, error) {
 			return nil, err
 		}
 	}
+	address := [4]byte(net.ParseIP(answer).To4())
 	s := &nameServer{conn: conn, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
@@ -38,7 +40,7 @@ func openNameServer(listen, answer string) (*nameServer, error) {
 			if err != nil {
 				return // closed
 			}
-			if reply := nameReply(buf[:n], net.ParseIP(answer).To4()); reply != nil {
+			if reply := nameReply(buf[:n], address); reply != nil {
 				_, _ = conn.WriteToUDP(reply, from) // who doesn't get it asks again
 			}
 		}
@@ -54,34 +56,33 @@ func (s *nameServer) Close() error {
 }
 
 // nameReply answers a query of one question; nil: that isn't one. A name that begins with an underscore, or with mta-sts, does not exist.
-func nameReply(query []byte, address net.IP) []byte {
-	const header, typeA, classIN = 12, 1, 1
-	if len(query) < header || query[2]&0x80 != 0 || binary.BigEndian.Uint16(query[4:]) != 1 {
+func nameReply(query []byte, address [4]byte) []byte {
+	var p dnsmessage.Parser
+	header, err := p.Start(query)
+	if err != nil || header.Response {
 		return nil
 	}
-	end := header
-	for end < len(query) && query[end] != 0 {
-		if query[end] > 63 { // no label
-			return nil
-		}
-		end += 1 + int(query[end])
-	}
-	end += 1 + 4 // the root, type and class
-	if end > len(query) {
+	questions, err := p.AllQuestions()
+	if err != nil || len(questions) != 1 {
 		return nil
 	}
-	first := strings.ToLower(string(query[header+1 : header+1+int(query[header])]))
-	kind, class := binary.BigEndian.Uint16(query[end-4:]), binary.BigEndian.Uint16(query[end-2:])
-	reply := append([]byte(nil), query[:end]...)
-	reply[2], reply[3] = 0x84|query[2]&0x01, 0x80 // an authoritative answer; recursion as it was asked for, and available
-	clear(reply[6:header])                        // no records
-	switch {
-	case strings.HasPrefix(first, "_") || first == "mta-sts":
-		reply[3] |= 3 // no such name
-	case kind == typeA && class == classIN:
-		reply[7] = 1
-		reply = append(reply, 0xc0, header, 0, typeA, 0, classIN, 0, 0, 0, 60, 0, net.IPv4len) // the name of the question; good for a minute
-		reply = append(reply, address...)
+	q := questions[0]
+	reply := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: header.ID, Response: true, OpCode: header.OpCode, Authoritative: true, RecursionDesired: header.RecursionDesired, RecursionAvailable: true},
+		Questions: questions,
 	}
-	return reply
+	switch name := strings.ToLower(q.Name.String()); {
+	case strings.HasPrefix(name, "_"), strings.HasPrefix(name, "mta-sts."):
+		reply.RCode = dnsmessage.RCodeNameError
+	case q.Type == dnsmessage.TypeA && q.Class == dnsmessage.ClassINET:
+		reply.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60},
+			Body:   &dnsmessage.AResource{A: address},
+		}}
+	}
+	packed, err := reply.Pack()
+	if err != nil {
+		return nil
+	}
+	return packed
 }

@@ -1,9 +1,6 @@
 package mta
 
-import (
-	"net"
-	"testing"
-)
+import "testing"
 
 // TestNameReply: of a question the address is answered where it asks for one, and nothing else is known of any name.
 func TestNameReply(t *testing.T) {
@@ -23,7 +20,7 @@ func TestNameReply(t *testing.T) {
 		{"the root", head + "\x00\x00\x02\x00\x01", "\x12\x34\x85\x80\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"},
 		{"nothing", "", ""},
 	} {
-		if got := string(nameReply([]byte(tt.query), net.IPv4(127, 0, 0, 2).To4())); got != tt.want {
+		if got := string(nameReply([]byte(tt.query), [4]byte{127, 0, 0, 2})); got != tt.want {
 			t.Errorf("%s:\ngot  %q\nwant %q", tt.what, got, tt.want)
 		}
 	}
